@@ -1,0 +1,1 @@
+"""Hypotheses that ship with the package, one YAML each."""

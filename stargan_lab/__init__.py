@@ -1,0 +1,24 @@
+"""stargan-lab: swap any part of StarGAN, train every variant, and see what helped.
+
+The names below load on first use, so that ``import stargan_lab`` and ``stargan-lab --help`` stay quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "compose": "stargan_lab.config",
+    "ConfigError": "stargan_lab.errors",
+    "LabError": "stargan_lab.errors",
+    "build_networks": "stargan_lab.factory",
+    "run": "stargan_lab.run",
+}
+__all__ = ["ConfigError", "LabError", "__version__", "build_networks", "compose", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'stargan_lab' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

@@ -1,0 +1,111 @@
+"""A hypothesis as its author declares it: a claim, a baseline, and deltas to it. Read from ``experiments/NAME.yaml``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from stargan_lab.errors import ConfigError, nearest, unknown
+
+_KEYS = ("title", "claim", "source", "base", "baseline", "variants", "seeds", "primary", "expected")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One ablation.
+
+    Attributes:
+        name: file name without ``.yaml``.
+        title, claim, source: for the reader; ``source`` says who claims it.
+        base: overrides every cell has.
+        baseline: name of the variant the others are compared with.
+        variants: name -> overrides that make it differ from the base, in the order they are shown.
+        seeds: each variant is trained once per seed.
+        primary: the metric the verdict is on, e.g. ``eval/edit``.
+        expected: what the claim predicts for the variants against the baseline, on the primary metric.
+    """
+
+    name: str
+    title: str
+    claim: str
+    source: str
+    base: tuple[str, ...]
+    baseline: str
+    variants: Mapping[str, tuple[str, ...]]
+    seeds: tuple[int, ...]
+    primary: str
+    expected: Literal["better", "worse", "same", "unknown"]
+
+
+def folders() -> list[Path]:
+    """Where hypotheses are looked for: ``./experiments`` first, then those that come with the package."""
+    return [Path("experiments"), Path(str(files("stargan_lab.experiments")))]
+
+
+def available() -> dict[str, Path]:
+    """Every hypothesis by name; one's own hides a shipped one of the same name."""
+    found: dict[str, Path] = {}
+    for folder in reversed(folders()):
+        found |= {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return dict(sorted(found.items()))
+
+
+def load(name: str) -> Hypothesis:
+    """Read one hypothesis. Raises ConfigError that names the file and the key."""
+    paths = available()
+    if name not in paths:
+        raise ConfigError(unknown("experiment", name, paths))
+    path = paths[name]
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected the keys {', '.join(_KEYS)}")
+    return _parse(name, path, raw)
+
+
+def _parse(name: str, path: Path, raw: dict[str, Any]) -> Hypothesis:
+    for key in raw:
+        if key not in _KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}{nearest(str(key), _KEYS)} allowed: {', '.join(_KEYS)}")
+    for key in ("claim", "baseline", "variants", "seeds", "primary"):
+        if key not in raw:
+            raise ConfigError(f"{path}: key {key!r} is missing")
+    variants = raw["variants"]
+    if not isinstance(variants, dict) or len(variants) < 2:
+        raise ConfigError(f"{path}: variants: expected a mapping of at least two names to lists of overrides")
+    if raw["baseline"] not in variants:
+        raise ConfigError(f"{path}: baseline: {unknown('variant', str(raw['baseline']), map(str, variants))}")
+    seeds = raw["seeds"]
+    if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
+        raise ConfigError(f"{path}: seeds: expected a list of integers of at least 0, got {seeds!r}")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"{path}: seeds: a seed stands twice in {seeds!r}")
+    expected = raw.get("expected", "unknown")
+    if expected not in ("better", "worse", "same", "unknown"):
+        raise ConfigError(f"{path}: expected: {unknown('outcome', str(expected), ('better', 'worse', 'same', 'unknown'))}")
+    return Hypothesis(
+        name=name,
+        title=str(raw.get("title", name)),
+        claim=str(raw["claim"]).strip(),
+        source=str(raw.get("source", "")).strip(),
+        base=_overrides(path, "base", raw.get("base", [])),
+        baseline=str(raw["baseline"]),
+        variants={str(k): _overrides(path, f"variants.{k}", v) for k, v in variants.items()},
+        seeds=tuple(seeds),
+        primary=str(raw["primary"]),
+        expected=expected,
+    )
+
+
+def _overrides(path: Path, key: str, value: Any) -> tuple[str, ...]:
+    """A list of Hydra overrides, each ``key=value``."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"{path}: {key}: expected a list of overrides such as [discriminator.norm=layer], got {value!r}")
+    if broken := [v for v in value if "=" not in v and not v.startswith("~")]:
+        raise ConfigError(f"{path}: {key}: {broken[0]!r} is not of the form key=value")
+    return tuple(value)

@@ -1,0 +1,111 @@
+"""Registries: one per family of components, filled by the module that is the family's home.
+
+``family("norm")`` returns the registry; its first look-up imports the home, so that a name can be checked without the
+caller importing torch first. What a component can be configured with is its keyword-only parameters; facts known only at
+run time (number of labels, image size) come positionally. Register your own from any module named in ``imports``.
+"""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from stargan_lab.errors import ConfigError, unknown
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+_HOMES = {
+    "generator": "stargan_lab.models.generators",
+    "discriminator": "stargan_lab.models.discriminators",
+    "norm": "stargan_lab.models.norms",
+    "critic_norm": "stargan_lab.models.norms",
+    "conditioning": "stargan_lab.models.conditioning",
+    "output": "stargan_lab.models.blocks",
+    "padding": "stargan_lab.models.blocks",
+    "head": "stargan_lab.models.discriminators",
+    "adversarial": "stargan_lab.losses.adversarial",
+    "lipschitz": "stargan_lab.losses.lipschitz",
+    "optimizer": "stargan_lab.training.optimizers",
+    "schedule": "stargan_lab.training.schedules",
+    "dataset": "stargan_lab.data",
+    "extractor": "stargan_lab.evaluation.extractors",
+}
+
+
+class Registry:
+    """Names to builders of one family. Refuses a duplicate; an unknown name gets the nearest one.
+
+    Example::
+
+        @family("norm").register("mine")
+        def mine(channels: int, affine: bool) -> nn.Module: ...
+    """
+
+    def __init__(self, name: str, home: str | None) -> None:
+        self.name = name
+        self._home = home
+        self._loaded = home is None
+        self._entries: dict[str, Callable[..., Any]] = {}
+        self._sources: dict[str, str] = {}
+
+    def register(self, name: str, source: str = "") -> Callable[[T], T]:
+        """Decorator that files a builder under ``name``; ``source`` is the paper or code it follows.
+
+        Raises:
+            ValueError: the name is taken by another builder.
+        """
+
+        def file(builder: T) -> T:
+            taken = self._entries.get(name)
+            if taken is not None:
+                raise ValueError(f"{self.name} {name!r} is registered already, by {taken.__module__}")
+            self._entries[name] = builder
+            self._sources[name] = source
+            return builder
+
+        return file
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The builder filed under ``name``. Raises ConfigError that names the nearest right one."""
+        self._load()
+        if name not in self._entries:
+            raise ConfigError(unknown(self.name.replace("_", " "), str(name), self._entries))
+        return self._entries[name]
+
+    def build(self, name: str, *args: Any, **options: Any) -> Any:
+        """Call the builder filed under ``name``."""
+        return self.get(name)(*args, **options)
+
+    def names(self) -> list[str]:
+        self._load()
+        return sorted(self._entries)
+
+    def options(self, name: str) -> dict[str, inspect.Parameter]:
+        """The keyword-only parameters of ``name``: what a configuration may set."""
+        parameters = inspect.signature(self.get(name), eval_str=True).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def summary(self, name: str) -> str:
+        """First line of the builder's docstring."""
+        return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+
+    def source(self, name: str) -> str:
+        self._load()
+        return self._sources[name]
+
+    def _load(self) -> None:
+        if not self._loaded and self._home is not None:
+            self._loaded = True  # first, since the home looks at its own registry while it is imported
+            import_module(self._home)
+
+
+_FAMILIES: dict[str, Registry] = {name: Registry(name, home) for name, home in _HOMES.items()}
+
+
+def family(name: str) -> Registry:
+    """The registry of one family, by name. Raises KeyError for a family that does not exist."""
+    return _FAMILIES[name]
+
+
+def families() -> list[str]:
+    return list(_FAMILIES)
