@@ -1,0 +1,1 @@
+"""Adversarial losses, Lipschitz constraints, classification, reconstruction, and the two objectives they make up."""

@@ -1,0 +1,86 @@
+"""Constraints that keep the critic Lipschitz."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from stargan_lab.registry import family
+
+LIPSCHITZ = family("lipschitz")
+
+Scores = Callable[[Tensor], Tensor]
+"""(N, 3, H, W) images to (N, 1, P, P) scores."""
+
+
+class LipschitzConstraint(Protocol):
+    """A term of the critic's loss."""
+
+    weight: float
+    samples: int
+    """Interpolates per pair of images; ``alpha`` has this many rows per image."""
+
+    def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
+        """A scalar, unweighted, or None when the constraint is no term of the loss.
+
+        Args:
+            scores: the critic's real/fake head.
+            real, fake: (N, 3, H, W), detached.
+            alpha: (samples, N, 1, 1, 1) in [0, 1), the weight of the real image.
+        """
+        ...
+
+
+@LIPSCHITZ.register("gp", source="Gulrajani et al. 2017 (arXiv:1704.00028), equation 3")
+class GradientPenalty:
+    """Gradient norms on lines between real and generated images are drawn to 1.
+
+    Args:
+        weight: factor in the critic's loss.
+        samples: interpolates per pair.
+        reduction: differentiate the sum of an image's patch scores, as the reference does, or their mean. The adversarial
+            loss takes the mean, so under ``sum`` the bound on it is 1 / (number of patches).
+        one_sided: punish norms above 1 only.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Annotated[float, Field(ge=0)] = 10.0,
+        samples: Annotated[int, Field(ge=1, le=64)] = 1,
+        reduction: Literal["sum", "mean"] = "sum",
+        one_sided: bool = False,
+    ) -> None:
+        self.weight = weight
+        self.samples = samples
+        self.reduction = reduction
+        self.one_sided = one_sided
+
+    def norms(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
+        """(samples · N,) L2 norms of the score's gradient at the interpolates.
+
+        The norm has no epsilon: ``vector_norm`` has subgradient zero at zero, so a flat critic makes no NaN.
+        """
+        between = (alpha * real + (1 - alpha) * fake).flatten(0, 1).requires_grad_()
+        values = scores(between)
+        if self.reduction == "mean":
+            values = values.flatten(1).mean(1)
+        (gradient,) = torch.autograd.grad(values.sum(), between, create_graph=True)
+        return torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+
+    def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
+        excess = self.norms(scores, real, fake, alpha) - 1
+        return (excess.clamp(min=0) if self.one_sided else excess).square().mean()
+
+
+@LIPSCHITZ.register("none")
+class Unconstrained:
+    """No constraint."""
+
+    weight = 0.0
+    samples = 0
+
+    def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
+        return None

@@ -1,0 +1,1 @@
+"""Networks: norms, conditioning, blocks, generators, discriminators."""

@@ -1,0 +1,35 @@
+"""Starting values that depend on a parameter's name and the seed, and on nothing else."""
+
+import torch
+from torch import nn
+
+from stargan_lab.randomness import seed_for
+
+
+def named(module: nn.Module, role: str) -> nn.Module:
+    """Give a layer a role its initial value is drawn under, where its place in the state dict shifts between variants."""
+    module.init_role = role  # type: ignore[assignment]
+    return module
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
+    """Redraw every parameter by its layer's own default distribution, from hash(seed, prefix, role, parameter).
+
+    Switching one part of a network on or off so leaves the start of all others as it was. The distributions are torch's
+    defaults, which are the reference's. The process's random state is not touched.
+    """
+    with torch.random.fork_rng(devices=[]):
+        for name, module in network.named_modules():
+            reset = getattr(module, "reset_parameters", None)
+            if reset is None:
+                continue
+            role = getattr(module, "init_role", name)
+            drawn = {}
+            for key, parameter in module.named_parameters(recurse=False):
+                torch.manual_seed(seed_for(seed, prefix, role, key))
+                reset()
+                drawn[key] = parameter.clone()
+            for key, parameter in module.named_parameters(recurse=False):
+                parameter.copy_(drawn[key])
+    return network

@@ -1,0 +1,1 @@
+"""The two updates, the loop around them, schedules, EMA and checkpoints."""

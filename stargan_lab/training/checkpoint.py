@@ -1,0 +1,78 @@
+"""Checkpoints: everything a resume needs, written so that a reader never meets half of one."""
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import write_atomically
+from stargan_lab.training.meter import Meter
+from stargan_lab.training.updates import Trainee
+
+
+def state_of(trainee: Trainee) -> dict[str, Any]:
+    """Networks, average and optimisers as state dicts."""
+    return {
+        "generator": trainee.generator.state_dict(),
+        "critic": trainee.critic.state_dict(),
+        "ema": trainee.ema.network.state_dict() if trainee.ema.network else {},
+        "g_optimizer": trainee.g_optimizer.state_dict(),
+        "d_optimizer": trainee.d_optimizer.state_dict(),
+    }
+
+
+def save(path: Path, trainee: Trainee, meter: Meter, run_id: str) -> None:
+    """Write a checkpoint atomically. Raises NonFiniteLossError rather than save a broken state."""
+    content = {"run_id": run_id, "step": trainee.step, "meter": meter.state_dict(), **state_of(trainee)}
+    write_atomically(path, lambda file: torch.save(content, file))
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint's content. Raises LabError in one line when the file is no such thing."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise LabError(f"{path}: no such checkpoint") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise LabError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict) or not {"run_id", "step", "generator"} <= set(content):
+        raise LabError(f"{path}: not a checkpoint of a run")
+    return content
+
+
+def restore(path: Path, trainee: Trainee, meter: Meter, run_id: str) -> None:
+    """Bring a trainee to a checkpoint's state. Raises LabError when it belongs to another run."""
+    content = read(path, trainee.device)
+    if content["run_id"] != run_id:
+        raise LabError(f"{path}: belongs to run {content['run_id']}, not {run_id}")
+    trainee.generator.load_state_dict(content["generator"])
+    trainee.critic.load_state_dict(content["critic"])
+    if trainee.ema.network is not None:
+        trainee.ema.network.load_state_dict(content["ema"])
+    trainee.g_optimizer.load_state_dict(content["g_optimizer"])
+    trainee.d_optimizer.load_state_dict(content["d_optimizer"])
+    meter.load_state_dict(content["meter"])
+    trainee.step = content["step"]
+
+
+def state_sha256(trainee: Trainee) -> str:
+    """SHA-256 over sorted name, dtype, shape and bytes of networks, average and optimisers."""
+    digest = hashlib.sha256()
+    tensors = sorted(_tensors("", state_of(trainee)), key=lambda pair: pair[0])
+    for name, tensor in tensors:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _tensors(prefix: str, value: Any) -> list[tuple[str, Tensor]]:
+    """Every tensor in nested dicts, by path. Plain numbers among optimiser options follow from the configuration."""
+    if isinstance(value, Tensor):
+        return [(prefix, value)]
+    if isinstance(value, dict):
+        return [pair for key, item in value.items() for pair in _tensors(f"{prefix}/{key}", item)]
+    return []

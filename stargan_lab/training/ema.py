@@ -1,0 +1,24 @@
+"""Exponential moving average of the generator's weights."""
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """Keeps an averaged copy of a network, or nothing when ``decay`` is 0.
+
+    Args:
+        decay: in [0, 1); the share of the average kept at each generator update.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.network = deepcopy(network).requires_grad_(False) if decay else None
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        if self.network is not None:
+            averages, values = list(self.network.parameters()), list(network.parameters())
+            torch._foreach_lerp_(averages, [v.detach() for v in values], 1 - self.decay)

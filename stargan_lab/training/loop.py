@@ -1,0 +1,102 @@
+"""The training loop: what happens every n steps can be read here, and only here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stargan_lab.batch import Batch
+from stargan_lab.losses.objective import Objective
+from stargan_lab.training.meter import Meter
+from stargan_lab.training.updates import Trainee, draw, train_step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, and what happens when. A step is one critic update on one dataset.
+
+    Attributes:
+        total_steps: critic updates in all.
+        n_critic: the generator is updated in every n-th iteration.
+        sources: S datasets, served in turn; an iteration is S steps.
+        seed: of every random draw.
+        schedule: (iteration, total iterations) to a factor of the initial learning rates.
+        log_every, sample_every, evaluate_every, checkpoint_every: in steps; 0 is never (the end always counts).
+    """
+
+    total_steps: int
+    n_critic: int
+    sources: int
+    seed: int
+    schedule: Callable[[int, int], float]
+    log_every: int
+    sample_every: int
+    evaluate_every: int
+    checkpoint_every: int
+
+    def iteration(self, step: int) -> int:
+        """Iterations count from 1; each serves every dataset once."""
+        return (step - 1) // self.sources + 1
+
+    def due(self, every: int, step: int) -> bool:
+        return step == self.total_steps or (every > 0 and step % every == 0)
+
+
+class Hooks(Protocol):
+    """What a step's end can cause outside the networks."""
+
+    def stepped(self, step: int) -> None: ...
+    def log(self, step: int, values: dict[str, float]) -> None: ...
+    def sample(self, step: int) -> None: ...
+    def evaluate(self, step: int) -> None: ...
+    def checkpoint(self, step: int) -> None: ...
+    def stop_requested(self) -> bool: ...
+
+
+class Interrupted(Exception):
+    """Stopped on request after a checkpoint; ``step`` is where it resumes."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"interrupted at step {step}")
+        self.step = step
+
+
+def train(
+    trainee: Trainee, objective: Objective, batches: Callable[[int], Batch], plan: Plan, meter: Meter, hooks: Hooks
+) -> None:
+    """Train from ``trainee.step`` to ``plan.total_steps``.
+
+    Args:
+        batches: step to the batch it trains on, a pure function.
+    Raises:
+        Interrupted: after a checkpoint, when ``hooks.stop_requested()``.
+        NonFiniteLossError: at the next log or checkpoint after a loss term stopped being finite.
+    """
+    groups = [group for o in (trainee.g_optimizer, trainee.d_optimizer) for group in o.param_groups]
+    for group in groups:
+        group.setdefault("initial_lr", group["lr"])  # travels in checkpoints, so a resume knows it
+    total_iterations = plan.iteration(plan.total_steps)
+    for step in range(trainee.step + 1, plan.total_steps + 1):
+        iteration = plan.iteration(step)
+        # the learning rate of this iteration
+        factor = plan.schedule(iteration, total_iterations)
+        for group in groups:
+            group["lr"] = group["initial_lr"] * factor
+        # one critic update, and the generator's when due
+        batch = batches(step)
+        draws = draw(plan.seed, step, len(batch.images), objective.lipschitz.samples)
+        parts = train_step(trainee, objective, batch, draws, iteration % plan.n_critic == 0)
+        trainee.step = step
+        meter.add(step, parts)
+        # what is due at this step
+        hooks.stepped(step)
+        if plan.due(plan.log_every, step):
+            hooks.log(step, meter.read() | {"lr/g": groups[0]["lr"], "lr/d": groups[-1]["lr"]})
+        if plan.due(plan.sample_every, step):
+            hooks.sample(step)
+        if plan.due(plan.evaluate_every, step):
+            hooks.evaluate(step)
+        stop = hooks.stop_requested() and step < plan.total_steps
+        if stop or plan.due(plan.checkpoint_every, step):
+            hooks.checkpoint(step)
+        if stop:
+            raise Interrupted(step)

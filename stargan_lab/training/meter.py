@@ -1,0 +1,53 @@
+"""Collects loss terms on the device; looks at them only when asked."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stargan_lab.errors import NonFiniteLossError
+
+
+class Meter:
+    """Loss terms since the last reading, kept as tensors so that a step never waits for the device."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, step: int, parts: dict[str, Tensor]) -> None:
+        self._pending.append((step, tuple(parts), torch.stack([p.double() for p in parts.values()])))
+
+    def settle(self) -> None:
+        """Fetch what is pending and add it up.
+
+        Raises:
+            NonFiniteLossError: names the first step and term that is not finite.
+        """
+        if not self._pending:
+            return
+        values = torch.cat([v for _, _, v in self._pending]).tolist()
+        for step, names, _ in self._pending:
+            for name in names:
+                value = values.pop(0)
+                if not math.isfinite(value):
+                    raise NonFiniteLossError(f"step {step}: loss/{name} is {value}; stopped before it could be saved")
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = (total + value, count + 1)
+        self._pending.clear()
+
+    def read(self) -> dict[str, float]:
+        """Means since the last reading, as ``loss/<term>``; starts anew."""
+        self.settle()
+        means = {f"loss/{name}": total / count for name, (total, count) in self._sums.items()}
+        self._sums = {}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        self.settle()
+        return {name: list(pair) for name, pair in self._sums.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._pending.clear()
+        self._sums = {name: (total, count) for name, (total, count) in state.items()}

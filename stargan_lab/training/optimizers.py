@@ -1,0 +1,30 @@
+"""Optimisers: one recipe for both networks, with a learning rate each."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from stargan_lab.registry import family
+
+OPTIMIZERS = family("optimizer")
+
+Rate = Annotated[float, Field(gt=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+@OPTIMIZERS.register("adam", source="Kingma & Ba 2015; betas as in Choi et al. 2018, section 4.4")
+def adam(
+    parameters: Iterable[nn.Parameter],
+    network: Literal["generator", "critic"],
+    *,
+    g_lr: Rate = 1e-4,
+    d_lr: Rate = 1e-4,
+    beta1: Beta = 0.5,
+    beta2: Beta = 0.999,
+) -> torch.optim.Optimizer:
+    """Adam, eps 1e-8, no weight decay; the reference's."""
+    rate = g_lr if network == "generator" else d_lr
+    return torch.optim.Adam(parameters, rate, (beta1, beta2), eps=1e-8, fused=True)

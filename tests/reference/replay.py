@@ -1,0 +1,172 @@
+"""Replay a golden kit of the reference through this project's networks, objective and training step.
+
+    python tests/reference/replay.py KIT_PREFIX --run single|multi --dtype float64|float32 --out FILE.npz
+
+KIT_PREFIX.json says what the run is, KIT_PREFIX.npz holds its start weights, batches and random draws; what comes out is
+written under the kit's own key names. Running statistics are left as they were: nothing here uses them.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stargan_lab.batch import Batch, LabelLayout, LabelSpec
+from stargan_lab.losses.lipschitz import GradientPenalty
+from stargan_lab.losses.objective import Objective
+from stargan_lab.registry import family
+from stargan_lab.training.ema import Ema
+from stargan_lab.training.updates import Draws, Trainee, train_step
+
+LOSSES = {"D": ["d_real", "d_fake", "d_cls", "d_gp"], "G": ["g_fake", "g_rec", "g_cls"]}
+
+
+class Kit:
+    """One run of a kit: its description, arrays and data."""
+
+    def __init__(self, prefix: str, run: str) -> None:
+        self.run = run
+        self.description = json.loads(Path(f"{prefix}.json").read_text())["runs"][run]
+        self.arrays = np.load(f"{prefix}.npz")
+        self.config = self.description["config"]
+        self.datasets = list(dict.fromkeys(step["dataset"] for step in self.description["steps"]))
+
+    def tensor(self, key: str) -> Tensor:
+        return torch.from_numpy(self.arrays[f"{self.run}/{key}"])
+
+    def layout(self) -> LabelLayout:
+        config = self.config
+        specs = {
+            "celeba": LabelSpec("celeba", tuple(f"attribute {i}" for i in range(config["c_dim"]))),
+            "rafd": LabelSpec("rafd", tuple(f"class {i}" for i in range(config["c2_dim"])), "categorical"),
+        }
+        return LabelLayout(tuple(specs[name] for name in self.datasets))
+
+    def batch(self, step: dict[str, Any], layout: LabelLayout) -> Batch:
+        source = self.datasets.index(step["dataset"])
+        images = self.tensor(f"x/{step['dataset']}")[step["batch"]]
+        labels = self.tensor(f"y/{step['dataset']}")[step["batch"]]
+        if layout.specs[source].kind == "categorical":
+            labels = nn.functional.one_hot(labels, len(layout.specs[source].names))
+        return Batch(images, labels, source)
+
+    def draws(self, index: int) -> Draws:
+        return Draws(self.tensor("perm")[index], self.tensor("alpha")[index][None])
+
+    def load(self, name: str, network: nn.Module, dtype: torch.dtype) -> nn.Module:
+        prefix = f"{self.run}/init/{name}/"
+        state = {k[len(prefix) :]: torch.from_numpy(self.arrays[k]) for k in self.arrays.files if k.startswith(prefix)}
+        network.load_state_dict(state, strict=True)
+        return network.to(dtype)
+
+
+def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[Trainee, Objective]:
+    config = kit.config
+    generator = family("generator").build(
+        "resnet", layout.generator_width, width=config["g_conv_dim"], blocks=config["g_repeat_num"]
+    )
+    critic = family("discriminator").build(
+        "patchgan",
+        layout.critic_width,
+        config["image_size"],
+        width=config["d_conv_dim"],
+        depth=config["d_repeat_num"],
+    )
+    rates = {"g_lr": config["g_lr"], "d_lr": config["d_lr"], "beta1": config["beta1"], "beta2": config["beta2"]}
+    kit.load("G", generator, dtype)
+    kit.load("D", critic, dtype)
+    trainee = Trainee(
+        generator,
+        critic,
+        family("optimizer").build("adam", generator.parameters(), "generator", **rates),
+        family("optimizer").build("adam", critic.parameters(), "critic", **rates),
+        Ema(generator, 0.0),
+        precision={torch.float64: "float64", torch.float32: "float32"}[dtype],
+    )
+    objective = Objective(
+        layout,
+        family("adversarial").build("wgan"),
+        GradientPenalty(weight=config["lambda_gp"]),
+        cls=config["lambda_cls"],
+        rec=config["lambda_rec"],
+    )
+    return trainee, objective
+
+
+def outputs(trainee: Trainee, layout: LabelLayout, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+    """What the start weights make of the first batch."""
+    batch = batch.to(trainee.device, trainee.dtype)
+    asked = layout.generator_label(batch.labels[draws.permutation], batch.source)
+    own = layout.generator_label(batch.labels, batch.source)
+    with torch.no_grad():
+        fake = trainee.generator(batch.images, asked)
+        found = {"G_fake": fake, "G_rec": trainee.generator(fake, own)}
+        for name, images in (("real", batch.images), ("fake", fake)):
+            found[f"D_{name}_src"], found[f"D_{name}_cls"] = trainee.critic(images)
+    return found
+
+
+def gradient_norms(network: nn.Module) -> list[float]:
+    return [p.grad.norm().item() for p in network.parameters() if p.grad is not None]
+
+
+def penalty_norms(trainee: Trainee, objective: Objective, batch: Batch, draws: Draws) -> np.ndarray:
+    batch = batch.to(trainee.device, trainee.dtype)
+    asked = objective.layout.generator_label(batch.labels[draws.permutation], batch.source)
+    assert isinstance(objective.lipschitz, GradientPenalty)
+    fake = trainee.generator(batch.images, asked).detach()
+    alpha = draws.alpha.to(trainee.dtype)
+    return objective.lipschitz.norms(lambda x: trainee.critic(x)[0], batch.images, fake, alpha).detach().numpy()
+
+
+def replay(prefix: str, run: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
+    """Every array of the kit's run that can be computed, under the kit's key names."""
+    kit = Kit(prefix, run)
+    layout = kit.layout()
+    trainee, objective = build(kit, layout, dtype)
+    digits = {torch.float64: "f64", torch.float32: "f32"}[dtype]
+    steps = kit.description["steps"]
+    first = kit.batch(steps[0], layout)
+    found = {f"{run}/out/{digits}/{k}": v.numpy() for k, v in outputs(trainee, layout, first, kit.draws(0)).items()}
+    losses: dict[str, list[list[float]]] = {"D": [], "G": []}
+    norms: dict[str, list[list[float]]] = {"D": [], "G": []}
+    penalties = []
+    for index, step in enumerate(steps):
+        batch, draws = kit.batch(step, layout), kit.draws(index)
+        penalties.append(penalty_norms(trainee, objective, batch, draws))
+        parts = train_step(trainee, objective, batch, draws, step["g_update"])
+        for name, network in (("D", trainee.critic), ("G", trainee.generator))[: 1 + step["g_update"]]:
+            losses[name].append([parts[term].item() for term in LOSSES[name]])
+            norms[name].append(gradient_norms(network))
+    found[f"{run}/gp_norm/{digits}"] = np.stack(penalties)
+    for name, network in (("D", trainee.critic), ("G", trainee.generator)):
+        found[f"{run}/loss/{digits}/{name}"] = np.array(losses[name])
+        found[f"{run}/gradnorm/{digits}/{name}"] = np.array(norms[name])
+        for key, value in network.state_dict().items():
+            found[f"{run}/final/{digits}/{name}/{key}"] = value.numpy()
+    image = first.to(trainee.device, trainee.dtype).images[:1]
+    label = layout.generator_label(first.labels[kit.draws(0).permutation][:1].to(trainee.dtype), first.source)
+    with torch.no_grad():
+        found[f"{run}/end/{digits}/G_fake_train"] = trainee.generator(image, label).numpy()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kit", metavar="KIT_PREFIX")
+    parser.add_argument("--run", choices=["single", "multi"], required=True)
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    found = replay(arguments.kit, arguments.run, getattr(torch, arguments.dtype))
+    np.savez(arguments.out, **found)
+    print(f"{arguments.out}: {len(found)} arrays")
+
+
+if __name__ == "__main__":
+    main()
