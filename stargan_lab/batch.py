@@ -144,11 +144,16 @@ class ImageSource(Protocol):
 
     name: str
     spec: LabelSpec
-    fingerprint: str
-    """Hash of everything the images and labels depend on; does not need ``prepare``."""
     flip: bool
     """Whether training flips images left to right with probability 1/2."""
-    truth: GroundTruth | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything the images and labels depend on; does not need ``prepare``."""
+        ...
+
+    @property
+    def truth(self) -> GroundTruth | None: ...
 
     def prepare(self) -> None:
         """Draw or pack what is missing, with a progress bar. Raises DataError that names the path."""

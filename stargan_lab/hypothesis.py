@@ -87,7 +87,9 @@ def _parse(name: str, path: Path, raw: dict[str, Any]) -> Hypothesis:
         raise ConfigError(f"{path}: seeds: a seed stands twice in {seeds!r}")
     expected = raw.get("expected", "unknown")
     if expected not in ("better", "worse", "same", "unknown"):
-        raise ConfigError(f"{path}: expected: {unknown('outcome', str(expected), ('better', 'worse', 'same', 'unknown'))}")
+        raise ConfigError(
+            f"{path}: expected: {unknown('outcome', str(expected), ('better', 'worse', 'same', 'unknown'))}"
+        )
     return Hypothesis(
         name=name,
         title=str(raw.get("title", name)),
@@ -105,7 +107,9 @@ def _parse(name: str, path: Path, raw: dict[str, Any]) -> Hypothesis:
 def _overrides(path: Path, key: str, value: Any) -> tuple[str, ...]:
     """A list of Hydra overrides, each ``key=value``."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
-        raise ConfigError(f"{path}: {key}: expected a list of overrides such as [discriminator.norm=layer], got {value!r}")
+        raise ConfigError(
+            f"{path}: {key}: expected a list of overrides such as [discriminator.norm=layer], got {value!r}"
+        )
     if broken := [v for v in value if "=" not in v and not v.startswith("~")]:
         raise ConfigError(f"{path}: {key}: {broken[0]!r} is not of the form key=value")
     return tuple(value)

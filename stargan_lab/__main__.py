@@ -1,0 +1,8 @@
+"""``python -m stargan_lab``."""
+
+import sys
+
+from stargan_lab.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

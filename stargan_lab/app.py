@@ -1,0 +1,102 @@
+"""``train`` and ``sweep`` as Hydra apps, with errors a person can act on."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra_plugins.stargan_lab import AblationSweeper
+from omegaconf import DictConfig
+
+from stargan_lab.config.compose import CONFIG_MODULE, compose_raw, resolve
+from stargan_lab.console import say
+from stargan_lab.errors import ConfigError, LabError
+
+_PASSIVE = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc")
+"""Flags with which Hydra only tells something and overrides need not be right."""
+
+
+class _Outcome:
+    """What the last single run came to; a multirun's jobs report through Hydra instead."""
+
+    error: LabError | None = None
+
+
+@hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name="config", version_base="1.3")
+def _job(config: DictConfig) -> Any:
+    from stargan_lab.run import run
+
+    hydra_config = HydraConfig.get()
+    multirun = hydra_config.mode == RunMode.MULTIRUN
+    if multirun:
+        total = hydra_config.sweeper.get("cells") or "?"
+        say(f"\n[{hydra_config.job.num + 1}{'' if total == '?' else f'/{total}'}]")
+    try:
+        return run(resolve(config))
+    except LabError as error:
+        if multirun:
+            raise  # the launcher goes on with the others and reports this one
+        _Outcome.error = error
+        return None
+
+
+def train(arguments: Sequence[str]) -> int:
+    """``stargan-lab train``; returns the exit code.
+
+    Raises:
+        LabError: refused before any work, or failed in a way the user can mend.
+    """
+    if not any(flag in arguments for flag in _PASSIVE):
+        preflight(arguments)
+    launch(arguments)
+    if _Outcome.error is not None:
+        raise _Outcome.error
+    return 0
+
+
+def launch(arguments: Sequence[str]) -> Any:
+    """Hand a command line to Hydra. Exceptions come through instead of being printed with a traceback and an exit."""
+    _quiet()
+    Plugins.instance().register(AblationSweeper)  # an editable install hides namespace packages from Hydra's own search
+    sys.argv = ["stargan-lab train", *arguments]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    return _job()
+
+
+def preflight(arguments: Sequence[str]) -> None:
+    """Compose and check every job of a command line before the first one starts. Raises ConfigError."""
+    from hydra._internal.utils import get_args_parser
+
+    parsed = get_args_parser().parse_args(list(arguments))
+    tasks = [o for o in parsed.overrides if not _is_hydra(o)]
+    for job in _jobs(tasks) if parsed.multirun else [tasks]:
+        resolve(compose_raw(job, parsed.config_dir))
+
+
+def _jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """The cartesian product that Hydra's basic sweeper would run."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        return BasicSweeper.split_arguments(parsed, None)[0]
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+
+
+def _is_hydra(override: str) -> bool:
+    return override.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _quiet() -> None:
+    """Keep the libraries' own remarks off the terminal; ours are one line each."""
+    logging.captureWarnings(False)
+    warnings.filterwarnings("ignore", module=r"(mlflow|torch|pydantic|hydra|omegaconf)\b.*")
+    warnings.showwarning = lambda message, *args, **kwargs: say(f"warning: {message}")  # type: ignore[assignment]

@@ -1,0 +1,141 @@
+"""The commands. Everything heavy is imported by the command that needs it, so that ``--help`` is quick."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from stargan_lab import __version__
+from stargan_lab.errors import LabError
+
+_DESCRIPTION = """\
+A laboratory for StarGAN: swap any part, train every variant over several seeds, and see what helped.
+
+  stargan-lab train preset=quickstart          one run, about a minute on two cores, draws its own data
+  stargan-lab sweep quickstart                 nine runs: three norms of the discriminator, three seeds, and a report
+  stargan-lab ui quickstart                    the same runs in MLflow's pages
+
+Everything is written below outputs/ of the current folder."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if arguments[:1] == ["train"]:  # Hydra's own command line, untouched
+            from stargan_lab.app import train
+
+            return train(arguments[1:])
+        parsed, rest = _parser().parse_known_args(arguments)
+        return _with_overrides(parsed, rest)
+    except LabError as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if type(error).__name__ == "Interrupted":  # its module needs torch; what it says has been said
+            return 130
+        raise
+
+
+def _refuse(error: LabError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2 if type(error).__name__ == "ConfigError" else 1
+
+
+def _with_overrides(parsed: argparse.Namespace, rest: list[str]) -> int:
+    """Give what argparse does not know to the commands that take Hydra overrides; refuse it elsewhere."""
+    flags = [word for word in rest if word.startswith("-")]
+    if flags or (rest and not hasattr(parsed, "overrides")):
+        parsed.parser.error(f"unrecognised: {' '.join(flags or rest)}")
+    if rest:
+        parsed.overrides = [*parsed.overrides, *rest]
+    handler: Callable[[argparse.Namespace], int] = parsed.handler
+    return handler(parsed)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "stargan-lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"stargan-lab {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, handler: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        added.set_defaults(handler=handler, parser=added)
+        return added
+
+    command("train", _train, "train one run, a plain Hydra app (train --help)")
+
+    sweep = command("sweep", _sweep, "train every variant and seed of a hypothesis, then report")
+    sweep.add_argument("name", metavar="NAME", help="of experiments/NAME.yaml, one's own or a shipped one")
+    sweep.add_argument("overrides", nargs="*", metavar="key=value", help="for every cell; seed=0,1 picks seeds")
+    sweep.add_argument("--dry-run", action="store_true", help="show the cells and stop")
+    sweep.add_argument("--status", action="store_true", help="show what became of each cell and stop")
+    sweep.add_argument("--retry-failed", action="store_true", help="train failed cells again too")
+    sweep.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
+
+    report = command("report", _report, "tables and figures of one or more hypotheses, from what is recorded")
+    report.add_argument("names", nargs="+", metavar="NAME")
+    report.add_argument("--format", default="md,csv,html", metavar="md,csv,html", help="what to write (default: all)")
+    report.add_argument("--from", dest="csv", metavar="RUNS.csv", help="read the runs from a report's own CSV")
+    report.add_argument("--outputs", default="outputs", metavar="DIR", help="where the runs are (default: outputs)")
+    report.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")
+
+    data = command("data", _data, "draw SynthFaces, check a dataset, pack it")
+    data.add_argument("action", choices=["make", "check", "pack"])
+    data.add_argument("overrides", nargs="*", metavar="key=value", help="as for train, e.g. data=synthfaces")
+
+    track = command("track", _track, "rebuild the MLflow store from the runs' plain files")
+    track.add_argument("action", choices=["sync"])
+    track.add_argument("--outputs", default="outputs", metavar="DIR")
+    track.add_argument("--uri", help="of the MLflow store (default: sqlite in the outputs)")
+
+    ui = command("ui", _ui, "MLflow's pages on 127.0.0.1, at the right one")
+    ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
+    ui.add_argument("--outputs", default="outputs", metavar="DIR")
+    ui.add_argument("--port", type=int, default=5000)
+    return parser
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    raise AssertionError("train goes to Hydra before this parser is asked")
+
+
+def _sweep(parsed: argparse.Namespace) -> int:
+    from stargan_lab.sweep.command import sweep
+
+    return sweep(parsed)
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from stargan_lab.sweep.command import report
+
+    for name in parsed.names:
+        report(name, parsed)
+    return 0
+
+
+def _data(parsed: argparse.Namespace) -> int:
+    from stargan_lab.data_command import data
+
+    return data(parsed.action, parsed.overrides)
+
+
+def _track(parsed: argparse.Namespace) -> int:
+    from stargan_lab.tracking.sync import sync
+
+    return sync(parsed)
+
+
+def _ui(parsed: argparse.Namespace) -> int:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from stargan_lab.tracking.ui import open_ui
+
+    return open_ui(parsed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

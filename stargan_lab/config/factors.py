@@ -1,0 +1,58 @@
+"""The factors of a run: the settings that experiments vary, as they are shown to compare runs by."""
+
+from typing import Any
+
+from stargan_lab.config.schema import RunConfig
+
+FACTORS = (
+    "seed",
+    "total_steps",
+    "batch_size",
+    "n_critic",
+    "data.image_size",
+    "generator.name",
+    "generator.width",
+    "generator.blocks",
+    "generator.norm",
+    "generator.affine",
+    "generator.conditioning",
+    "discriminator.width",
+    "discriminator.depth",
+    "discriminator.norm",
+    "discriminator.bias",
+    "discriminator.head",
+    "adversarial.name",
+    "lipschitz.name",
+    "lipschitz.weight",
+    "weights.cls",
+    "weights.rec",
+    "optimizer.g_lr",
+    "optimizer.d_lr",
+    "schedule.name",
+    "ema.decay",
+)
+
+
+def factors(config: RunConfig) -> dict[str, str]:
+    """Every factor the configuration has, as text."""
+    raw = config.flat()
+    found = {key: _select(raw, key) for key in FACTORS}
+    return {key: _text(value) for key, value in found.items() if value is not _ABSENT}
+
+
+_ABSENT = object()
+
+
+def _select(raw: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(raw, dict) or part not in raw:
+            return _ABSENT
+        raw = raw[part]
+    return raw
+
+
+def _text(value: Any) -> str:
+    """As one would write it in YAML."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,139 @@
+"""The schema: every key, its type and its range, as frozen data.
+
+A component (generator, loss, dataset …) is a registry name and the keyword-only parameters of its builder, so a component
+owns its own keys. Everything else is a model below.
+"""
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from stargan_lab.registry import family
+
+Count = Annotated[int, Field(ge=1)]
+Interval = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Component(Model):
+    """A registry entry and what it is built with."""
+
+    name: str
+    options: dict[str, Any]
+
+    def flat(self, key: str = "name") -> dict[str, Any]:
+        return {key: self.name, **self.options}
+
+
+class Data(Model):
+    image_size: Annotated[int, Field(ge=8, le=1024, multiple_of=4)]
+    sources: dict[str, Component] = Field(min_length=1)
+
+
+class Weights(Model):
+    cls: Weight
+    rec: Weight
+
+
+class EmaConfig(Model):
+    decay: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Trainer(Model):
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    precision: Literal["float32", "bfloat16", "float64"]
+    channels_last: bool
+    threads: Annotated[int, Field(ge=1, le=1024)] | None
+    workers: Annotated[int, Field(ge=0, le=64)]
+    log_every: Count
+    sample_every: Interval
+    checkpoint_every: Interval
+    evaluate_every: Interval
+    sample_images: Annotated[int, Field(ge=1, le=64)]
+
+
+class Evaluation(Model):
+    extractor: str | None
+    weights: str | None
+    max_images: Annotated[int, Field(ge=2)] | None
+    batch_size: Count
+
+
+class Tracking(Model):
+    enabled: bool
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+    ablations: dict[str, str]
+
+
+class Paths(Model):
+    outputs: Annotated[str, Field(min_length=1)]
+
+
+class RunConfig(Model):
+    """One training run, resolved and checked."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    total_steps: Count
+    batch_size: Count
+    n_critic: Count
+    imports: tuple[str, ...]
+    data: Data
+    generator: Component
+    discriminator: Component
+    adversarial: Component
+    lipschitz: Component
+    optimizer: Component
+    schedule: Component
+    weights: Weights
+    ema: EmaConfig
+    trainer: Trainer
+    evaluation: Evaluation
+    tracking: Tracking
+    paths: Paths
+
+    def flat(self) -> dict[str, Any]:
+        """Plain nested dicts, the form of the YAML files."""
+        raw = self.model_dump(mode="json")
+        for key in COMPONENTS:
+            raw[key] = getattr(self, key).flat()
+        raw["data"]["sources"] = {name: source.flat("kind") for name, source in self.data.sources.items()}
+        return raw
+
+
+COMPONENTS = ("generator", "discriminator", "adversarial", "lipschitz", "optimizer", "schedule")
+
+REFERENCES: Mapping[str, Mapping[str, str]] = {
+    "generator": {"norm": "norm", "conditioning": "conditioning", "output": "output", "padding": "padding"},
+    "discriminator": {"norm": "critic_norm", "head": "head"},
+}
+"""Options that are themselves a registry's names: group -> option -> family."""
+
+
+@cache
+def options_model(family_name: str, name: str) -> type[BaseModel]:
+    """The schema of one component's options, read off its builder's keyword-only parameters."""
+    fields: dict[str, Any] = {}
+    for parameter in family(family_name).options(name).values():
+        required = parameter.default is inspect.Parameter.empty
+        fields[parameter.name] = (parameter.annotation, ... if required else parameter.default)
+    return create_model(f"{family_name}_{name}", __base__=Model, **fields)
+
+
+def known_keys(model: type[BaseModel] = RunConfig) -> list[str]:
+    """Every dotted key outside the components."""
+    keys = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Model) and inner is not Component:
+            keys += [f"{name}.{key}" for key in known_keys(inner)]
+        else:
+            keys.append(name)
+    return keys

@@ -1,0 +1,139 @@
+"""From plain nested dicts to a checked RunConfig; every refusal is one line that names the key and what is allowed."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stargan_lab.config.rules import check_rules
+from stargan_lab.config.schema import COMPONENTS, REFERENCES, Component, Data, Model, RunConfig, options_model
+from stargan_lab.errors import ConfigError, nearest
+from stargan_lab.registry import family
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validate(raw: Mapping[str, Any]) -> RunConfig:
+    """Check a composed configuration.
+
+    Raises:
+        ConfigError: in one line, the first thing that is wrong.
+    """
+    raw = dict(raw)
+    raw.pop("preset", None)
+    _import_user_modules(raw.get("imports", ()))
+    _check_keys(raw, RunConfig, "")
+    for key in COMPONENTS:
+        if key in raw:
+            raw[key] = _component(key, raw[key], key, "name")
+    if isinstance(raw.get("data"), Mapping):
+        raw["data"] = _data(raw["data"])
+    config = _model(RunConfig, raw, "")
+    if config.evaluation.extractor is not None:
+        _at("evaluation.extractor", lambda: family("extractor").get(config.evaluation.extractor or ""))
+    check_rules(config)
+    return config
+
+
+def _import_user_modules(names: Any) -> None:
+    """Import the modules named in ``imports``, from the current folder too, so that their components register."""
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
+    here = str(Path.cwd())
+    if names and here not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigError(f"imports: cannot import {name!r} ({error})") from None
+
+
+def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
+    _check_keys(raw, Data, "data")
+    sources = raw.get("sources")
+    if not isinstance(sources, Mapping):
+        raise ConfigError(f"data.sources: expected a mapping of a name to a dataset, got {sources!r}")
+    built = {str(k): _component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
+    return {**raw, "sources": built}
+
+
+def _component(family_name: str, raw: Any, path: str, name_key: str) -> Component:
+    """Check one component's name and options; missing options take the builder's defaults."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{path}: expected {name_key} and options, got {raw!r}")
+    options = dict(raw)
+    name = options.pop(name_key, None)
+    if name is None:
+        raise ConfigError(f"{path}.{name_key}: missing; allowed: {', '.join(family(family_name).names())}")
+    _at(f"{path}.{name_key}", lambda: family(family_name).get(name))
+    schema = options_model(family_name, name)
+    checked = _model(schema, _tuples(options), path)
+    for option, referred in REFERENCES.get(family_name, {}).items():
+        if option in schema.model_fields:
+            _at(f"{path}.{option}", lambda o=option, f=referred: family(f).get(getattr(checked, o)))
+    return Component(name=name, options=checked.model_dump())
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, at any depth: frozen data."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
+
+
+def _check_keys(raw: Mapping[str, Any], model: type[BaseModel], path: str) -> None:
+    """Refuse an unknown key at this level before its values are looked at."""
+    prefix = f"{path}." if path else ""
+    for key in raw:
+        if key not in model.model_fields:
+            allowed = list(model.model_fields)
+            hint = nearest(str(key), allowed)
+            raise ConfigError(f"{prefix}{key}: unknown key{hint or ';'} allowed: {', '.join(allowed)}")
+
+
+def _model(model: type[M], raw: Mapping[str, Any], path: str) -> M:
+    _check_keys(raw, model, path)
+    try:
+        return model.model_validate(_tuples(raw) if model is RunConfig else raw)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, model, path)) from None
+
+
+def _one_line(error: ValidationError, model: type[BaseModel], path: str) -> str:
+    """The first of pydantic's complaints as ``key: what is wrong, what was given``."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    keys, level = [], model
+    for part in where:  # a union adds its members' names to the location: stop where the schema does
+        if not (isinstance(level, type) and issubclass(level, BaseModel) and part in level.model_fields):
+            if part.isdigit() or first["type"] == "extra_forbidden":
+                keys.append(part)
+            continue
+        keys.append(part)
+        inner = level.model_fields[part].annotation
+        level = inner if isinstance(inner, type) and issubclass(inner, Model) else type(None)  # type: ignore[assignment]
+    key = ".".join([path, *keys] if path else keys)
+    if first["type"] == "missing":
+        return f"{key}: missing"
+    if first["type"] == "extra_forbidden" and isinstance(level, type) and issubclass(level, BaseModel):
+        allowed = list(level.model_fields)
+        return f"{key}: unknown key{nearest(where[-1], allowed) or ';'} allowed: {', '.join(allowed)}"
+    messages = {e["msg"].removeprefix("Input should be ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+    given = (
+        first["input"] if isinstance(first["input"], (str, int, float, bool, list, tuple, type(None))) else "a mapping"
+    )
+    return f"{key}: expected {' or '.join(sorted(messages))}, got {given!r}"
+
+
+def _at(path: str, look_up: Callable[[], Any]) -> None:
+    """Run a registry look-up; its refusal gets the key in front."""
+    try:
+        look_up()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None

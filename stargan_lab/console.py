@@ -1,0 +1,66 @@
+"""What a person at the terminal sees of a run: a bar with rate and time left, and a line per logging interval."""
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+log = logging.getLogger("stargan_lab")
+
+
+def say(text: str) -> None:
+    """One line on the terminal, above a bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
+def short_duration(seconds: float) -> str:
+    """``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def headline(name: str, identity: str, folder: Path) -> str:
+    """Opening line of a run: its name, its id, and where its files go."""
+    return f"{name}  ·  run {identity}  ·  {folder}"
+
+
+def closing(result: Mapping[str, Any], folder: Path) -> str:
+    """Closing lines of a finished run: its scores, where everything is, what to do next."""
+    overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}
+    scores = "  ".join(f"{name} {value:.3f}" for name, value in overall.items())
+    return f"finished in {short_duration(result['seconds'])}: {scores}\nwritten to {folder}"
+
+
+class Progress:
+    """Progress of one run, from step ``start`` to ``total``. The bar is drawn on a terminal only; the lines always are."""
+
+    def __init__(self, start: int, total: int) -> None:
+        self.start, self.step, self.total = start, start, total
+        self._began = time.perf_counter()
+        self._bar = tqdm(
+            total=total, initial=start, unit="step", leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True
+        )
+
+    def advance(self, step: int) -> None:
+        self._bar.update(step - self.step)
+        self.step = step
+
+    def line(self, values: dict[str, float]) -> None:
+        """Losses, rate and time left."""
+        elapsed = time.perf_counter() - self._began
+        rate = (self.step - self.start) / max(elapsed, 1e-9)
+        left = short_duration((self.total - self.step) / max(rate, 1e-9))
+        width = len(str(self.total))
+        losses = "  ".join(f"{n.removeprefix('loss/')} {v:.3f}" for n, v in values.items() if n.startswith("loss/"))
+        say(f"step {self.step:>{width}}/{self.total}  {losses}  {rate:.1f} steps/s  {left} left")
+
+    def close(self) -> None:
+        self._bar.close()

@@ -1,0 +1,1 @@
+"""Evaluation: the protocol, the instruments and the scores of a generator that comes as a callable."""

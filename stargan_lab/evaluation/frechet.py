@@ -1,0 +1,93 @@
+"""The Fréchet distance between two Gaussians, and the streaming mean and covariance it is taken of.
+
+Shapes: n samples, D feature dimensions. Everything is float64.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpstrf
+
+from stargan_lab.errors import LabError
+
+Array = NDArray[np.float64]
+
+
+def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> float:
+    """Squared Fréchet distance |mu_a - mu_b|² + tr(A + B - 2 (AB)^½) (Dowson and Landau 1982; Heusel et al. 2017).
+
+    The trace of (AB)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½. With A = F Fᵀ and B = G Gᵀ these
+    roots are the singular values of Fᵀ G, which need no square root of a rounding error: singular covariances, of fewer
+    samples than dimensions, cost no precision, and nothing can become complex.
+
+    Args:
+        mu_a, mu_b: (D,) means.
+        cov_a, cov_b: (D, D) symmetric, positive semi-definite up to rounding.
+    Returns:
+        At least 0; 0 up to rounding for equal arguments; the same for both orders up to rounding.
+    Raises:
+        LabError: an argument has a NaN or an infinity.
+    """
+    if not all(np.isfinite(part).all() for part in (mu_a, cov_a, mu_b, cov_b)):
+        raise LabError("Fréchet distance: a mean or covariance is not finite; the features overflowed")
+    factor_a, factor_b = _factor(cov_a), _factor(cov_b)
+    overlap = (
+        float(np.linalg.svd(factor_a.T @ factor_b, compute_uv=False).sum()) if factor_a.size * factor_b.size else 0.0
+    )
+    shift = np.asarray(mu_a, np.float64) - np.asarray(mu_b, np.float64)
+    return max(0.0, float(shift @ shift) + float(np.trace(cov_a)) + float(np.trace(cov_b)) - 2 * overlap)
+
+
+def _factor(covariance: Array) -> Array:
+    """(D, r) F with F Fᵀ = covariance, r its numerical rank: a pivoted Cholesky factor, ten times quicker than
+    eigenvectors at 2,048 dimensions and as exact."""
+    # LAPACK stops where what is left of the diagonal is rounding of the largest entry
+    lower, pivots, rank, _ = dpstrf(np.asarray(covariance, np.float64), lower=1)
+    factor = np.empty((len(lower), rank))
+    factor[pivots - 1] = np.tril(lower)[:, :rank]
+    return factor
+
+
+@dataclass
+class Moments:
+    """Mean and covariance of features that come batch by batch (pairwise update of Chan, Golub and LeVeque 1983).
+
+    Attributes:
+        n: samples seen.
+        mean: (D,).
+        scatter: (D, D), the sum of outer products of the deviations from the mean.
+    """
+
+    n: int
+    mean: Array
+    scatter: Array
+
+    @classmethod
+    def empty(cls, dims: int) -> "Moments":
+        return cls(0, np.zeros(dims), np.zeros((dims, dims)))
+
+    def update(self, features: Array) -> None:
+        """Add (n, D) features; n may be 0."""
+        if len(features) == 0:
+            return
+        features = np.asarray(features, np.float64)
+        added, mean = len(features), features.mean(axis=0)
+        shift, total = mean - self.mean, self.n + added
+        centred = features - mean
+        self.scatter += centred.T @ centred
+        if self.n:
+            self.scatter += np.outer(shift, shift) * (self.n * added / total)
+        self.mean = self.mean + shift * (added / total)
+        self.n = total
+
+    @property
+    def covariance(self) -> Array:
+        """(D, D), divided by n - 1 as ``numpy.cov`` and pytorch-fid do. Raises LabError for fewer than two samples."""
+        if self.n < 2:
+            raise LabError(f"a covariance needs at least 2 images, got {self.n}")
+        return np.asarray(self.scatter / (self.n - 1))
+
+    def distance(self, other: "Moments") -> float:
+        """Fréchet distance to ``other``."""
+        return frechet_distance(self.mean, self.covariance, other.mean, other.covariance)

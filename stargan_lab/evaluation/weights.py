@@ -1,0 +1,80 @@
+"""Where Inception's weights come from: a path, a cache, or the official download; told apart by their SHA-256."""
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+from urllib.request import urlopen
+
+import torch
+from tqdm import tqdm
+
+from stargan_lab import files
+from stargan_lab.errors import LabError
+
+VERIFIED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of the official file: TensorFlow's FID Inception as pytorch-fid publishes it. Only with it is a distance FID."""
+
+DOWNLOAD = "download"
+
+
+class WeightsMissing(LabError):
+    """No Inception weights were found; the message says how to get them."""
+
+
+def official_url() -> str:
+    import pytorch_fid.inception
+
+    return str(pytorch_fid.inception.FID_WEIGHTS_URL)
+
+
+def cache_paths(outputs: Path) -> list[Path]:
+    """Where weights are looked for, in this order: our cache, then the one pytorch-fid itself fills."""
+    name = official_url().rsplit("/", 1)[-1]
+    return [outputs / "cache" / "weights" / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
+
+
+def find_weights(weights: str | None, outputs: Path) -> Path:
+    """The weight file that ``weights`` asks for: a path, ``download``, or None for what is in a cache.
+
+    Raises:
+        WeightsMissing: None was asked and no cache has the file.
+        LabError: the path does not exist, or the download failed or was not the official file.
+    """
+    paths = cache_paths(outputs)
+    if weights not in (None, DOWNLOAD):
+        path = Path(str(weights)).expanduser()
+        if not path.is_file():
+            raise LabError(
+                f"evaluation.weights: {path} is not a file; give a path, {DOWNLOAD!r}, or null for the cache"
+            )
+        return path
+    found = next((path for path in paths if path.is_file()), None)
+    if found is not None:
+        return found
+    if weights is None:
+        raise WeightsMissing(
+            f"no Inception weights, so no FID: set evaluation.weights={DOWNLOAD} or a path, or put them at {paths[0]}"
+        )
+    with files.locked(paths[0].with_suffix(".lock")):
+        if not paths[0].is_file():
+            files.write_atomically(paths[0], lambda file: _download(official_url(), file))
+    return paths[0]
+
+
+def _download(url: str, file: BinaryIO) -> None:
+    """Stream ``url`` into ``file``; raises LabError unless its SHA-256 is the official one."""
+    digest = hashlib.sha256()
+    try:
+        with urlopen(url, timeout=60) as answer:
+            total = int(answer.headers.get("Content-Length") or 0) or None
+            with tqdm(total=total, unit="B", unit_scale=True, desc="Inception weights", leave=False) as bar:
+                while chunk := answer.read(1 << 20):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    bar.update(len(chunk))
+    except OSError as error:
+        raise LabError(
+            f"{url}: download failed ({error}); fetch it elsewhere and set evaluation.weights to its path"
+        ) from None
+    if digest.hexdigest() != VERIFIED_SHA256:
+        raise LabError(f"{url}: SHA-256 is {digest.hexdigest()}, not the official {VERIFIED_SHA256}; nothing was kept")

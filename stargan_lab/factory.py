@@ -1,0 +1,98 @@
+"""From a configuration to objects. Networks and losses get arguments, never the configuration."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stargan_lab.batch import ImageSource, LabelLayout
+from stargan_lab.config import Component, RunConfig
+from stargan_lab.config.identity import device_name
+from stargan_lab.data import open_sources
+from stargan_lab.errors import ConfigError
+from stargan_lab.losses.objective import Objective
+from stargan_lab.models.initialise import initialise
+from stargan_lab.registry import family
+from stargan_lab.training.ema import Ema
+from stargan_lab.training.loop import Plan
+from stargan_lab.training.updates import PRECISIONS, Trainee
+
+
+def build_sources(config: RunConfig) -> list[ImageSource]:
+    """The datasets, in the order of ``data.sources``; nothing is drawn or read yet."""
+    sources = {name: source.flat("kind") for name, source in config.data.sources.items()}
+    return open_sources(sources, config.data.image_size, Path(config.paths.outputs))
+
+
+def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
+    return LabelLayout(tuple(source.spec for source in sources))
+
+
+def build_networks(config: RunConfig, layout: LabelLayout | None = None) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator with the starting values that ``config.seed`` gives, float32 on the CPU.
+
+    Args:
+        layout: of the labels; None opens the configuration's datasets to see.
+    """
+    layout = layout or build_layout(build_sources(config))
+    generator = _build("generator", config.generator, layout.generator_width)
+    critic = _build("discriminator", config.discriminator, layout.critic_width, config.data.image_size)
+    return initialise(generator, config.seed, "generator"), initialise(critic, config.seed, "critic")
+
+
+def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
+    adversarial = _build("adversarial", config.adversarial)
+    lipschitz = _build("lipschitz", config.lipschitz)
+    return Objective(layout, adversarial, lipschitz, cls=config.weights.cls, rec=config.weights.rec)
+
+
+def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
+    """Networks on their device, their optimisers and the average, before the first step."""
+    device = pick_device(config)
+    memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+    generator, critic = (
+        network.to(device=device, dtype=_parameter_dtype(config), memory_format=memory)
+        for network in build_networks(config, layout)
+    )
+    return Trainee(
+        generator=generator,
+        critic=critic,
+        g_optimizer=_build("optimizer", config.optimizer, generator.parameters(), "generator"),
+        d_optimizer=_build("optimizer", config.optimizer, critic.parameters(), "critic"),
+        ema=Ema(generator, config.ema.decay),
+        device=device,
+        precision=config.trainer.precision,
+    )
+
+
+def build_plan(config: RunConfig) -> Plan:
+    schedule, options = family("schedule").get(config.schedule.name), config.schedule.options
+    trainer = config.trainer
+    return Plan(
+        total_steps=config.total_steps,
+        n_critic=config.n_critic,
+        sources=len(config.data.sources),
+        seed=config.seed,
+        schedule=lambda iteration, total: schedule(iteration, total, **options),
+        log_every=trainer.log_every,
+        sample_every=trainer.sample_every,
+        evaluate_every=trainer.evaluate_every,
+        checkpoint_every=trainer.checkpoint_every,
+    )
+
+
+def pick_device(config: RunConfig) -> torch.device:
+    """Raises ConfigError when the device asked for is not there."""
+    asked = config.trainer.device
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"trainer.device: {asked} is not available here; allowed: auto, cpu")
+    return torch.device(device_name(config) if asked == "auto" else asked)
+
+
+def _parameter_dtype(config: RunConfig) -> torch.dtype:
+    return torch.float32 if config.trainer.precision == "bfloat16" else PRECISIONS[config.trainer.precision]
+
+
+def _build(family_name: str, component: Component, *facts: object):  # type: ignore[no-untyped-def]
+    return family(family_name).build(component.name, *facts, **component.options)

@@ -1,0 +1,125 @@
+"""How the plain files of one run get into MLflow: each point once, whatever is killed when."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stargan_lab.files import read_json, write_json
+from stargan_lab.tracking.records import Row, RunFolder
+from stargan_lab.tracking.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+class State:
+    """tracking.json: what a rebuild needs beside the records, and how far MLflow has got.
+
+    Attributes:
+        run_name, params: as MLflow shows them.
+        committed: number of rows of metrics.jsonl that a durable checkpoint covers.
+        sent: MLflow run -> [rows it holds for sure, rows it may hold].
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        raw: dict[str, Any] = read_json(folder.state_path) if folder.state_path.exists() else {}
+        self.run_name: str = raw.get("run_name", folder.run_id)
+        self.params: dict[str, str] = raw.get("params", {})
+        self.committed: int = raw.get("committed", 0)
+        self.sent: dict[str, list[int]] = raw.get("sent", {})
+
+    def save(self) -> None:
+        values = {key: value for key, value in vars(self).items() if not key.startswith("_")}
+        write_json(self._folder.state_path, values)
+
+
+class Publication:
+    """The MLflow run of one folder."""
+
+    def __init__(self, store: Store, folder: RunFolder, state: State) -> None:
+        self.store = store
+        self.folder = folder
+        self.state = state
+        self.mlflow_id = ""
+
+    @property
+    def sent(self) -> int:
+        """How many rows of metrics.jsonl the MLflow run holds for sure."""
+        return self.state.sent[self.mlflow_id][0]
+
+    def open(self, rows: Sequence[Row]) -> None:
+        """Open or make the run and give it params, tags and config. ``rows`` are all that the run's files hold.
+
+        Points cannot be taken out of an MLflow run. So when it holds rows that a resume from an earlier checkpoint has
+        cut off, that run is deleted and another made from the records.
+        """
+        run = self.store.find(self.folder.run_id)
+        if run is not None and self.state.sent.get(run.info.run_id, [0, 0])[1] > len(rows):
+            self.store.delete_run(run.info.run_id)
+            del self.state.sent[run.info.run_id]
+        run = self.store.open_run(self.folder.run_id, self.state.run_name, rows[0].time if rows else time.time())
+        self.mlflow_id = run.info.run_id
+        self.state.sent.setdefault(self.mlflow_id, [0, 0])
+        self.state.save()
+        if differing := self.store.set_params(run, self.state.params):
+            names = ", ".join(differing)
+            _log.warning("run %s: MLflow has another value of %s and keeps it", self.folder.run_id, names)
+        self.tags()
+        if self.folder.config_path.exists():
+            self.store.artifact(self.mlflow_id, self.folder.config_path)
+
+    def send(self, rows: Sequence[Row]) -> None:
+        """Send the rows that follow those sent. How far it will go is on disk before, how far it got after."""
+        if not rows:
+            return
+        goal = self.sent + len(rows)
+        self.state.sent[self.mlflow_id][1] = goal
+        self.state.save()
+        self.store.send_rows(self.mlflow_id, rows)
+        self.state.sent[self.mlflow_id][0] = goal
+        self.state.save()
+
+    def tags(self) -> None:
+        tags = self.folder.tags() | {"run_id": self.folder.run_id}
+        self.store.set_tags(self.mlflow_id, tags)
+
+    def close(self, result: Mapping[str, Any], rows: Sequence[Row]) -> None:
+        """Final metrics that the rows do not hold already, result.json, tags and the status."""
+        end = float(result["finished_at"])
+        if result["status"] == "finished":
+            step = rows[-1].step if rows else 0
+            last = {name: value for row in rows if row.step == step for name, value in row.metrics.items()}
+            final = {name: value for name, value in result["metrics"].items() if last.get(name) != value}
+            self.store.send_rows(self.mlflow_id, [Row(step, end, final)])
+        self.tags()
+        self.store.artifact(self.mlflow_id, self.folder.result_path)
+        self.store.set_status(self.mlflow_id, str(result["status"]), end)
+
+
+def describe(folder: RunFolder, run_name: str, params: Mapping[str, str]) -> State:
+    """Put down what the run is called and what its factors are."""
+    state = State(folder)
+    state.run_name, state.params = run_name, {key: str(value) for key, value in params.items()}
+    state.save()
+    return state
+
+
+def rebuild(store: Store, folder: RunFolder) -> None:
+    """Bring the MLflow run of ``folder`` to what its files say; twice is as good as once.
+
+    The caller holds the run's lock. Of a run that is not finished, rows after its last checkpoint are left out: a
+    resume will log them again.
+    """
+    state, result, rows = State(folder), folder.result(), folder.rows()
+    finished = result is not None and result["status"] == "finished"
+    covered = rows if finished else rows[: state.committed]
+    publication = Publication(store, folder, state)
+    publication.open(rows)
+    publication.send(covered[publication.sent :])
+    for path in sorted(folder.samples.glob("*.png")) if folder.samples.is_dir() else ():
+        store.artifact(publication.mlflow_id, path, "samples")
+    if result is not None and "finished_at" in result:
+        publication.close(result, rows)
+    else:
+        store.set_status(publication.mlflow_id, "interrupted", rows[-1].time if rows else None)

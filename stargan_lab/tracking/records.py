@@ -1,0 +1,137 @@
+"""The plain files of one run. They are the primary record; everything shown elsewhere is made from them."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
+
+Status = Literal["planned", "running", "finished", "failed", "interrupted"]
+SPILL_ROWS = 256
+SPILL_SECONDS = 10.0
+_REQUIRED = ("status", "metrics")
+
+
+class Row(NamedTuple):
+    """Metrics of one moment. ``time`` is Unix seconds, rounded to milliseconds."""
+
+    step: int
+    time: float
+    metrics: dict[str, float]
+
+
+class RunFolder:
+    """``outputs/runs/<run_id>``: config.yaml, metrics.jsonl, result.json, tags.json, samples/, checkpoints/.
+
+    One process at a time appends metrics; tags may be added by several.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_id = path.name
+        self.config_path = path / "config.yaml"
+        self.metrics_path = path / "metrics.jsonl"
+        self.result_path = path / "result.json"
+        self.tags_path = path / "tags.json"
+        self.state_path = path / "tracking.json"
+        self.lock_path = path / ".lock"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+        self._buffer: list[str] = []
+        self._spilled = time.monotonic()
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> Row:
+        """Add a row stamped with the present time; it reaches the disk within SPILL_SECONDS, for good at ``flush``."""
+        row = Row(step, round(time.time(), 3), dict(metrics))
+        self._buffer.append(json.dumps({"step": step, "time": row.time, "metrics": row.metrics}, allow_nan=False))
+        if len(self._buffer) >= SPILL_ROWS or time.monotonic() - self._spilled > SPILL_SECONDS:
+            self._spill(durable=False)
+        return row
+
+    def flush(self) -> None:
+        """Write what is buffered and fsync it."""
+        self._spill(durable=True)
+
+    def rows(self) -> list[Row]:
+        """All rows, oldest first; a half last line, left by a kill, is not one.
+
+        Raises:
+            LabError: a line before the last is damaged.
+        """
+        self._spill(durable=False)
+        if not self.metrics_path.exists():
+            return []
+        lines = self.metrics_path.read_bytes().split(b"\n")
+        return [row for number, line in enumerate(lines, 1) if (row := self._parse(line, number, len(lines)))]
+
+    def truncate_after(self, step: int) -> int:
+        """Keep the rows up to ``step`` only and drop a half last line; the number of rows kept.
+
+        Step 0 is the start itself, which will be logged again: nothing is kept.
+        """
+        kept = [row for row in self.rows() if step > 0 and row.step <= step]
+        lines = [json.dumps(row._asdict(), allow_nan=False) + "\n" for row in kept]
+        write_atomically(self.metrics_path, lambda file: file.write("".join(lines).encode()))
+        return len(kept)
+
+    def result(self) -> dict[str, Any] | None:
+        """The content of result.json, None when there is none. Raises LabError when it is damaged."""
+        if not self.result_path.exists():
+            return None
+        result = read_json(self.result_path)
+        if not isinstance(result, dict) or any(key not in result for key in _REQUIRED):
+            raise LabError(f"{self.result_path}: expected a mapping with {' and '.join(_REQUIRED)}")
+        return result
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        write_json(self.result_path, dict(result))
+
+    def tags(self) -> dict[str, str]:
+        return dict(read_json(self.tags_path)) if self.tags_path.exists() else {}
+
+    def update_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Add or replace tags; those another process adds at the same time survive. All tags after it."""
+        with locked(self.path / ".tags.lock"):
+            merged = self.tags() | {key: str(value) for key, value in tags.items()}
+            write_json(self.tags_path, merged)
+        return merged
+
+    def status(self) -> Status:
+        """``interrupted`` is a checkpoint without result and without a process that trains it."""
+        result = self.result()
+        if result is not None and result["status"] == "finished":
+            return "finished"
+        if is_locked(self.lock_path):
+            return "running"
+        if result is not None:
+            return "failed" if result["status"] == "failed" else "interrupted"
+        saved = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        begun = any(not entry.name.startswith(".") for entry in saved)
+        return "interrupted" if begun else "planned"
+
+    def _parse(self, line: bytes, number: int, lines: int) -> Row | None:
+        if not line:
+            return None
+        try:
+            row = json.loads(line)
+            return Row(int(row["step"]), float(row["time"]), row["metrics"])
+        except (ValueError, KeyError, TypeError):
+            if number == lines:  # no newline after it: the process died while writing
+                return None
+            raise LabError(f"{self.metrics_path}: line {number} is damaged") from None
+
+    def _spill(self, durable: bool) -> None:
+        self._spilled = time.monotonic()
+        if not self._buffer and not durable:
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.metrics_path.open("ab") as file:
+            file.write("".join(f"{line}\n" for line in self._buffer).encode())
+            self._buffer.clear()
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())

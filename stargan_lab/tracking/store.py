@@ -1,0 +1,172 @@
+"""MLflow behind a narrow door: opening without races, one flat run per run id, errors in one line."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import locked
+from stargan_lab.tracking.metrics import rounded
+from stargan_lab.tracking.records import Row
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENT = "stargan-lab"
+POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
+MLFLOW_STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+
+
+class StoreError(LabError):
+    """MLflow could not be read or written."""
+
+
+class Store:
+    """One experiment of an MLflow tracking store. Open it with ``Store.open``."""
+
+    def __init__(self, client: "MlflowClient", uri: str, experiment_id: str, lock: Path) -> None:
+        self.client = client
+        self.uri = uri
+        self.experiment_id = experiment_id
+        self._lock = lock
+
+    @classmethod
+    def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
+        """Open or create the store; ``uri`` None is ``<outputs>/mlflow.db`` with files in ``<outputs>/mlartifacts``.
+
+        Several processes may open a new database at once: MLflow's own set-up of it is not safe against that, so it
+        runs under a lock. Imports mlflow, which takes about two seconds.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        outputs = outputs.resolve()
+        uri = uri or f"sqlite:///{outputs / 'mlflow.db'}"
+        lock = _lock_path(outputs, uri)
+        with _one_line(uri, "cannot be opened"), locked(lock):
+            client = _client(uri)  # sets a new database up already
+            return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
+
+    def find(self, run_id: str) -> "Run | None":
+        """The run tagged with ``run_id``, unless it was deleted in the UI."""
+        with _one_line(self.uri):
+            query = f"tags.run_id = '{run_id}'"
+            found = self.client.search_runs([self.experiment_id], filter_string=query, max_results=1)
+            return found[0] if found else None
+
+    def open_run(self, run_id: str, run_name: str, start: float) -> "Run":
+        """The one run of ``run_id``, made if there is none. ``start`` is Unix seconds."""
+        with locked(self._lock):
+            run = self.find(run_id)
+            if run is not None:
+                return run
+            with _one_line(self.uri):
+                tags = {"run_id": run_id}
+                return self.client.create_run(self.experiment_id, round(start * 1000), tags, run_name)
+
+    def delete_run(self, mlflow_id: str) -> None:
+        with _one_line(self.uri):
+            self.client.delete_run(mlflow_id)
+
+    def send_rows(self, mlflow_id: str, rows: Sequence[Row]) -> None:
+        """Send rows with the times they were logged at: sending them once more changes nothing."""
+        from mlflow.entities import Metric
+
+        points = [
+            Metric(name, rounded(name, value), round(row.time * 1000), row.step)
+            for row in rows
+            for name, value in row.metrics.items()
+        ]
+        with _one_line(self.uri):
+            for first in range(0, len(points), POINTS_PER_REQUEST):
+                self.client.log_batch(mlflow_id, metrics=points[first : first + POINTS_PER_REQUEST])
+
+    def set_params(self, run: "Run", params: Mapping[str, str]) -> list[str]:
+        """Log the params the run has not got; the names of those it has with another value, which stay as they are."""
+        from mlflow.entities import Param
+
+        had = run.data.params
+        new = [Param(key, str(value)) for key, value in params.items() if key not in had]
+        if new:
+            with _one_line(self.uri):
+                self.client.log_batch(run.info.run_id, params=new)
+        return [key for key, value in params.items() if key in had and had[key] != str(value)]
+
+    def set_tags(self, mlflow_id: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        with _one_line(self.uri):
+            self.client.log_batch(mlflow_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    def set_experiment_tag(self, key: str, value: str) -> None:
+        with _one_line(self.uri):
+            self.client.set_experiment_tag(self.experiment_id, key, value)
+
+    def artifact(self, mlflow_id: str, path: Path, folder: str | None = None) -> None:
+        with _one_line(self.uri):
+            self.client.log_artifact(mlflow_id, str(path), folder)
+
+    def set_status(self, mlflow_id: str, status: str, end: float | None = None) -> None:
+        """``status`` as in result.json, or ``running``; ``end`` is Unix seconds."""
+        with _one_line(self.uri):
+            if status == "running":
+                self.client.update_run(mlflow_id, status="RUNNING")
+            else:
+                at = round((time.time() if end is None else end) * 1000)
+                self.client.set_terminated(mlflow_id, MLFLOW_STATUS[status], at)
+
+
+def _client(uri: str) -> "MlflowClient":
+    """Import mlflow silently and without telemetry; give up on a server that does not answer within seconds."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])  # in case it was imported before
+    logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno >= logging.ERROR)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # without a location, files of a local store would land in ./mlruns of whatever the current folder is
+        location = None if uri.startswith(("http:", "https:", "databricks")) else str(outputs / "mlartifacts")
+        tags: dict[str, Any] = {"mlflow.experimentKind": "custom_model_development"}  # opens on runs, not on traces
+        return client.create_experiment(name, artifact_location=location, tags=tags)
+    if found.lifecycle_stage != "active":
+        raise StoreError(
+            f"MLflow experiment {name!r} was deleted: restore it or set tracking.experiment to another name"
+        )
+    return found.experiment_id
+
+
+def _lock_path(outputs: Path, uri: str) -> Path:
+    """Beside an SQLite database, so that all who share it share the lock; else in the outputs folder."""
+    scheme, _, database = uri.partition(":///")
+    if scheme.startswith("sqlite") and database:
+        path = Path(database.split("?", 1)[0])
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.with_name(f"{path.name}.lock")
+    return outputs / "mlflow.lock"
+
+
+@contextmanager
+def _one_line(uri: str, trouble: str = "cannot be used") -> Iterator[None]:
+    """Whatever MLflow, its database or its server raises, as a StoreError."""
+    try:
+        yield
+    except LabError:
+        raise
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise StoreError(f"MLflow store {uri} {trouble}: {reason.strip()[:300]}") from error

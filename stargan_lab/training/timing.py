@@ -1,0 +1,40 @@
+"""Seconds per training step, without what happens between steps."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+
+
+class StepTimer:
+    """``tick`` after every step; work inside ``paused`` does not count."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._seconds: list[float] = []
+        self._read = 0
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self._seconds.append(now - self._last)
+        self._last = now
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._last = None
+
+    def metrics(self, batch_size: int) -> dict[str, float]:
+        """Means since the last call; nothing when no step was timed."""
+        recent, self._read = self._seconds[self._read :], len(self._seconds)
+        if not recent:
+            return {}
+        mean = sum(recent) / len(recent)
+        return {"speed/seconds_per_step": mean, "speed/images_per_second": batch_size / mean}
+
+    def median(self) -> float | None:
+        """Seconds of the median step."""
+        return median(self._seconds) if self._seconds else None

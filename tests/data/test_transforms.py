@@ -1,0 +1,70 @@
+"""The geometry from file to pixels, against the reference's own output and torchvision's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import functional as tv
+
+from stargan_lab.batch import to_float
+from stargan_lab.data.transforms import centre_crop, fit, read_image
+from stargan_lab.errors import DataError
+
+GOLDEN = Path(__file__).parents[1] / "reference" / "golden_small.npz"
+
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def test_golden_image() -> None:
+    with np.load(GOLDEN) as golden:
+        image, expected = Image.fromarray(golden["transform/image"]), golden["transform/out"]
+    assert torch.equal(to_float(torch.from_numpy(fit(image, 45, 32))), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize(
+    "width, height", [(178, 218), (45, 60), (50, 61), (51, 60), (20, 90), (44, 43), (33, 45), (45, 45)]
+)
+def test_centre_crop_is_torchvisions(width: int, height: int) -> None:
+    image = noise(width, height)
+    expected = tv.center_crop(image, [45, 45])
+    assert np.array_equal(np.asarray(centre_crop(image, 45)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256])
+def test_flip_commutes_with_celebas_geometry(size: int) -> None:
+    image = noise(178, 218)
+    first = fit(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 178, size)
+    assert np.array_equal(first, fit(image, 178, size)[:, :, ::-1])
+
+
+def test_no_crop_takes_the_largest_square() -> None:
+    image = noise(40, 60)
+    assert np.array_equal(fit(image, None, 40), np.asarray(image)[10:50].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1"])
+def test_other_modes_are_read_as_rgb(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    noise(20, 20).convert(mode).save(path)
+    pixels = read_image(path, 20, 16)
+    assert pixels.shape == (3, 16, 16)
+    assert pixels.std() > 10
+    if mode in ("L", "LA", "1"):
+        assert np.array_equal(pixels[0], pixels[2])
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    noise(178, 218).save(whole)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(whole.read_bytes()[:5000])
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "empty.jpg").touch()
+    for name in ("cut.jpg", "text.jpg", "empty.jpg", "absent.jpg"):
+        with pytest.raises(DataError, match=name) as caught:
+            read_image(tmp_path / name, 178, 64)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,73 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from stargan_lab.batch import ImageSource, to_float, to_uint8
+from stargan_lab.data import open_sources
+from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Oval_Face"]
+
+
+@pytest.fixture(scope="session")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture(scope="session")
+def faces(outputs: Path) -> ImageSource:
+    """Drawn faces at 32 px, with right answers."""
+    options = {
+        "kind": "synthfaces",
+        "attributes": ATTRIBUTES,
+        "train": 2000,
+        "valid": 300,
+        "test": 150,
+        "difficulty": 0.5,
+    }
+    (source,) = open_sources({"faces": options}, 32, outputs)
+    source.prepare()
+    return source
+
+
+@pytest.fixture(scope="session")
+def judge(faces: ImageSource, outputs: Path) -> DomainClassifier:
+    return trained_classifier(faces, outputs, torch.device("cpu"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def inception_weights(faces: ImageSource, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from inception import make_calibrated_inception
+
+    return make_calibrated_inception(
+        tmp_path_factory.mktemp("weights") / "w.pth", faces.split("train").images(range(16))
+    )
+
+
+@pytest.fixture(scope="session")
+def redraw(faces: ImageSource) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """The perfect translator: knows which test image it was given, and draws it anew with the labels asked for."""
+    return perfect_translator([faces])
+
+
+def perfect_translator(sources: list[ImageSource]) -> Callable[[Tensor, Tensor, int], Tensor]:
+    known: dict[tuple[int, bytes], int] = {}
+    for index, source in enumerate(sources):
+        test = source.split("test")
+        known |= {(index, picture.numpy().tobytes()): i for i, picture in enumerate(test.images(range(len(test))))}
+
+    def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
+        truth = sources[index].truth
+        assert truth is not None
+        rows = [known[index, picture.numpy().tobytes()] for picture in to_uint8(images)]
+        drawn = truth.images("test", rows, labels)
+        known.update({(index, picture.numpy().tobytes()): row for picture, row in zip(drawn, rows, strict=True)})
+        return to_float(drawn)
+
+    return translate

@@ -1,0 +1,94 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stargan_lab.batch import ImageSource
+from stargan_lab.errors import LabError
+from stargan_lab.evaluation import classifier
+from stargan_lab.evaluation.classifier import DomainClassifier, classifier_hash, decide, trained_classifier
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same training, of a few steps."""
+    monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=12, max_steps=12))
+
+
+def test_judges_real_faces_nearly_perfectly(judge: DomainClassifier, faces: ImageSource) -> None:
+    assert list(judge.accuracy) == list(faces.spec.names)
+    assert min(judge.accuracy.values()) >= 0.98
+    assert judge.warning("faces") is None
+    test = faces.split("test")
+    right = judge.predict(test.images(range(len(test)))) == test.labels
+    assert right.double().mean(0).tolist() == pytest.approx(list(judge.accuracy.values()))
+
+
+def test_features_are_what_the_logits_are_taken_of(judge: DomainClassifier, faces: ImageSource) -> None:
+    images = faces.split("test").images(range(8))
+    features = judge.features(images)
+    assert features.shape == (8, 64) and features.dtype == torch.float64
+    logits = judge.network.head(features.float().relu())
+    assert torch.equal(decide(logits, "binary"), judge.predict(images))
+
+
+@pytest.mark.usefixtures("brief")
+def test_training_is_a_function_of_the_recipe_and_leaves_the_global_generator(
+    faces: ImageSource, tmp_path: Path
+) -> None:
+    weights = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found = trained_classifier(faces, tmp_path / str(seed), CPU, progress=False)
+        assert torch.equal(before, torch.get_rng_state())
+        weights.append(found.network.state_dict())
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+@pytest.mark.usefixtures("brief")
+def test_trained_once_by_whoever_comes_first(
+    faces: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+    train = classifier._train
+    monkeypatch.setattr(classifier, "_train", lambda *args: trained.append(1) or train(*args))
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: trained_classifier(faces, tmp_path, CPU, False), range(3)))
+    assert len(trained) == 1
+    assert len({judge.sha256 for judge in found}) == 1
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_poor_judge_is_warned_about_in_one_line(faces: ImageSource, tmp_path: Path) -> None:
+    found = trained_classifier(faces, tmp_path, CPU, progress=False)
+    lowest = min(found.accuracy, key=lambda name: found.accuracy[name])
+    assert found.accuracy[lowest] < 0.9
+    warning = found.warning("faces")
+    assert warning is not None and f"({lowest} {found.accuracy[lowest]:.3f}" in warning and "\n" not in warning
+
+
+def test_identity_follows_data_size_and_recipe(faces: ImageSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = classifier_hash(faces, 32)
+    assert first != classifier_hash(faces, 64)
+    monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, lr=1.0))
+    assert first != classifier_hash(faces, 32)
+
+
+def test_a_damaged_cache_is_named(faces: ImageSource, tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "classifiers" / f"{classifier_hash(faces, 32)}.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a classifier")
+    with pytest.raises(LabError, match=rf"{path.name}.*delete it to train anew") as caught:
+        trained_classifier(faces, tmp_path, CPU, progress=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_is_the_likeliest_one_and_a_label_holds_above_one_half() -> None:
+    logits = torch.tensor([[-3.0, -1.0, -2.0], [0.5, 2.0, 3.0]])
+    assert decide(logits, "categorical").tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert decide(logits, "binary").tolist() == [[0, 0, 0], [1, 1, 1]]

@@ -1,0 +1,167 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stargan_lab.batch import ImageSource
+from stargan_lab.errors import LabError
+from stargan_lab.evaluation import weights
+from stargan_lab.evaluation.classifier import DomainClassifier
+from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor
+from stargan_lab.evaluation.frechet import Moments, frechet_distance
+from stargan_lab.evaluation.weights import WeightsMissing, find_weights
+from stargan_lab.registry import family
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty outputs folder and an empty cache of torch hub."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "outputs"
+
+
+def test_every_extractor_gives_float64_features(
+    faces: ImageSource, judge: DomainClassifier, inception_weights: Path, outputs: Path
+) -> None:
+    images = faces.split("test").images(range(3))
+    for name in family("extractor").names():
+        built = build_extractor(name, outputs, CPU, judge, weights=str(inception_weights))
+        features = built.features(images)
+        assert features.shape == (3, built.dims) and features.dtype == torch.float64
+        assert built.name == name and built.metric.startswith("eval/") and built.sha256
+        assert torch.equal(features, built.features(images))
+        assert features.std(0).max() > 1e-3  # tells images apart
+
+
+def write_pngs(images: torch.Tensor, folder: Path) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"{i:03d}.png" for i in range(len(images))]
+    for path, pixels in zip(paths, images, strict=True):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(path)
+    return paths
+
+
+def pytorch_fid_features(paths: list[Path], weight_file: Path) -> np.ndarray:
+    import pytorch_fid.inception
+    from pytorch_fid.fid_score import get_activations
+
+    state = torch.load(weight_file, weights_only=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *args, **kwargs: state)
+        network = pytorch_fid.inception.InceptionV3()
+    return np.asarray(get_activations(paths, network, batch_size=8, num_workers=0))
+
+
+def test_features_are_pytorch_fids(faces: ImageSource, inception_weights: Path, tmp_path: Path) -> None:
+    images = faces.split("test").images(range(8))
+    ours = InceptionExtractor(inception_weights, CPU).features(images).numpy()
+    theirs = pytorch_fid_features(write_pngs(images, tmp_path / "images"), inception_weights)
+    assert ours.std(0).mean() > 0.01  # not the empty comparison of untouched batch-norm statistics
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_distance_is_pytorch_fids(faces: ImageSource, inception_weights: Path, tmp_path: Path) -> None:
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    test, valid = faces.split("test").images(range(24)), faces.split("valid").images(range(24))
+    network = InceptionExtractor(inception_weights, CPU)
+    ours = [Moments.empty(2048), Moments.empty(2048)]
+    theirs = []
+    for moments, images, name in zip(ours, (test // 2, valid), ("a", "b"), strict=True):
+        moments.update(network.features(images).numpy())
+        features = pytorch_fid_features(write_pngs(images, tmp_path / name), inception_weights)
+        theirs += [features.mean(0), np.cov(features, rowvar=False)]
+    expected = calculate_frechet_distance(*theirs)
+    assert expected > 0.1
+    assert ours[0].distance(ours[1]) == pytest.approx(expected, rel=1e-3)  # its square root is the less exact one
+
+
+def test_distance_is_pytorch_fids_where_its_square_root_is_regular(faces: ImageSource, judge: DomainClassifier) -> None:
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    a = judge.features(faces.split("test").images(range(150))).numpy()
+    b = judge.features(faces.split("valid").images(range(200))).numpy()
+    arguments = a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False)
+    assert frechet_distance(*arguments) == pytest.approx(calculate_frechet_distance(*arguments), rel=1e-6)
+
+
+def test_only_official_weights_make_it_fid(inception_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert InceptionExtractor(inception_weights, CPU).metric == "eval/frechet_inception_unverified"
+    monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(inception_weights.read_bytes()).hexdigest())
+    assert InceptionExtractor(inception_weights, CPU).metric == "eval/fid"
+
+
+def test_building_inception_leaves_the_global_generator(inception_weights: Path) -> None:
+    before = torch.get_rng_state()
+    InceptionExtractor(inception_weights, CPU)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_without_weights_it_says_how_to_get_them(no_cache: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"evaluation\.weights=download or a path") as caught:
+        build_extractor("inception", no_cache, CPU, None, weights=None)
+    assert str(no_cache / "cache" / "weights") in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_both_caches_are_looked_in(no_cache: Path, where: int) -> None:
+    path = weights.cache_paths(no_cache)[where]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    assert find_weights(None, no_cache) == path == find_weights("download", no_cache)
+
+
+def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytorch_fid.inception.FID_WEIGHTS_URL", path.as_uri())
+
+
+def test_download_keeps_the_official_file(no_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = tmp_path / "published.pth"
+    published.write_bytes(b"x" * 3_000_000)
+    serve(published, monkeypatch)
+    monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(published.read_bytes()).hexdigest())
+    found = find_weights("download", no_cache)
+    assert found == no_cache / "cache" / "weights" / "published.pth"
+    assert found.read_bytes() == published.read_bytes()
+    published.unlink()
+    assert find_weights("download", no_cache) == found  # not fetched again
+
+
+def test_download_of_anything_else_keeps_nothing(
+    no_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = tmp_path / "published.pth"
+    published.write_bytes(b"tampered")
+    serve(published, monkeypatch)
+    with pytest.raises(LabError, match="not the official"):
+        find_weights("download", no_cache)
+    assert not list((no_cache / "cache" / "weights").glob("*published.pth"))
+    serve(tmp_path / "absent.pth", monkeypatch)
+    with pytest.raises(LabError, match="download failed"):
+        find_weights("download", no_cache)
+
+
+def test_a_path_that_is_not_there_is_named(no_cache: Path) -> None:
+    with pytest.raises(LabError, match=r"evaluation\.weights: /no/such\.pth is not a file"):
+        build_extractor("inception", no_cache, CPU, None, weights="/no/such.pth")
+
+
+def test_weights_that_do_not_fit_are_named_in_one_line(tmp_path: Path) -> None:
+    broken, other = tmp_path / "broken.pth", tmp_path / "other.pth"
+    broken.write_bytes(b"no weights")
+    torch.save({"conv.weight": torch.zeros(3)}, other)
+    for path, reason in ((broken, "cannot be read as weights"), (other, "does not fit")):
+        with pytest.raises(LabError, match=f"{path.name}: {reason}") as caught:
+            InceptionExtractor(path, CPU)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_classifiers_features_need_a_classifier(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="use 'inception'"):
+        build_extractor("classifier", tmp_path, CPU, None)

@@ -1,0 +1,117 @@
+"""Opening MLflow: at once from several processes, silently, and with errors in one line."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stargan_lab.errors import LabError
+from stargan_lab.tracking.records import Row
+from stargan_lab.tracking.store import Store
+
+OPEN = """
+import sys, time
+from pathlib import Path
+import mlflow  # so that all are ready to open at the same moment
+from stargan_lab.tracking.store import Store
+outputs, name = Path(sys.argv[1]), sys.argv[2]
+(outputs / f"ready-{name}").touch()
+while not (outputs / "go").exists():
+    time.sleep(0.002)
+store = Store.open(outputs)
+own, shared = store.open_run(name, name, 1.0), store.open_run("shared", "shared", 1.0)
+store.set_tags(shared.info.run_id, {name: "here"})
+"""
+
+
+def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
+    names = ["p0", "p1", "p2", "p3"]
+    command = [sys.executable, "-c", OPEN, str(tmp_path)]
+    workers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in names]
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("ready-*"))) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    errors = [worker.communicate()[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0, 0], errors
+    store = Store.open(tmp_path)
+    runs = store.client.search_runs([store.experiment_id])
+    assert sorted(run.data.tags["run_id"] for run in runs) == [*names, "shared"]
+    shared = store.find("shared")
+    assert shared is not None
+    assert set(names) <= set(shared.data.tags)
+
+
+def test_a_new_store_says_nothing_and_stays_in_its_folder(tmp_path: Path) -> None:
+    outputs = tmp_path / "out puts ä"
+    script = (
+        "import sys; from pathlib import Path; from stargan_lab.tracking.store import Store\n"
+        "assert 'mlflow' not in sys.modules, 'imported too early'\n"
+        "store = Store.open(Path(sys.argv[1])); run = store.open_run('a', 'a', 1.0)\n"
+        "store.artifact(run.info.run_id, Path(sys.argv[2])); store.set_status(run.info.run_id, 'finished')\n"
+        "import mlflow.telemetry.utils as t; assert t.is_telemetry_disabled()"
+    )
+    (tmp_path / "grid.txt").write_text("x")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    here = tmp_path / "here"
+    here.mkdir()
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(outputs), str(tmp_path / "grid.txt")],
+        cwd=here,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(here.iterdir()) == []
+    assert (outputs / "mlflow.db").exists()
+    assert [path.read_text() for path in (outputs / "mlartifacts").rglob("grid.txt")] == ["x"]
+
+
+def test_any_database_and_experiment(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'elsewhere' / 'all.db'}"
+    first = Store.open(tmp_path / "a", uri, "mine")
+    run = first.open_run("r", "a run", 12.5)
+    second = Store.open(tmp_path / "b", uri, "mine")
+    found = second.find("r")
+    assert found is not None
+    assert (found.info.run_id, found.info.run_name, found.info.start_time) == (run.info.run_id, "a run", 12500)
+    assert Store.open(tmp_path / "b", uri, "other").find("r") is None
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:////proc/none/mlflow.db", "http://127.0.0.1:9", "nonsense://x", "file:///tmp/none"]
+)
+def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path, uri: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(LabError) as error:
+        Store.open(tmp_path, uri)
+    assert "\n" not in str(error.value)
+    assert f"MLflow store {uri} cannot be opened: " in str(error.value)
+    assert time.monotonic() - began < 20
+
+
+def test_a_deleted_experiment_is_named(store: Store, tmp_path: Path) -> None:
+    store.client.delete_experiment(store.experiment_id)
+    with pytest.raises(LabError, match=r"'stargan-lab' was deleted.*tracking\.experiment"):
+        Store.open(tmp_path)
+
+
+def test_a_run_deleted_in_the_ui_is_made_anew(store: Store) -> None:
+    first = store.open_run("r", "r", 1.0).info.run_id
+    store.delete_run(first)
+    assert store.open_run("r", "r", 1.0).info.run_id != first
+
+
+def test_thousands_of_points_in_one_go(store: Store) -> None:
+    run = store.open_run("r", "r", 1.0).info.run_id
+    rows = [Row(step, 1000.0 + step, {"loss/g_rec": 0.5, "loss/d_gp": 0.25}) for step in range(1300)]
+    store.send_rows(run, rows)
+    store.send_rows(run, rows)
+    assert len(store.client.get_metric_history(run, "loss/g_rec")) == 1300
+    assert len(store.client.get_metric_history(run, "loss/d_gp")) == 1300

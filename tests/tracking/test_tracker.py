@@ -1,0 +1,316 @@
+"""A run's way into its files and into MLflow: resumed, killed at the worst moment, with a store that breaks."""
+
+import logging
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stargan_lab.errors import LabError
+from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.sync import add_tag, sync
+from stargan_lab.tracking.tracker import Tracker
+
+History = Callable[[Store, str, str], list[tuple[int, float]]]
+TAGS = {"seed": "1", "ablation.norms": "layer"}
+
+
+def tracker_of(folder: RunFolder, store: Store | None, params: Mapping[str, str] | None = None) -> Tracker:
+    params = {"discriminator.norm": "layer"} if params is None else params
+    return Tracker(folder, folder.run_id, store=store, params=params, tags=TAGS, run_name="layer · seed 1")
+
+
+def result_of(status: str = "finished", **metrics: float) -> dict[str, Any]:
+    return {"run_id": "a1b2", "status": status, "metrics": {k.replace("__", "/"): v for k, v in metrics.items()}}
+
+
+def run_steps(tracker: Tracker, first: int, last: int) -> None:
+    for step in range(first, last + 1):
+        tracker.log(step, {"loss/g_rec": step / 8})
+
+
+def test_one_run_from_start_to_end(folder: RunFolder, store: Store, history: History) -> None:
+    tracker = tracker_of(folder, store)
+    tracker.start(0)
+    running = store.find("a1b2")
+    assert running is not None
+    assert running.info.status == "RUNNING"
+    run_steps(tracker, 1, 5)
+    assert history(store, "a1b2", "loss/g_rec") == []
+    tracker.commit(4)
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 5)]
+    folder.samples.mkdir()
+    (folder.samples / "4.png").write_bytes(b"png")
+    tracker.artifact(folder.samples / "4.png", "samples")
+    tracker.log(5, {"eval/edit": 0.512345678, "eval/edit/Male": 0.25})
+    final = {"eval__edit": 0.512345678, "eval__edit__Male": 0.25, "eval__fid": 47.123456}
+    tracker.finish(result_of(**final))
+
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "layer · seed 1"
+    assert run.data.params == {"discriminator.norm": "layer"}
+    assert {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")} == TAGS | {"run_id": "a1b2"}
+    assert "mlflow.parentRunId" not in run.data.tags
+    assert run.data.metrics == {"loss/g_rec": 0.625, "eval/edit": 0.5123, "eval/edit/Male": 0.25, "eval/fid": 47.12}
+    assert history(store, "a1b2", "eval/edit") == [(5, 0.5123)]
+    assert [a.path for a in store.client.list_artifacts(run.info.run_id)] == ["config.yaml", "result.json", "samples"]
+    written = folder.result()
+    assert written is not None
+    assert written["metrics"]["eval/fid"] == 47.123456
+
+
+def test_a_resume_continues_the_same_run_without_doubling(folder: RunFolder, store: Store, history: History) -> None:
+    first = tracker_of(folder, store)
+    first.start(0)
+    run_steps(first, 1, 10)
+    first.commit(6)  # killed after this: steps 7 to 10 are lost
+    before = store.find("a1b2")
+    second = tracker_of(RunFolder(folder.path), store)
+    second.start(6)
+    run_steps(second, 7, 12)
+    second.commit(12)
+    second.finish(result_of(eval__edit=0.5))
+    after = store.find("a1b2")
+    assert before is not None and after is not None
+    assert before.info.run_id == after.info.run_id
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 13)]
+    assert [row.step for row in folder.rows()] == list(range(1, 13))
+
+
+def test_what_the_resumed_step_has_logged_already_is_not_logged_again(
+    folder: RunFolder, store: Store, history: History
+) -> None:
+    first = tracker_of(folder, store)
+    first.start(0)
+    first.log(6, {"loss/g_rec": 0.75})
+    first.commit(6)
+    first.log(6, {"eval/edit": 0.25})
+    first.flush()
+    second = tracker_of(RunFolder(folder.path), store)
+    second.start(6)
+    second.log(6, {"eval/edit": 0.25, "eval/leak": 0.125})
+    second.finish(result_of(eval__edit=0.25, eval__leak=0.125))
+    assert history(store, "a1b2", "eval/edit") == [(6, 0.25)]
+    assert history(store, "a1b2", "eval/leak") == [(6, 0.125)]
+
+
+def test_a_resume_from_an_earlier_checkpoint_than_mlflow_has_seen(
+    folder: RunFolder, store: Store, history: History
+) -> None:
+    first = tracker_of(folder, store)
+    first.start(0)
+    run_steps(first, 1, 10)
+    first.commit(10)
+    folder.update_tags({"ablation.other": "x"})
+    second = tracker_of(RunFolder(folder.path), store)
+    second.start(5)  # the checkpoint of step 10 was damaged
+    second.log(6, {"loss/g_rec": 100.0})
+    second.commit(6)
+    assert history(store, "a1b2", "loss/g_rec") == [*((s, s / 8) for s in range(1, 6)), (6, 100.0)]
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.data.tags["ablation.other"] == "x"
+    assert len(store.client.search_runs([store.experiment_id])) == 1
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from stargan_lab.tracking.publish import State
+from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.tracker import Tracker
+outputs = Path(sys.argv[1])
+folder = RunFolder(outputs / "runs" / "a1b2")
+tracker = Tracker(folder, "a1b2", store=Store.open(outputs), params={}, tags={})
+tracker.start(0)
+for step in range(1, 9):
+    tracker.log(step, {"loss/g_rec": step / 8})
+real = Store.send_rows
+def send_then_die(self, mlflow_id, rows):
+    if sys.argv[2] == "half":
+        real(self, mlflow_id, rows[:3])
+    else:
+        real(self, mlflow_id, rows)
+    os._exit(9)
+Store.send_rows = send_then_die
+tracker.commit(8)
+"""
+
+
+@pytest.mark.parametrize("moment", ["half", "all"])
+@pytest.mark.parametrize("resumed", [8, 4])
+def test_a_kill_between_sending_and_noting_it_doubles_nothing(
+    folder: RunFolder, database: Path, tmp_path: Path, history: History, moment: str, resumed: int
+) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), moment]).returncode == 9
+    store = Store.open(tmp_path)
+    assert len(history(store, "a1b2", "loss/g_rec")) == (3 if moment == "half" else 8)
+    tracker = tracker_of(folder, store, {})
+    tracker.start(resumed)
+    run_steps(tracker, resumed + 1, 10)
+    tracker.commit(10)
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 11)]
+
+
+def test_another_value_of_a_param_is_skipped_with_a_warning(
+    folder: RunFolder, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker_of(folder, store, {"norm": "layer", "seed": "1"}).start(0)
+    with caplog.at_level(logging.WARNING):
+        tracker_of(folder, store, {"norm": "layer", "seed": "1"}).start(0)
+        assert caplog.messages == []
+        tracker_of(folder, store, {"norm": "batch", "seed": "1", "width": "8"}).start(0)
+    assert caplog.messages == ["run a1b2: MLflow has another value of norm and keeps it"]
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.data.params == {"norm": "layer", "seed": "1", "width": "8"}
+
+
+def test_a_store_that_breaks_midway_costs_one_warning(
+    folder: RunFolder, tmp_path: Path, store: Store, history: History, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = tracker_of(folder, store)
+    tracker.start(0)
+    run_steps(tracker, 1, 4)
+    tracker.commit(4)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("DROP TABLE metrics")
+    with caplog.at_level(logging.WARNING, "stargan_lab"):
+        run_steps(tracker, 5, 8)
+        tracker.commit(8)
+        run_steps(tracker, 9, 9)
+        tracker.finish(result_of(eval__edit=0.5))
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("stargan_lab")]
+    assert len(ours) == 1
+    assert "\n" not in ours[0]
+    assert "`stargan-lab track sync` repairs it" in ours[0]
+    assert [row.step for row in folder.rows()] == list(range(1, 10))
+
+    fresh = Store.open(tmp_path / "fresh")
+    for _ in range(2):
+        assert sync(tmp_path, fresh).written == ["a1b2"]
+    assert history(fresh, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 10)]
+    assert history(fresh, "a1b2", "eval/edit") == [(9, 0.5)]
+
+
+@pytest.mark.parametrize(("status", "shown"), [("failed", "FAILED"), ("interrupted", "KILLED")])
+def test_a_run_that_did_not_finish_can_be_tried_again(
+    folder: RunFolder, store: Store, history: History, status: str, shown: str
+) -> None:
+    first = tracker_of(folder, store)
+    first.start(0)
+    run_steps(first, 1, 6)
+    first.commit(4)
+    first.finish(result_of(status))
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.info.status == shown
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 5)]
+    second = tracker_of(RunFolder(folder.path), store)
+    second.start(4)
+    assert not folder.result_path.exists()
+    run_steps(second, 5, 6)
+    second.finish(result_of())
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 7)]
+    with pytest.raises(LabError, match="a1b2 is finished already"):
+        tracker_of(folder, store).start(4)
+
+
+def test_without_a_store_the_files_hold_everything(
+    folder: RunFolder, database: Path, tmp_path: Path, history: History
+) -> None:
+    tracker = tracker_of(folder, None)
+    tracker.start(0)
+    run_steps(tracker, 1, 4)
+    tracker.commit(4)
+    tracker.finish(result_of(eval__edit=0.5))
+    store = Store.open(tmp_path)
+    sync(tmp_path, store)
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.info.run_name == "layer · seed 1"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"discriminator.norm": "layer"}
+    assert run.data.tags["ablation.norms"] == "layer"
+    assert run.info.start_time == round(folder.rows()[0].time * 1000)
+    assert len(history(store, "a1b2", "loss/g_rec")) == 4
+
+
+def test_sync_leaves_uncovered_rows_and_runs_in_training_alone(
+    folder: RunFolder, tmp_path: Path, store: Store, history: History
+) -> None:
+    from stargan_lab.ledger import Ledger
+
+    tracker = tracker_of(folder, None)
+    tracker.start(0)
+    run_steps(tracker, 1, 6)
+    tracker.commit(4)
+    tracker.flush()
+    with Ledger(tmp_path).claim("a1b2"):
+        assert sync(tmp_path, store).training == ["a1b2"]
+        assert store.find("a1b2") is None
+    sync(tmp_path, store)
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 5)]
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.info.status == "KILLED"
+    again = tracker_of(RunFolder(folder.path), store)
+    again.start(4)
+    run_steps(again, 5, 6)
+    again.finish(result_of())
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 7)]
+
+
+def test_sync_names_damaged_runs_and_goes_on(folder: RunFolder, tmp_path: Path, store: Store) -> None:
+    broken = RunFolder(tmp_path / "runs" / "00")
+    broken.path.mkdir()
+    broken.result_path.write_text("{")
+    done = sync(tmp_path, store)
+    assert done.written == ["a1b2"]
+    assert len(done.damaged) == 1
+    assert "runs/00/result.json" in done.damaged[0]
+
+
+def test_a_finished_run_gets_another_hypothesis(folder: RunFolder, tmp_path: Path, store: Store) -> None:
+    tracker = tracker_of(folder, store)
+    tracker.start(0)
+    tracker.finish(result_of())
+    add_tag(tmp_path, "a1b2", "ablation.depth", "2", store)
+    assert folder.tags()["ablation.depth"] == "2"
+    run = store.find("a1b2")
+    assert run is not None
+    assert run.data.tags["ablation.depth"] == "2"
+    with pytest.raises(LabError, match="unknown run 'a1b3'; did you mean 'a1b2'"):
+        add_tag(tmp_path, "a1b3", "ablation.depth", "2", store)
+
+
+def test_unregistered_and_infinite_metrics_are_refused(folder: RunFolder) -> None:
+    tracker = tracker_of(folder, None)
+    tracker.start(0)
+    with pytest.raises(LabError, match="did you mean 'loss/g_rec'"):
+        tracker.log(1, {"loss/grec": 1.0})
+    with pytest.raises(LabError, match="'loss/g_rec' is inf at step 3"):
+        tracker.log(3, {"loss/g_rec": float("inf")})
+    with pytest.raises(LabError, match="did you mean 'eval/edit'"):
+        tracker.finish(result_of(eval__edti=1.0))
+    assert not folder.result_path.exists()
+
+
+def test_logging_costs_less_than_50_microseconds(folder: RunFolder) -> None:
+    import time
+
+    tracker = tracker_of(folder, None)
+    tracker.start(0)
+    values = {f"loss/{term}": 0.123456789 for term in ("d_real", "d_fake", "d_cls", "d_gp", "g_fake", "g_rec", "g_cls")}
+    began = time.process_time()
+    for step in range(1, 5001):
+        tracker.log(step, values)
+    assert (time.process_time() - began) / 5000 < 50e-6
