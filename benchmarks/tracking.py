@@ -1,6 +1,6 @@
 """What tracking costs, as a share of a training step: ``python benchmarks/tracking.py [--step-ms 25]``.
 
-A step logs seven losses, speed, memory and learning rates every ``--log-every`` steps and commits every ``--commit-every``.
+Every ``--log-every`` steps the losses, speed, memory and learning rates are logged, every ``--commit-every`` committed.
 """
 
 import argparse

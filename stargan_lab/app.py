@@ -99,4 +99,4 @@ def _quiet() -> None:
     """Keep the libraries' own remarks off the terminal; ours are one line each."""
     logging.captureWarnings(False)
     warnings.filterwarnings("ignore", module=r"(mlflow|torch|pydantic|hydra|omegaconf)\b.*")
-    warnings.showwarning = lambda message, *args, **kwargs: say(f"warning: {message}")  # type: ignore[assignment]
+    warnings.showwarning = lambda message, *args, **kwargs: say(f"warning: {message}")

@@ -34,8 +34,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """The labels of one dataset: its name, the label names in order, whether several can hold at once, and which exclude
-    each other (``groups``: e.g. the hair colours, of which a target sets one and clears the rest)."""
+    """The labels of one dataset: their names in order, whether several can hold at once, and which exclude each other
+    (``groups``: e.g. the hair colours, of which a target sets one and clears the rest)."""
 
     dataset: str
     names: tuple[str, ...]
@@ -47,8 +47,9 @@ class LabelSpec:
 class LabelLayout:
     """Where each dataset's labels stand in the generator's input and in the critic's logits.
 
-    The generator gets [labels of dataset 1 | … | labels of dataset S | mask of S], a part that is not the batch's own being
-    zero; the critic's logits are the same without the mask. With one dataset there is no mask (Choi et al. 2018, §3.3).
+    The generator gets [labels of dataset 1 | … | labels of dataset S | mask of S], a part that is not the batch's own
+    being zero; the critic's logits are the same without the mask. With one dataset there is no mask (Choi et al. 2018,
+    section 3.3).
     """
 
     specs: tuple[LabelSpec, ...]
@@ -83,8 +84,8 @@ class LabelLayout:
 def target_labels(labels: Tensor, spec: LabelSpec, index: int) -> Tensor:
     """The label asked for when translating images to ``spec.names[index]`` (reference: sampling and test).
 
-    Categorical: one-hot of the class. Binary, in a group of exclusive labels: set it, clear the others of the group. Any
-    other binary label: flip it.
+    Categorical: one-hot of the class. Binary, in a group of exclusive labels: set it, clear the others of the group.
+    Any other binary label: flip it.
 
     Args:
         labels: (N, A) of 0 and 1, the images' own.
@@ -134,8 +135,8 @@ class GroundTruth(Protocol):
     """Knows how any image of a drawn dataset would look under any other label."""
 
     def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8: images ``indices`` of ``split`` redrawn with ``labels`` (n, A); factors outside the selected
-        labels stay as they are in the image."""
+        """(n, 3, H, W) uint8: images ``indices`` of ``split`` redrawn with ``labels`` (n, A); factors outside the
+        selected labels stay as they are in the image."""
         ...
 
 

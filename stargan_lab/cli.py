@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from stargan_lab import __version__
 from stargan_lab.errors import LabError
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("train", _train, "train one run, a plain Hydra app (train --help)")
 
-    sweep = command("sweep", _sweep, "train every variant and seed of a hypothesis, then report")
+    sweep = command("sweep", _late("sweep"), "train every variant and seed of a hypothesis, then report")
     sweep.add_argument("name", metavar="NAME", help="of experiments/NAME.yaml, one's own or a shipped one")
     sweep.add_argument("overrides", nargs="*", metavar="key=value", help="for every cell; seed=0,1 picks seeds")
     sweep.add_argument("--dry-run", action="store_true", help="show the cells and stop")
@@ -77,23 +78,23 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--retry-failed", action="store_true", help="train failed cells again too")
     sweep.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
 
-    report = command("report", _report, "tables and figures of one or more hypotheses, from what is recorded")
+    report = command("report", _late("report"), "tables and figures of one or more hypotheses, from what is recorded")
     report.add_argument("names", nargs="+", metavar="NAME")
     report.add_argument("--format", default="md,csv,html", metavar="md,csv,html", help="what to write (default: all)")
     report.add_argument("--from", dest="csv", metavar="RUNS.csv", help="read the runs from a report's own CSV")
     report.add_argument("--outputs", default="outputs", metavar="DIR", help="where the runs are (default: outputs)")
     report.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")
 
-    data = command("data", _data, "draw SynthFaces, check a dataset, pack it")
+    data = command("data", _late("data"), "draw SynthFaces, check a dataset, pack it")
     data.add_argument("action", choices=["make", "check", "pack"])
     data.add_argument("overrides", nargs="*", metavar="key=value", help="as for train, e.g. data=synthfaces")
 
-    track = command("track", _track, "rebuild the MLflow store from the runs' plain files")
+    track = command("track", _late("track"), "rebuild the MLflow store from the runs' plain files")
     track.add_argument("action", choices=["sync"])
     track.add_argument("--outputs", default="outputs", metavar="DIR")
     track.add_argument("--uri", help="of the MLflow store (default: sqlite in the outputs)")
 
-    ui = command("ui", _ui, "MLflow's pages on 127.0.0.1, at the right one")
+    ui = command("ui", _late("ui"), "MLflow's pages on 127.0.0.1, at the right one")
     ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
     ui.add_argument("--outputs", default="outputs", metavar="DIR")
     ui.add_argument("--port", type=int, default=5000)
@@ -104,37 +105,14 @@ def _train(parsed: argparse.Namespace) -> int:
     raise AssertionError("train goes to Hydra before this parser is asked")
 
 
-def _sweep(parsed: argparse.Namespace) -> int:
-    from stargan_lab.sweep.command import sweep
+def _late(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command's function by name, imported when it is called."""
 
-    return sweep(parsed)
+    def handler(parsed: argparse.Namespace) -> int:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        return int(getattr(import_module("stargan_lab.commands"), name)(parsed))
 
-
-def _report(parsed: argparse.Namespace) -> int:
-    from stargan_lab.sweep.command import report
-
-    for name in parsed.names:
-        report(name, parsed)
-    return 0
-
-
-def _data(parsed: argparse.Namespace) -> int:
-    from stargan_lab.data_command import data
-
-    return data(parsed.action, parsed.overrides)
-
-
-def _track(parsed: argparse.Namespace) -> int:
-    from stargan_lab.tracking.sync import sync
-
-    return sync(parsed)
-
-
-def _ui(parsed: argparse.Namespace) -> int:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from stargan_lab.tracking.ui import open_ui
-
-    return open_ui(parsed)
+    return handler
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def closing(result: Mapping[str, Any], folder: Path) -> str:
 
 
 class Progress:
-    """Progress of one run, from step ``start`` to ``total``. The bar is drawn on a terminal only; the lines always are."""
+    """Progress of one run, from step ``start`` to ``total``. The bar is for terminals only, the lines for all."""
 
     def __init__(self, start: int, total: int) -> None:
         self.start, self.step, self.total = start, start, total

@@ -52,7 +52,7 @@ def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
     device = pick_device(config)
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     generator, critic = (
-        network.to(device=device, dtype=_parameter_dtype(config), memory_format=memory)
+        network.to(device, _parameter_dtype(config)).to(memory_format=memory)
         for network in build_networks(config, layout)
     )
     return Trainee(

@@ -1,4 +1,4 @@
-"""A hypothesis as its author declares it: a claim, a baseline, and deltas to it. Read from ``experiments/NAME.yaml``."""
+"""A hypothesis as declared in ``experiments/NAME.yaml``: a claim, a baseline, and deltas to it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Registries: one per family of components, filled by the module that is the family's home.
 
 ``family("norm")`` returns the registry; its first look-up imports the home, so that a name can be checked without the
-caller importing torch first. What a component can be configured with is its keyword-only parameters; facts known only at
-run time (number of labels, image size) come positionally. Register your own from any module named in ``imports``.
+caller importing torch first. What a component can be configured with is its keyword-only parameters; facts known only
+at run time (number of labels, image size) come positionally. Register your own from any module named in ``imports``.
 """
 
 import inspect

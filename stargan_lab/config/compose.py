@@ -55,7 +55,7 @@ def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) 
         raise ConfigError(f"{error.override}: not an override; write key=value ({_first_line(error)})") from None
     except MissingConfigException as error:
         raise ConfigError(_missing(error)) from None
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_not_composed(error, overrides)) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"not readable as YAML: {' '.join(str(error).split())}") from None
@@ -77,7 +77,8 @@ def _not_composed(error: Exception, overrides: Sequence[str]) -> str:
     """Name the key Hydra stumbled over and the nearest one that exists."""
     found = re.search(r"Could not override '([^']+)'", str(error))
     if not found:
-        return _first_line(error)
+        culprits = [o for o in overrides if _fails(o)] if len(overrides) > 1 else overrides
+        return f"{' '.join(culprits)}: {_first_line(error)}"
     key = found.group(1)
     keys = _existing_keys([o for o in overrides if not o.lstrip("+~").startswith(f"{key}=")])
     parent = key
@@ -90,7 +91,16 @@ def _not_composed(error: Exception, overrides: Sequence[str]) -> str:
     }
     siblings = [f"{parent}.{name}" if parent else name for name in sorted(below)]
     hint = nearest(key, siblings) or nearest(key, keys)
-    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(siblings)}"
+    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(s.rpartition('.')[2] for s in siblings)}"
+
+
+def _fails(override: str) -> bool:
+    """Whether this override cannot be composed on its own."""
+    try:
+        _compose([override])
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return True
+    return False
 
 
 def _existing_keys(overrides: Sequence[str]) -> list[str]:

@@ -20,8 +20,8 @@ def _critic_fits_the_image(config: RunConfig) -> None:
     size = config.data.image_size
     if size < 2**depth:
         raise ConfigError(
-            f"discriminator.depth: {depth} halvings need images of at least {2**depth} px, but data.image_size is {size};"
-            f" allowed: 1 to {size.bit_length() - 1}"
+            f"discriminator.depth: {depth} halvings need images of at least {2**depth} px, but data.image_size is"
+            f" {size}; allowed: 1 to {size.bit_length() - 1}"
         )
     bias = config.discriminator.options.get("bias")
     if isinstance(bias, tuple) and any(layer >= depth for layer in bias):
@@ -41,8 +41,8 @@ def _norm_has_something_to_normalise(config: RunConfig) -> None:
     ):
         raise ConfigError(
             f"discriminator.norm: instance norm of the last map, 1x1 at discriminator.depth={options['depth']} and"
-            f" data.image_size={config.data.image_size}, is zero whatever the input; use depth {options['depth'] - 1} or"
-            " another norm"
+            f" data.image_size={config.data.image_size}, is zero whatever the input; use depth {options['depth'] - 1}"
+            " or another norm"
         )
     if config.generator.options.get("norm") == "instance" and config.data.image_size == 4:
         raise ConfigError(
@@ -58,7 +58,7 @@ def _label_reaches_the_generator(config: RunConfig) -> None:
         and options.get("padding") != "zero"
     ):
         warnings.warn(
-            f"generator.padding={options['padding']} with conditioning=concat under instance norm: a label plane is then"
-            " constant everywhere and the norm removes it, so the label has no effect",
+            f"generator.padding={options['padding']} with conditioning=concat under instance norm: a label plane is"
+            " then constant everywhere and the norm removes it, so the label has no effect",
             stacklevel=2,
         )

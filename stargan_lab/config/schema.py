@@ -1,7 +1,7 @@
 """The schema: every key, its type and its range, as frozen data.
 
-A component (generator, loss, dataset …) is a registry name and the keyword-only parameters of its builder, so a component
-owns its own keys. Everything else is a model below.
+A component (generator, loss, dataset …) is a registry name and the keyword-only parameters of its builder, so a
+component owns its own keys. Everything else is a model below.
 """
 
 import inspect

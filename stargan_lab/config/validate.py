@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,7 +75,7 @@ def _component(family_name: str, raw: Any, path: str, name_key: str) -> Componen
     checked = _model(schema, _tuples(options), path)
     for option, referred in REFERENCES.get(family_name, {}).items():
         if option in schema.model_fields:
-            _at(f"{path}.{option}", lambda o=option, f=referred: family(f).get(getattr(checked, o)))
+            _at(f"{path}.{option}", partial(family(referred).get, getattr(checked, option)))
     return Component(name=name, options=checked.model_dump())
 
 
@@ -124,11 +125,31 @@ def _one_line(error: ValidationError, model: type[BaseModel], path: str) -> str:
     if first["type"] == "extra_forbidden" and isinstance(level, type) and issubclass(level, BaseModel):
         allowed = list(level.model_fields)
         return f"{key}: unknown key{nearest(where[-1], allowed) or ';'} allowed: {', '.join(allowed)}"
-    messages = {e["msg"].removeprefix("Input should be ") for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+    messages = {_plain(e["msg"]) for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
     given = (
         first["input"] if isinstance(first["input"], (str, int, float, bool, list, tuple, type(None))) else "a mapping"
     )
     return f"{key}: expected {' or '.join(sorted(messages))}, got {given!r}"
+
+
+_PLAIN = {
+    "Input should be ": "",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    "a valid tuple": "a list",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "String should match pattern '^(auto|cpu|cuda(:\\d+)?)$'": "auto, cpu, cuda or cuda:N",
+}
+
+
+def _plain(message: str) -> str:
+    """pydantic's wording in YAML's terms."""
+    for theirs, ours in _PLAIN.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _at(path: str, look_up: Callable[[], Any]) -> None:

@@ -32,9 +32,9 @@ def render(faces: Faces, size: int) -> np.ndarray:
 def _draw(faces: Faces, size: int) -> np.ndarray:
     f, a = faces.factors, faces.attributes
     canvas = Canvas(size, (f["shift_x"] - 0.5) * 0.06, (f["shift_y"] - 0.5) * 0.06)
-    skin, hair = _skin(f, a), _hair_colour(f, a, faces.difficulty)
+    skin, hair = _skin(f, a, faces.difficulty), _hair_colour(f, a, faces.difficulty)
     _background(canvas, f, faces.difficulty)
-    _body(canvas, f, a, skin, hair)
+    _body(canvas, f, a, skin, hair, faces.difficulty)
     _head(canvas, f, a, skin)
     _wrinkles(canvas, f, a, skin)
     _eyes(canvas, f, a, hair)
@@ -65,9 +65,10 @@ def _along(values: Floats, stops: tuple[tuple[float, float, float], ...]) -> Flo
     return dark + np.minimum(place, 1) * (middle - dark) + np.maximum(place - 1, 0) * (light - middle)
 
 
-def _skin(f: dict[str, Floats], a: dict[str, Floats]) -> Floats:
+def _skin(f: dict[str, Floats], a: dict[str, Floats], difficulty: float) -> Floats:
     """(n, 3); a face that is not young is greyer and darker."""
-    fresh = _along(f["skin"], _SKIN)
+    tone = 0.62 + (f["skin"] - np.float32(0.62)) * np.float32(0.20 + 0.80 * difficulty)
+    fresh = _along(tone, _SKIN)
     aged = fresh * np.float32(0.66) + _rgb((0.13, 0.14, 0.15))
     return aged + a["Young"][:, None] * (fresh - aged)
 
@@ -86,7 +87,7 @@ def _hair_colour(f: dict[str, Floats], a: dict[str, Floats], difficulty: float) 
 def _background(canvas: Canvas, f: dict[str, Floats], difficulty: float) -> None:
     """One colour, a gradient and stripes; muted and nearly even at difficulty 0, all over the colour cube at 1."""
     x, y = canvas.axes()
-    spread, slope, stripes = 0.14 + 0.80 * difficulty, 0.04 + 0.36 * difficulty, 0.20 * difficulty
+    spread, slope, stripes = 0.04 + 0.90 * difficulty, 0.04 + 0.36 * difficulty, 0.20 * difficulty
     middle = 0.74 - 0.22 * difficulty
     base = np.stack([f[f"background_{c}"] for c in ("red", "green", "blue")], axis=1)
     gradient = slope * (_column(f["gradient_x"] - 0.5) * x + _column(f["gradient_y"] - 0.5) * y)
@@ -107,15 +108,18 @@ def _hair_outline(canvas: Canvas, f: dict[str, Floats], a: dict[str, Floats]) ->
     return canvas.inside(power2(x, 0.69 - 0.13 * male + volume), pick((y > 0).astype(np.float32), below, above))
 
 
-def _body(canvas: Canvas, f: dict[str, Floats], a: dict[str, Floats], skin: Floats, hair: Floats) -> None:
+def _body(
+    canvas: Canvas, f: dict[str, Floats], a: dict[str, Floats], skin: Floats, hair: Floats, difficulty: float
+) -> None:
     """Hair behind the head, clothes, neck; ears where short hair leaves them bare."""
     male = _column(a["Male"])
     canvas.paint(_hair_outline(canvas, f, a), hair * np.float32(0.80))
     window: Window = (-1.0, 1.0, 0.6, 1.0)
     x, y = canvas.axes(window)
-    cloth = np.stack([f[f"clothes_{c}"] for c in ("red", "green", "blue")], axis=1) * np.float32(0.62) + np.float32(
-        0.18
-    )
+    spread = 0.10 + 0.52 * difficulty
+    cloth = np.stack([f[f"clothes_{c}"] for c in ("red", "green", "blue")], axis=1)
+    cloth = (cloth - np.float32(0.5)) * np.float32(spread) + _rgb((0.38, 0.46, 0.62)) * np.float32(1 - difficulty)
+    cloth = cloth + np.float32(0.49 * difficulty)
     canvas.paint(canvas.inside(power2(x, 0.92 + 0.10 * male), power2(y - 1.24, 0.55)), cloth, window)
     window = (-0.4, 0.4, 0.35, 1.0)
     x, y = canvas.axes(window)
@@ -242,6 +246,6 @@ def _light(canvas: Canvas, f: dict[str, Floats], difficulty: float) -> None:
     strength = 1 + (f["light"] - 0.5) * (0.08 + 0.30 * difficulty)
     warm = (f["warmth"] - 0.5) * (0.05 + 0.20 * difficulty)
     tint = np.stack([strength * (1 + warm), strength, strength * (1 - warm)], axis=1)
-    side = 1 + _column(f["light_side"] - 0.5) * (0.12 + 0.36 * difficulty) * x
+    side = 1 + _column(f["light_side"] - 0.5) * (0.04 + 0.44 * difficulty) * x
     for channel in range(3):
         canvas.pixels[:, channel] *= tint[:, channel, None, None] * side

@@ -40,8 +40,8 @@ class GradientPenalty:
     Args:
         weight: factor in the critic's loss.
         samples: interpolates per pair.
-        reduction: differentiate the sum of an image's patch scores, as the reference does, or their mean. The adversarial
-            loss takes the mean, so under ``sum`` the bound on it is 1 / (number of patches).
+        reduction: differentiate the sum of an image's patch scores, as the reference does, or their mean. The
+            adversarial loss takes the mean, so under ``sum`` the bound on it is 1 / (number of patches).
         one_sided: punish norms above 1 only.
     """
 

@@ -1,6 +1,7 @@
 """Pieces generators are made of: padding, output activations, the residual block."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from stargan_lab.registry import family
 
 OUTPUTS = family("output")
 PADDINGS = family("padding")
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 @OUTPUTS.register("tanh", source="Choi et al. 2018 (arXiv:1711.09020)")
@@ -31,8 +34,8 @@ def sigmoid() -> nn.Module:
     return ScaledSigmoid()
 
 
-def _padding(mode: str, summary: str, source: str = "") -> None:
-    def padding() -> str:
+def _padding(mode: PaddingMode, summary: str, source: str = "") -> None:
+    def padding() -> PaddingMode:
         return mode
 
     padding.__doc__ = summary
@@ -54,7 +57,7 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, channels: int, norm: Callable[[int], nn.Module], padding_mode: str, inplace: bool, role: str
+        self, channels: int, norm: Callable[[int], nn.Module], padding_mode: PaddingMode, inplace: bool, role: str
     ) -> None:
         super().__init__()
 

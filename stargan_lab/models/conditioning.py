@@ -12,8 +12,8 @@ CONDITIONINGS = family("conditioning")
 class Concat:
     """The label spread to planes and put behind the image's channels.
 
-    A constant plane only shifts a channel away from the border, which instance norm removes: labels act through the zero
-    padding of the first convolution alone.
+    A constant plane only shifts a channel away from the border, which instance norm removes: labels act through the
+    zero padding of the first convolution alone.
     """
 
     affine_default = True

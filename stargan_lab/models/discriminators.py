@@ -40,7 +40,7 @@ def receptive_field(depth: int) -> int:
 class PatchDiscriminator(nn.Module):
     """PatchGAN critic with a second head that classifies the label; the reference's.
 
-    ``depth`` stride-2 convolutions, each with a norm (not after the first), and LeakyReLU(0.01); width doubles each time.
+    ``depth`` stride-2 convolutions, each with a norm (not after the first), and LeakyReLU(0.01); the width doubles.
     Without a norm its state dict has the reference's keys and shapes; a norm adds keys and moves none.
 
     Args:

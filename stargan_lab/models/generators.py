@@ -16,7 +16,7 @@ GENERATORS = family("generator")
 class ResNetGenerator(nn.Module):
     """CycleGAN's residual generator with the label as an input; the reference's.
 
-    Under the defaults its state dict has the reference's keys and shapes. Convolutions have no bias, since a norm follows.
+    Under the defaults its state dict has the reference's keys and shapes. Convolutions have no bias: a norm follows.
 
     Args:
         label_width: K, the length of a label.
@@ -53,18 +53,18 @@ class ResNetGenerator(nn.Module):
         def norm_of(channels: int) -> nn.Module:
             return family("norm").build(norm, channels, scaled)
 
-        def conv(role: str, *shape: int, stride: int = 1, pad: int) -> nn.Module:
-            return named(nn.Conv2d(*shape, stride, pad, bias=False, padding_mode=mode), role)
+        def conv(role: str, before: int, after: int, kernel: int, stride: int, pad: int) -> nn.Module:
+            return named(nn.Conv2d(before, after, kernel, stride, pad, bias=False, padding_mode=mode), role)
 
         def up(role: str, before: int, after: int) -> nn.Module:
             return named(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), role)
 
         layers: list[nn.Module] = []
         channels = width
-        layers += [conv("first", self.condition.input_channels(label_width), width, 7, pad=3)]
+        layers += [conv("first", self.condition.input_channels(label_width), width, 7, 1, 3)]
         layers += [norm_of(width), nn.ReLU(inplace)]
         for index in range(2):
-            layers += [conv(f"down.{index}", channels, 2 * channels, 4, stride=2, pad=1)]
+            layers += [conv(f"down.{index}", channels, 2 * channels, 4, 2, 1)]
             channels *= 2
             layers += [norm_of(channels), nn.ReLU(inplace)]
         layers += [ResidualBlock(channels, norm_of, mode, inplace, f"block.{i}") for i in range(blocks)]
@@ -72,7 +72,7 @@ class ResNetGenerator(nn.Module):
             layers += [up(f"up.{index}", channels, channels // 2)]
             channels //= 2
             layers += [norm_of(channels), nn.ReLU(inplace)]
-        layers += [conv("last", width, 3, 7, pad=3), family("output").build(output)]
+        layers += [conv("last", width, 3, 7, 1, 3), family("output").build(output)]
         self.main = nn.Sequential(*layers)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from stargan_lab.randomness import seed_for
 
 
 def named(module: nn.Module, role: str) -> nn.Module:
-    """Give a layer a role its initial value is drawn under, where its place in the state dict shifts between variants."""
-    module.init_role = role  # type: ignore[assignment]
+    """Give a layer a role to draw its initial value under, where its place in the network shifts between variants."""
+    module.init_role = role
     return module
 
 

@@ -16,8 +16,8 @@ CRITIC_NORMS = family("critic_norm")
 class InstanceNorm(nn.Module):
     """Instance norm by each image's own statistics, always (Ulyanov et al. 2016; Choi et al. 2018 with ``affine``).
 
-    The reference keeps running statistics and never uses them, since it never leaves train mode. Here they exist only so
-    that its checkpoints load and save, and nothing writes them.
+    The reference keeps running statistics and never uses them, since it never leaves train mode. Here they exist only
+    so that its checkpoints load and save, and nothing writes them.
     """
 
     running_mean: Tensor

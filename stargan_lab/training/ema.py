@@ -20,5 +20,5 @@ class Ema:
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         if self.network is not None:
-            averages, values = list(self.network.parameters()), list(network.parameters())
-            torch._foreach_lerp_(averages, [v.detach() for v in values], 1 - self.decay)
+            for average, value in zip(self.network.parameters(), network.parameters(), strict=True):
+                average.lerp_(value, 1 - self.decay)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource, to_float, to_uint8
+from stargan_lab.batch import ImageSource
 from stargan_lab.data import open_sources
 from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
 
@@ -53,21 +53,6 @@ def inception_weights(faces: ImageSource, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def redraw(faces: ImageSource) -> Callable[[Tensor, Tensor, int], Tensor]:
     """The perfect translator: knows which test image it was given, and draws it anew with the labels asked for."""
+    from translators import perfect_translator
+
     return perfect_translator([faces])
-
-
-def perfect_translator(sources: list[ImageSource]) -> Callable[[Tensor, Tensor, int], Tensor]:
-    known: dict[tuple[int, bytes], int] = {}
-    for index, source in enumerate(sources):
-        test = source.split("test")
-        known |= {(index, picture.numpy().tobytes()): i for i, picture in enumerate(test.images(range(len(test))))}
-
-    def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
-        truth = sources[index].truth
-        assert truth is not None
-        rows = [known[index, picture.numpy().tobytes()] for picture in to_uint8(images)]
-        drawn = truth.images("test", rows, labels)
-        known.update({(index, picture.numpy().tobytes()): row for picture, row in zip(drawn, rows, strict=True)})
-        return to_float(drawn)
-
-    return translate

@@ -2,8 +2,8 @@
 
     python tests/reference/replay.py KIT_PREFIX --run single|multi --dtype float64|float32 --out FILE.npz
 
-KIT_PREFIX.json says what the run is, KIT_PREFIX.npz holds its start weights, batches and random draws; what comes out is
-written under the kit's own key names. Running statistics are left as they were: nothing here uses them.
+KIT_PREFIX.json says what the run is, KIT_PREFIX.npz holds its start weights, batches and random draws; what comes out
+is written under the kit's own key names. Running statistics are left as they were: nothing here uses them.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Hydra sweeper that runs a hypothesis: an explicit list of cells instead of a cartesian product.
 
-Installed as ``hydra_plugins.stargan_lab``, the one namespace Hydra takes plugins from; ``hydra/sweeper=ablation`` picks it.
+Installed as ``hydra_plugins.stargan_lab``, in the one namespace Hydra takes plugins from; ``hydra/sweeper=ablation``
+picks it.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ class AblationSweeper(Sweeper):
         self.experiment, self.retry_failed = experiment, retry_failed
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
+        self.job_config = config
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -39,13 +40,13 @@ class AblationSweeper(Sweeper):
         from stargan_lab.sweep.execute import unfinished
         from stargan_lab.sweep.plan import plan
 
-        cells = unfinished(plan(load(self.experiment), arguments, _config_dir(self.config)), self.retry_failed)
-        folder = Path(self.config.hydra.sweep.dir)
+        cells = unfinished(plan(load(self.experiment), arguments, _config_dir(self.job_config)), self.retry_failed)
+        folder = Path(self.job_config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        OmegaConf.save(self.job_config, folder / "multirun.yaml")
         if not cells:
             return []
-        self.config.hydra.overrides.hydra.append(f"hydra.sweeper.cells={len(cells)}")
+        self.job_config.hydra.overrides.hydra.append(f"hydra.sweeper.cells={len(cells)}")
         return self.launcher.launch([list(cell.overrides) for cell in cells], initial_job_idx=0)
 
 

@@ -1,0 +1,135 @@
+"""What the commands other than ``train`` do. Imported by the command line once it knows which one is asked for."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from stargan_lab.app import launch
+from stargan_lab.config import compose
+from stargan_lab.console import say
+from stargan_lab.data.check import check
+from stargan_lab.errors import ConfigError, LabError, unknown
+from stargan_lab.factory import build_sources
+from stargan_lab.files import read_json, write_json
+from stargan_lab.hypothesis import Hypothesis, load
+from stargan_lab.ledger import Ledger
+from stargan_lab.report.build import build
+from stargan_lab.report.rows import RunRow, collect, read_csv
+from stargan_lab.report.table import terminal
+from stargan_lab.sweep.execute import dry_run, status, status_table
+from stargan_lab.sweep.plan import plan
+from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.sync import sync
+from stargan_lab.tracking.ui import ui_command, ui_url
+
+FORMATS = ("md", "csv", "html")
+
+
+def sweep(parsed: argparse.Namespace) -> int:
+    """Train what is left of a hypothesis and report; 1 when a cell failed or is still missing."""
+    hypothesis = load(parsed.name)
+    config_dir = Path(parsed.config_dir) if parsed.config_dir else None
+    tasks = [o for o in parsed.overrides if not o.startswith(("hydra/", "hydra."))]
+    cells = plan(hypothesis, tasks, config_dir)
+    if parsed.dry_run or parsed.status:
+        print(dry_run(cells) if parsed.dry_run else status_table(cells))
+        return 0
+    outputs = Path(cells[0].config.paths.outputs)
+    say(f"{hypothesis.title}: {len(hypothesis.variants)} variants, {len(cells)} runs, under {outputs}")
+    launch(
+        [
+            "--multirun",
+            *(["--config-dir", str(config_dir)] if config_dir else []),
+            "hydra/sweeper=ablation",
+            f"hydra.sweeper.experiment={parsed.name}",
+            f"hydra.sweeper.retry_failed={str(parsed.retry_failed).lower()}",
+            *parsed.overrides,
+        ]
+    )
+    write_json(_cells_file(outputs, hypothesis), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
+    _write_report(hypothesis, _recorded(hypothesis, outputs), outputs, list(FORMATS), allow_mixed=False)
+    lost = [(cell, now) for cell in cells if (now := status(cell)) != "finished"]
+    for cell, now in lost:
+        result = Ledger(outputs).folder(cell.run_id).result() or {}
+        say(f"{now}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
+    if not lost:
+        say(f"next: stargan-lab ui {hypothesis.name}")
+    return 1 if lost else 0
+
+
+def _cells_file(outputs: Path, hypothesis: Hypothesis) -> Path:
+    """Which runs the last sweep of a hypothesis consisted of."""
+    return outputs / "reports" / hypothesis.name / "cells.json"
+
+
+def report(parsed: argparse.Namespace) -> int:
+    """Write and print the report of each hypothesis named."""
+    formats = parsed.format.split(",")
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"--format: {unknown('format', name, FORMATS)}")
+    outputs = Path(parsed.outputs)
+    for name in parsed.names:
+        hypothesis = load(name)
+        rows = read_csv(Path(parsed.csv)) if parsed.csv else _recorded(hypothesis, outputs)
+        _write_report(hypothesis, rows, outputs, formats, parsed.allow_mixed)
+    return 0
+
+
+def _recorded(hypothesis: Hypothesis, outputs: Path) -> list[RunRow]:
+    """The runs of the last sweep, or those that a sweep without further overrides would have."""
+    path = _cells_file(outputs, hypothesis)
+    found = read_json(path) if path.exists() else [[c.variant, c.seed, c.run_id] for c in plan(hypothesis)]
+    return collect(hypothesis, [(variant, seed, run_id) for variant, seed, run_id in found], outputs)
+
+
+def _write_report(
+    hypothesis: Hypothesis, rows: list[RunRow], outputs: Path, formats: list[str], allow_mixed: bool
+) -> None:
+    written = build(hypothesis, rows, outputs / "reports" / hypothesis.name, formats, allow_mixed)
+    print(terminal(hypothesis, rows))
+    for path in written:
+        say(f"written {path}")
+
+
+def data(parsed: argparse.Namespace) -> int:
+    """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
+    config = compose(parsed.overrides)
+    problems = 0
+    for source in build_sources(config):
+        source.prepare()
+        if parsed.action == "check":
+            found = check(source)
+            print(found.summary())
+            problems += len(found.problems)
+        else:
+            for name in source.splits():
+                print(f"{source.name}/{name}: {len(source.split(name)):,} images")
+    return 1 if problems else 0
+
+
+def track(parsed: argparse.Namespace) -> int:
+    """Bring the MLflow store to what the plain files say."""
+    outputs = Path(parsed.outputs)
+    store = Store.open(outputs, parsed.uri)
+    done = sync(outputs, store)
+    print(f"{len(done.written)} runs written to {store.uri}, {len(done.training)} in training left alone")
+    for line in done.damaged:
+        say(f"damaged: {line}")
+    return 1 if done.damaged else 0
+
+
+def ui(parsed: argparse.Namespace) -> int:
+    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C."""
+    outputs = Path(parsed.outputs)
+    if not (outputs / "runs").is_dir():
+        raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
+    if parsed.name is not None:
+        load(parsed.name)
+    store = Store.open(outputs)
+    say(f"open {ui_url(store, parsed.name, parsed.port)}   (Ctrl-C ends it)")
+    try:
+        return subprocess.run(ui_command(store.uri, parsed.port), stdout=sys.stderr).returncode
+    except KeyboardInterrupt:
+        return 0

@@ -1,0 +1,143 @@
+"""Write the report of one hypothesis: a page in several formats, its figures and its CSV."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.files import write_text
+from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.report.document import (
+    Block,
+    Bullets,
+    Heading,
+    Image,
+    Paragraph,
+    to_html,
+    to_markdown,
+    to_tex,
+    to_text,
+)
+from stargan_lab.report.figures import plot
+from stargan_lab.report.rows import RunRow, write_csv
+from stargan_lab.report.strip import strip
+from stargan_lab.report.table import absent, check_comparable, domain_table, legend, main_metrics, main_table
+
+FORMATS = ("md", "csv", "html", "tex")
+EXPECTED = {
+    "better": "the variants do better than the baseline",
+    "worse": "the variants do worse than the baseline",
+    "same": "no difference",
+    "unknown": "nothing in particular",
+}
+
+
+def build(
+    hypothesis: Hypothesis,
+    rows: Sequence[RunRow],
+    out: Path,
+    formats: Sequence[str] = ("md", "csv", "html"),
+    allow_mixed: bool = False,
+    findings: Sequence[Block] = (),
+) -> list[Path]:
+    """Write ``out/report.<format>``, ``metrics.png`` and ``strip.png``, each atomically.
+
+    Args:
+        out: the folder, e.g. ``outputs/reports/NAME``.
+        allow_mixed: take rows of several protocols or sources of code, and say so.
+        findings: further blocks, put after the claim: verdicts, what else differs between variants.
+    Returns:
+        The files written, the pages first.
+    Raises:
+        LabError: the rows are not comparable, or samples cannot be read.
+        ConfigError: a format there is not.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(unknown("format", name, FORMATS))
+    if not allow_mixed:
+        check_comparable(rows)
+    figures = []
+    for file, drawn in (
+        ("metrics.png", plot(hypothesis, rows, out / "metrics.png")),
+        ("strip.png", strip(rows, out / "strip.png")),
+    ):
+        if drawn:
+            figures.append(out / file)
+        else:
+            (out / file).unlink(missing_ok=True)  # of an earlier report, which had runs that are gone
+    blocks = page(hypothesis, rows, figures, findings)
+    pages = {
+        "md": lambda: to_markdown(blocks, out),
+        "html": lambda: to_html(blocks, hypothesis.title),
+        "tex": lambda: to_tex(blocks, out),
+    }
+    written = []
+    for name in dict.fromkeys(formats):
+        path = out / f"report.{name}"
+        if name == "csv":
+            write_csv(rows, path)
+        else:
+            write_text(path, pages[name]())
+        written.append(path)
+    return [*written, *figures]
+
+
+def terminal(hypothesis: Hypothesis, rows: Sequence[RunRow], findings: Sequence[Block] = ()) -> str:
+    """The report as text for a terminal, without images."""
+    return to_text(page(hypothesis, rows, (), findings))
+
+
+def page(
+    hypothesis: Hypothesis, rows: Sequence[RunRow], figures: Sequence[Path], findings: Sequence[Block] = ()
+) -> list[Block]:
+    """The report's content."""
+    blocks: list[Block] = [Heading(hypothesis.title, 1), *_claim(hypothesis), *findings]
+    blocks += [Heading("Results"), main_table(hypothesis, rows)]
+    if missing := absent(hypothesis, rows):
+        blocks += [Paragraph("Not in the table:"), Bullets(tuple(missing))]
+    captions = {
+        "metrics.png": "Each dot is a run, the runs of one seed are joined, the bar is the mean.",
+        "strip.png": "The same pictures translated by the first finished run of each variant, at its last step.",
+    }
+    blocks += [Image(path, captions[path.name]) for path in figures]
+    if (domains := domain_table(hypothesis, rows, hypothesis.primary)) is not None:
+        blocks += [Heading("By domain"), domains]
+    blocks += [Heading("Metrics"), Bullets(tuple(legend(main_metrics(hypothesis, rows))))]
+    blocks += [Heading("How it was made"), Bullets(tuple(_circumstances(hypothesis, rows)))]
+    return blocks
+
+
+def _claim(hypothesis: Hypothesis) -> list[Block]:
+    source = f" ({hypothesis.source})" if hypothesis.source else ""
+    return [
+        Paragraph(f"Claim: {hypothesis.claim}{source}"),
+        Paragraph(
+            f"Expected on {hypothesis.primary}, the primary metric: {EXPECTED[hypothesis.expected]} "
+            f"({hypothesis.baseline})."
+        ),
+    ]
+
+
+def _circumstances(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
+    usable = [row for row in rows if row.usable]
+    planned = len(hypothesis.variants) * len(hypothesis.seeds)
+    lines = [
+        f"runs: {len(usable)} finished of {planned} planned",
+        f"seeds: {', '.join(map(str, sorted({row.seed for row in usable}))) or 'none'}",
+        f"protocol: {_all(row.protocol for row in usable)}",
+        f"code: {_all(row.code for row in usable)}",
+        f"machine: {_all(row.machine for row in usable)}",
+    ]
+    if dates := sorted(row.finished for row in usable if row.finished):
+        span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        lines.append(f"finished: {span} UTC")
+    if times := [row.seconds for row in usable if row.seconds is not None]:
+        lines.append(f"time: {sum(times) / 60:.1f} minutes of training and scoring in all")
+    lines += [f"{variant}: {' '.join(overrides) or 'the base'}" for variant, overrides in hypothesis.variants.items()]
+    return [*lines, f"base: {' '.join(hypothesis.base) or 'the defaults'}"]
+
+
+def _all(values: Iterable[str]) -> str:
+    kinds = sorted({value or "unknown" for value in values})
+    mixed = " (mixed: compare with care)" if len(kinds) > 1 else ""
+    return ", ".join(kinds) + mixed if kinds else "unknown"

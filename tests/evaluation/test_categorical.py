@@ -1,0 +1,84 @@
+"""Classes, as RaFD's expressions are: the hair colour of drawn faces as one of four classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from translators import perfect_translator
+
+from stargan_lab.batch import GroundTruth, ImageSet, ImageSource, LabelSpec
+from stargan_lab.evaluation import classifier
+from stargan_lab.evaluation.evaluate import evaluate
+
+
+@dataclass
+class HairSet:
+    whole: ImageSet
+
+    @property
+    def labels(self) -> Tensor:
+        hair = self.whole.labels[:, :3]
+        return torch.cat([hair, 1 - hair.sum(1, keepdim=True)], dim=1)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.whole.names
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        return self.whole.images(indices)
+
+
+@dataclass
+class HairTruth:
+    faces: ImageSource
+
+    def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
+        truth = self.faces.truth
+        assert truth is not None
+        others = self.faces.split(split).labels[list(indices), 3:]
+        return truth.images(split, indices, torch.cat([labels[:, :3], others], dim=1))
+
+
+class Hair:
+    name = "hair"
+    flip = True
+    spec = LabelSpec("hair", ("black", "blond", "brown", "other"), "categorical")
+
+    def __init__(self, faces: ImageSource) -> None:
+        self.faces = faces
+        self.fingerprint = f"hair of {faces.fingerprint}"
+        self.truth: GroundTruth | None = HairTruth(faces)
+
+    def prepare(self) -> None:
+        self.faces.prepare()
+
+    def splits(self) -> Sequence[str]:
+        return self.faces.splits()
+
+    def split(self, which: str) -> HairSet:
+        return HairSet(self.faces.split(which))
+
+
+@pytest.fixture(scope="module")
+def hair(faces: ImageSource) -> Hair:
+    return Hair(faces)
+
+
+def test_scores_of_classes(hair: Hair, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=150, max_steps=150))
+    options = {"extractor": None, "weights": None, "max_images": None, "batch_size": 64, "outputs": outputs}
+    options |= {"checkpoint_rule": "last", "device": "cpu", "progress": False}
+    m = evaluate(perfect_translator([hair]), [hair], **options).metrics
+    assert m["eval/edit"] == 1 and m["eval/leak"] == 0 and m["eval/identity"] == 1 and m["eval/reconstruction"] == 0
+    assert m["eval/accuracy"] >= 0.97
+    assert {f"eval/accuracy/{name}" for name in hair.spec.names} <= set(m)
+    unchanged = evaluate(lambda images, labels, index: images, [hair], **options).metrics
+    assert unchanged["eval/edit"] == 0
+    assert unchanged["eval/accuracy"] <= 0.03  # images already of the class are left out
+    assert unchanged["eval/frechet_classifier"] > 10 * m["eval/frechet_classifier"]

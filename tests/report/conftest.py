@@ -1,0 +1,94 @@
+"""A hypothesis with small numbers, and runs on disk with drawn samples."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stargan_lab.files import write_json
+from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.report.rows import RunRow
+from stargan_lab.tracking.records import RunFolder
+
+EDIT = {
+    "none": {1: 0.5, 2: 0.6, 3: 0.7},
+    "instance": {1: 0.7, 2: 0.7, 3: 0.9},
+    "layer": {1: 0.4, 2: 0.6},
+}
+COLUMNS = ("source", "Black_Hair", "Blond_Hair")
+
+
+@pytest.fixture
+def hypothesis() -> Hypothesis:
+    return Hypothesis(
+        name="norms",
+        title="Norm of the critic",
+        claim="Instance norm helps the critic.",
+        source="nobody | anybody",
+        base=("preset=tiny",),
+        baseline="none",
+        variants={"none": (), "instance": ("discriminator.norm=instance",), "layer": ("discriminator.norm=layer",)},
+        seeds=(1, 2, 3),
+        primary="eval/edit",
+        expected="better",
+    )
+
+
+@pytest.fixture
+def rows() -> list[RunRow]:
+    """Eight finished runs and one that failed."""
+    finished = [
+        RunRow(
+            variant=variant,
+            seed=seed,
+            run_id=f"{variant}{seed}",
+            status="finished",
+            metrics={"eval/edit": edit, "eval/frechet_classifier": 100 * (1 - edit), "eval/edit/Male": edit / 2},
+            parameters={"generator": 131_000, "discriminator": 2_000_000 + len(variant)},
+            seconds_per_step=0.025 * seed,
+            seconds=60.0,
+            protocol="p1",
+            code="c1",
+            machine="2 cores",
+            finished=f"2025-03-0{seed} 10:00",
+        )
+        for variant, seeds in EDIT.items()
+        for seed, edit in seeds.items()
+    ]
+    return [*finished, RunRow("layer", 3, "layer3", "failed", error="loss/d_gp became NaN at step 40")]
+
+
+@pytest.fixture
+def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
+    """Makes a finished run with two sample grids; every tile has a colour of its own."""
+
+    def make(variant: str, seed: int, run_id: str, edit: float) -> RunFolder:
+        folder = RunFolder(tmp_path / "runs" / run_id)
+        folder.path.mkdir(parents=True)
+        folder.samples.mkdir()
+        write_json(folder.samples / "targets.json", {"columns": list(COLUMNS), "image_size": 32})
+        for step in (900, 1000):
+            pixels = np.zeros((64, 96, 3), np.uint8)
+            for row in range(2):
+                for column in range(3):
+                    tile = pixels[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
+                    tile[:] = (80 * column, 100 * row + 20 * seed, step // 10)
+            Image.fromarray(pixels).save(folder.samples / f"{step}.png")
+        folder.update_tags({"code": "c1", "ablation.norms": variant, "machine": "2 cores"})
+        folder.write_result(
+            {
+                "run_id": run_id,
+                "status": "finished",
+                "metrics": {"eval/edit": edit},
+                "protocol": {"extractor": None},
+                "seconds": 12.5,
+                "seconds_per_step": 0.025,
+                "parameters": {"generator": 10, "discriminator": 20},
+                "finished_at": 1_740_000_000.0,
+            }
+        )
+        return folder
+
+    return make

@@ -1,0 +1,138 @@
+"""The pages and pictures of a report."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import write_json
+from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.report.build import build, terminal
+from stargan_lab.report.document import Paragraph, Table, to_html, to_markdown, to_tex, to_text
+from stargan_lab.report.rows import RunRow, collect, read_csv
+from stargan_lab.report.strip import strip
+from stargan_lab.tracking.records import RunFolder
+
+MakeRun = Callable[[str, int, str, float], RunFolder]
+
+
+def test_every_file_of_a_report(
+    hypothesis: Hypothesis, rows: list[RunRow], runs_on_disk: MakeRun, tmp_path: Path
+) -> None:
+    rows = [replace(row, folder=runs_on_disk(row.variant, row.seed, row.run_id, 0.5).path) for row in rows[:-1]] + rows[
+        -1:
+    ]
+    out = tmp_path / "reports" / "norms"
+    written = build(hypothesis, rows, out, ("md", "csv", "html", "tex"), findings=[Paragraph("Verdict: <better>")])
+    names = ["report.md", "report.csv", "report.html", "report.tex", "metrics.png", "strip.png"]
+    assert [path.name for path in written] == names
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+
+    text = (out / "report.md").read_text()
+    assert "| instance | 0.767 ± 0.115 (3) | +0.167 ± 0.058 (3) | 23.33 ± 11.55 (3) |" in text
+    assert "- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40" in text
+    assert "- runs: 8 finished of 9 planned" in text
+    assert "- seeds: 1, 2, 3" in text
+    assert "- protocol: p1" in text
+    assert "- machine: 2 cores" in text
+    assert "- finished: 2025-03-01 10:00 to 2025-03-03 10:00 UTC" in text
+    assert "](metrics.png)" in text
+    assert "](strip.png)" in text
+    assert "Verdict: <better>" in text
+
+    page = (out / "report.html").read_text()
+    assert "0.767 ± 0.115 (3)" in page
+    assert "Verdict: &lt;better&gt;" in page
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert read_csv(out / "report.csv") == rows
+
+    with Picture.open(out / "metrics.png") as image:
+        assert image.info["dpi"][0] >= 150
+        assert image.width >= 700
+
+
+def test_a_report_from_its_own_csv_is_the_same(hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path) -> None:
+    build(hypothesis, rows, tmp_path / "a")
+    again = read_csv(tmp_path / "a" / "report.csv")
+    build(hypothesis, again, tmp_path / "b")
+    for name in ("report.md", "report.html", "report.csv", "metrics.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_mixing_is_refused_unless_allowed_and_then_said(
+    hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
+) -> None:
+    rows[0] = replace(rows[0], protocol="p2")
+    with pytest.raises(LabError, match="mix 2 values of protocol"):
+        build(hypothesis, rows, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    build(hypothesis, rows, tmp_path / "out", ("md",), allow_mixed=True)
+    assert "protocol: p1, p2 (mixed: compare with care)" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_before_any_run_has_finished(hypothesis: Hypothesis, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "strip.png").write_bytes(b"old")
+    assert [path.name for path in build(hypothesis, [], out)] == ["report.md", "report.csv", "report.html"]
+    assert "runs: 0 finished of 9 planned" in (out / "report.md").read_text()
+    assert not (out / "strip.png").exists()
+
+
+def test_an_unknown_format(hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="unknown format 'htm'; did you mean 'html'"):
+        build(hypothesis, rows, tmp_path, ("htm",))
+
+
+def test_the_terminal_gets_aligned_columns(hypothesis: Hypothesis, rows: list[RunRow]) -> None:
+    lines = terminal(hypothesis, rows).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("variant"))
+    ends = [lines[at + i].index(")", lines[at + i].index(".")) for i in (2, 3, 4)]
+    assert len(set(ends)) == 1
+    assert set(lines[at + 1]) == {"-", " "}
+
+
+def test_special_characters_in_every_form(tmp_path: Path) -> None:
+    table = Table(("a|b", "c"), (("50% & <x_y>", "1"),))
+    assert "| a\\|b | c |" in to_markdown([table], tmp_path)
+    assert "50% &amp; &lt;x_y&gt;" in to_html([table], "t")
+    assert r"50\% \& $<$x\_y$>$ & 1 \\" in to_tex([table], tmp_path)
+    assert to_text([table]) == "a|b          c\n-----------  -\n50% & <x_y>  1\n"
+
+
+def test_the_strip_shows_the_first_seed_at_the_last_step(
+    hypothesis: Hypothesis, runs_on_disk: MakeRun, tmp_path: Path
+) -> None:
+    cells = [("none", 1, "n1"), ("none", 2, "n2"), ("instance", 2, "i2")]
+    for variant, seed, run_id in cells:
+        runs_on_disk(variant, seed, run_id, 0.5)
+    rows = collect(hypothesis, cells, tmp_path)
+    assert strip(rows, tmp_path / "strip.png")
+    with Picture.open(tmp_path / "strip.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    present = {tuple(map(int, colour)) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
+    for column in (0, 1, 2):
+        assert (80 * column, 20, 100) in present  # none, seed 1, step 1000
+        assert (80 * column, 40, 100) in present  # instance, seed 2
+    assert not any(colour[2] == 90 and colour[1] in (20, 40) for colour in present)  # step 900
+    assert (0, 120, 100) not in present  # the second picture
+    tile = (pixels == (80, 20, 100)).all(axis=2)
+    assert tile.any(axis=1).sum() == 96
+    assert not strip([replace(row, folder=None) for row in rows], tmp_path / "none.png")
+
+
+def test_samples_that_do_not_fit_are_named(hypothesis: Hypothesis, runs_on_disk: MakeRun, tmp_path: Path) -> None:
+    samples = runs_on_disk("none", 1, "n1", 0.5).samples
+    rows = collect(hypothesis, [("none", 1, "n1")], tmp_path)
+    write_json(samples / "targets.json", {"columns": ["source", "Male"], "image_size": 32})
+    with pytest.raises(LabError, match=r"1000\.png: 96×64 pixels are not rows of 2 images of 32 pixels"):
+        strip(rows, tmp_path / "strip.png")
+    write_json(samples / "targets.json", {"columns": ["source"]})
+    with pytest.raises(LabError, match="expected a mapping with columns and image_size"):
+        strip(rows, tmp_path / "strip.png")
