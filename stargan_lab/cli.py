@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
     report = command("report", _late("report"), "tables and figures of one or more hypotheses, from what is recorded")
     report.add_argument("names", nargs="+", metavar="NAME")
-    report.add_argument("--format", default="md,csv,html", metavar="md,csv,html", help="what to write (default: all)")
+    report.add_argument(
+        "--format", default="md,csv,html", metavar="md,csv,html,tex", help="what to write (default: md,csv,html)"
+    )
     report.add_argument("--from", dest="csv", metavar="RUNS.csv", help="read the runs from a report's own CSV")
     report.add_argument("--outputs", default="outputs", metavar="DIR", help="where the runs are (default: outputs)")
     report.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")

@@ -14,16 +14,15 @@ from stargan_lab.factory import build_sources
 from stargan_lab.files import read_json, write_json
 from stargan_lab.hypothesis import Hypothesis, load
 from stargan_lab.ledger import Ledger
-from stargan_lab.report.build import build
+from stargan_lab.report.build import build, terminal
 from stargan_lab.report.rows import RunRow, collect, read_csv
-from stargan_lab.report.table import terminal
 from stargan_lab.sweep.execute import dry_run, status, status_table
 from stargan_lab.sweep.plan import plan
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.sync import sync
 from stargan_lab.tracking.ui import ui_command, ui_url
 
-FORMATS = ("md", "csv", "html")
+FORMATS = ("md", "csv", "html", "tex")
 
 
 def sweep(parsed: argparse.Namespace) -> int:
@@ -80,8 +79,10 @@ def report(parsed: argparse.Namespace) -> int:
 def _recorded(hypothesis: Hypothesis, outputs: Path) -> list[RunRow]:
     """The runs of the last sweep, or those that a sweep without further overrides would have."""
     path = _cells_file(outputs, hypothesis)
-    found = read_json(path) if path.exists() else [[c.variant, c.seed, c.run_id] for c in plan(hypothesis)]
-    return collect(hypothesis, [(variant, seed, run_id) for variant, seed, run_id in found], outputs)
+    cells: list[tuple[str, int, str]] = [(c.variant, c.seed, c.run_id) for c in plan(hypothesis)]
+    if path.exists():
+        cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
+    return collect(hypothesis, cells, outputs)
 
 
 def _write_report(

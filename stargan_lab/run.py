@@ -248,7 +248,7 @@ class _Run:
             "state_sha256": state_sha256(trainee),
             "parameters": {"generator": _size(trainee.generator), "discriminator": _size(trainee.critic)},
             "code": code_hash(),
-            "environment": environment(),
+            **environment(),
         }
         if error:
             result["error"] = error

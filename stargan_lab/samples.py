@@ -47,7 +47,7 @@ class Samples:
                     columns.append(to_uint8(translated).cpu())
             rows.append(torch.cat(columns, dim=3))
         path = self.folder / f"{step:08d}.png"
-        write_json(self.folder / "targets.json", {"titles": self.titles, "image_size": self.image_size})
+        write_json(self.folder / "targets.json", {"columns": self.titles, "image_size": self.image_size})
         _write_png(path, torch.cat(rows).permute(0, 2, 3, 1).flatten(0, 1))
         return path
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -62,8 +63,13 @@ def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) 
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
-    with initialize_config_module(config_module=CONFIG_MODULE, version_base="1.3"):
-        return hydra_compose("config", overrides=list(overrides))
+    running = GlobalHydra.instance().hydra  # inside a Hydra app, as when a sweep plans its cells
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_module(config_module=CONFIG_MODULE, version_base="1.3"):
+            return hydra_compose("config", overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def _missing(error: MissingConfigException) -> str:

@@ -8,7 +8,7 @@ from stargan_lab.randomness import seed_for
 
 def named(module: nn.Module, role: str) -> nn.Module:
     """Give a layer a role to draw its initial value under, where its place in the network shifts between variants."""
-    module.init_role = role
+    setattr(module, "init_role", role)  # noqa: B010  a plain string, which nn.Module's annotations do not foresee
     return module
 
 

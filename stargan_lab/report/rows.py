@@ -152,4 +152,4 @@ def _row(variant: str, seed: int, folder: RunFolder) -> RunRow:
 
 def _identity(protocol: Any) -> str:
     """A protocol written out in full is named by its hash."""
-    return protocol if isinstance(protocol, str) else canonical_hash(protocol)[:16]
+    return protocol if isinstance(protocol, str) else protocol.get("hash") or canonical_hash(protocol)[:12]

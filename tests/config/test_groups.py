@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+import stargan_lab.conf
 import yaml
 
-import stargan_lab.conf
 from stargan_lab import compose
 from stargan_lab.config.schema import COMPONENTS, options_model
 from stargan_lab.registry import families, family

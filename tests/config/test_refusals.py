@@ -71,7 +71,11 @@ def test_refused_in_one_line(overrides: list[str], said: list[str]) -> None:
         ("generator/mine.yaml", "name: resnet\nwidht: 3\n", ["generator.widht", "'width'"]),
         ("generator/mine.yaml", "name: resnett\n", ["generator.name", "'resnet'"]),
         ("trainer/mine.yaml", "log_every: 0\n", ["trainer"]),
-        ("preset/mine.yaml", "# @package _global_\ndata: {sources: {celeba: {crop: wide}}}\n", ["celeba.crop", "'wide'"]),
+        (
+            "preset/mine.yaml",
+            "# @package _global_\ndata: {sources: {celeba: {crop: wide}}}\n",
+            ["celeba.crop", "'wide'"],
+        ),
         ("preset/mine.yaml", "a: [\n", ["YAML", "mine.yaml"]),
     ],
 )
