@@ -165,7 +165,9 @@ def content_hash(paths: Sequence[Path], cache: Path) -> str:
     known = cache / f"{files.canonical_hash([parent, listing])[:32]}.txt"
     if not known.exists():
         with ThreadPoolExecutor(4) as pool:
-            digests = list(tqdm(pool.map(files.sha256_file, paths), "hashing images", len(paths), unit="image"))
+            digests = list(
+                tqdm(pool.map(files.sha256_file, paths), "hashing images", len(paths), unit="image", disable=None)
+            )
         rows = (f"{path.name} {digest}\n".encode() for path, digest in zip(paths, digests, strict=True))
         files.write_text(known, files.sha256_bytes(rows))
     return known.read_text()

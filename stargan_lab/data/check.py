@@ -131,7 +131,9 @@ def _balance(names: Sequence[str], rows: dict[str, list[bool]], parts: dict[str,
 
 def _images(paths: Sequence[Path], report: Report) -> None:
     with ThreadPoolExecutor(4) as pool:
-        for path, found in zip(paths, tqdm(pool.map(_look, paths), "checking", len(paths), unit="image"), strict=True):
+        for path, found in zip(
+            paths, tqdm(pool.map(_look, paths), "checking", len(paths), unit="image", disable=None), strict=True
+        ):
             if isinstance(found, str):
                 report.problems.append(f"{path}: {found}")
             else:

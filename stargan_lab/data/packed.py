@@ -66,7 +66,7 @@ def pack(path: Path, paths: Sequence[Path], read: Callable[[Path], np.ndarray], 
 def _write(file: BinaryIO, paths: Sequence[Path], read: Callable[[Path], np.ndarray], size: int, what: str) -> None:
     shape = (len(paths), 3, size, size)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), desc=what, unit="image") as bar:
+    with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), desc=what, unit="image", disable=None) as bar:
         for start in range(0, len(paths), _CHUNK):
             images = list(pool.map(read, paths[start : start + _CHUNK]))
             file.write(np.stack(images).tobytes())

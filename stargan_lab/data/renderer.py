@@ -31,7 +31,8 @@ def render(faces: Faces, size: int) -> np.ndarray:
 
 def _draw(faces: Faces, size: int) -> np.ndarray:
     f, a = faces.factors, faces.attributes
-    canvas = Canvas(size, (f["shift_x"] - 0.5) * 0.06, (f["shift_y"] - 0.5) * 0.06)
+    reach = np.float32(0.06 + 0.10 * faces.difficulty)
+    canvas = Canvas(size, (f["shift_x"] - 0.5) * reach, (f["shift_y"] - 0.5) * reach)
     skin, hair = _skin(f, a, faces.difficulty), _hair_colour(f, a, faces.difficulty)
     _background(canvas, f, faces.difficulty)
     _body(canvas, f, a, skin, hair, faces.difficulty)

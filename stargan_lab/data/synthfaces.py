@@ -122,7 +122,9 @@ def make_synthfaces(root: Path, spec: SynthSpec) -> None:
 def _write(root: Path, spec: SynthSpec) -> None:
     (root / "images").mkdir()
     rows: list[str] = []
-    with tqdm(total=spec.total, desc=f"drawing {root.name.split('.partial-')[0].strip('.')}", unit="image") as bar:
+    with tqdm(
+        total=spec.total, desc=f"drawing {root.name.split('.partial-')[0].strip('.')}", unit="image", disable=None
+    ) as bar:
         for start in range(0, spec.total, _CHUNK):
             numbers = range(start, min(start + _CHUNK, spec.total))
             drawn = faces.sample(spec.seed, [spec.identity(i) for i in numbers], spec.difficulty)

@@ -82,7 +82,7 @@ def evaluate(
     protocol = Protocol(
         extractor=extractor if further else None,
         extractor_sha256=further[0].identity if further else None,
-        classifiers={source.name: judge.hash for source, judge in zip(sources, judges, strict=True)},
+        classifiers={source.name: judge.sha256[:16] for source, judge in zip(sources, judges, strict=True)},
         references=references,
         max_images=max_images,
         batch_size=batch_size,

@@ -17,7 +17,7 @@ class Protocol:
     Attributes:
         extractor: name of the feature extractor beside the classifier, None when none was used.
         extractor_sha256: identity of its weights.
-        classifiers: dataset -> hash of its domain classifier, which covers the dataset's own fingerprint.
+        classifiers: dataset -> hash of its domain classifier's weights.
         references: dataset -> split the Fréchet distances are taken against, never the inputs' split.
         max_images: only the first so many test images, and of each domain's reference images; None for all.
         batch_size: images translated together, which a generator with batch statistics depends on.

@@ -64,7 +64,7 @@ def _measure(
         needed.split(batch_size),
         desc=f"{extractor.name} features of {source.name}",
         leave=False,
-        disable=not progress,
+        disable=None if progress else True,
     ):
         features = extractor.features(images.images(chosen.tolist())).numpy()
         for index, domain in enumerate(moments):

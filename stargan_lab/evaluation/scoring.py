@@ -83,7 +83,7 @@ def score_source(
     skipped = 0
     names = source.spec.names
     with tqdm(
-        total=count * len(names), desc=f"scoring {source.name}", leave=False, disable=not setting.progress
+        total=count * len(names), desc=f"scoring {source.name}", leave=False, disable=None if setting.progress else True
     ) as bar:
         for domain in range(len(names)):
             per_image, moments = _translate_domain(translate, subject, domain, setting, bar)

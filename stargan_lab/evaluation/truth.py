@@ -95,7 +95,9 @@ def _drawn(
     def write(file: BinaryIO) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for row in tqdm(labels, desc=f"right answers of {source.name}", leave=False, disable=not progress):
+        for row in tqdm(
+            labels, desc=f"right answers of {source.name}", leave=False, disable=None if progress else True
+        ):
             for start in range(0, len(row), 500):
                 indices = range(start, min(start + 500, len(row)))
                 file.write(truth.images(split, indices, row[start : indices.stop]).contiguous().numpy().tobytes())

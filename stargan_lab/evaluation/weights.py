@@ -67,7 +67,9 @@ def _download(url: str, file: BinaryIO) -> None:
     try:
         with urlopen(url, timeout=60) as answer:
             total = int(answer.headers.get("Content-Length") or 0) or None
-            with tqdm(total=total, unit="B", unit_scale=True, desc="Inception weights", leave=False) as bar:
+            with tqdm(
+                total=total, unit="B", unit_scale=True, desc="Inception weights", leave=False, disable=None
+            ) as bar:
                 while chunk := answer.read(1 << 20):
                     file.write(chunk)
                     digest.update(chunk)

@@ -1,0 +1,148 @@
+"""This project's networks, objective and training step give the reference's own numbers."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import replay
+import torch
+from torch import nn
+
+from stargan_lab.losses import objective as objective_module
+from stargan_lab.losses.lipschitz import GradientPenalty
+from stargan_lab.losses.objective import Objective
+from stargan_lab.registry import family
+from stargan_lab.training.updates import Trainee
+
+FOLDER = Path(__file__).parent
+PREFIX = str(FOLDER / "golden_small")
+KIT: dict[str, Any] = json.loads(Path(f"{PREFIX}.json").read_text())
+GOLDEN = np.load(f"{PREFIX}.npz")
+UNUSED = ("running_", "num_batches_tracked", "eval")
+"""Running statistics and what is made with them: nothing here uses them."""
+DTYPES = {"f64": torch.float64, "f32": torch.float32}
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def in_scope(run: str, digits: str) -> list[str]:
+    """The kit's arrays that a replay has to hit."""
+    kinds = KIT["tolerance"][digits]
+    parts = {key: key.split("/") for key in GOLDEN.files}
+    keys = [key for key, p in parts.items() if p[0] == run and len(p) > 2 and p[1] in kinds and p[2] == digits]
+    return [key for key in keys if not any(word in key for word in UNUSED)]
+
+
+def errors_over_bounds(found: Arrays, run: str, digits: str) -> dict[str, float]:
+    """Each array's largest error as a share of what the kit allows; more than 1, or not a number, is too much."""
+    shares = {}
+    for key in in_scope(run, digits):
+        golden, ours = GOLDEN[key].astype(np.float64), found[key].astype(np.float64)
+        assert golden.shape == ours.shape, key
+        if key.endswith("G/main.0.weight") and "/final/" in key:
+            keep = np.ones(golden.shape, bool)
+            keep[:, 3:, 3, 3] = False  # the labels' centre taps have a true gradient of 0 and follow rounding noise
+            golden, ours = golden[keep], ours[keep]
+        absolute, relative = KIT["tolerance"][digits][key.split("/")[1]]
+        shares[key] = float(np.abs(golden - ours).max() / (absolute + relative * np.abs(golden).max()))
+    return shares
+
+
+def missed(shares: Mapping[str, float]) -> list[str]:
+    return [key for key, share in shares.items() if not share <= 1]
+
+
+@pytest.mark.parametrize("run", ["single", "multi"])
+@pytest.mark.parametrize("digits", ["f64", "f32"])
+def test_replay_holds_to_the_kits_tolerances(run: str, digits: str) -> None:
+    shares = errors_over_bounds(replay.replay(PREFIX, run, DTYPES[digits]), run, digits)
+    kinds = {key.split("/")[1] for key in shares}
+    assert kinds == {"out", "loss", "gp_norm", "gradnorm", "final"} | ({"end"} if digits == "f64" else set())
+    assert len([key for key in shares if "/final/" in key]) == 8 + 28  # every weight of both networks
+    assert missed(shares) == [], {key: shares[key] for key in missed(shares)}
+
+
+def test_the_kit_is_the_one_described() -> None:
+    assert hashlib.sha256(Path(f"{PREFIX}.npz").read_bytes()).hexdigest() == KIT["npz_sha256"]
+
+
+def test_the_command_line_in_a_fresh_process(tmp_path: Path) -> None:
+    out = tmp_path / "multi.npz"
+    command = [sys.executable, str(FOLDER / "replay.py"), PREFIX, "--run", "multi", "--out", str(out)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    with np.load(out) as arrays:
+        shares = errors_over_bounds(arrays, "multi", "f64")
+    assert missed(shares) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["multi.npz"]
+
+
+Change = Callable[[Trainee, Objective], Objective]
+
+
+def penalty(**options: Any) -> Change:
+    return lambda _, objective: replace(objective, lipschitz=GradientPenalty(**{"weight": 10.0, **options}))
+
+
+def weights(**changed: float) -> Change:
+    return lambda _, objective: replace(objective, **changed)
+
+
+def slope(trainee: Trainee, objective: Objective) -> Objective:
+    for module in trainee.critic.modules():
+        if isinstance(module, nn.LeakyReLU):
+            module.negative_slope = 0.0101
+    return objective
+
+
+def other_beta(trainee: Trainee, objective: Objective) -> Objective:
+    trainee.d_optimizer = family("optimizer").build("adam", trainee.critic.parameters(), "critic", beta1=0.5001)
+    return objective
+
+
+class Swapped(GradientPenalty):
+    """alpha weighs the generated image."""
+
+    def norms(self, scores, real, fake, alpha):
+        return super().norms(scores, fake, real, alpha)
+
+
+WRONG: dict[str, tuple[Change, set[str]]] = {
+    "penalty's weight": (penalty(weight=10.0001), {"gradnorm", "final", "loss"}),
+    "penalty's reduction": (penalty(reduction="mean"), {"gp_norm", "loss"}),
+    "one-sided penalty": (penalty(one_sided=True), {"gradnorm", "loss"}),
+    "real and fake swapped": (lambda _, objective: replace(objective, lipschitz=Swapped()), {"gp_norm"}),
+    "reconstruction's weight": (weights(rec=10.0001), {"gradnorm", "loss"}),
+    "classification's weight": (weights(cls=1.0001), {"gradnorm", "loss"}),
+    "slope of the LeakyReLU": (slope, {"out", "loss", "final"}),
+    "beta of the critic's Adam": (other_beta, {"loss", "final"}),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_replay_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison above can fail, at differences far below what a plot would show."""
+    change, expected = WRONG[what]
+    right = replay.build
+
+    def wrong(*arguments: Any) -> tuple[Trainee, Objective]:
+        trainee, objective = right(*arguments)
+        return trainee, change(trainee, objective)
+
+    monkeypatch.setattr(replay, "build", wrong)
+    found = missed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))
+    assert expected <= {key.split("/")[1] for key in found}
+
+
+def test_a_mean_over_attributes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = objective_module.classification
+    monkeypatch.setattr(objective_module, "classification", lambda x, y, kind: right(x, y, kind) / y.shape[1])
+    found = missed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))
+    assert "single/loss/f64/D" in found
