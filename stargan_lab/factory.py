@@ -63,6 +63,7 @@ def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
         ema=Ema(generator, config.ema.decay),
         device=device,
         precision=config.trainer.precision,
+        compile=config.trainer.compile,
     )
 
 

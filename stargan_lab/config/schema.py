@@ -48,7 +48,9 @@ class EmaConfig(Model):
 
 class Trainer(Model):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    devices: Annotated[int, Field(ge=1, le=1)]
     precision: Literal["float32", "bfloat16", "float64"]
+    compile: bool
     channels_last: bool
     threads: Annotated[int, Field(ge=1, le=1024)] | None
     workers: Annotated[int, Field(ge=0, le=64)]

@@ -46,8 +46,17 @@ class Objective:
     cls: float
     rec: float
 
-    def critic(self, critic: Critic, batch: Batch, fake: Tensor, alpha: Tensor) -> tuple[Tensor, Parts]:
-        """The critic's total and its unweighted terms; ``fake`` (N, 3, H, W) is used detached."""
+    def critic(
+        self, critic: Critic, batch: Batch, fake: Tensor, alpha: Tensor, eager: Critic | None = None
+    ) -> tuple[Tensor, Parts]:
+        """The critic's total and its unweighted terms.
+
+        Args:
+            fake: (N, 3, H, W), used detached.
+            alpha: see ``LipschitzConstraint.penalty``.
+            eager: the critic for the constraint, where ``critic`` cannot be differentiated twice.
+        """
+        twice = eager or critic
         fake = fake.detach()
         real_scores, logits = critic(batch.images)
         fake_scores, _ = critic(fake)
@@ -55,7 +64,7 @@ class Objective:
         cls_term = self._classification(logits, batch.labels, batch.source)
         parts = {"d_real": real_term, "d_fake": fake_term, "d_cls": cls_term}
         total = real_term + fake_term + self.cls * cls_term
-        penalty = self.lipschitz.penalty(lambda x: critic(x)[0], batch.images, fake, alpha)
+        penalty = self.lipschitz.penalty(lambda x: twice(x)[0], batch.images, fake, alpha)
         if penalty is not None:
             parts["d_gp"] = penalty
             total = total + self.lipschitz.weight * penalty

@@ -1,6 +1,6 @@
 """One training step: a critic update, and when it is due a generator update. Nothing here waits for the device."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -41,7 +41,12 @@ def draw(seed: int, step: int, batch_size: int, samples: int) -> Draws:
 
 @dataclass
 class Trainee:
-    """Networks under training with everything that changes while they train."""
+    """Networks under training with everything that changes while they train.
+
+    Attributes:
+        compile: run the generator and the critic's plain passes through ``torch.compile``. The penalty's pass stays
+            eager, since compiled graphs refuse double backward. State always comes from the networks themselves.
+    """
 
     generator: nn.Module
     critic: nn.Module
@@ -50,7 +55,12 @@ class Trainee:
     ema: Ema
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "float32"
+    compile: bool = False
     step: int = 0
+
+    def __post_init__(self) -> None:
+        self.translate: Callable[..., Tensor] = torch.compile(self.generator) if self.compile else self.generator
+        self.judge: Callable[..., tuple[Tensor, Tensor]] = torch.compile(self.critic) if self.compile else self.critic
 
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast under bfloat16; parameters and updates stay float32."""
@@ -76,13 +86,13 @@ def train_step(trainee: Trainee, objective: Objective, batch: Batch, draws: Draw
     asked = objective.layout.generator_label(targets, batch.source)
     with trainee.mixed():
         with torch.set_grad_enabled(update_generator):
-            fake = trainee.generator(batch.images, asked)
-        total, parts = objective.critic(trainee.critic, batch, fake.to(trainee.dtype), alpha)
+            fake = trainee.translate(batch.images, asked)
+        total, parts = objective.critic(trainee.judge, batch, fake.to(trainee.dtype), alpha, eager=trainee.critic)
     _descend(trainee.d_optimizer, total)
     if update_generator:
         trainee.critic.requires_grad_(False)  # its gradients would be thrown away
         with trainee.mixed():
-            total, more = objective.generator(trainee.generator, trainee.critic, batch, fake, targets)
+            total, more = objective.generator(trainee.translate, trainee.judge, batch, fake, targets)
         _descend(trainee.g_optimizer, total)
         trainee.critic.requires_grad_(True)
         trainee.ema.update(trainee.generator)

@@ -1,0 +1,269 @@
+"""The loop: what is due when, and that a killed and resumed training equals an uninterrupted one to the bit."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import LAYOUTS, ONE, TWO, make_batch, make_objective, make_trainee
+
+from stargan_lab.batch import Batch, LabelLayout
+from stargan_lab.errors import NonFiniteLossError
+from stargan_lab.registry import family
+from stargan_lab.training.checkpoint import restore, save, state_sha256
+from stargan_lab.training.loop import Interrupted, Plan, train
+from stargan_lab.training.meter import Meter
+from stargan_lab.training.prefetch import prefetched
+from stargan_lab.training.updates import Trainee
+
+TOTAL = 10
+
+
+class Killed(BaseException):
+    """The process is gone: nothing but the files is left."""
+
+
+@dataclass
+class Record:
+    """Hooks that keep what they are called with; checkpoints are real."""
+
+    path: Path
+    kill_at: int | None = None
+    stop_at: int | None = None
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    logged: dict[int, dict[str, float]] = field(default_factory=dict)
+    trainee: Trainee | None = None
+    meter: Meter | None = None
+
+    def stepped(self, step: int) -> None:
+        self.calls.append(("stepped", step))
+        if step == self.kill_at:
+            raise Killed
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.calls.append(("log", step))
+        self.logged[step] = values
+
+    def sample(self, step: int) -> None:
+        self.calls.append(("sample", step))
+
+    def evaluate(self, step: int) -> None:
+        self.calls.append(("evaluate", step))
+
+    def checkpoint(self, step: int) -> None:
+        self.calls.append(("checkpoint", step))
+        assert self.trainee is not None and self.meter is not None
+        assert self.trainee.step == step
+        save(self.path, self.trainee, self.meter, "run")
+
+    def stop_requested(self) -> bool:
+        return self.stop_at is not None and self.calls[-1][1] >= self.stop_at
+
+    def steps(self, what: str) -> list[int]:
+        return [step for name, step in self.calls if name == what]
+
+
+def plan_of(layout: LabelLayout, **changes: Any) -> Plan:
+    plan = Plan(
+        total_steps=TOTAL,
+        n_critic=2,
+        sources=len(layout.specs),
+        seed=5,
+        schedule=lambda iteration, total: family("schedule").get("linear")(iteration, total),
+        log_every=3,
+        sample_every=0,
+        evaluate_every=0,
+        checkpoint_every=4,
+    )
+    return replace(plan, **changes)
+
+
+def launch(layout: LabelLayout, record: Record, plan: Plan | None = None, workers: int = 0) -> Trainee:
+    """One process's life: everything built anew, the checkpoint restored if there is one."""
+    plan = plan or plan_of(layout)
+    trainee, meter = make_trainee(layout, decay=0.9), Meter()
+    record.trainee, record.meter = trainee, meter
+    if record.path.exists():
+        restore(record.path, trainee, meter, "run")
+
+    def batch(step: int) -> Batch:
+        return make_batch(layout, step)
+
+    if workers:
+        with prefetched(batch, trainee.step + 1, plan.total_steps, workers) as batches:
+            train(trainee, make_objective(layout), batches, plan, meter, record)
+    else:
+        train(trainee, make_objective(layout), batch, plan, meter, record)
+    return trainee
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, dict[int, dict[str, float]]]]:
+    """Digest and logged values by layout."""
+    found = {}
+    for name, layout in LAYOUTS.items():
+        record = Record(tmp_path_factory.mktemp("whole") / "last.pt")
+        found[name] = state_sha256(launch(layout, record)), record.logged
+    return found
+
+
+@pytest.mark.parametrize("kill_at", range(1, TOTAL + 1))
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_killed_and_resumed_equals_uninterrupted(name: str, kill_at: int, tmp_path: Path, uninterrupted) -> None:
+    digest, logged = uninterrupted[name]
+    first, second = Record(tmp_path / "last.pt", kill_at=kill_at), Record(tmp_path / "last.pt")
+    with pytest.raises(Killed):
+        launch(LAYOUTS[name], first)
+    resumed = launch(LAYOUTS[name], second)
+    assert second.steps("stepped")[0] == (kill_at - 1) // 4 * 4 + 1
+    assert state_sha256(resumed) == digest
+    assert first.logged | second.logged == logged
+    for step in set(first.logged) & set(second.logged):
+        assert first.logged[step] == second.logged[step]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_killed_again_and_again(name: str, tmp_path: Path, uninterrupted) -> None:
+    digest, logged = uninterrupted[name]
+    seen: dict[int, dict[str, float]] = {}
+    for kill_at in (3, 6, 7, 10):
+        record = Record(tmp_path / "last.pt", kill_at=kill_at)
+        with pytest.raises(Killed):
+            launch(LAYOUTS[name], record, workers=2)
+        seen |= record.logged
+    last = Record(tmp_path / "last.pt")
+    assert state_sha256(launch(LAYOUTS[name], last, workers=3)) == digest
+    assert seen | last.logged == logged
+
+
+@pytest.mark.parametrize("stop_at", range(1, TOTAL))
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_stop_saves_where_it_stops(name: str, stop_at: int, tmp_path: Path, uninterrupted) -> None:
+    digest, logged = uninterrupted[name]
+    first, second = Record(tmp_path / "last.pt", stop_at=stop_at), Record(tmp_path / "last.pt")
+    with pytest.raises(Interrupted) as caught:
+        launch(LAYOUTS[name], first)
+    assert caught.value.step == stop_at
+    assert first.calls[-1] == ("checkpoint", stop_at)
+    assert first.steps("checkpoint").count(stop_at) == 1
+    assert state_sha256(launch(LAYOUTS[name], second)) == digest
+    assert second.steps("stepped") == list(range(stop_at + 1, TOTAL + 1))
+    assert first.logged | second.logged == logged
+
+
+def test_a_stop_at_the_last_step_is_an_end(tmp_path: Path) -> None:
+    record = Record(tmp_path / "last.pt", stop_at=TOTAL)
+    assert launch(ONE, record).step == TOTAL
+
+
+def test_a_finished_training_has_nothing_left_to_do(tmp_path: Path) -> None:
+    digest = state_sha256(launch(ONE, Record(tmp_path / "last.pt")))
+    again = Record(tmp_path / "last.pt")
+    assert state_sha256(launch(ONE, again)) == digest
+    assert again.calls == []
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_batches_made_ahead_change_nothing(name: str, tmp_path: Path, uninterrupted) -> None:
+    record = Record(tmp_path / "last.pt")
+    assert (state_sha256(launch(LAYOUTS[name], record, workers=3)), record.logged) == uninterrupted[name]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_intervals_do_not_enter_the_numbers(name: str, tmp_path: Path, uninterrupted) -> None:
+    changes = {"log_every": 1, "checkpoint_every": 3, "sample_every": 2, "evaluate_every": 5}
+    record = Record(tmp_path / "last.pt")
+    assert state_sha256(launch(LAYOUTS[name], record, plan_of(LAYOUTS[name], **changes))) == uninterrupted[name][0]
+
+
+def test_the_seed_enters_the_numbers(tmp_path: Path, uninterrupted) -> None:
+    record = Record(tmp_path / "last.pt")
+    assert state_sha256(launch(ONE, record, plan_of(ONE, seed=6))) != uninterrupted["one dataset"][0]
+
+
+def test_everything_is_due_when_it_should_be(tmp_path: Path) -> None:
+    changes = {"log_every": 3, "sample_every": 4, "evaluate_every": 6, "checkpoint_every": 2, "total_steps": 13}
+    record = Record(tmp_path / "last.pt")
+    launch(ONE, record, plan_of(ONE, **changes))
+    assert record.steps("stepped") == list(range(1, 14))
+    assert record.steps("log") == [3, 6, 9, 12, 13]
+    assert record.steps("sample") == [4, 8, 12, 13]
+    assert record.steps("evaluate") == [6, 12, 13]
+    assert record.steps("checkpoint") == [2, 4, 6, 8, 10, 12, 13]
+    order = ["stepped", "log", "sample", "evaluate", "checkpoint"]
+    assert [name for name, step in record.calls if step == 12] == order
+    assert [name for name, step in record.calls if step == 13] == order
+
+
+def test_an_interval_of_zero_leaves_the_end(tmp_path: Path) -> None:
+    record = Record(tmp_path / "last.pt")
+    launch(ONE, record, plan_of(ONE, log_every=0, checkpoint_every=0))
+    for what in ("log", "sample", "evaluate", "checkpoint"):
+        assert record.steps(what) == [TOTAL]
+
+
+@pytest.mark.parametrize("n_critic", [1, 2, 3, 20])
+def test_the_generator_is_updated_in_every_nth_iteration(n_critic: int, tmp_path: Path) -> None:
+    for name, layout in LAYOUTS.items():
+        sources = len(layout.specs)
+        record = Record(tmp_path / f"{name}.pt")
+        launch(layout, record, plan_of(layout, n_critic=n_critic, log_every=1))
+        expected = [step for step in range(1, TOTAL + 1) if ((step - 1) // sources + 1) % n_critic == 0]
+        assert [step for step, values in record.logged.items() if "loss/g_rec" in values] == expected
+
+
+def test_losses_are_logged_as_means_over_the_interval(tmp_path: Path) -> None:
+    """No reading is lost when logging and the generator's updates fall apart."""
+    each, thirds = Record(tmp_path / "1.pt"), Record(tmp_path / "3.pt")
+    launch(ONE, each, plan_of(ONE, log_every=1))
+    launch(ONE, thirds, plan_of(ONE, log_every=3))
+    for end, steps in ((3, (1, 2, 3)), (6, (4, 5, 6)), (9, (7, 8, 9)), (10, (10,))):
+        for term in ("loss/d_real", "loss/d_gp", "loss/g_rec"):
+            values = [each.logged[s][term] for s in steps if term in each.logged[s]]
+            assert thirds.logged[end][term] == pytest.approx(sum(values) / len(values), rel=1e-12)
+
+
+@pytest.mark.parametrize(("layout", "iterations"), [(ONE, 10), (TWO, 5)], ids=LAYOUTS)
+def test_the_learning_rate_follows_iterations_also_after_a_resume(
+    layout: LabelLayout, iterations: int, tmp_path: Path
+) -> None:
+    """A schedule counts iterations over all datasets; after a resume the rate is where it would have been."""
+    plan = plan_of(layout, log_every=1)
+    records = [Record(tmp_path / "last.pt", kill_at=7), Record(tmp_path / "last.pt")]
+    with pytest.raises(Killed):
+        launch(layout, records[0], plan)
+    launch(layout, records[1], plan)
+    assert records[1].steps("stepped")[0] == 5
+    schedule, sources = family("schedule").get("linear"), len(layout.specs)
+    for record in records:
+        for step, values in record.logged.items():
+            factor = schedule((step - 1) // sources + 1, iterations)
+            assert values["lr/g"] == pytest.approx(1e-3 * factor, rel=1e-12)
+            assert values["lr/d"] == pytest.approx(2e-3 * factor, rel=1e-12)
+    assert records[1].logged[TOTAL]["lr/g"] < 1e-3
+
+
+def test_training_stops_before_a_broken_state_is_saved(tmp_path: Path) -> None:
+    """A non-finite image at step 7 is told at the next log; the checkpoint of step 4 stays good."""
+    record = Record(tmp_path / "last.pt")
+    trainee, meter = make_trainee(ONE, decay=0.9), Meter()
+    record.trainee, record.meter = trainee, meter
+
+    def batches(step: int) -> Batch:
+        batch = make_batch(ONE, step)
+        return replace(batch, images=batch.images * float("inf")) if step == 7 else batch
+
+    with pytest.raises(NonFiniteLossError, match=r"step 7: loss/\w+ is"):
+        train(trainee, make_objective(ONE), batches, plan_of(ONE), meter, record)
+    assert record.steps("checkpoint") == [4]
+    whole = make_trainee(ONE, decay=0.9)
+    restore(record.path, whole, Meter(), "run")
+    assert all(parameter.isfinite().all() for parameter in whole.generator.parameters())
+
+
+def test_the_process_random_state_is_neither_used_nor_moved(tmp_path: Path, uninterrupted) -> None:
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    assert state_sha256(launch(ONE, Record(tmp_path / "last.pt"))) == uninterrupted["one dataset"][0]
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,84 @@
+"""The meter: means between readings, the first value that is not finite, and its state."""
+
+import pytest
+import torch
+
+from stargan_lab.errors import LabError, NonFiniteLossError
+from stargan_lab.training.meter import Meter
+from stargan_lab.training.timing import StepTimer
+
+
+def terms(**values: float) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(value) for name, value in values.items()}
+
+
+def test_means_since_the_last_reading() -> None:
+    meter = Meter()
+    meter.add(1, terms(d_real=1.0))
+    meter.add(2, terms(d_real=2.0, g_rec=8.0))
+    meter.add(3, terms(d_real=6.0))
+    assert meter.read() == {"loss/d_real": 3.0, "loss/g_rec": 8.0}
+    assert meter.read() == {}
+    meter.add(4, terms(d_real=5.0))
+    assert meter.read() == {"loss/d_real": 5.0}
+
+
+def test_settling_early_changes_nothing() -> None:
+    early, late = Meter(), Meter()
+    for step in range(1, 8):
+        for meter in (early, late):
+            meter.add(step, terms(d_real=0.1 * step, d_gp=step / 3))
+        early.settle()
+    assert early.read() == late.read()
+
+
+def test_a_value_is_kept_as_it_was() -> None:
+    """A later change in place of the tensor, as by the next step, is not seen."""
+    meter, value = Meter(), torch.tensor(1.0)
+    meter.add(1, {"d_real": value})
+    value.fill_(100.0)
+    assert meter.read() == {"loss/d_real": 1.0}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("ask", [Meter.read, Meter.settle, Meter.state_dict])
+def test_the_first_value_that_is_not_finite_is_named(bad: float, ask) -> None:
+    meter = Meter()
+    meter.add(11, terms(d_real=1.0, d_gp=2.0))
+    meter.add(12, terms(d_real=1.0, d_gp=bad))
+    meter.add(13, terms(d_real=bad, d_gp=bad))
+    for _ in range(2):  # asking again does not make it good
+        with pytest.raises(NonFiniteLossError, match=r"step 12: loss/d_gp is (nan|inf|-inf)") as caught:
+            ask(meter)
+        assert isinstance(caught.value, LabError)
+        assert "\n" not in str(caught.value)
+
+
+def test_state_round_trip() -> None:
+    meter, resumed = Meter(), Meter()
+    meter.add(1, terms(d_real=0.1))
+    meter.add(2, terms(d_real=0.2, g_rec=0.3))
+    resumed.add(7, terms(d_real=99.0))
+    resumed.load_state_dict(meter.state_dict())
+    for each in (meter, resumed):
+        each.add(3, terms(d_real=0.7, g_rec=0.6))
+    assert meter.read() == resumed.read()
+    assert Meter().state_dict() == {}
+
+
+def test_only_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 3.0, 100.0, 102.0])
+    monkeypatch.setattr("stargan_lab.training.timing.time.perf_counter", lambda: next(clock))
+    timer = StepTimer()
+    assert timer.median() is None and timer.metrics(4) == {}
+    for _ in range(3):
+        timer.tick()
+    assert timer.metrics(6) == {"speed/seconds_per_step": 1.5, "speed/images_per_second": 4.0}
+    assert timer.metrics(6) == {}
+    with timer.paused():
+        pass
+    timer.tick()  # the first after a pause has no beginning
+    assert timer.metrics(6) == {}
+    timer.tick()
+    assert timer.metrics(6) == {"speed/seconds_per_step": 2.0, "speed/images_per_second": 3.0}
+    assert timer.median() == 2.0
