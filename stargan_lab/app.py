@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from hydra_plugins.stargan_lab import AblationSweeper
 from omegaconf import DictConfig
 
+from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import CONFIG_MODULE, compose_raw, resolve
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError
@@ -73,13 +74,27 @@ def launch(arguments: Sequence[str]) -> Any:
 
 
 def preflight(arguments: Sequence[str]) -> None:
-    """Compose and check every job of a command line before the first one starts. Raises ConfigError."""
+    """Compose and check every job of a command line, and its data, before the first one starts.
+
+    Raises:
+        ConfigError, DataError: in one line.
+    """
     from hydra._internal.utils import get_args_parser
 
     parsed = get_args_parser().parse_args(list(arguments))
     tasks = [o for o in parsed.overrides if not _is_hydra(o)]
     for job in _jobs(tasks) if parsed.multirun else [tasks]:
-        resolve(compose_raw(job, parsed.config_dir))
+        config = resolve(compose_raw(job, parsed.config_dir))
+        if parsed.cfg is None and not parsed.info:
+            _look_at_the_data(config)
+
+
+def _look_at_the_data(config: RunConfig) -> None:
+    """Raises DataError when a dataset is not there."""
+    from stargan_lab.factory import build_sources
+
+    for source in build_sources(config):
+        source.fingerprint  # noqa: B018  reads the lists and hashes the images of a folder, once
 
 
 def _jobs(overrides: Sequence[str]) -> list[list[str]]:

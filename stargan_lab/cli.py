@@ -2,12 +2,14 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from stargan_lab import __version__
-from stargan_lab.errors import LabError
+from stargan_lab.errors import ConfigError, DataError, LabError, nearest
 
 _DESCRIPTION = """\
 A laboratory for StarGAN: swap any part, train every variant over several seeds, and see what helped.
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse(error: LabError) -> int:
     print(f"error: {error}", file=sys.stderr)
-    return 2 if type(error).__name__ == "ConfigError" else 1
+    return 2 if isinstance(error, ConfigError | DataError) else 1
 
 
 def _with_overrides(parsed: argparse.Namespace, rest: list[str]) -> int:
@@ -56,10 +58,21 @@ def _with_overrides(parsed: argparse.Namespace, rest: list[str]) -> int:
     return handler(parsed)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse with its refusals in one line, and with the nearest right word."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument \S+: invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if found:
+            allowed = found.group(2).replace("'", "").split(", ")
+            message = (
+                f"unknown {found.group(1)!r}{nearest(found.group(1), allowed) or ';'} allowed: {', '.join(allowed)}"
+            )
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "stargan-lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser("stargan-lab", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"stargan-lab {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 

@@ -96,7 +96,10 @@ def _write_report(
 
 def data(parsed: argparse.Namespace) -> int:
     """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
-    config = compose(parsed.overrides)
+    picks_data = any(o.startswith(("data=", "preset=")) for o in parsed.overrides)
+    config = compose(
+        parsed.overrides if picks_data or parsed.action != "make" else ["data=synthfaces", *parsed.overrides]
+    )
     problems = 0
     for source in build_sources(config):
         source.prepare()

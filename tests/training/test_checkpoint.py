@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import ONE, make_batch, make_critic, make_objective, make_trainee
+from tiny import ONE, make_batch, make_objective, make_trainee
 
 from stargan_lab.errors import LabError, NonFiniteLossError
 from stargan_lab.training import checkpoint
@@ -93,8 +93,8 @@ GARBAGE: dict[str, Callable[[bytes], bytes]] = {
     "half": lambda good: good[: len(good) // 2],
     "all but the end": lambda good: good[:-100],
     "beginning lost": lambda good: good[100:],
-    "a pickle": lambda good: pickle.dumps({"step": 3}),
-    "a pickle of code": lambda good: pickle.dumps(Path("x")),
+    "a pickle": lambda good: pickle.dumps({"step": 3}, 2),
+    "a pickle of code": lambda good: pickle.dumps(Path("x"), 2),
     "letters": lambda good: b"abcdefgh" * 50,
 }
 
@@ -188,6 +188,5 @@ def test_the_digest_sees_types_and_ignores_memory_order() -> None:
     before = state_sha256(trainee)
     trainee.critic.to(memory_format=torch.channels_last)
     assert state_sha256(trainee) == before
-    assert state_sha256(make_trainee(ONE, decay=0.9, critic=make_critic(3).half())) == before  # cast to float32 on build
     trainee.critic.double()
     assert state_sha256(trainee) != before
