@@ -45,7 +45,8 @@ def _job(config: DictConfig) -> Any:
         return run(resolve(config))
     except LabError as error:
         if multirun:
-            raise  # the launcher goes on with the others and reports this one
+            say(f"failed: {error}")
+            raise  # the launcher goes on with the others
         _Outcome.error = error
         return None
 

@@ -33,13 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _with_overrides(parsed, rest)
     except LabError as error:
         return _refuse(error)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        if type(stopped) is KeyboardInterrupt:  # a run that stopped in good order has said so
+            print("interrupted", file=sys.stderr)
         return 130
-    except Exception as error:
-        if type(error).__name__ == "Interrupted":  # its module needs torch; what it says has been said
-            return 130
-        raise
 
 
 def _refuse(error: LabError) -> int:

@@ -1,10 +1,13 @@
 """What a person at the terminal sees of a run: a bar with rate and time left, and a line per logging interval."""
 
 import logging
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
@@ -67,3 +70,26 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
+
+
+class StopSignal:
+    """Within it, Ctrl-C and SIGTERM set ``asked``; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():  # elsewhere signals are the caller's business
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        say("stopping after this step with a checkpoint (again to stop at once)")

@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "provenance": {"files"},
     "samples": {"batch", "files"},
     "factory": {"config", "registry", "batch", "randomness", "data", "models", "losses", "training"},
-    "run": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "ledger", "factory"}
+    "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory"}
     | {"console", "provenance", "samples"},
+    "run": {"config", "tracking", "ledger", "factory", "trial", "console"},
     "sweep": {"config", "ledger", "run", "factory", "hypothesis", "console"},
     "report": {"tracking", "factory", "hypothesis", "files", "ledger"},
 }

@@ -1,5 +1,6 @@
 """The factors of a run: the settings that experiments vary, as they are shown to compare runs by."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from stargan_lab.config.schema import RunConfig
@@ -33,10 +34,10 @@ FACTORS = (
 )
 
 
-def factors(config: RunConfig) -> dict[str, str]:
-    """Every factor the configuration has, as text."""
+def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
+    """Every factor the configuration has, and the ``further`` keys an experiment varies, as text."""
     raw = config.flat()
-    found = {key: _select(raw, key) for key in FACTORS}
+    found = {key: _select(raw, key) for key in (*FACTORS, *further)}
     return {key: _text(value) for key, value in found.items() if value is not _ABSENT}
 
 

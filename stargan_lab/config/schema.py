@@ -73,6 +73,7 @@ class Tracking(Model):
     uri: str | None
     experiment: Annotated[str, Field(min_length=1)]
     ablations: dict[str, str]
+    factors: tuple[str, ...]
 
 
 class Paths(Model):

@@ -49,6 +49,6 @@ def dry_run(cells: Sequence[Cell]) -> str:
     """The plan, with each cell's overrides as one could give them to ``train``."""
     lines = []
     for cell in cells:
-        shown = " ".join(o for o in cell.overrides if not o.startswith("+tracking.ablations"))
+        shown = " ".join(o for o in cell.overrides if not o.lstrip("+").startswith("tracking."))
         lines.append(f"{cell.run_id}  {status(cell):<11}  {cell.title:<24}  stargan-lab train {shown}")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stargan_lab.config import RunConfig, compose, run_id
+from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError
 from stargan_lab.factory import build_sources
 from stargan_lab.hypothesis import Hypothesis
@@ -44,7 +45,8 @@ def plan(hypothesis: Hypothesis, extra: Sequence[str] = (), config_dir: Path | N
     for variant, overrides in hypothesis.variants.items():
         for seed in seeds:
             tag = f"+tracking.ablations.{hypothesis.name}={_quoted(variant)}"
-            merged = _merge(hypothesis.base, overrides, extra, [f"seed={seed}", tag])
+            shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
+            merged = _merge(hypothesis.base, overrides, extra, [f"seed={seed}", shown, tag])
             try:
                 config = compose(merged, config_dir)
             except ConfigError as error:
@@ -77,6 +79,11 @@ def _merge(*lists: Sequence[str]) -> tuple[str, ...]:
 
 def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
+
+
+def _factor(key: str) -> str:
+    """The key that tells which entry of a group was picked, e.g. ``lipschitz.name``; any other key is itself."""
+    return f"{key}.name" if key in COMPONENTS else key
 
 
 def _quoted(name: str) -> str:

@@ -27,7 +27,8 @@ def state_of(trainee: Trainee) -> dict[str, Any]:
 
 def save(path: Path, trainee: Trainee, meter: Meter, run_id: str) -> None:
     """Write a checkpoint atomically. Raises NonFiniteLossError rather than save a broken state."""
-    content = {"run_id": run_id, "step": trainee.step, "meter": meter.state_dict(), **state_of(trainee)}
+    progress = {"run_id": run_id, "step": trainee.step, "seconds": trainee.seconds, "meter": meter.state_dict()}
+    content = progress | state_of(trainee)
     write_atomically(path, lambda file: torch.save(content, file))
 
 
@@ -56,7 +57,7 @@ def restore(path: Path, trainee: Trainee, meter: Meter, run_id: str) -> None:
     trainee.g_optimizer.load_state_dict(content["g_optimizer"])
     trainee.d_optimizer.load_state_dict(content["d_optimizer"])
     meter.load_state_dict(content["meter"])
-    trainee.step = content["step"]
+    trainee.step, trainee.seconds = content["step"], content["seconds"]
 
 
 def state_sha256(trainee: Trainee) -> str:

@@ -52,8 +52,11 @@ class Hooks(Protocol):
     def stop_requested(self) -> bool: ...
 
 
-class Interrupted(Exception):
-    """Stopped on request after a checkpoint; ``step`` is where it resumes."""
+class Interrupted(KeyboardInterrupt):
+    """Stopped on request after a checkpoint; ``step`` is where it resumes.
+
+    A KeyboardInterrupt, so that it ends a whole sweep as Ctrl-C does, and not only one of its runs.
+    """
 
     def __init__(self, step: int) -> None:
         super().__init__(f"interrupted at step {step}")

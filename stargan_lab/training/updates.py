@@ -46,6 +46,8 @@ class Trainee:
     Attributes:
         compile: run the generator and the critic's plain passes through ``torch.compile``. The penalty's pass stays
             eager, since compiled graphs refuse double backward. State always comes from the networks themselves.
+        step: updates of the critic so far.
+        seconds: spent so far, over all stretches.
     """
 
     generator: nn.Module
@@ -57,6 +59,7 @@ class Trainee:
     precision: str = "float32"
     compile: bool = False
     step: int = 0
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.translate: Callable[..., Tensor] = torch.compile(self.generator) if self.compile else self.generator

@@ -1,6 +1,7 @@
 """Learning-rate schedules against the reference's traced rates and by hand."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_every_schedule_is_a_factor_that_never_rises(name: str) -> None:
     for total in (1, 2, 3, 50):
         used = rates(name, total)
         assert used[0] == 1.0
-        assert all(1 >= before >= after >= 0 for before, after in zip(used, used[1:], strict=False))
+        assert all(1 >= before >= after >= 0 for before, after in pairwise(used))
 
 
 @pytest.mark.parametrize("name", family("optimizer").names())

@@ -1,0 +1,252 @@
+"""One run while it is carried out; also the training loop's hooks."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from stargan_lab.batch import Batch, ImageSource, LabelLayout
+from stargan_lab.config import RunConfig
+from stargan_lab.config.factors import factors
+from stargan_lab.config.identity import thread_count
+from stargan_lab.console import Progress, StopSignal, closing, headline, say
+from stargan_lab.data.order import load_batch
+from stargan_lab.errors import LabError
+from stargan_lab.evaluation.evaluate import Scores, evaluate
+from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee
+from stargan_lab.files import canonical_hash, write_text
+from stargan_lab.provenance import code_hash, environment, git_commit
+from stargan_lab.samples import Samples
+from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.tracker import Tracker
+from stargan_lab.training.checkpoint import restore, save, state_sha256
+from stargan_lab.training.loop import Interrupted, Plan, train
+from stargan_lab.training.meter import Meter
+from stargan_lab.training.prefetch import prefetched
+from stargan_lab.training.timing import StepTimer
+from stargan_lab.training.updates import Trainee
+
+CHECKPOINT = "checkpoints/last.pt"
+
+
+def ablation_tags(config: RunConfig) -> dict[str, str]:
+    return {f"ablation.{name}": variant for name, variant in config.tracking.ablations.items()}
+
+
+def open_store(config: RunConfig) -> Store | None:
+    tracking = config.tracking
+    return Store.open(Path(config.paths.outputs), tracking.uri, tracking.experiment) if tracking.enabled else None
+
+
+def reason(error: Exception) -> str:
+    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+
+
+@dataclass
+class _Networks:
+    """What a run builds once its data are there."""
+
+    trainee: Trainee
+    layout: LabelLayout
+    plan: Plan
+
+
+class Trial:
+    """Builds, trains, scores and records one run.
+
+    The caller holds the run's lock. ``sources`` are as the configuration names them, not prepared yet.
+    """
+
+    def __init__(self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, identity: str) -> None:
+        self.config, self.sources, self.folder, self.identity = config, sources, folder, identity
+        self.checkpoint_path = folder.path / CHECKPOINT
+        self.meter = Meter()
+        self.scores: Scores | None = None
+        self._stop = StopSignal()
+
+    def carry_out(self) -> dict[str, Any]:
+        say(headline(self._name(), self.identity, self.folder.path))
+        with _thread_setting(thread_count(self.config)), self._stop:
+            for source in self.sources:
+                source.prepare()
+            layout = build_layout(self.sources)
+            self.networks = _Networks(build_trainee(self.config, layout), layout, build_plan(self.config))
+            resumed_from = self._resume()
+            self._before, self._began = self.networks.trainee.seconds, time.perf_counter()
+            write_text(self.folder.config_path, yaml.safe_dump(self.config.flat(), sort_keys=False))
+            self.tracker = self._open_tracker()
+            self.tracker.start(resumed_from)
+            return self._train_and_record(resumed_from)
+
+    def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
+        trainee, plan = self.networks.trainee, self.networks.plan
+        self.samples = Samples(
+            self.folder.path / "samples", self.sources, self.config.trainer.sample_images, self.config.data.image_size
+        )
+        self.progress = Progress(trainee.step, plan.total_steps)
+        self._timer = StepTimer()
+        objective = build_objective(self.config, self.networks.layout)
+        try:
+            with self._batches() as batches:
+                train(trainee, objective, batches, plan, self.meter, self)
+            if self.scores is None:  # everything but the scores was done when it was stopped
+                self.evaluate(plan.total_steps)
+        except Interrupted as stopped:
+            self._finish("interrupted", resumed_from)
+            say(f"stopped at step {stopped.step}; the same command goes on from {self.checkpoint_path}")
+            raise
+        except Exception as error:
+            self._finish("failed", resumed_from, error=reason(error))
+            raise
+        finally:
+            self.progress.close()
+        result = self._finish("finished", resumed_from)
+        say(closing(result, self.folder.path))
+        return result
+
+    # What the loop calls.
+
+    def stepped(self, step: int) -> None:
+        self._timer.tick()
+        self.progress.advance(step)
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.tracker.log(step, values | self._timer.metrics(self.config.batch_size))
+        self.progress.line(values)
+
+    def sample(self, step: int) -> None:
+        with self._timer.paused():
+            self.tracker.artifact(self.samples.write(step, self.translate), "samples")
+
+    def evaluate(self, step: int) -> None:
+        with self._timer.paused():
+            options = self.config.evaluation
+            self.scores = evaluate(
+                self.translate,
+                self.sources,
+                extractor=options.extractor,
+                weights=options.weights,
+                max_images=options.max_images,
+                batch_size=options.batch_size,
+                outputs=Path(self.config.paths.outputs),
+                checkpoint_rule="ema" if self.config.ema.decay else "last",
+                device=self.networks.trainee.device,
+            )
+            self.tracker.log(step, self.scores.metrics)
+            for note in self.scores.notes:
+                say(f"note: {note}")
+
+    def checkpoint(self, step: int) -> None:
+        with self._timer.paused():
+            self.tracker.flush()
+            self.networks.trainee.seconds = self._seconds()
+            save(self.checkpoint_path, self.networks.trainee, self.meter, self.identity)
+            self.tracker.commit(step)
+
+    def stop_requested(self) -> bool:
+        return self._stop.asked
+
+    @torch.no_grad()
+    def translate(self, images: Tensor, labels: Tensor, source: int) -> Tensor:
+        """Images in [-1, 1] under new labels, by the averaged generator where there is one."""
+        trainee = self.networks.trainee
+        network = trainee.ema.network or trainee.generator
+        device, dtype = trainee.device, trainee.dtype
+        asked = self.networks.layout.generator_label(labels.to(device, dtype), source)
+        with trainee.mixed():
+            return network(images.to(device, dtype), asked).float()
+
+    # Pieces.
+
+    def _name(self) -> str:
+        """As tables and MLflow show the run."""
+        variants = ", ".join(dict.fromkeys(self.config.tracking.ablations.values()))
+        return f"{variants or self.config.generator.name} · seed {self.config.seed}"
+
+    def _open_tracker(self) -> Tracker:
+        tags = {
+            "seed": str(self.config.seed),
+            "data": canonical_hash([source.fingerprint for source in self.sources])[:12],
+            "code": code_hash(),
+            "git_commit": git_commit(),
+            **ablation_tags(self.config),
+        }
+        return Tracker(
+            self.folder,
+            self.identity,
+            store=open_store(self.config),
+            params=factors(self.config, self.config.tracking.factors),
+            tags=tags,
+            run_name=self._name(),
+        )
+
+    def _resume(self) -> int:
+        """Bring networks and meter to the last checkpoint, if there is one; returns its step."""
+        if not self.checkpoint_path.exists():
+            return 0
+        restore(self.checkpoint_path, self.networks.trainee, self.meter, self.identity)
+        say(f"resuming from step {self.networks.trainee.step}")
+        return self.networks.trainee.step
+
+    @contextmanager
+    def _batches(self) -> Iterator[Callable[[int], Batch]]:
+        plan, config = self.networks.plan, self.config
+
+        def batch(step: int) -> Batch:
+            index = (step - 1) % plan.sources
+            source = self.sources[index]
+            images = source.split("train")
+            return load_batch(images, index, config.batch_size, config.seed, plan.iteration(step) - 1, source.flip)
+
+        first, workers = self.networks.trainee.step + 1, config.trainer.workers
+        with prefetched(batch, first, plan.total_steps, workers) if workers else nullcontext(batch) as batches:
+            yield batches
+
+    def _seconds(self) -> float:
+        """Spent on this run, over all its stretches."""
+        return self._before + time.perf_counter() - self._began
+
+    def _finish(self, status: str, resumed_from: int, error: str | None = None) -> dict[str, Any]:
+        trainee = self.networks.trainee
+        result = {
+            "run_id": self.identity,
+            "status": status,
+            "metrics": self.scores.metrics if self.scores and status == "finished" else {},
+            "protocol": self.scores.protocol | {"hash": self.scores.protocol_hash} if self.scores else None,
+            "notes": self.scores.notes if self.scores else [],
+            "step": trainee.step,
+            "seconds": round(self._seconds(), 3),
+            "seconds_per_step": self._timer.median(),
+            "resumed_from": resumed_from,
+            "state_sha256": state_sha256(trainee),
+            "parameters": {"generator": _size(trainee.generator), "discriminator": _size(trainee.critic)},
+            "code": code_hash(),
+            **environment(),
+        }
+        if error:
+            result["error"] = error
+        if self.scores:
+            self.folder.update_tags({"protocol": self.scores.protocol_hash})
+        self.tracker.finish(result)
+        return result
+
+
+@contextmanager
+def _thread_setting(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

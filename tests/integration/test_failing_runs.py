@@ -1,0 +1,66 @@
+"""Runs that fail: said in one line, recorded, and no harm to the others."""
+
+import pytest
+from processes import Lab
+
+pytestmark = pytest.mark.integration
+
+HUGE = "lipschitz.weight=1.0e+39"  # above float32's largest number: the critic's loss is infinite from the first step
+
+
+def test_a_run_that_diverges_says_at_which_step_and_term(lab: Lab) -> None:
+    outcome = lab("train", "preset=tiny", HUGE)
+    assert outcome.code == 1
+    errors = [line for line in outcome.lines() if line.startswith("error: ")]
+    assert errors == outcome.lines()[-1:], outcome.err
+    assert errors[0].startswith("error: step ") and "loss/d_" in errors[0] and " is nan" in errors[0]
+    assert "Traceback" not in outcome.err
+    result = lab.result()
+    assert result["status"] == "failed"
+    assert f"error: {result['error']}" == errors[0]
+    assert result["metrics"] == {}
+    assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
+
+
+def test_a_failed_cell_leaves_the_others_alone(lab: Lab) -> None:
+    lab.write(
+        "experiments/weights.yaml",
+        "base: [preset=tiny]\nclaim: None.\nbaseline: huge\nprimary: eval/edit\nseeds: [0]\n"
+        f"variants: {{huge: [{HUGE}], ten: [lipschitz.weight=10], one: [lipschitz.weight=1]}}\n",
+    )
+    outcome = lab("sweep", "weights")
+    assert outcome.code == 1
+    failed = [run_id for run_id in lab.run_ids() if lab.result(run_id)["status"] == "failed"]
+    assert len(failed) == 1 and len(lab.run_ids()) == 3
+    assert {lab.result(run_id)["status"] for run_id in lab.run_ids() - set(failed)} == {"finished"}
+    assert outcome.lines()[-1].startswith(f"failed: huge · seed 0 (run {failed[0]}) step ")
+    assert "Traceback" not in outcome.err
+    assert f"(run {failed[0]})" in (lab.outputs / "reports" / "weights" / "report.md").read_text()
+
+    written = {run_id: (lab.run(run_id) / "result.json").stat().st_mtime_ns for run_id in lab.run_ids()}
+    again = lab("sweep", "weights")
+    assert again.code == 1 and "--retry-failed" in again.err
+    assert {run_id: (lab.run(run_id) / "result.json").stat().st_mtime_ns for run_id in lab.run_ids()} == written
+
+    assert lab("sweep", "weights", "--retry-failed").code == 1
+    now = {run_id: (lab.run(run_id) / "result.json").stat().st_mtime_ns for run_id in lab.run_ids()}
+    assert {run_id for run_id in now if now[run_id] != written[run_id]} == set(failed)
+
+
+def test_a_scoring_that_fails_loses_no_training(lab: Lab) -> None:
+    broken = lab.write("broken.pth", "no weights")
+    outcome = lab("train", "preset=tiny", "evaluation.extractor=inception", f"evaluation.weights={broken.name}")
+    assert outcome.code == 1 and outcome.lines()[-1].startswith("error: broken.pth")
+    assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
+    assert lab.result()["status"] == "failed"
+    assert lab("train", "preset=tiny").code == 0
+    assert lab.result()["status"] == "finished"
+    assert lab.result()["resumed_from"] == 4
+
+
+def test_a_failed_job_of_a_multirun_leaves_the_others_alone(lab: Lab) -> None:
+    outcome = lab("train", "-m", "preset=tiny", "lipschitz.weight=1.0e+39,9")
+    assert outcome.code == 1
+    assert sorted(lab.result(run_id)["status"] for run_id in lab.run_ids()) == ["failed", "finished"]
+    assert "Traceback" not in outcome.err
+    assert outcome.lines()[-1].startswith("error: step ")

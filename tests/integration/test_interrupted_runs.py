@@ -1,0 +1,100 @@
+"""A run that is killed or stopped midway ends where an undisturbed one does, to the bit."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import Lab, finish, wait_for
+
+pytestmark = pytest.mark.integration
+
+LONG = (
+    "train",
+    "preset=tiny",
+    "total_steps=60",
+    "trainer.checkpoint_every=10",
+    "trainer.log_every=3",  # 10 is no multiple of it: a checkpoint lies within a logging interval
+    "trainer.sample_every=0",
+)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(prepare(tmp_path_factory.mktemp("undisturbed")))
+    outcome = lab(*LONG)
+    assert outcome.code == 0, outcome.err
+    return lab
+
+
+def checkpoint(lab: Lab, run_id: str) -> Path:
+    return lab.run(run_id) / "checkpoints" / "last.pt"
+
+
+def assert_same_ending(lab: Lab, undisturbed: Lab) -> None:
+    result, expected = lab.result(), undisturbed.result()
+    assert 0 < result["resumed_from"] < 60
+    assert (result["status"], result["step"]) == ("finished", 60)
+    assert result["state_sha256"] == expected["state_sha256"]
+    assert result["metrics"] == expected["metrics"]
+    assert lab.rows() == undisturbed.rows()
+    histories = []
+    for one in (lab, undisturbed):
+        store = one.mlflow()
+        (run,) = store.runs().values()
+        assert run.info.status == "FINISHED"
+        histories.append(store.history(run))
+    assert [step for step, _ in histories[0]["loss/d_real"]] == list(range(3, 61, 3))
+    assert histories[0] == histories[1]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(undisturbed: Lab, lab: Lab) -> None:
+    run_id = undisturbed.run().name
+    process = lab.start(*LONG)
+    wait_for(checkpoint(lab, run_id), process)
+    process.kill()
+    assert finish(process).code == -signal.SIGKILL
+    assert not (lab.run() / "result.json").exists()
+    outcome = lab(*LONG)
+    assert outcome.code == 0, outcome.err
+    assert lab.result()["resumed_from"] % 10 == 0
+    assert f"resuming from step {lab.result()['resumed_from']}" in outcome.err
+    assert_same_ending(lab, undisturbed)
+
+
+def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_bits(undisturbed: Lab, lab: Lab) -> None:
+    run_id = undisturbed.run().name
+    process = lab.start(*LONG)
+    wait_for(checkpoint(lab, run_id), process)
+    process.send_signal(signal.SIGINT)
+    stopped = finish(process)
+    assert stopped.code == 130
+    assert "the same command goes on from" in stopped.err and "Traceback" not in stopped.err
+    step = lab.result()["step"]
+    assert lab.result()["status"] == "interrupted" and 10 <= step < 60
+    assert f"stopped at step {step}" in stopped.err
+    assert lab.mlflow().runs()[run_id].info.status == "KILLED"
+    assert lab(*LONG, "trainer.workers=2").code == 0
+    assert lab.result()["resumed_from"] == step
+    assert_same_ending(lab, undisturbed)
+
+
+def test_ctrl_c_stops_a_whole_sweep(undisturbed: Lab, lab: Lab) -> None:
+    """The cell in training gets its checkpoint, none is begun after it, and the next sweep goes on from there."""
+    overrides = "".join(f", {word}" for word in LONG[2:])
+    lab.write(
+        "experiments/longer.yaml",
+        f"base: [preset=tiny{overrides}]\nclaim: None.\nbaseline: a\nprimary: eval/edit\nseeds: [0]\n"
+        "variants: {a: [optimizer.d_lr=0.0001], b: [optimizer.d_lr=0.0002]}\n",
+    )
+    process = lab.start("sweep", "longer")
+    wait_for(checkpoint(lab, undisturbed.run().name), process)
+    process.send_signal(signal.SIGINT)
+    stopped = finish(process)
+    assert lab.run_ids() == {undisturbed.run().name}, "went on with the next cell"
+    assert stopped.code == 130
+    assert lab.result()["status"] == "interrupted" and "Traceback" not in stopped.err
+    assert lab("sweep", "longer").code == 0
+    assert lab.result(undisturbed.run().name)["state_sha256"] == undisturbed.result()["state_sha256"]
+    assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"finished"}
+    assert len(lab.run_ids()) == 2

@@ -1,0 +1,104 @@
+"""``train``: what a run leaves, and that the same command again changes nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+from processes import Lab, Outcome, computed, finish
+
+pytestmark = pytest.mark.integration
+
+LOSSES = {f"loss/{term}" for term in ("d_real", "d_fake", "d_cls", "d_gp", "g_fake", "g_rec", "g_cls")}
+SCORES = {f"eval/{name}" for name in ("edit", "leak", "identity", "accuracy", "reconstruction", "frechet_classifier")}
+
+
+def test_a_run_finishes_and_says_where(first: tuple[Lab, Outcome]) -> None:
+    lab, outcome = first
+    assert outcome.code == 0, outcome.err
+    assert f"run {lab.run().name}" in outcome.err
+    assert f"written to outputs/runs/{lab.run().name}" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "\r" not in outcome.err, "bars are for terminals"
+    assert {path.name for path in lab.folder.iterdir()} == {"outputs"}
+
+
+def test_a_run_leaves_its_files(first: tuple[Lab, Outcome]) -> None:
+    lab, _ = first
+    run = lab.run()
+    assert (run / "checkpoints" / "last.pt").stat().st_size > 10_000
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["total_steps"], config["seed"], config["generator"]["norm"]) == (4, 0, "instance")
+    assert [step for step, metrics in lab.rows() if set(metrics) >= LOSSES] == [2, 4]
+    assert set(lab.rows()[-1][1]) >= SCORES
+    titles = json.loads((run / "samples" / "targets.json").read_text())["columns"]
+    assert titles[0] == "input" and len(titles) == 7
+    for step in (2, 4):
+        with Image.open(run / "samples" / f"{step:08d}.png") as grid:
+            assert grid.size == (16 * 7, 16 * 4)
+
+
+def test_a_runs_result_says_what_came_out(first: tuple[Lab, Outcome]) -> None:
+    lab, _ = first
+    result = lab.result()
+    assert result["run_id"] == lab.run().name and len(result["run_id"]) == 12
+    assert result["status"] == "finished"
+    assert set(result["metrics"]) >= SCORES
+    assert "eval/edit/Blond_Hair" in result["metrics"]
+    assert not any(name.startswith("eval/fid") for name in result["metrics"])
+    assert result["protocol"]["hash"]
+    assert result["seconds"] > 0
+    assert result["resumed_from"] == 0
+    assert len(result["state_sha256"]) == 64
+    assert lab.rows()[-1][1].items() >= result["metrics"].items()
+
+
+def test_a_run_is_in_mlflow_once(first: tuple[Lab, Outcome]) -> None:
+    lab, _ = first
+    store = lab.mlflow()
+    (run,) = store.runs().values()
+    assert run.info.status == "FINISHED"
+    assert set(lab.result()["metrics"]) | LOSSES <= set(run.data.metrics)
+    assert run.data.metrics["eval/edit"] == pytest.approx(lab.result()["metrics"]["eval/edit"], abs=5e-4)
+    assert run.data.params["discriminator.norm"] == "none" and run.data.params["total_steps"] == "4"
+    tags = run.data.tags
+    assert tags["run_id"] == lab.run().name and tags["seed"] == "0"
+    assert tags["protocol"] == lab.result()["protocol"]["hash"]
+    assert all(tags[name] for name in ("data", "code", "git_commit"))
+    files = {item.path for item in store.client.list_artifacts(run.info.run_id)}
+    assert {"config.yaml", "result.json", "samples"} <= files
+
+
+def test_the_same_command_again_finds_it_finished(first: tuple[Lab, Outcome], tmp_path: Path) -> None:
+    lab = Lab(shutil.copytree(first[0].folder, tmp_path / "again"))
+    kept = {path: path.stat().st_mtime_ns for path in lab.run().rglob("*") if path.suffix}
+    outcome = lab("train", "preset=tiny")
+    assert outcome.code == 0
+    assert outcome.lines() == [f"run {lab.run().name} is finished already: outputs/runs/{lab.run().name}"]
+    assert {path: path.stat().st_mtime_ns for path in lab.run().rglob("*") if path.suffix} == kept
+    assert len(lab.mlflow().runs()) == 1
+
+
+def test_equal_commands_give_equal_bits(first: tuple[Lab, Outcome], lab: Lab, tmp_path_factory) -> None:
+    """Once more from nothing, data and classifier included; and with batches made by other threads."""
+    again = Lab(tmp_path_factory.mktemp("again"))
+    for process in [again.start("train", "preset=tiny"), lab.start("train", "preset=tiny", "trainer.workers=2")]:
+        outcome = finish(process)
+        assert outcome.code == 0, outcome.err
+    expected = first[0].result()
+    for other in (again, lab):
+        assert other.result()["run_id"] == expected["run_id"]
+        assert other.result()["state_sha256"] == expected["state_sha256"]
+        assert other.result()["metrics"] == expected["metrics"]
+        assert other.rows() == first[0].rows()
+
+
+def test_another_seed_gives_other_bits(first: tuple[Lab, Outcome], lab: Lab) -> None:
+    assert lab("train", "preset=tiny", "seed=1", "paths.outputs=elsewhere/here").code == 0
+    moved = Lab(lab.folder / "elsewhere")
+    moved.outputs = lab.folder / "elsewhere" / "here"
+    assert moved.result()["state_sha256"] != first[0].result()["state_sha256"]
+    assert computed(moved.mlflow().runs()[moved.run().name].data.metrics)
+    assert lab.run_ids() == set()

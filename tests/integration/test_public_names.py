@@ -1,0 +1,47 @@
+"""What ``import stargan_lab`` offers to a notebook."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from processes import Lab, Outcome
+
+import stargan_lab
+from stargan_lab import build_networks, compose, run
+
+
+def test_every_public_name_is_there() -> None:
+    assert set(stargan_lab.__all__) == {"ConfigError", "LabError", "__version__", "build_networks", "compose", "run"}
+    for name in stargan_lab.__all__:
+        assert getattr(stargan_lab, name) is not None
+    with pytest.raises(AttributeError, match="buidl_networks"):
+        stargan_lab.buidl_networks  # noqa: B018
+
+
+def test_networks_are_built_from_a_composed_configuration(here: Path) -> None:
+    config = compose(["preset=tiny", "generator.width=6"])
+    assert (config.total_steps, config.generator.options["width"]) == (4, 6)
+    generator, critic = build_networks(config)
+    images, labels = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([[1.0, 0, 0, 1, 0, 1], [0, 1.0, 0, 0, 1, 0]])
+    translated = generator(images, labels)
+    assert translated.shape == images.shape and translated.abs().max() <= 1
+    scores, logits = critic(translated)
+    assert scores.shape == (2, 1, 4, 4) and logits.shape == (2, 6)
+    again, _ = build_networks(config)
+    other, _ = build_networks(compose(["preset=tiny", "generator.width=6", "seed=1"]))
+    assert all(torch.equal(a, b) for a, b in zip(generator.parameters(), again.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(generator.parameters(), other.parameters(), strict=True))
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.integration
+def test_a_run_in_a_program_is_the_commands_run(
+    first: tuple[Lab, Outcome], lab: Lab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = compose(["preset=tiny", f"paths.outputs={lab.outputs}"])
+    result = run(config)
+    expected = first[0].result()
+    for key in ("run_id", "status", "state_sha256", "metrics"):
+        assert result[key] == expected[key], key
+    assert run(config)["state_sha256"] == expected["state_sha256"]
+    assert "is finished already" in capfd.readouterr().err

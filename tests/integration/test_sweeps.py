@@ -1,0 +1,225 @@
+"""A hypothesis of one's own, from the plan to the report."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from processes import Lab, Outcome, finish
+
+pytestmark = pytest.mark.integration
+
+NORMS = """\
+title: Norms at 16 px
+claim: A norm helps.
+base: [preset=tiny]
+baseline: none
+variants:
+  none: [discriminator.norm=none]
+  layer: [discriminator.norm=layer]
+seeds: [0, 1]
+primary: eval/edit
+expected: better
+"""
+RATES = """\
+claim: A lower rate helps.
+base: [preset=tiny]
+baseline: usual
+variants: {usual: [optimizer.d_lr=0.0001], low: [optimizer.d_lr=0.00001]}
+seeds: [0]
+primary: eval/leak
+"""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A folder in which ``sweep norms`` has run once."""
+
+    lab: Lab
+    dry: Outcome
+    sweep: Outcome
+    ids: tuple[str, ...]
+    """Of none 0, none 1, layer 0, layer 1."""
+
+    def mtimes(self) -> dict[str, int]:
+        return {run_id: (self.lab.run(run_id) / "result.json").stat().st_mtime_ns for run_id in self.ids}
+
+
+@pytest.fixture(scope="module")
+def swept(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    lab = Lab(tmp_path_factory.mktemp("swept"))
+    lab.write("experiments/norms.yaml", NORMS)
+    lab.write("experiments/rates.yaml", RATES)
+    before = lab.files()
+    dry = lab("sweep", "norms", "--dry-run")
+    assert lab.files() == before, "a dry run wrote something"
+    prepare(lab.folder)
+    sweep = lab("sweep", "norms", "hydra.sweep.dir=elsewhere")
+    return Swept(lab, dry, sweep, tuple(line.split()[0] for line in dry.out.splitlines()))
+
+
+def test_a_dry_run_lists_the_cells(swept: Swept) -> None:
+    assert (swept.dry.code, swept.dry.err) == (0, "")
+    lines = swept.dry.out.splitlines()
+    assert [" ".join(line.split()[1:6]) for line in lines] == [
+        "planned none · seed 0",
+        "planned none · seed 1",
+        "planned layer · seed 0",
+        "planned layer · seed 1",
+    ]
+    assert lines[2].endswith("stargan-lab train preset=tiny discriminator.norm=layer seed=0")
+    assert len(set(swept.ids)) == 4
+
+
+def test_a_sweep_trains_every_cell_of_the_plan(swept: Swept) -> None:
+    assert swept.sweep.code == 0, swept.sweep.err
+    assert set(swept.ids) <= swept.lab.run_ids()
+    assert {swept.lab.result(run_id)["status"] for run_id in swept.ids} == {"finished"}
+    for position in range(1, 5):
+        assert f"[{position}/4]" in swept.sweep.err
+    runs = swept.lab.mlflow().runs()
+    tags = [runs[run_id].data.tags for run_id in swept.ids]
+    assert [(tag["ablation.norms"], tag["seed"]) for tag in tags] == [
+        ("none", "0"),
+        ("none", "1"),
+        ("layer", "0"),
+        ("layer", "1"),
+    ]
+
+
+def test_overrides_of_hydra_are_passed_on(swept: Swept) -> None:
+    assert (swept.lab.folder / "elsewhere" / "multirun.yaml").is_file()
+    assert (swept.lab.folder / "elsewhere" / "3").is_dir()
+
+
+def test_a_sweep_ends_with_its_report(swept: Swept) -> None:
+    folder = swept.lab.outputs / "reports" / "norms"
+    assert "Norms at 16 px" in swept.sweep.out and "(baseline)" in swept.sweep.out
+    assert "A norm helps." in (folder / "report.md").read_text()
+    assert "data:image/png;base64," in (folder / "report.html").read_text()
+    for name in ("metrics.png", "strip.png"):
+        with Image.open(folder / name) as figure:
+            assert min(figure.size) > 50
+    with (folder / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["variant"], row["seed"], row["run_id"]) for row in rows] == [
+        (*cell, run_id)
+        for cell, run_id in zip([("none", "0"), ("none", "1"), ("layer", "0"), ("layer", "1")], swept.ids, strict=True)
+    ]
+    for row in rows:
+        assert float(row["eval/edit"]) == swept.lab.result(row["run_id"])["metrics"]["eval/edit"]
+
+
+def test_a_second_sweep_trains_nothing(swept: Swept) -> None:
+    before = swept.mtimes()
+    again = swept.lab("sweep", "norms")
+    assert again.code == 0
+    assert swept.mtimes() == before
+    assert "[1/" not in again.err and "\nstep " not in again.err
+    assert again.seconds < swept.sweep.seconds
+    assert again.out == swept.sweep.out
+
+
+def test_the_status_of_a_sweep_is_told(swept: Swept) -> None:
+    told = swept.lab("sweep", "norms", "--status")
+    assert told.code == 0
+    assert told.out.splitlines()[-1] == "4 finished"
+    assert told.out.splitlines()[2].split() == ["layer", "seed", "0", swept.ids[2], "finished"]
+
+
+@pytest.mark.parametrize("words", ["preset=tiny -m discriminator.norm=none,layer seed=0,1", "preset=tiny seed=0,1 -m"])
+def test_a_plain_multirun_has_the_same_runs(swept: Swept, words: str) -> None:
+    before, known = swept.mtimes(), swept.lab.run_ids()
+    outcome = swept.lab("train", *words.split())
+    assert outcome.code == 0, outcome.err
+    expected = swept.ids if "layer" in words else swept.ids[:2]
+    assert [line.split()[1] for line in outcome.lines() if "is finished already" in line] == list(expected)
+    assert (swept.mtimes(), swept.lab.run_ids()) == (before, known)
+
+
+def test_a_report_comes_from_its_own_csv(swept: Swept) -> None:
+    folder = swept.lab.outputs / "reports" / "norms"
+    shutil.copy(folder / "report.md", swept.lab.folder / "kept.md")
+    shutil.copy(folder / "report.csv", swept.lab.folder / "kept.csv")
+    (folder / "report.md").unlink()
+    outcome = swept.lab("report", "norms", "--from", "outputs/reports/norms/report.csv", "--format", "md")
+    assert outcome.code == 0, outcome.err
+    assert (folder / "report.md").read_text() == (swept.lab.folder / "kept.md").read_text()
+    assert (folder / "report.csv").read_text() == (swept.lab.folder / "kept.csv").read_text()
+
+
+def test_a_cell_of_two_hypotheses_is_one_run(swept: Swept) -> None:
+    before = swept.mtimes()
+    outcome = swept.lab("sweep", "rates")
+    assert outcome.code == 0, outcome.err
+    assert swept.mtimes() == before
+    assert "[1/1]" in outcome.err
+    shared = swept.lab.mlflow().runs()[swept.ids[0]].data.tags
+    assert (shared["ablation.norms"], shared["ablation.rates"]) == ("none", "usual")
+    assert json.loads((swept.lab.run(swept.ids[0]) / "tags.json").read_text())["ablation.rates"] == "usual"
+    (own,) = (r for r in swept.lab.mlflow().runs().values() if r.data.tags.get("ablation.rates") == "low")
+    assert "ablation.norms" not in own.data.tags
+
+
+def test_a_sweep_over_ones_own_config_dir_is_reported(swept: Swept) -> None:
+    """The preset is the tiny one under another name, so every cell is known already."""
+    swept.lab.write("conf/preset/mine.yaml", "# @package _global_\ndefaults: [tiny]\n")
+    swept.lab.write("experiments/mine.yaml", NORMS.replace("preset=tiny", "preset=mine"))
+    outcome = swept.lab("sweep", "mine", "--config-dir", "conf")
+    assert outcome.code == 0, outcome.err
+    assert (swept.lab.outputs / "reports" / "mine" / "report.md").is_file()
+    assert swept.lab("report", "mine").code == 0
+    tags = swept.lab.mlflow().runs()[swept.ids[3]].data.tags
+    assert (tags["ablation.norms"], tags["ablation.mine"]) == ("layer", "layer")
+
+
+LAUNCHER = """\
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+
+
+class CountingLauncher(BasicLauncher):
+    def launch(self, job_overrides, initial_job_idx):
+        Path("launched.txt").write_text(str(len(job_overrides)))
+        return super().launch(job_overrides, initial_job_idx)
+
+
+node = {"_target_": "hydra_plugins.counting.CountingLauncher"}
+ConfigStore.instance().store(group="hydra/launcher", name="counting", node=node, provider="counting")
+"""
+
+
+def test_a_sweep_goes_through_hydras_launcher(lab: Lab) -> None:
+    """A launcher of one's own: a module of Hydra's plugin namespace somewhere on the path."""
+    lab.write("plugins/hydra_plugins/counting.py", LAUNCHER)
+    lab.write("experiments/norms.yaml", NORMS)
+    with_plugin = Lab(lab.folder, environment={"PYTHONPATH": str(lab.folder / "plugins")})
+    outcome = with_plugin("sweep", "norms", "hydra/launcher=counting", "seed=0", "trainer.sample_every=0")
+    assert outcome.code == 0, outcome.err
+    assert (lab.folder / "launched.txt").read_text() == "2"
+    assert len(lab.run_ids()) == 2
+
+
+def test_a_sweep_runs_in_parallel_under_joblib(lab: Lab) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    lab.write("experiments/norms.yaml", NORMS)
+    outcome = lab("sweep", "norms", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert outcome.code == 0, outcome.err
+    assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"finished"}
+    assert len(lab.mlflow().runs()) == 4
+
+
+def test_two_sweeps_at_once_share_the_work(lab: Lab) -> None:
+    """Neither trains what the other trains, and every run is in MLflow once."""
+    lab.write("experiments/norms.yaml", NORMS)
+    outcomes = [finish(process) for process in [lab.start("sweep", "norms", "seed=0") for _ in range(2)]]
+    assert all("Traceback" not in outcome.err for outcome in outcomes)
+    assert len(lab.mlflow().runs()) == 2
+    assert lab("sweep", "norms", "seed=0").code == 0
+    assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2

@@ -1,0 +1,153 @@
+"""The wheel holds everything: commands, configuration groups, experiments, and room for one's own of each."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import Lab, Outcome, finish
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ("stargan_lab", "conf", "experiments", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+
+PRESET = "# @package _global_\ndefaults: [tiny]\ntotal_steps: 2\n"
+MODULE = """\
+from torch import nn
+
+from stargan_lab.registry import family
+
+
+@family("critic_norm").register("mine")
+def mine(channels: int, affine: bool) -> nn.Module:
+    return nn.GroupNorm(2, channels, affine=affine)
+"""
+EXPERIMENT = """\
+base: [preset=mine, 'imports=[my_norms]']
+claim: Mine is better.
+baseline: none
+variants: {none: [discriminator.norm=none], mine: [discriminator.norm=mine]}
+seeds: [0]
+primary: eval/edit
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy of the sources, so that nothing is left in the working tree."""
+    folder = tmp_path_factory.mktemp("build")
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in SHIPPED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignore)
+        else:
+            shutil.copy(ROOT / name, folder / "source" / name)
+    build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(folder / "source")]
+    _python(*build)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder the wheel is installed into."""
+    target = tmp_path_factory.mktemp("site")
+    _python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    return target
+
+
+@pytest.fixture(scope="module")
+def away(installed: Path, prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A user's folder. Without ``site`` no .pth file is read, so that an editable install is out of reach."""
+    path = os.pathsep.join([str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    command = [sys.executable, "-S", "-m", "stargan_lab"]
+    lab = Lab(prepare(tmp_path_factory.mktemp("away")), command, {"PYTHONPATH": path})
+    lab.write("conf/preset/mine.yaml", PRESET)
+    lab.write("my_norms.py", MODULE)
+    lab.write("experiments/try.yaml", EXPERIMENT)
+    return lab
+
+
+@pytest.fixture(scope="module")
+def outcomes(away: Lab) -> dict[str, Outcome]:
+    """The commands of a user of the wheel, in the folder ``away``."""
+    commands = {
+        "tiny": "train preset=tiny",
+        "mine": "train --config-dir conf preset=mine imports=[my_norms] discriminator.norm=mine",
+        "plan": "sweep try --config-dir conf --dry-run",
+        "shipped": "sweep quickstart --dry-run",
+    }
+    done: dict[str, Outcome] = {}
+    for pair in (("tiny", "mine"), ("plan", "shipped")):
+        started = {name: away.start(*commands[name].split()) for name in pair}
+        done |= {name: finish(process) for name, process in started.items()}
+    return done
+
+
+def _python(*arguments: str) -> None:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_wheel_holds_groups_experiments_and_the_sweeper(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    yamls = {
+        f"stargan_lab/{path.relative_to(ROOT)}"
+        for folder in ("conf", "experiments")
+        for path in (ROOT / folder).rglob("*.yaml")
+    }
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stargan_lab").rglob("*.py")}
+    modules = {name for name in modules if "/hydra_plugin/" not in name}
+    assert yamls | modules | {"hydra_plugins/stargan_lab/__init__.py", "stargan_lab/py.typed"} <= names
+    assert "hydra_plugins/__init__.py" not in names, "a namespace package that hides others' plugins"
+    assert not any(name.startswith(("tests/", "outputs/", "conf/", "experiments/")) for name in names)
+
+
+def test_the_installed_package_is_the_wheels(away: Lab, installed: Path) -> None:
+    code = (
+        "import stargan_lab, hydra_plugins.stargan_lab as plugin, importlib.resources as r;"
+        "print(stargan_lab.__file__, plugin.__file__, r.files('stargan_lab.conf'), r.files('stargan_lab.experiments'))"
+    )
+    python = Lab(away.folder, [sys.executable, "-S", "-c", code], {"PYTHONPATH": away._environment["PYTHONPATH"]})
+    outcome = python()
+    assert outcome.code == 0, outcome.err
+    assert all(Path(word).is_relative_to(installed) for word in outcome.out.split()), outcome.out
+
+
+def test_the_wheel_trains_to_the_same_bits(away: Lab, outcomes: dict[str, Outcome], first: tuple[Lab, Outcome]) -> None:
+    assert outcomes["tiny"].code == 0, outcomes["tiny"].err
+    expected = first[0].result()
+    assert away.result(expected["run_id"])["state_sha256"] == expected["state_sha256"]
+    assert away.result(expected["run_id"])["code"] == expected["code"]
+
+
+def test_a_preset_and_a_norm_of_ones_own_work_from_the_wheel(away: Lab, outcomes: dict[str, Outcome]) -> None:
+    assert outcomes["mine"].code == 0, outcomes["mine"].err
+    (run_id,) = (run_id for run_id in away.run_ids() if away.result(run_id)["step"] == 2)
+    assert away.result(run_id)["status"] == "finished"
+    assert away.mlflow().runs()[run_id].data.params["discriminator.norm"] == "mine"
+
+
+def test_experiments_work_from_the_wheel(outcomes: dict[str, Outcome], away: Lab) -> None:
+    assert outcomes["plan"].code == 0, outcomes["plan"].err
+    lines = outcomes["plan"].out.splitlines()
+    assert len(lines) == 2 and lines[1].split()[1] == "finished", "the run that train has made is the sweep's cell"
+    assert lines[1].split()[0] in away.run_ids()
+    assert outcomes["shipped"].code == 0, outcomes["shipped"].err
+    assert len(outcomes["shipped"].out.splitlines()) == 9
+
+
+def test_a_norm_of_ones_own_works_from_the_installed_script(lab: Lab) -> None:
+    """The script, other than ``python -m``, does not have the current folder on Python's path."""
+    lab.write("my_norms.py", MODULE)
+    words = "train preset=tiny imports=[my_norms] discriminator.norm=mine total_steps=1"
+    outcome = lab(*words.split())
+    assert outcome.code == 0, outcome.err
+    assert lab.result()["parameters"]["discriminator"] > 0
