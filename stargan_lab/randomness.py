@@ -1,6 +1,8 @@
 """Random numbers as pure functions of names: nothing depends on what was drawn before, by whom, or in which process."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -14,3 +16,14 @@ def seed_for(*parts: object) -> int:
 def generator_for(*parts: object) -> torch.Generator:
     """A fresh CPU generator seeded by ``seed_for``."""
     return torch.Generator().manual_seed(seed_for(*parts))
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Compute with ``count`` CPU threads: their number decides the order of sums, and so the last bits of a result."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -22,6 +22,7 @@ from stargan_lab.evaluation.evaluate import Scores, evaluate
 from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee
 from stargan_lab.files import canonical_hash, write_text
 from stargan_lab.provenance import code_hash, environment, git_commit
+from stargan_lab.randomness import cpu_threads
 from stargan_lab.samples import Samples
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.tracking.store import Store
@@ -73,7 +74,7 @@ class Trial:
 
     def carry_out(self) -> dict[str, Any]:
         say(headline(self._name(), self.identity, self.folder.path))
-        with _thread_setting(thread_count(self.config)), self._stop:
+        with cpu_threads(thread_count(self.config)), self._stop:
             for source in self.sources:
                 source.prepare()
             layout = build_layout(self.sources)
@@ -236,16 +237,6 @@ class Trial:
             self.folder.update_tags({"protocol": self.scores.protocol_hash})
         self.tracker.finish(result)
         return result
-
-
-@contextmanager
-def _thread_setting(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _size(network: nn.Module) -> int:

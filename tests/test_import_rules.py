@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "samples": {"batch", "files"},
     "factory": {"config", "registry", "batch", "randomness", "data", "models", "losses", "training"},
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory"}
-    | {"console", "provenance", "samples"},
+    | {"console", "provenance", "randomness", "samples"},
     "run": {"config", "tracking", "ledger", "factory", "trial", "console"},
     "sweep": {"config", "ledger", "run", "factory", "hypothesis", "console"},
     "report": {"tracking", "factory", "hypothesis", "files", "ledger"},

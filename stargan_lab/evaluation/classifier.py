@@ -4,7 +4,6 @@ Shapes: N batch, A labels, H W pixels. It sees images as uint8 holds them, real 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from stargan_lab import files
 from stargan_lab.batch import ImageSet, ImageSource, LabelKind, to_float
 from stargan_lab.errors import LabError
+from stargan_lab.randomness import cpu_threads
 
 
 @dataclass(frozen=True)
@@ -131,21 +131,10 @@ def trained_classifier(
     if not path.exists():
         with files.locked(path.with_suffix(".lock")):
             if not path.exists():
-                with _threads(RECIPE.threads):
+                with cpu_threads(RECIPE.threads):
                     saved = _train(source, image_size, device, progress)
                 files.write_atomically(path, lambda file: torch.save(saved, file))
     return _load(path, source, image_size, identity, device)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The number of CPU threads decides the order of sums: a judge must not depend on who trains it first."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _load(path: Path, source: ImageSource, image_size: int, identity: str, device: torch.device) -> DomainClassifier:

@@ -5,6 +5,7 @@ import sys
 import time
 from urllib.parse import urlencode
 
+from stargan_lab.tracking.metrics import names
 from stargan_lab.tracking.store import Store
 
 
@@ -41,6 +42,7 @@ def _view(name: str) -> str:
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [group]},
         "useGroupedValuesInCharts": True,
         "runsHiddenMode": "SHOW_ALL",
+        "selectedColumns": [f"metrics.`{metric}`" for metric in names() if metric.startswith("eval/")],
     }
     now = round(time.time() * 1000)
     return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": json.dumps(state)})

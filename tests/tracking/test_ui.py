@@ -21,6 +21,7 @@ def test_the_link_opens_a_view_that_filters_and_groups(store: Store) -> None:
     state = json.loads(json.loads(tags[f"mlflow.sharedViewState.{asked['viewStateShareKey']}"])["state"])
     assert state["searchFilter"] == hypothesis_filter("norms")
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "ablation.norms"}]
+    assert "metrics.`eval/edit`" in state["selectedColumns"]
     found = store.client.search_runs([store.experiment_id], filter_string=state["searchFilter"])
     assert [run.data.tags["run_id"] for run in found] == ["a"]
 
@@ -41,6 +42,7 @@ def test_the_installed_page_knows_what_the_view_says() -> None:
         "groupByKeys",
         "groupByData",
         "runsHiddenMode",
+        "selectedColumns",
     )
     assert [word for word in words if word not in text] == []
     assert re.search(r'MACHINE_LEARNING="machine_learning"', text)
