@@ -53,6 +53,14 @@ def test_overrides_may_stand_before_and_after_flags() -> None:
     )
 
 
+EXPERIMENT = "{{base: [preset=tiny], claim: None., baseline: {0}, variants: {1}, seeds: [0], primary: eval/edit}}"
+USERS_EXPERIMENTS = {
+    "typo": EXPERIMENT.format("none", "{none: [discriminator.norm=none], other: [discriminator.norm=laier]}"),
+    "twins": EXPERIMENT.format("a", "{a: [discriminator.norm=none], b: [lipschitz.weight=10]}"),
+    "short": "{claim: None., baseline: a, variants: {a: [seed=0], b: [seed=1]}, seeds: [0]}",
+    "broken": "claim: [",
+}
+
 REFUSED = [
     ([], ["COMMAND"]),
     (["swep"], ["swep", "sweep"]),
@@ -75,6 +83,10 @@ REFUSED = [
     (["sweep", "quickstart", "seed=a"], ["seed", "'a'"]),
     (["sweep", "quickstart", "discriminator.norm=none"], ["discriminator.norm"]),
     (["sweep", "quickstart", "discriminatr.depth=2"], ["discriminatr.depth", "'discriminator'"]),
+    (["sweep", "typo"], ["typo", "variant other", "'layer'"]),
+    (["sweep", "twins"], ["variants a and b", "the same configuration"]),
+    (["sweep", "broken"], ["experiments/broken.yaml", "YAML"]),
+    (["sweep", "short"], ["experiments/short.yaml", "'primary' is missing"]),
     (["report", "quikstart"], ["'quickstart'"]),
     (["report", "quickstart", "--format", "md,pdf"], ["--format", "pdf"]),
     (["data", "make", "data=synthface"], ["data", "'synthfaces'"]),
@@ -85,6 +97,9 @@ REFUSED = [
 def test_what_is_refused_takes_one_line_and_code_2(
     arguments: list[str], said: list[str], here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    (here / "experiments").mkdir()
+    for name, text in USERS_EXPERIMENTS.items():
+        (here / "experiments" / f"{name}.yaml").write_text(text)
     code = code_of(arguments)
     out, err = capfd.readouterr()
     assert out == ""
@@ -92,7 +107,7 @@ def test_what_is_refused_takes_one_line_and_code_2(
     for part in said:
         assert part in err
     assert code == 2
-    assert list(here.iterdir()) == []
+    assert [path.name for path in here.iterdir()] == ["experiments"]
 
 
 FAILED = [

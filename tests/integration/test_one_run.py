@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,24 +82,28 @@ def test_the_same_command_again_finds_it_finished(first: tuple[Lab, Outcome], tm
     assert len(lab.mlflow().runs()) == 1
 
 
-def test_equal_commands_give_equal_bits(first: tuple[Lab, Outcome], lab: Lab, tmp_path_factory) -> None:
-    """Once more from nothing, data and classifier included; and with batches made by other threads."""
-    again = Lab(tmp_path_factory.mktemp("again"))
-    for process in [again.start("train", "preset=tiny"), lab.start("train", "preset=tiny", "trainer.workers=2")]:
+def test_equal_commands_give_equal_bits(
+    first: tuple[Lab, Outcome], prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Once more from nothing, data and classifier included; and with batches made ahead by other threads."""
+    again, ahead = Lab(tmp_path_factory.mktemp("again")), Lab(prepare(tmp_path_factory.mktemp("ahead")))
+    for process in [again.start("train", "preset=tiny"), ahead.start("train", "preset=tiny", "trainer.workers=2")]:
         outcome = finish(process)
         assert outcome.code == 0, outcome.err
     expected = first[0].result()
-    for other in (again, lab):
+    for other in (again, ahead):
         assert other.result()["run_id"] == expected["run_id"]
         assert other.result()["state_sha256"] == expected["state_sha256"]
         assert other.result()["metrics"] == expected["metrics"]
         assert other.rows() == first[0].rows()
 
 
-def test_another_seed_gives_other_bits(first: tuple[Lab, Outcome], lab: Lab) -> None:
-    assert lab("train", "preset=tiny", "seed=1", "paths.outputs=elsewhere/here").code == 0
-    moved = Lab(lab.folder / "elsewhere")
-    moved.outputs = lab.folder / "elsewhere" / "here"
-    assert moved.result()["state_sha256"] != first[0].result()["state_sha256"]
-    assert computed(moved.mlflow().runs()[moved.run().name].data.metrics)
-    assert lab.run_ids() == set()
+def test_outputs_go_where_they_are_asked_for(first: tuple[Lab, Outcome], lab: Lab) -> None:
+    """Another seed, too: other bits under another id."""
+    shutil.move(lab.outputs, lab.folder / "elsewhere")
+    assert lab("train", "preset=tiny", "seed=1", "paths.outputs=elsewhere").code == 0
+    assert not lab.outputs.exists()
+    lab.outputs = lab.folder / "elsewhere"
+    assert lab.run().name != first[0].run().name
+    assert lab.result()["state_sha256"] != first[0].result()["state_sha256"]
+    assert computed(lab.mlflow().runs()[lab.run().name].data.metrics)
