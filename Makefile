@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: demo test test-slow lint types clean
 
 demo: $(VENV)/.demo
-	$(BIN)/stargan-lab sweep quickstart
+	$(BIN)/stargan-lab sweep quickstart hydra/launcher=joblib hydra.launcher.n_jobs=2
 
 test: lint types
 	$(PYTEST) -m "not slow and not integration"

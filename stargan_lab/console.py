@@ -35,12 +35,12 @@ def headline(name: str, identity: str, folder: Path) -> str:
     return f"{name}  ·  run {identity}  ·  {folder}"
 
 
-def closing(result: Mapping[str, Any], folder: Path) -> str:
+def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
     """Closing lines of a finished run: its scores, where everything is, what to do next."""
     overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}
     scores = "  ".join(f"{name} {value:.3f}" for name, value in overall.items())
     return (
-        f"finished in {short_duration(result['seconds'])}: {scores}\n"
+        f"{name}  finished in {short_duration(result['seconds'])}: {scores}\n"
         f"written to {folder} (samples/ are worth a look); next: stargan-lab ui"
     )
 
@@ -48,11 +48,17 @@ def closing(result: Mapping[str, Any], folder: Path) -> str:
 class Progress:
     """Progress of one run, from step ``start`` to ``total``. The bar is for terminals only, the lines for all."""
 
-    def __init__(self, start: int, total: int) -> None:
-        self.start, self.step, self.total = start, start, total
+    def __init__(self, name: str, start: int, total: int) -> None:
+        self.name, self.start, self.step, self.total = name, start, start, total
         self._began = time.perf_counter()
         self._bar = tqdm(
-            total=total, initial=start, unit="step", leave=False, disable=not sys.stderr.isatty(), dynamic_ncols=True
+            desc=name,
+            total=total,
+            initial=start,
+            unit="step",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
         )
 
     def advance(self, step: int) -> None:
@@ -66,7 +72,7 @@ class Progress:
         left = short_duration((self.total - self.step) / max(rate, 1e-9))
         width = len(str(self.total))
         losses = "  ".join(f"{n.removeprefix('loss/')} {v:.3f}" for n, v in values.items() if n.startswith("loss/"))
-        say(f"step {self.step:>{width}}/{self.total}  {losses}  {rate:.1f} steps/s  {left} left")
+        say(f"{self.name}  step {self.step:>{width}}/{self.total}  {losses}  {rate:.1f} steps/s  {left} left")
 
     def close(self) -> None:
         self._bar.close()

@@ -91,7 +91,7 @@ class Trial:
         self.samples = Samples(
             self.folder.path / "samples", self.sources, self.config.trainer.sample_images, self.config.data.image_size
         )
-        self.progress = Progress(trainee.step, plan.total_steps)
+        self.progress = Progress(self._name(), trainee.step, plan.total_steps)
         self._timer = StepTimer()
         objective = build_objective(self.config, self.networks.layout)
         try:
@@ -109,7 +109,7 @@ class Trial:
         finally:
             self.progress.close()
         result = self._finish("finished", resumed_from)
-        say(closing(result, self.folder.path))
+        say(closing(self._name(), result, self.folder.path))
         return result
 
     # What the loop calls.
@@ -142,7 +142,7 @@ class Trial:
             )
             self.tracker.log(step, self.scores.metrics)
             for note in self.scores.notes:
-                say(f"note: {note}")
+                say(f"{self._name()}  note: {note}")
 
     def checkpoint(self, step: int) -> None:
         with self._timer.paused():
