@@ -60,25 +60,41 @@ def load(name: str) -> Hypothesis:
         raise ConfigError(unknown("experiment", name, paths))
     path = paths[name]
     try:
-        raw = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = yaml.load(path.read_text(), _NoTwins)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not text, or a date there is not
         raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected the keys {', '.join(_KEYS)}")
     return _parse(name, path, raw)
 
 
+class _NoTwins(yaml.SafeLoader):
+    """YAML in which a key that stands twice is refused, where YAML's own way is to lose the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _parse(name: str, path: Path, raw: dict[str, Any]) -> Hypothesis:
     for key in raw:
         if key not in _KEYS:
-            raise ConfigError(f"{path}: unknown key {key!r}{nearest(str(key), _KEYS)} allowed: {', '.join(_KEYS)}")
+            raise ConfigError(
+                f"{path}: unknown key {key!r}{nearest(str(key), _KEYS) or ';'} allowed: {', '.join(_KEYS)}"
+            )
     for key in ("claim", "baseline", "variants", "seeds", "primary"):
-        if key not in raw:
+        if key not in raw or (raw[key] is None and key in ("claim", "primary")):
             raise ConfigError(f"{path}: key {key!r} is missing")
+    for key in ("title", "claim", "source", "baseline", "primary"):
+        if isinstance(raw.get(key), list | dict):
+            raise ConfigError(f"{path}: {key}: expected text, got {raw[key]!r}")
     variants = raw["variants"]
     if not isinstance(variants, dict) or len(variants) < 2:
         raise ConfigError(f"{path}: variants: expected a mapping of at least two names to lists of overrides")
-    if raw["baseline"] not in variants:
+    if str(raw["baseline"]) not in map(str, variants):
         raise ConfigError(f"{path}: baseline: {unknown('variant', str(raw['baseline']), map(str, variants))}")
     seeds = raw["seeds"]
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):

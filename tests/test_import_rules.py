@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory"}
     | {"console", "provenance", "randomness", "samples"},
     "run": {"config", "tracking", "ledger", "factory", "trial", "console"},
-    "sweep": {"config", "ledger", "run", "factory", "hypothesis", "console"},
+    "sweep": {"config", "ledger", "run", "factory", "hypothesis", "console", "tracking"},
     "report": {"tracking", "factory", "hypothesis", "files", "ledger"},
 }
 ANYTHING = {"app", "cli", "commands", "__init__", "__main__"}

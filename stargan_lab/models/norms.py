@@ -3,6 +3,8 @@
 ``norm`` serves generators, ``critic_norm`` the layers of a discriminator; shapes are (N, C, H, W).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,6 +34,11 @@ class InstanceNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Fill in the counter that checkpoints from before torch 0.4 do not have, as torch's own norm does."""
+        state_dict.setdefault(f"{prefix}num_batches_tracked", torch.tensor(0))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2:].numel() == 1:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from stargan_lab.config import RunConfig, compose, run_id
 from stargan_lab.config.schema import COMPONENTS
-from stargan_lab.errors import ConfigError
+from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.factory import build_sources
 from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.tracking.metrics import lookup
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def plan(hypothesis: Hypothesis, extra: Sequence[str] = (), config_dir: Path | N
     Raises:
         ConfigError: a cell's configuration is refused, or ``extra`` sets what the variants differ in.
     """
+    _known_metric(hypothesis)
     extra, seeds = _take_seeds(extra, hypothesis.seeds)
     varied = {_key(o): name for name, overrides in hypothesis.variants.items() for o in overrides}
     for override in extra:
@@ -55,6 +57,14 @@ def plan(hypothesis: Hypothesis, extra: Sequence[str] = (), config_dir: Path | N
             cells.append(Cell(variant, seed, merged, identity, config))
     _refuse_twins(cells, hypothesis)
     return cells
+
+
+def _known_metric(hypothesis: Hypothesis) -> None:
+    """The primary metric must be one that is recorded, or all training would be for nothing."""
+    try:
+        lookup(hypothesis.primary)
+    except LabError as error:
+        raise ConfigError(f"{hypothesis.name}: primary: {error}") from None
 
 
 def _take_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str], list[int]]:

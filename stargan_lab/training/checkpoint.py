@@ -1,7 +1,6 @@
 """Checkpoints: everything a resume needs, written so that a reader never meets half of one."""
 
 import hashlib
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,9 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise LabError(f"{path}: no such checkpoint") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        raise LabError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise LabError(f"{path}: not a readable checkpoint ({reason})") from None
     if not isinstance(content, dict) or not {"run_id", "step", "generator"} <= set(content):
         raise LabError(f"{path}: not a checkpoint of a run")
     return content

@@ -16,7 +16,9 @@ def prefetched(batch: Callable[[int], Batch], first: int, last: int, workers: in
         first, last: the steps that will be asked for, in order.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
-        ahead: deque[Future[Batch]] = deque(pool.submit(batch, step) for step in range(first, first + workers))
+        ahead: deque[Future[Batch]] = deque(
+            pool.submit(batch, step) for step in range(first, min(first + workers, last + 1))
+        )
 
         def take(step: int) -> Batch:
             if step + workers <= last:

@@ -20,7 +20,7 @@ def test_a_run_finishes_and_says_where(first: tuple[Lab, Outcome]) -> None:
     lab, outcome = first
     assert outcome.code == 0, outcome.err
     assert f"run {lab.run().name}" in outcome.err
-    assert f"written to outputs/runs/{lab.run().name}" in outcome.err
+    assert f"outputs/runs/{lab.run().name}" in outcome.lines()[-1]
     assert "Traceback" not in outcome.err
     assert "\r" not in outcome.err, "bars are for terminals"
     assert {path.name for path in lab.folder.iterdir()} == {"outputs"}

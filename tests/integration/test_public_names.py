@@ -1,5 +1,7 @@
 """What ``import stargan_lab`` offers to a notebook."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,13 @@ def test_every_public_name_is_there() -> None:
         assert getattr(stargan_lab, name) is not None
     with pytest.raises(AttributeError, match="buidl_networks"):
         stargan_lab.buidl_networks  # noqa: B018
+
+
+def test_public_names_are_no_modules() -> None:
+    """A module of the same name would take a public name's place as soon as anything imports it."""
+    code = "from stargan_lab import build_networks, compose, run; print(build_networks, compose, run)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("<function ") == 3, done.stdout
 
 
 def test_networks_are_built_from_a_composed_configuration(here: Path) -> None:
