@@ -2,10 +2,12 @@
 
 import logging
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -16,6 +18,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra_plugins.stargan_lab import AblationSweeper
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import CONFIG_MODULE, compose_raw, resolve
@@ -24,6 +27,13 @@ from stargan_lab.errors import ConfigError, LabError
 
 _PASSIVE = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc")
 """Flags with which Hydra only tells something and overrides need not be right."""
+
+
+_LAUNCHER = "STARGAN_LAB_LAUNCHER"
+"""Environment variable with the process that launches jobs, so that a job knows whether it runs in a worker."""
+
+_stopped = False
+"""In a worker: Ctrl-C ended a run, so the jobs after it are not begun."""
 
 
 class _Outcome:
@@ -36,8 +46,12 @@ class _Outcome:
 def _job(config: DictConfig) -> Any:
     from stargan_lab.run import run
 
+    global _stopped
+    _quiet()
     hydra_config = HydraConfig.get()
     multirun = hydra_config.mode == RunMode.MULTIRUN
+    if _stopped:
+        raise LabError("not begun: the sweep was stopped")
     if multirun:
         total = hydra_config.sweeper.get("cells") or "?"
         say(f"\n[{hydra_config.job.num + 1}{'' if total == '?' else f'/{total}'}]")
@@ -49,6 +63,11 @@ def _job(config: DictConfig) -> Any:
             raise  # the launcher goes on with the others
         _Outcome.error = error
         return None
+    except KeyboardInterrupt as error:
+        if os.environ.get(_LAUNCHER) == str(os.getpid()):
+            raise
+        _stopped = True  # a launcher's worker: raising Ctrl-C would kill its siblings before they have saved
+        raise LabError("stopped") from error
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -71,7 +90,28 @@ def launch(arguments: Sequence[str]) -> Any:
     Plugins.instance().register(AblationSweeper)  # an editable install hides namespace packages from Hydra's own search
     sys.argv = ["stargan-lab train", *arguments]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    return _job()
+    os.environ[_LAUNCHER] = str(os.getpid())
+    others = any(a.startswith("hydra/launcher=") and not a.endswith("=basic") for a in arguments)
+    try:
+        with _patient_with_workers() if others else nullcontext():
+            return _job()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+
+
+@contextmanager
+def _patient_with_workers() -> Iterator[None]:
+    """Ctrl-C reaches the workers themselves; wait for them to save, and only then end."""
+    os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        del os.environ["TQDM_DISABLE"]
+    if asked:
+        raise KeyboardInterrupt
 
 
 def preflight(arguments: Sequence[str]) -> None:
@@ -82,20 +122,25 @@ def preflight(arguments: Sequence[str]) -> None:
     """
     from hydra._internal.utils import get_args_parser
 
-    parsed = get_args_parser().parse_args(list(arguments))
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parsed = parser.parse_args(list(arguments))
     tasks = [o for o in parsed.overrides if not _is_hydra(o)]
     for job in _jobs(tasks) if parsed.multirun else [tasks]:
         config = resolve(compose_raw(job, parsed.config_dir))
         if parsed.cfg is None and not parsed.info:
-            _look_at_the_data(config)
+            _look_around(config)
 
 
-def _look_at_the_data(config: RunConfig) -> None:
-    """Raises DataError when a dataset is not there."""
-    from stargan_lab.factory import build_sources
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message} (see stargan-lab train --help)")
 
-    for source in build_sources(config):
-        source.fingerprint  # noqa: B018  reads the lists and hashes the images of a folder, once
+
+def _look_around(config: RunConfig) -> None:
+    """Raises ConfigError or DataError when a device, a dataset or a file of weights is not there."""
+    from stargan_lab.factory import check_surroundings
+
+    check_surroundings(config)
 
 
 def _jobs(overrides: Sequence[str]) -> list[list[str]]:

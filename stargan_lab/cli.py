@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--dry-run", action="store_true", help="show the cells and stop")
     sweep.add_argument("--status", action="store_true", help="show what became of each cell and stop")
     sweep.add_argument("--retry-failed", action="store_true", help="train failed cells again too")
+    sweep.add_argument("--allow-mixed", action="store_true", help="report runs of different code or protocols together")
     sweep.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
 
     report = command("report", _late("report"), "tables and figures of one or more hypotheses, from what is recorded")
@@ -106,12 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     track = command("track", _late("track"), "rebuild the MLflow store from the runs' plain files")
     track.add_argument("action", choices=["sync"])
     track.add_argument("--outputs", default="outputs", metavar="DIR")
-    track.add_argument("--uri", help="of the MLflow store (default: sqlite in the outputs)")
 
     ui = command("ui", _late("ui"), "MLflow's pages on 127.0.0.1, at the right one")
     ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
     ui.add_argument("--outputs", default="outputs", metavar="DIR")
     ui.add_argument("--port", type=int, default=5000)
+    for parser_of_store in (track, ui):
+        parser_of_store.add_argument("--uri", help="of the MLflow store (default: sqlite in the outputs)")
+        parser_of_store.add_argument("--experiment", default="stargan-lab", help="of MLflow (default: stargan-lab)")
     return parser
 
 

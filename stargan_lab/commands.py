@@ -47,14 +47,19 @@ def sweep(parsed: argparse.Namespace) -> int:
         ]
     )
     write_json(_cells_file(outputs, hypothesis), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
-    _write_report(hypothesis, _recorded(hypothesis, outputs), outputs, list(FORMATS), allow_mixed=False)
     lost = [(cell, now) for cell in cells if (now := status(cell)) != "finished"]
     for cell, now in lost:
         result = Ledger(outputs).folder(cell.run_id).result() or {}
         say(f"{now}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
+    _write_report(hypothesis, _recorded(hypothesis, outputs), outputs, list(FORMATS), parsed.allow_mixed)
     if not lost:
-        say(f"next: stargan-lab ui {hypothesis.name}")
+        say(f"next: stargan-lab ui {hypothesis.name}{_elsewhere(outputs)}")
     return 1 if lost else 0
+
+
+def _elsewhere(outputs: Path) -> str:
+    """What the next command needs to find runs that are not in the usual place."""
+    return "" if outputs == Path("outputs") else f" --outputs {outputs}"
 
 
 def _cells_file(outputs: Path, hypothesis: Hypothesis) -> Path:
@@ -79,9 +84,11 @@ def report(parsed: argparse.Namespace) -> int:
 def _recorded(hypothesis: Hypothesis, outputs: Path) -> list[RunRow]:
     """The runs of the last sweep, or those that a sweep without further overrides would have."""
     path = _cells_file(outputs, hypothesis)
-    cells: list[tuple[str, int, str]] = [(c.variant, c.seed, c.run_id) for c in plan(hypothesis)]
+    cells: list[tuple[str, int, str]]
     if path.exists():
         cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
+    else:
+        cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(hypothesis)]
     return collect(hypothesis, cells, outputs)
 
 
@@ -102,21 +109,21 @@ def data(parsed: argparse.Namespace) -> int:
     )
     problems = 0
     for source in build_sources(config):
-        source.prepare()
         if parsed.action == "check":
             found = check(source)
             print(found.summary())
             problems += len(found.problems)
-        else:
-            for name in source.splits():
-                print(f"{source.name}/{name}: {len(source.split(name)):,} images")
+            continue
+        source.prepare()
+        for name in source.splits():
+            print(f"{source.name}/{name}: {len(source.split(name)):,} images in {getattr(source, 'root', '')}")
     return 1 if problems else 0
 
 
 def track(parsed: argparse.Namespace) -> int:
     """Bring the MLflow store to what the plain files say."""
     outputs = Path(parsed.outputs)
-    store = Store.open(outputs, parsed.uri)
+    store = Store.open(outputs, parsed.uri, parsed.experiment)
     done = sync(outputs, store)
     print(f"{len(done.written)} runs written to {store.uri}, {len(done.training)} in training left alone")
     for line in done.damaged:
@@ -131,7 +138,7 @@ def ui(parsed: argparse.Namespace) -> int:
         raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
     if parsed.name is not None:
         load(parsed.name)
-    store = Store.open(outputs)
+    store = Store.open(outputs, parsed.uri, parsed.experiment)
     say(f"open {ui_url(store, parsed.name, parsed.port)}   (Ctrl-C ends it)")
     try:
         return subprocess.run(ui_command(store.uri, parsed.port), stdout=sys.stderr).returncode

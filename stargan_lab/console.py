@@ -1,6 +1,5 @@
 """What a person at the terminal sees of a run: a bar with rate and time left, and a line per logging interval."""
 
-import logging
 import signal
 import sys
 import threading
@@ -11,8 +10,6 @@ from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
-
-log = logging.getLogger("stargan_lab")
 
 
 def say(text: str) -> None:

@@ -25,6 +25,21 @@ def build_sources(config: RunConfig) -> list[ImageSource]:
     return open_sources(sources, config.data.image_size, Path(config.paths.outputs))
 
 
+def check_surroundings(config: RunConfig) -> None:
+    """See that what a run needs is there, before anything is drawn, packed or written.
+
+    Raises:
+        ConfigError: the device, or the file of weights.
+        DataError: a dataset.
+    """
+    pick_device(config)
+    weights = config.evaluation.weights
+    if weights not in (None, "download") and not Path(weights).expanduser().is_file():
+        raise ConfigError(f"evaluation.weights: {weights} is no file; allowed: null, download, or a path")
+    for source in build_sources(config):
+        _ = source.fingerprint  # reads the lists and hashes the images of a folder, once
+
+
 def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
     return LabelLayout(tuple(source.spec for source in sources))
 

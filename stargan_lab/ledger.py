@@ -56,5 +56,5 @@ class Ledger:
             return found[0]
         if found:
             raise LabError(f"run {prefix!r} is not unique: {', '.join(found[:5])}{', …' if len(found) > 5 else ''}")
-        hint = nearest(prefix, runs) or "; `stargan-lab list` shows all" if runs else "; there is none yet"
+        hint = nearest(prefix, runs) or f"; there are {len(runs)}" if runs else "; there is none yet"
         raise LabError(f"no run {prefix!r} in {self.outputs / 'runs'}{hint}")

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,28 +16,35 @@ _CODE = ("batch.py", "randomness.py", "factory.py", "data", "models", "losses", 
 
 
 @cache
-def code_hash() -> str:
-    """Twelve digits over the sources of training and evaluation: equal code, equal hash."""
+def code_hash(modules: tuple[str, ...] = ()) -> str:
+    """Twelve digits over the sources of training and evaluation: equal code, equal hash.
+
+    Args:
+        modules: names of imported modules with one's own components.
+    """
     files = [file for part in _CODE for file in sorted((_PACKAGE / part).rglob("*.py")) or [_PACKAGE / part]]
     parts = (part for file in files for part in (file.relative_to(_PACKAGE).as_posix().encode(), file.read_bytes()))
-    return sha256_bytes(parts)[:12]
+    own = (Path(str(sys.modules[name].__file__)).read_bytes() for name in modules)
+    return sha256_bytes([*parts, *own])[:12]
 
 
 @cache
 def git_commit() -> str:
     """The commit the package stands at, with ``-dirty`` when files changed since; ``unknown`` outside a checkout."""
-    command = ["git", "-C", str(_PACKAGE), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
+    git = ["git", "-C", str(_PACKAGE)]
+    command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:  # an installed package may lie in somebody else's checkout
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=5, check=True)
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
-def environment() -> dict[str, str]:
-    """Machine, libraries and date, as recorded with every result."""
+def environment(device_type: str) -> dict[str, str]:
+    """Machine, libraries and date, as recorded with every result; the GPU's name for a run on one."""
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    device = torch.cuda.get_device_name() if device_type == "cuda" else _processor()
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": device,

@@ -1,13 +1,17 @@
 """One run from start to end: data, training, scores, records. The same call again resumes it or finds it finished."""
 
+import time
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.console import say
 from stargan_lab.factory import build_sources
 from stargan_lab.ledger import Ledger
 from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import add_tag
 from stargan_lab.trial import Trial, ablation_tags, open_store, reason
 
@@ -27,13 +31,24 @@ def run(config: RunConfig) -> dict[str, Any]:
         if result is not None and result["status"] == "finished":
             tag_finished(config, identity)
             say(f"run {identity} is finished already: {folder.path}")
+            _warn_of_other_scoring(config, folder)
             return result
         try:
             return Trial(config, sources, folder, identity).carry_out()
-        except Exception as error:
-            if (folder.result() or {}).get("status") != "failed":  # it failed before there was anything to train
-                folder.write_result({"run_id": identity, "status": "failed", "metrics": {}, "error": reason(error)})
+        except StoreError:  # says nothing about the run, which can go on once the store is back
             raise
+        except Exception as error:
+            record = {"run_id": identity, "status": "failed", "metrics": {}, "finished_at": round(time.time(), 3)}
+            folder.write_result(record | (folder.result() or {}) | {"status": "failed", "error": reason(error)})
+            raise
+
+
+def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
+    """How a run is scored is not part of its id: say so when it was scored otherwise than asked for now."""
+    recorded = yaml.safe_load(folder.config_path.read_text()).get("evaluation", {})
+    for key, asked in config.flat()["evaluation"].items():
+        if key in recorded and recorded[key] != asked:
+            say(f"note: it was scored with evaluation.{key}={recorded[key]}; delete {folder.path} to score anew")
 
 
 def tag_finished(config: RunConfig, identity: str) -> None:

@@ -31,7 +31,7 @@ from stargan_lab.training.checkpoint import restore, save, state_sha256
 from stargan_lab.training.loop import Interrupted, Plan, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
-from stargan_lab.training.timing import StepTimer
+from stargan_lab.training.timing import StepTimer, peak_memory_mib
 from stargan_lab.training.updates import Trainee
 
 CHECKPOINT = "checkpoints/last.pt"
@@ -47,7 +47,9 @@ def open_store(config: RunConfig) -> Store | None:
 
 
 def reason(error: Exception) -> str:
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+    """One line for a record."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LabError) else f"{type(error).__name__}: {text}"
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Trial:
 
     def carry_out(self) -> dict[str, Any]:
         say(headline(self._name(), self.identity, self.folder.path))
-        with cpu_threads(thread_count(self.config)), self._stop:
+        with cpu_threads(thread_count(self.config)):
             for source in self.sources:
                 source.prepare()
             layout = build_layout(self.sources)
@@ -95,13 +97,14 @@ class Trial:
         self._timer = StepTimer()
         objective = build_objective(self.config, self.networks.layout)
         try:
-            with self._batches() as batches:
+            with self._batches() as batches, self._stop:
                 train(trainee, objective, batches, plan, self.meter, self)
             if self.scores is None:  # everything but the scores was done when it was stopped
                 self.evaluate(plan.total_steps)
-        except Interrupted as stopped:
+        except KeyboardInterrupt as stopped:
             self._finish("interrupted", resumed_from)
-            say(f"stopped at step {stopped.step}; the same command goes on from {self.checkpoint_path}")
+            if isinstance(stopped, Interrupted):
+                say(f"stopped at step {stopped.step}; the same command goes on from {self.checkpoint_path}")
             raise
         except Exception as error:
             self._finish("failed", resumed_from, error=reason(error))
@@ -119,7 +122,8 @@ class Trial:
         self.progress.advance(step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        self.tracker.log(step, values | self._timer.metrics(self.config.batch_size))
+        memory = {"memory/peak_mib": peak_memory_mib(self.networks.trainee.device)}
+        self.tracker.log(step, values | self._timer.metrics(self.config.batch_size) | memory)
         self.progress.line(values)
 
     def sample(self, step: int) -> None:
@@ -175,7 +179,7 @@ class Trial:
         tags = {
             "seed": str(self.config.seed),
             "data": canonical_hash([source.fingerprint for source in self.sources])[:12],
-            "code": code_hash(),
+            "code": code_hash(self.config.imports),
             "git_commit": git_commit(),
             **ablation_tags(self.config),
         }
@@ -228,8 +232,8 @@ class Trial:
             "resumed_from": resumed_from,
             "state_sha256": state_sha256(trainee),
             "parameters": {"generator": _size(trainee.generator), "discriminator": _size(trainee.critic)},
-            "code": code_hash(),
-            **environment(),
+            "code": code_hash(self.config.imports),
+            **environment(trainee.device.type),
         }
         if error:
             result["error"] = error

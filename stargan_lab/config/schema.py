@@ -19,7 +19,7 @@ Weight = Annotated[float, Field(ge=0)]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Component(Model):
@@ -128,15 +128,3 @@ def options_model(family_name: str, name: str) -> type[BaseModel]:
         required = parameter.default is inspect.Parameter.empty
         fields[parameter.name] = (parameter.annotation, ... if required else parameter.default)
     return create_model(f"{family_name}_{name}", __base__=Model, **fields)
-
-
-def known_keys(model: type[BaseModel] = RunConfig) -> list[str]:
-    """Every dotted key outside the components."""
-    keys = []
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Model) and inner is not Component:
-            keys += [f"{name}.{key}" for key in known_keys(inner)]
-        else:
-            keys.append(name)
-    return keys

@@ -49,8 +49,8 @@ def _import_user_modules(names: Any) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise ConfigError(f"imports: cannot import {name!r} ({error})") from None
+        except Exception as error:  # a user's module can fail in any way, and says so in one line
+            raise ConfigError(f"imports: cannot import {name!r} ({' '.join(str(error).split())})") from None
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,8 +68,9 @@ def _component(family_name: str, raw: Any, path: str, name_key: str) -> Componen
         raise ConfigError(f"{path}: expected {name_key} and options, got {raw!r}")
     options = dict(raw)
     name = options.pop(name_key, None)
-    if name is None:
-        raise ConfigError(f"{path}.{name_key}: missing; allowed: {', '.join(family(family_name).names())}")
+    if not isinstance(name, str):
+        what = "missing" if name is None else f"expected a name, got {name!r}"
+        raise ConfigError(f"{path}.{name_key}: {what}; allowed: {', '.join(family(family_name).names())}")
     _at(f"{path}.{name_key}", lambda: family(family_name).get(name))
     schema = options_model(family_name, name)
     checked = _model(schema, _tuples(options), path)

@@ -71,6 +71,7 @@ class CelebASource:
         self._outputs = outputs
         self._selection = selection
         self._drawn = spec
+        self._packed: dict[str, PackedSet] = {}
         chosen = [tuple(n for n in group if n in names) for group in groups]
         self.spec = LabelSpec(name, names, "binary", tuple(group for group in chosen if group))
 
@@ -101,13 +102,16 @@ class CelebASource:
 
     def split(self, which: str) -> PackedSet:
         """One split, packed first if it is not yet. Raises DataError for a split that does not exist."""
+        if which in self._packed:  # asked for in every training step
+            return self._packed[which]
         names, labels = self._rows_of(which)
         s = self._selection
         key = files.canonical_hash([self._content, self._digest(which)[0], s.crop, s.image_size])
         path = self._outputs / "cache" / "packed" / f"{key[:32]}.npy"
         paths = [self._images / name for name in names]
         pack(path, paths, lambda p: read_image(p, s.crop, s.image_size), s.image_size, f"packing {self.name}/{which}")
-        return PackedSet(path, names, torch.from_numpy(labels))
+        self._packed[which] = PackedSet(path, names, torch.from_numpy(labels))
+        return self._packed[which]
 
     @cached_property
     def _images(self) -> Path:
@@ -214,9 +218,9 @@ def synthfaces(
     attributes: Names = (*faces.EXCLUSIVE[0], "Male", "Young", "Oval_Face"),
     split: Literal["official", "reference"] = "official",
     size: Annotated[int, Field(ge=8)] | None = None,
-    train: Count = 8_000,
+    train: Annotated[int, Field(ge=1)] = 8_000,
     valid: Count = 500,
-    test: Count = 1_000,
+    test: Annotated[int, Field(ge=1)] = 1_000,
     seed: Count = 0,
     difficulty: Annotated[float, Field(ge=0, le=1)] = 0.5,
     crop: Annotated[int, Field(ge=1)] | None = None,

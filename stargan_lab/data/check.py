@@ -59,7 +59,8 @@ def check(where: Path | ImageSource) -> Report:
         DataError: the folder, its images or its attribute list are missing altogether.
     """
     if isinstance(where, CelebASource):
-        where.splits()  # draws a dataset that draws itself
+        if not where.root.is_dir():
+            where.splits()  # draws a dataset that draws itself
         root = where.root
     elif isinstance(where, Path):
         root = where

@@ -112,7 +112,8 @@ def decide(logits: Tensor, kind: LabelKind) -> Tensor:
 
 def classifier_hash(source: ImageSource, image_size: int) -> str:
     """Identity of the classifier of ``source`` (12 hex digits)."""
-    return files.canonical_hash({"data": source.fingerprint, "image_size": image_size, "recipe": asdict(RECIPE)})[:12]
+    made_of = {"data": source.fingerprint, "flip": source.flip, "image_size": image_size, "recipe": asdict(RECIPE)}
+    return files.canonical_hash(made_of)[:12]
 
 
 def trained_classifier(

@@ -19,6 +19,7 @@ class Protocol:
         extractor_sha256: identity of its weights.
         classifiers: dataset -> hash of its domain classifier's weights.
         references: dataset -> split the Fréchet distances are taken against, never the inputs' split.
+        groups: dataset -> labels that exclude each other, which decide what a target clears.
         max_images: only the first so many test images, and of each domain's reference images; None for all.
         batch_size: images translated together, which a generator with batch statistics depends on.
         weights: which checkpoint is scored, ``ema`` or ``last``; never the best-scoring one.
@@ -32,6 +33,7 @@ class Protocol:
     extractor_sha256: str | None
     classifiers: Mapping[str, str]
     references: Mapping[str, str]
+    groups: Mapping[str, tuple[tuple[str, ...], ...]]
     max_images: int | None
     batch_size: int
     weights: str

@@ -58,7 +58,8 @@ def check_comparable(rows: Sequence[RunRow]) -> None:
         LabError: names the first two that differ.
     """
     usable = [row for row in rows if row.usable]
-    advice = {"protocol": "score them alike with `stargan-lab evaluate RUN_ID`", "code": "train them anew"}
+    again = "delete the folders of the older runs and sweep again"
+    advice = {"protocol": again, "code": again}
     for what, mend in advice.items():
         kinds: dict[str, RunRow] = {}
         for row in usable:
@@ -66,7 +67,7 @@ def check_comparable(rows: Sequence[RunRow]) -> None:
         if len(kinds) > 1:
             one, other = list(kinds.items())[:2]
             pair = f"{one[0] or 'none'} of run {one[1].run_id} and {other[0] or 'none'} of run {other[1].run_id}"
-            raise LabError(f"the rows mix {len(kinds)} values of {what} ({pair}): {mend}, or allow mixing")
+            raise LabError(f"the rows mix {len(kinds)} values of {what} ({pair}): {mend}, or --allow-mixed")
 
 
 def main_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table:

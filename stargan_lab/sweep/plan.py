@@ -7,7 +7,7 @@ from pathlib import Path
 from stargan_lab.config import RunConfig, compose, run_id
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.factory import build_sources
+from stargan_lab.factory import build_sources, check_surroundings
 from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.tracking.metrics import lookup
 
@@ -53,6 +53,7 @@ def plan(hypothesis: Hypothesis, extra: Sequence[str] = (), config_dir: Path | N
                 config = compose(merged, config_dir)
             except ConfigError as error:
                 raise ConfigError(f"{hypothesis.name}, variant {variant}: {error}") from None
+            check_surroundings(config)
             identity = run_id(config, [source.fingerprint for source in build_sources(config)])
             cells.append(Cell(variant, seed, merged, identity, config))
     _refuse_twins(cells, hypothesis)
@@ -74,9 +75,12 @@ def _take_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str]
     if not chosen:
         return others, list(default)
     try:
-        return others, [int(text) for text in chosen[-1].split(",")]
+        seeds = [int(text) for text in chosen[-1].split(",")]
     except ValueError:
         raise ConfigError(f"seed: expected integers separated by commas, got {chosen[-1]!r}") from None
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seed: a seed stands twice in {chosen[-1]}")
+    return others, seeds
 
 
 def _merge(*lists: Sequence[str]) -> tuple[str, ...]:

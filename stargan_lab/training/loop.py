@@ -96,10 +96,11 @@ def train(
             hooks.log(step, meter.read() | {"lr/g": groups[0]["lr"], "lr/d": groups[-1]["lr"]})
         if plan.due(plan.sample_every, step):
             hooks.sample(step)
-        if plan.due(plan.evaluate_every, step):
-            hooks.evaluate(step)
         stop = hooks.stop_requested() and step < plan.total_steps
-        if stop or plan.due(plan.checkpoint_every, step):
+        evaluate = plan.due(plan.evaluate_every, step) and not stop
+        if stop or evaluate or plan.due(plan.checkpoint_every, step):
             hooks.checkpoint(step)
+        if evaluate:  # after the checkpoint: scoring is long, and what fails or is killed in it is not trained again
+            hooks.evaluate(step)
         if stop:
             raise Interrupted(step)

@@ -1,9 +1,19 @@
-"""Seconds per training step, without what happens between steps."""
+"""What a training step costs: seconds, without what happens between steps, and memory."""
 
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
+
+import torch
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Most memory in use so far, in MiB: of the GPU, or of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts in KiB
 
 
 class StepTimer:

@@ -16,6 +16,9 @@ from mlflow.entities import Run, ViewType
 SCRIPT = Path(sys.executable).with_name("stargan-lab")
 TIMEOUT = 300.0
 
+NO_MLFLOW = "tracking.enabled=false"
+"""Where it is not what is tested: opening a new store takes longer than a tiny run."""
+
 MEASURED = ("speed/", "memory/")
 """Metrics of the machine, not of the training: no two runs agree in them."""
 

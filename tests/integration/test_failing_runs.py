@@ -1,7 +1,7 @@
 """Runs that fail: said in one line, recorded, and no harm to the others."""
 
 import pytest
-from processes import Lab
+from processes import NO_MLFLOW, Lab
 
 pytestmark = pytest.mark.integration
 
@@ -53,13 +53,13 @@ def test_a_scoring_that_fails_loses_no_training(lab: Lab) -> None:
     assert outcome.code == 1 and outcome.lines()[-1].startswith("error: broken.pth")
     assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
     assert lab.result()["status"] == "failed"
-    assert lab("train", "preset=tiny").code == 0
+    assert lab("train", "preset=tiny", NO_MLFLOW).code == 0
     assert lab.result()["status"] == "finished"
     assert lab.result()["resumed_from"] == 4
 
 
 def test_a_failed_job_of_a_multirun_leaves_the_others_alone(lab: Lab) -> None:
-    outcome = lab("train", "-m", "preset=tiny", "lipschitz.weight=1.0e+39,9")
+    outcome = lab("train", "-m", "preset=tiny", "lipschitz.weight=1.0e+39,9", NO_MLFLOW)
     assert outcome.code == 1
     assert sorted(lab.result(run_id)["status"] for run_id in lab.run_ids()) == ["failed", "finished"]
     assert "Traceback" not in outcome.err

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import Lab
+from processes import NO_MLFLOW, Lab
 
 from stargan_lab import compose
 from stargan_lab.factory import build_sources
@@ -70,7 +70,7 @@ def test_the_official_weights_give_the_same_number_as_fid(
 
 
 def test_without_weights_one_line_says_how_to_get_them(lab: Lab) -> None:
-    outcome = lab("train", "preset=tiny", "evaluation.extractor=inception")
+    outcome = lab("train", "preset=tiny", "evaluation.extractor=inception", NO_MLFLOW)
     assert outcome.code == 0, outcome.err
     said = [line for line in outcome.lines() if "Inception" in line]
     assert len(said) == 1 and "note: " in said[0]

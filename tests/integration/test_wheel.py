@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import Lab, Outcome, finish
+from processes import NO_MLFLOW, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
 
@@ -148,6 +148,6 @@ def test_a_norm_of_ones_own_works_from_the_installed_script(lab: Lab) -> None:
     """The script, other than ``python -m``, does not have the current folder on Python's path."""
     lab.write("my_norms.py", MODULE)
     words = "train preset=tiny imports=[my_norms] discriminator.norm=mine total_steps=1"
-    outcome = lab(*words.split())
+    outcome = lab(*words.split(), NO_MLFLOW)
     assert outcome.code == 0, outcome.err
     assert lab.result()["parameters"]["discriminator"] > 0

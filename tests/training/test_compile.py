@@ -1,0 +1,28 @@
+"""torch.compile changes the speed of a step, not its numbers."""
+
+import pytest
+import torch
+
+from stargan_lab import compose
+from stargan_lab.batch import Batch, LabelLayout, LabelSpec
+from stargan_lab.factory import build_objective, build_trainee
+from stargan_lab.training.updates import draw, train_step
+
+
+@pytest.mark.slow
+def test_compiled_steps_equal_eager_ones() -> None:
+    layout = LabelLayout((LabelSpec("faces", ("a", "b")),))
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    batch = Batch(images, torch.tensor([[0.0, 1], [1, 0], [1, 1], [0, 0]]), 0)
+    terms, states = [], []
+    for compiled in ("false", "true"):
+        config = compose(["preset=tiny", f"trainer.compile={compiled}", "trainer.device=cpu"])
+        trainee, objective = build_trainee(config, layout), build_objective(config, layout)
+        for step in range(4):
+            parts = train_step(trainee, objective, batch, draw(0, step, 4, 1), step % 2 == 1)
+        terms.append(parts)
+        states.append(trainee.generator.state_dict())
+    assert list(terms[0]) == list(terms[1])
+    for name, eager in terms[0].items():
+        torch.testing.assert_close(terms[1][name], eager, rtol=1e-4, atol=1e-6)
+    assert list(states[0]) == list(states[1])  # no name gains a prefix
