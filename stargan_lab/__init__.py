@@ -13,7 +13,7 @@ _PUBLIC = {
     "ConfigError": "stargan_lab.errors",
     "LabError": "stargan_lab.errors",
     "build_networks": "stargan_lab.factory",
-    "run": "stargan_lab.run",
+    "run": "stargan_lab.running",
 }
 __all__ = ["ConfigError", "LabError", "__version__", "build_networks", "compose", "run"]
 

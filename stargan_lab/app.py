@@ -44,7 +44,7 @@ class _Outcome:
 
 @hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name="config", version_base="1.3")
 def _job(config: DictConfig) -> Any:
-    from stargan_lab.run import run
+    from stargan_lab.running import run
 
     global _stopped
     _quiet()
@@ -145,8 +145,14 @@ def _look_around(config: RunConfig) -> None:
 
 def _jobs(overrides: Sequence[str]) -> list[list[str]]:
     """The cartesian product that Hydra's basic sweeper would run."""
+    parser, parsed = OverridesParser.create(), []
+    for override in overrides:
+        try:
+            parsed += parser.parse_overrides([override])
+        except HydraException as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"{override}: not an override; write key=value ({reason})") from None
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
         return BasicSweeper.split_arguments(parsed, None)[0]
     except HydraException as error:
         raise ConfigError(" ".join(str(error).split())) from None

@@ -31,8 +31,8 @@ MAY_IMPORT = {
     "factory": {"config", "registry", "batch", "randomness", "data", "models", "losses", "training"},
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory"}
     | {"console", "provenance", "randomness", "samples"},
-    "run": {"config", "tracking", "ledger", "factory", "trial", "console"},
-    "sweep": {"config", "ledger", "run", "factory", "hypothesis", "console", "tracking"},
+    "running": {"config", "tracking", "ledger", "factory", "trial", "console"},
+    "sweep": {"config", "ledger", "running", "factory", "hypothesis", "console", "tracking"},
     "report": {"tracking", "factory", "hypothesis", "files", "ledger"},
 }
 ANYTHING = {"app", "cli", "commands", "__init__", "__main__"}

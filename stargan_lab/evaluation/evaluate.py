@@ -84,7 +84,7 @@ def evaluate(
         extractor_sha256=further[0].identity if further else None,
         classifiers={source.name: judge.sha256[:16] for source, judge in zip(sources, judges, strict=True)},
         references=references,
-        groups={source.name: source.spec.groups for source in sources},
+        groups={source.name: [list(group) for group in source.spec.groups] for source in sources},
         max_images=max_images,
         batch_size=batch_size,
         weights=checkpoint_rule,

@@ -33,7 +33,7 @@ class Protocol:
     extractor_sha256: str | None
     classifiers: Mapping[str, str]
     references: Mapping[str, str]
-    groups: Mapping[str, tuple[tuple[str, ...], ...]]
+    groups: Mapping[str, list[list[str]]]
     max_images: int | None
     batch_size: int
     weights: str

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stargan_lab.console import say
 from stargan_lab.ledger import Ledger
-from stargan_lab.run import tag_finished
+from stargan_lab.running import tag_finished
 from stargan_lab.sweep.plan import Cell
 
 

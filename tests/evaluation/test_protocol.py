@@ -5,9 +5,12 @@ import pytest
 
 from stargan_lab.evaluation.protocol import Protocol
 
-PROTOCOL = Protocol("inception", "ab" * 32, {"faces": "0" * 12}, {"faces": "valid"}, None, 64, "ema")
+PROTOCOL = Protocol(
+    "inception", "ab" * 32, {"faces": "0" * 12}, {"faces": "valid"}, {"faces": [["Black_Hair"]]}, None, 64, "ema"
+)
 OTHER = {
     "classifiers": {"faces": "1" * 12},
+    "groups": {"faces": [["Black_Hair", "Blond_Hair"]]},
     "references": {"faces": "train"},
     "max_images": 5,
     "batch_size": 8,

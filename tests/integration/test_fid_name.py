@@ -10,7 +10,7 @@ from processes import NO_MLFLOW, Lab
 
 from stargan_lab import compose
 from stargan_lab.factory import build_sources
-from stargan_lab.run import run
+from stargan_lab.running import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 

@@ -3,6 +3,7 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from processes import Lab, Outcome
@@ -56,8 +57,8 @@ class Refusal:
 def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
     """Every command of REFUSED, each in a folder of its own, two at a time."""
 
-    def refuse(words: str) -> Refusal:
-        lab = Lab(tmp_path_factory.mktemp("refused"))
+    def refuse(words: str, folder: Path) -> Refusal:
+        lab = Lab(folder)
         for name, text in USERS_FILES.items():
             lab.write(name, text)
         before = lab.files()
@@ -66,8 +67,10 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Refusal]:
         shutil.rmtree(lab.folder)
         return Refusal(outcome, written)
 
+    commands = [words for words, _ in REFUSED.values()]
+    folders = [tmp_path_factory.mktemp("refused") for _ in commands]
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(REFUSED, pool.map(refuse, (words for words, _ in REFUSED.values())), strict=True))
+        return dict(zip(REFUSED, pool.map(refuse, commands, folders), strict=True))
 
 
 @pytest.mark.parametrize("kind", REFUSED)

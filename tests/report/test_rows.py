@@ -35,7 +35,7 @@ def test_rows_come_from_the_files_in_the_hypothesis_order(
     assert first.parameters == {"generator": 10, "discriminator": 20}
     assert (first.seconds, first.seconds_per_step, first.code, first.machine) == (12.5, 0.025, "c1", "2 cores")
     assert first.finished == "2025-02-19 21:20"
-    assert len(first.protocol) == 16
+    assert len(first.protocol) == 12
     assert first.protocol == found[2].protocol
     assert found[1].error == "no memory"
     assert found[3].folder is None

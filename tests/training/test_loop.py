@@ -193,7 +193,7 @@ def test_everything_is_due_when_it_should_be(tmp_path: Path) -> None:
     assert record.steps("sample") == [4, 8, 12, 13]
     assert record.steps("evaluate") == [6, 12, 13]
     assert record.steps("checkpoint") == [2, 4, 6, 8, 10, 12, 13]
-    order = ["stepped", "log", "sample", "evaluate", "checkpoint"]
+    order = ["stepped", "log", "sample", "checkpoint", "evaluate"]
     assert [name for name, step in record.calls if step == 12] == order
     assert [name for name, step in record.calls if step == 13] == order
 
