@@ -12,10 +12,10 @@ demo: $(VENV)/.demo
 	$(BIN)/stargan-lab sweep quickstart hydra/launcher=joblib hydra.launcher.n_jobs=2
 
 test: lint types
-	$(PYTEST) -m "not slow and not integration"
+	$(PYTEST) -n 2 -m "not slow and not integration"
 
 test-slow: $(VENV)/.test
-	$(PYTEST) -m "slow or integration"
+	$(PYTEST) -n 2 --dist loadfile -m "slow or integration"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NoReturn
@@ -76,6 +77,7 @@ def train(arguments: Sequence[str]) -> int:
     Raises:
         LabError: refused before any work, or failed in a way the user can mend.
     """
+    arguments = _overrides_last(arguments)
     if not any(flag in arguments for flag in _PASSIVE):
         preflight(arguments)
     launch(arguments)
@@ -120,16 +122,26 @@ def preflight(arguments: Sequence[str]) -> None:
     Raises:
         ConfigError, DataError: in one line.
     """
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
-    parsed = parser.parse_args(list(arguments))
+    parsed = _hydras_parser().parse_args(list(arguments))
     tasks = [o for o in parsed.overrides if not _is_hydra(o)]
     for job in _jobs(tasks) if parsed.multirun else [tasks]:
         config = resolve(compose_raw(job, parsed.config_dir))
         if parsed.cfg is None and not parsed.info:
             _look_around(config)
+
+
+def _hydras_parser() -> ArgumentParser:
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    return parser
+
+
+def _overrides_last(arguments: Sequence[str]) -> list[str]:
+    """Flags first: argparse takes overrides on one side of them only, so ``a=1 -m b=2`` would be refused."""
+    overrides = _hydras_parser().parse_intermixed_args(list(arguments)).overrides
+    return [word for word in arguments if word not in overrides] + overrides
 
 
 def _refuse(message: str) -> NoReturn:

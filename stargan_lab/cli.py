@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _with_overrides(parsed, rest)
     except LabError as error:
         return _refuse(error)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt as stopped:
         if type(stopped) is KeyboardInterrupt:  # a run that stopped in good order has said so
             print("interrupted", file=sys.stderr)
