@@ -14,15 +14,13 @@ from stargan_lab.factory import build_sources
 from stargan_lab.files import read_json, write_json
 from stargan_lab.hypothesis import Hypothesis, load
 from stargan_lab.ledger import Ledger
-from stargan_lab.report.build import build, terminal
+from stargan_lab.report.build import FORMATS, build, terminal
 from stargan_lab.report.rows import RunRow, collect, read_csv
 from stargan_lab.sweep.execute import dry_run, status, status_table
 from stargan_lab.sweep.plan import plan
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.sync import sync
 from stargan_lab.tracking.ui import ui_command, ui_url
-
-FORMATS = ("md", "csv", "html", "tex")
 
 
 def sweep(parsed: argparse.Namespace) -> int:

@@ -25,9 +25,11 @@ def build_sources(config: RunConfig) -> list[ImageSource]:
     return open_sources(sources, config.data.image_size, Path(config.paths.outputs))
 
 
-def check_surroundings(config: RunConfig) -> None:
+def check_surroundings(config: RunConfig) -> list[str]:
     """See that what a run needs is there, before anything is drawn, packed or written.
 
+    Returns:
+        The datasets' fingerprints; a folder's lists are read and its images hashed, once, for them.
     Raises:
         ConfigError: the device, or the file of weights.
         DataError: a dataset.
@@ -36,8 +38,7 @@ def check_surroundings(config: RunConfig) -> None:
     weights = config.evaluation.weights
     if weights not in (None, "download") and not Path(weights).expanduser().is_file():
         raise ConfigError(f"evaluation.weights: {weights} is no file; allowed: null, download, or a path")
-    for source in build_sources(config):
-        _ = source.fingerprint  # reads the lists and hashes the images of a folder, once
+    return [source.fingerprint for source in build_sources(config)]
 
 
 def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:

@@ -56,5 +56,6 @@ def tag_finished(config: RunConfig, identity: str) -> None:
     outputs = Path(config.paths.outputs)
     known = RunFolder(outputs / "runs" / identity).tags()
     missing = {key: value for key, value in ablation_tags(config).items() if known.get(key) != value}
+    store = open_store(config) if missing else None
     for key, value in missing.items():
-        add_tag(outputs, identity, key, value, open_store(config))
+        add_tag(outputs, identity, key, value, store)

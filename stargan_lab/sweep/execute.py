@@ -40,8 +40,9 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
 def status_table(cells: Sequence[Cell]) -> str:
     """A line per cell: variant, seed, run id, status."""
     width = max(len(cell.variant) for cell in cells)
-    lines = [f"{cell.variant:<{width}}  seed {cell.seed}  {cell.run_id}  {status(cell)}" for cell in cells]
-    counts = Counter(status(cell) for cell in cells)
+    found = [status(cell) for cell in cells]
+    lines = [f"{c.variant:<{width}}  seed {c.seed}  {c.run_id}  {now}" for c, now in zip(cells, found, strict=True)]
+    counts = Counter(found)
     return "\n".join([*lines, ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))])
 
 

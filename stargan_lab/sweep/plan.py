@@ -7,7 +7,7 @@ from pathlib import Path
 from stargan_lab.config import RunConfig, compose, run_id
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.factory import build_sources, check_surroundings
+from stargan_lab.factory import check_surroundings
 from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.tracking.metrics import lookup
 
@@ -53,8 +53,7 @@ def plan(hypothesis: Hypothesis, extra: Sequence[str] = (), config_dir: Path | N
                 config = compose(merged, config_dir)
             except ConfigError as error:
                 raise ConfigError(f"{hypothesis.name}, variant {variant}: {error}") from None
-            check_surroundings(config)
-            identity = run_id(config, [source.fingerprint for source in build_sources(config)])
+            identity = run_id(config, check_surroundings(config))
             cells.append(Cell(variant, seed, merged, identity, config))
     _refuse_twins(cells, hypothesis)
     return cells
