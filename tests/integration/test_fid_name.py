@@ -62,11 +62,14 @@ def test_the_official_weights_give_the_same_number_as_fid(
     monkeypatch.setattr("stargan_lab.evaluation.weights.VERIFIED_SHA256", official)
     lab = Lab(prepare(tmp_path))
     overrides = [*ONE_DOMAIN, "evaluation.extractor=inception", f"evaluation.weights={weights}"]
-    result = run(compose([*overrides, "discriminator.norm=none", f"paths.outputs={lab.outputs}"]))
-    assert "eval/frechet_inception_unverified" not in result["metrics"]
-    other = scored.result(result["run_id"])["metrics"]["eval/frechet_inception_unverified"]
-    assert result["metrics"]["eval/fid"] == pytest.approx(other, rel=1e-6)
-    assert "eval/fid" in lab.mlflow().runs()[result["run_id"]].data.metrics
+    for norm in ("none", "layer"):  # the sweep's two runs
+        result = run(compose([*overrides, f"discriminator.norm={norm}", f"paths.outputs={lab.outputs}"]))
+        assert "eval/frechet_inception_unverified" not in result["metrics"]
+        other = scored.result(result["run_id"])["metrics"]["eval/frechet_inception_unverified"]
+        assert result["metrics"]["eval/fid"] == pytest.approx(other, rel=1e-6)
+    runs = lab.mlflow().runs()
+    assert set(runs) == scored.run_ids()
+    assert all("eval/fid" in tracked.data.metrics for tracked in runs.values())
 
 
 def test_without_weights_one_line_says_how_to_get_them(lab: Lab) -> None:
