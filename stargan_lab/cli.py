@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("train", _train, "train one run, a plain Hydra app (train --help)")
 
-    sweep = command("sweep", _late("sweep"), "train every variant and seed of a hypothesis, then report")
+    sweep = command("sweep", _late("sweeping:sweep"), "train every variant and seed of a hypothesis, then report")
     sweep.add_argument("name", metavar="NAME", help="of experiments/NAME.yaml, one's own or a shipped one")
     sweep.add_argument("overrides", nargs="*", metavar="key=value", help="for every cell; seed=0,1 picks seeds")
     sweep.add_argument("--dry-run", action="store_true", help="show the cells and stop")
@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--allow-mixed", action="store_true", help="report runs of different code or protocols together")
     sweep.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
 
-    report = command("report", _late("report"), "tables and figures of one or more hypotheses, from what is recorded")
+    report = command(
+        "report", _late("sweeping:report"), "tables and figures of one or more hypotheses, from what is recorded"
+    )
     report.add_argument("names", nargs="+", metavar="NAME")
     report.add_argument(
         "--format", default="md,csv,html", metavar="md,csv,html,tex", help="what to write (default: md,csv,html)"
@@ -103,15 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--outputs", default="outputs", metavar="DIR", help="where the runs are (default: outputs)")
     report.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")
 
-    data = command("data", _late("data"), "draw SynthFaces, check a dataset, pack it")
+    data = command("data", _late("data:data"), "draw SynthFaces, check a dataset, pack it")
     data.add_argument("action", choices=["make", "check", "pack"])
     data.add_argument("overrides", nargs="*", metavar="key=value", help="as for train, e.g. data=synthfaces")
 
-    track = command("track", _late("track"), "rebuild the MLflow store from the runs' plain files")
+    track = command("track", _late("store:track"), "rebuild the MLflow store from the runs' plain files")
     track.add_argument("action", choices=["sync"])
     track.add_argument("--outputs", default="outputs", metavar="DIR")
 
-    ui = command("ui", _late("ui"), "MLflow's pages on 127.0.0.1, at the right one")
+    ui = command("ui", _late("store:ui"), "MLflow's pages on 127.0.0.1, at the right one")
     ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
     ui.add_argument("--outputs", default="outputs", metavar="DIR")
     ui.add_argument("--port", type=int, default=5000)
@@ -125,12 +127,13 @@ def _train(parsed: argparse.Namespace) -> int:
     raise AssertionError("train goes to Hydra before this parser is asked")
 
 
-def _late(name: str) -> Callable[[argparse.Namespace], int]:
-    """A command's function by name, imported when it is called."""
+def _late(place: str) -> Callable[[argparse.Namespace], int]:
+    """A command's function by ``module:function``, imported when it is called."""
+    module, _, name = place.partition(":")
 
     def handler(parsed: argparse.Namespace) -> int:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        return int(getattr(import_module("stargan_lab.commands"), name)(parsed))
+        return int(getattr(import_module(f"stargan_lab.commands.{module}"), name)(parsed))
 
     return handler
 

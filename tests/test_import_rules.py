@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "training": {"registry", "batch", "files", "losses", "randomness"},
     "evaluation": {"registry", "batch", "files", "randomness"},
     "tracking": {"files"},
+    "exchange": {"registry", "batch", "files", "training", "models"},
     "ledger": {"files", "tracking"},
     "console": set(),
     "provenance": {"files"},

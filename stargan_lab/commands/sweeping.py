@@ -1,16 +1,11 @@
-"""What the commands other than ``train`` do. Imported by the command line once it knows which one is asked for."""
+"""``sweep`` and ``report``."""
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 from stargan_lab.app import launch
-from stargan_lab.config import compose
 from stargan_lab.console import say
-from stargan_lab.data.check import check
-from stargan_lab.errors import ConfigError, LabError, unknown
-from stargan_lab.factory import build_sources
+from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.files import read_json, write_json
 from stargan_lab.hypothesis import Hypothesis, load
 from stargan_lab.ledger import Ledger
@@ -18,9 +13,6 @@ from stargan_lab.report.build import FORMATS, build, terminal
 from stargan_lab.report.rows import RunRow, collect, read_csv
 from stargan_lab.sweep.execute import dry_run, status, status_table
 from stargan_lab.sweep.plan import plan
-from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.sync import sync
-from stargan_lab.tracking.ui import ui_command, ui_url
 
 
 def sweep(parsed: argparse.Namespace) -> int:
@@ -97,48 +89,3 @@ def _write_report(
     print(terminal(hypothesis, rows))
     for path in written:
         say(f"written {path}")
-
-
-def data(parsed: argparse.Namespace) -> int:
-    """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
-    picks_data = any(o.startswith(("data=", "preset=")) for o in parsed.overrides)
-    config = compose(
-        parsed.overrides if picks_data or parsed.action != "make" else ["data=synthfaces", *parsed.overrides]
-    )
-    problems = 0
-    for source in build_sources(config):
-        if parsed.action == "check":
-            found = check(source)
-            print(found.summary())
-            problems += len(found.problems)
-            continue
-        source.prepare()
-        for name in source.splits():
-            print(f"{source.name}/{name}: {len(source.split(name)):,} images in {getattr(source, 'root', '')}")
-    return 1 if problems else 0
-
-
-def track(parsed: argparse.Namespace) -> int:
-    """Bring the MLflow store to what the plain files say."""
-    outputs = Path(parsed.outputs)
-    store = Store.open(outputs, parsed.uri, parsed.experiment)
-    done = sync(outputs, store)
-    print(f"{len(done.written)} runs written to {store.uri}, {len(done.training)} in training left alone")
-    for line in done.damaged:
-        say(f"damaged: {line}")
-    return 1 if done.damaged else 0
-
-
-def ui(parsed: argparse.Namespace) -> int:
-    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C."""
-    outputs = Path(parsed.outputs)
-    if not (outputs / "runs").is_dir():
-        raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
-    if parsed.name is not None:
-        load(parsed.name)
-    store = Store.open(outputs, parsed.uri, parsed.experiment)
-    say(f"open {ui_url(store, parsed.name, parsed.port)}   (Ctrl-C ends it)")
-    try:
-        return subprocess.run(ui_command(store.uri, parsed.port), stdout=sys.stderr).returncode
-    except KeyboardInterrupt:
-        return 0

@@ -1,0 +1,26 @@
+"""``data``: draw, check, pack."""
+
+import argparse
+
+from stargan_lab.config import compose
+from stargan_lab.data.check import check
+from stargan_lab.factory import build_sources
+
+
+def data(parsed: argparse.Namespace) -> int:
+    """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
+    picks_data = any(o.startswith(("data=", "preset=")) for o in parsed.overrides)
+    config = compose(
+        parsed.overrides if picks_data or parsed.action != "make" else ["data=synthfaces", *parsed.overrides]
+    )
+    problems = 0
+    for source in build_sources(config):
+        if parsed.action == "check":
+            found = check(source)
+            print(found.summary())
+            problems += len(found.problems)
+            continue
+        source.prepare()
+        for name in source.splits():
+            print(f"{source.name}/{name}: {len(source.split(name)):,} images in {getattr(source, 'root', '')}")
+    return 1 if problems else 0

@@ -1,0 +1,1 @@
+"""Networks in and out: the form of the reference's checkpoints, and ONNX."""
