@@ -6,7 +6,7 @@ at run time (number of labels, image size) come positionally. Register your own 
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -47,10 +47,14 @@ class Registry:
         self._loaded = home is None
         self._entries: dict[str, Callable[..., Any]] = {}
         self._sources: dict[str, str] = {}
+        self._traits: dict[str, frozenset[str]] = {}
 
-    def register(self, name: str, source: str = "") -> Callable[[T], T]:
-        """Decorator that files a builder under ``name``; ``source`` is the paper or code it follows.
+    def register(self, name: str, source: str = "", traits: Collection[str] = ()) -> Callable[[T], T]:
+        """Decorator that files a builder under ``name``.
 
+        Args:
+            source: the paper or code it follows.
+            traits: what other parts have to know of it, so that no rule asks for a name; each family's home lists its own.
         Raises:
             ValueError: the name is taken by another builder.
         """
@@ -61,6 +65,7 @@ class Registry:
                 raise ValueError(f"{self.name} {name!r} is registered already, by {taken.__module__}")
             self._entries[name] = builder
             self._sources[name] = source
+            self._traits[name] = frozenset(traits)
             return builder
 
         return file
@@ -92,6 +97,11 @@ class Registry:
     def source(self, name: str) -> str:
         self._load()
         return self._sources[name]
+
+    def has(self, name: str, trait: str) -> bool:
+        """Whether the entry was registered with ``trait``. Raises ConfigError for an unknown name."""
+        self.get(name)
+        return trait in self._traits[name]
 
     def _load(self) -> None:
         if not self._loaded and self._home is not None:

@@ -1,11 +1,15 @@
-"""Constraints that keep the critic Lipschitz."""
+"""Constraints that keep the critic Lipschitz: a term of its loss, a projection after its update, or neither.
+
+Traits: ``constrains`` marks what bounds the critic at all; ``per_sample`` what looks at the score as a function of one
+image; ``bounds_weights`` what moves the weights themselves.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from stargan_lab.registry import family
 
@@ -16,7 +20,7 @@ Scores = Callable[[Tensor], Tensor]
 
 
 class LipschitzConstraint(Protocol):
-    """A term of the critic's loss."""
+    """A term of the critic's loss, a projection of its weights, or both."""
 
     weight: float
     samples: int
@@ -32,8 +36,24 @@ class LipschitzConstraint(Protocol):
         """
         ...
 
+    def project(self, critic: nn.Module) -> None:
+        """Bring the critic's weights back into the allowed set; called after each of its updates."""
+        ...
 
-@LIPSCHITZ.register("gp", source="Gulrajani et al. 2017 (arXiv:1704.00028), equation 3")
+
+class _NoTerm:
+    """A constraint that is no term of the loss and draws nothing."""
+
+    weight = 0.0
+    samples = 0
+
+    def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
+        return None
+
+
+@LIPSCHITZ.register(
+    "gp", source="Gulrajani et al. 2017 (arXiv:1704.00028), equation 3", traits=["constrains", "per_sample"]
+)
 class GradientPenalty:
     """Gradient norms on lines between real and generated images are drawn to 1.
 
@@ -74,13 +94,34 @@ class GradientPenalty:
         excess = self.norms(scores, real, fake, alpha) - 1
         return (excess.clamp(min=0) if self.one_sided else excess).square().mean()
 
+    def project(self, critic: nn.Module) -> None:
+        pass
+
+
+@LIPSCHITZ.register(
+    "clip", source="Arjovsky et al. 2017 (arXiv:1701.07875), algorithm 1", traits=["constrains", "bounds_weights"]
+)
+class WeightClipping(_NoTerm):
+    """Every weight of the critic is clipped to a box after each of its updates.
+
+    Its paper's recipe is RMSprop at 5e-5 (``optimizer=rmsprop``) with n_critic 5.
+
+    Args:
+        bound: half the side of the box.
+    """
+
+    def __init__(self, *, bound: Annotated[float, Field(gt=0)] = 0.01) -> None:
+        self.bound = bound
+
+    @torch.no_grad()
+    def project(self, critic: nn.Module) -> None:
+        for parameter in critic.parameters():
+            parameter.clamp_(-self.bound, self.bound)
+
 
 @LIPSCHITZ.register("none")
-class Unconstrained:
+class Unconstrained(_NoTerm):
     """No constraint."""
 
-    weight = 0.0
-    samples = 0
-
-    def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
-        return None
+    def project(self, critic: nn.Module) -> None:
+        pass

@@ -1,14 +1,50 @@
-"""How the label reaches the generator."""
+"""How the label reaches the generator: as input channels, or as scale and shift of its norms.
+
+Traits: ``planes`` marks a label given as constant planes, ``brings_affine`` one that sets the norms' scale and shift.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stargan_lab.registry import family
 
 CONDITIONINGS = family("conditioning")
 
 
-@CONDITIONINGS.register("concat", source="Choi et al. 2018 (arXiv:1711.09020), section 3.1")
+class Conditioning(Protocol):
+    """What a generator asks of it; built with the label's width K."""
+
+    affine_default: bool
+    """Whether the norms have a scale and shift of their own when ``affine`` is left open."""
+    input_channels: int
+    """Channels of the first convolution's input."""
+
+    def inputs(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(N, 3, H, W) and (N, K) to (N, input_channels, H, W)."""
+        ...
+
+    def norm(self, norm: Callable[[int, bool], nn.Module], channels: int, affine: bool) -> nn.Module:
+        """A norm of the generator; one that takes the label too is a ``LabelledModule``."""
+        ...
+
+
+class LabelledModule(nn.Module):
+    """A layer whose ``forward(x, labels)`` takes (N, C, H, W) and (N, K)."""
+
+
+class LabelledSequential(nn.Sequential):
+    """A sequence that hands the label to those of its layers that take it; keys are ``nn.Sequential``'s."""
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
+        for layer in self:
+            x = layer(x, labels) if isinstance(layer, LabelledModule | LabelledSequential) else layer(x)
+        return x
+
+
+@CONDITIONINGS.register("concat", source="Choi et al. 2018 (arXiv:1711.09020), section 3.1", traits=["planes"])
 class Concat:
     """The label spread to planes and put behind the image's channels.
 
@@ -17,12 +53,47 @@ class Concat:
     """
 
     affine_default = True
-    """Whether the norms have a scale and shift of their own when ``affine`` is left open."""
 
-    def input_channels(self, label_width: int) -> int:
-        return 3 + label_width
+    def __init__(self, label_width: int) -> None:
+        self.input_channels = 3 + label_width
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """(N, 3, H, W) and (N, K) to (N, 3 + K, H, W)."""
+    def inputs(self, images: Tensor, labels: Tensor) -> Tensor:
         planes = labels[:, :, None, None].expand(-1, -1, *images.shape[-2:])
         return torch.cat([images, planes], dim=1)
+
+    def norm(self, norm: Callable[[int, bool], nn.Module], channels: int, affine: bool) -> nn.Module:
+        return norm(channels, affine)
+
+
+class ConditionalNorm(LabelledModule):
+    """(1 + γ) · norm(x) + β, γ and β (N, C) a linear function of the label (N, K)."""
+
+    def __init__(self, norm: nn.Module, label_width: int, channels: int) -> None:
+        super().__init__()
+        self.norm = norm
+        self.affine = nn.Linear(label_width, 2 * channels)
+
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        scale, shift = self.affine(labels)[:, :, None, None].chunk(2, dim=1)
+        return (1 + scale) * self.norm(x) + shift
+
+
+@CONDITIONINGS.register(
+    "adain",
+    source="Dumoulin et al. 2017 (arXiv:1610.07629); Huang & Belongie 2017 (arXiv:1703.06868)",
+    traits=["brings_affine"],
+)
+class AdaptiveNorm:
+    """Every norm's scale and shift are a linear function of the label: conditional instance norm under ``instance``."""
+
+    affine_default = False
+    input_channels = 3
+
+    def __init__(self, label_width: int) -> None:
+        self._label_width = label_width
+
+    def inputs(self, images: Tensor, labels: Tensor) -> Tensor:
+        return images
+
+    def norm(self, norm: Callable[[int, bool], nn.Module], channels: int, affine: bool) -> nn.Module:
+        return ConditionalNorm(norm(channels, affine), self._label_width, channels)

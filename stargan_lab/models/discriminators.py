@@ -1,6 +1,10 @@
-"""Discriminators: (N, 3, S, S) images in [-1, 1] to patch scores (N, 1, P, P) and label logits (N, K)."""
+"""Discriminators: (N, 3, S, S) images in [-1, 1] to patch scores (N, 1, P, P) and label logits (N, K).
 
-from typing import Annotated
+A discriminator may have the static methods ``refusal`` and ``smallest_map`` that generators may have.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -89,6 +93,29 @@ class PatchDiscriminator(nn.Module):
             channels, after = after, 2 * after
         self.conv1 = HEADS.build(head, channels, size, head_bias)
         self.conv2 = nn.Conv2d(channels, label_width, size, bias=head_bias)
+        of_weights = getattr(family("critic_norm").get(norm), "of_weights", None)
+        if of_weights is not None:  # the label logits are free: no bound on the score asks for one on them
+            self.main, self.conv1 = of_weights(self.main), of_weights(self.conv1)
+
+    @staticmethod
+    def refusal(image_size: int, options: Mapping[str, Any]) -> str | None:
+        depth, bias = options["depth"], options["bias"]
+        if image_size < 2**depth:
+            return (
+                f"depth: {depth} halvings need images of at least {2**depth} px, but data.image_size is {image_size};"
+                f" allowed: 1 to {image_size.bit_length() - 1}"
+            )
+        if isinstance(bias, tuple) and any(layer >= depth for layer in bias):
+            return (
+                f"bias: layer {max(bias)} does not exist at discriminator.depth={depth};"
+                f" allowed: true, false or a list of 0 to {depth - 1}"
+            )
+        return None
+
+    @staticmethod
+    def smallest_map(image_size: int, options: Mapping[str, Any]) -> int | None:
+        """Side of the last map; None where no layer has a norm."""
+        return image_size // 2 ** options["depth"] if options["depth"] > 1 else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns scores (N, 1, P, P) and logits (N, K)."""

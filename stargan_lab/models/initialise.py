@@ -14,7 +14,7 @@ def named(module: nn.Module, role: str) -> nn.Module:
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
-    """Redraw every parameter by its layer's own default distribution, from hash(seed, prefix, role, parameter).
+    """Redraw every parameter and buffer by its layer's own default distribution, from hash(seed, prefix, role, name).
 
     Switching one part of a network on or off so leaves the start of all others as it was. The distributions are torch's
     defaults, which are the reference's. The process's random state is not touched.
@@ -26,10 +26,15 @@ def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
                 continue
             role = getattr(module, "init_role", name)
             drawn = {}
-            for key, parameter in module.named_parameters(recurse=False):
+            for key in _own(module):
                 torch.manual_seed(seed_for(seed, prefix, role, key))
                 reset()
-                drawn[key] = parameter.clone()
-            for key, parameter in module.named_parameters(recurse=False):
-                parameter.copy_(drawn[key])
+                drawn[key] = _own(module)[key].clone()
+            for key, tensor in _own(module).items():
+                tensor.copy_(drawn[key])
     return network
+
+
+def _own(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers of a layer itself."""
+    return dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))

@@ -1,14 +1,21 @@
 """Normalisations. Every one uses the statistics of what it is given, in training and in evaluation alike.
 
 ``norm`` serves generators, ``critic_norm`` the layers of a discriminator; shapes are (N, C, H, W).
+
+Traits: ``needs_map`` marks a norm that is zero on a 1x1 map, ``erases_planes`` one that removes what is constant over a
+channel, ``couples_samples`` one whose output for an image depends on the others of its batch, ``constrains`` one that
+bounds the critic's slope. An entry may have an attribute ``of_weights``, a function that rebuilds the convolutions of a
+module: it norms their weights, and what is built then comes after them as the identity.
 """
 
+from math import gcd
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stargan_lab.models.initialise import named
 from stargan_lab.registry import family
 
 NORMS = family("norm")
@@ -46,7 +53,7 @@ class InstanceNorm(nn.Module):
         return functional.instance_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
 
-@NORMS.register("instance", source="Ulyanov et al. 2016 (arXiv:1607.08022)")
+@NORMS.register("instance", source="Ulyanov et al. 2016 (arXiv:1607.08022)", traits=["needs_map", "erases_planes"])
 def instance(channels: int, affine: bool) -> nn.Module:
     """Each channel of each image by its own mean and variance; the reference's choice in the generator."""
     return InstanceNorm(channels, affine)
@@ -58,12 +65,76 @@ def layer(channels: int, affine: bool) -> nn.Module:
     return nn.GroupNorm(1, channels, affine=affine)
 
 
+@NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")
+def group(channels: int, affine: bool) -> nn.Module:
+    """Each image by a mean and variance per group of channels: 32 groups, or as many as divide both 32 and C."""
+    return nn.GroupNorm(gcd(32, channels), channels, affine=affine)
+
+
 @NORMS.register("none")
 def none(channels: int, affine: bool) -> nn.Module:
     """No normalisation."""
     return nn.Identity()
 
 
-CRITIC_NORMS.register("instance", source="Ulyanov et al. 2016 (arXiv:1607.08022)")(instance)
+CRITIC_NORMS.register(
+    "instance", source="Ulyanov et al. 2016 (arXiv:1607.08022)", traits=["needs_map", "erases_planes"]
+)(instance)
 CRITIC_NORMS.register("layer", source="Gulrajani et al. 2017 (arXiv:1704.00028), section 4")(layer)
+CRITIC_NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")(group)
 CRITIC_NORMS.register("none", source="Choi et al. 2018 (arXiv:1711.09020)")(none)
+
+
+@CRITIC_NORMS.register(
+    "batch", source="Ioffe & Szegedy 2015 (arXiv:1502.03167)", traits=["needs_map", "couples_samples"]
+)
+def batch(channels: int, affine: bool) -> nn.Module:
+    """Each channel by mean and variance over the batch and the pixels, never by running statistics."""
+    return nn.BatchNorm2d(channels, affine=affine, track_running_stats=False)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """Convolution by W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, section 2.1.
+
+    σ is estimated by one power iteration per pass in which gradients are taken; ``u`` (out,), the estimate of the left
+    singular vector, is part of the state. The weight keeps its name, shape and starting values.
+    """
+
+    u: Tensor
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        self.register_buffer("u", functional.normalize(torch.randn(self.out_channels), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        matrix, learning = self.weight.flatten(1), torch.is_grad_enabled()
+        with torch.autocast(x.device.type, enabled=False):  # half precision would bend the estimate
+            with torch.no_grad():
+                right = functional.normalize(matrix.mT @ self.u, dim=0)
+                left = functional.normalize(matrix @ right, dim=0)
+                if learning:
+                    self.u.copy_(left)
+            sigma = left @ (matrix @ right)
+        return self._conv_forward(x, self.weight / sigma, self.bias)
+
+
+def spectral_convolutions(module: nn.Module) -> nn.Module:
+    """``module`` with every ``nn.Conv2d`` in it, or itself, made a ``SpectralConv2d`` of the same shape and role."""
+    for name, child in module.named_children():
+        setattr(module, name, spectral_convolutions(child))
+    if type(module) is not nn.Conv2d:
+        return module
+    options = {key: getattr(module, key) for key in ("kernel_size", "stride", "padding", "dilation", "groups")}
+    bounded = SpectralConv2d(module.in_channels, module.out_channels, **options, bias=module.bias is not None)
+    role = getattr(module, "init_role", None)
+    return bounded if role is None else named(bounded, str(role))
+
+
+@CRITIC_NORMS.register("spectral", source="Miyato et al. 2018 (arXiv:1802.05957)", traits=["constrains"])
+class SpectralNorm(nn.Identity):
+    """The weights of every convolution on the way to the score by their largest singular value; no layer of its own."""
+
+    of_weights = staticmethod(spectral_convolutions)
+
+    def __init__(self, channels: int, affine: bool) -> None:
+        super().__init__()

@@ -25,6 +25,32 @@ def adam(
     beta1: Beta = 0.5,
     beta2: Beta = 0.999,
 ) -> torch.optim.Optimizer:
-    """Adam, eps 1e-8, no weight decay; the reference's."""
+    """Adam, eps 1e-8, no weight decay; the reference's.
+
+    Args:
+        g_lr: learning rate of the generator.
+        d_lr: learning rate of the discriminator.
+        beta1: decay of the average of gradients.
+        beta2: decay of the average of squared gradients.
+    """
     rate = g_lr if network == "generator" else d_lr
     return torch.optim.Adam(parameters, rate, (beta1, beta2), eps=1e-8, fused=True)
+
+
+@OPTIMIZERS.register("rmsprop", source="Tieleman & Hinton 2012; rate as in Arjovsky et al. 2017, algorithm 1")
+def rmsprop(
+    parameters: Iterable[nn.Parameter],
+    network: Literal["generator", "critic"],
+    *,
+    g_lr: Rate = 5e-5,
+    d_lr: Rate = 5e-5,
+    alpha: Beta = 0.99,
+) -> torch.optim.Optimizer:
+    """RMSprop, eps 1e-8, no momentum; what weight clipping was published with.
+
+    Args:
+        g_lr: learning rate of the generator.
+        d_lr: learning rate of the discriminator.
+        alpha: decay of the average of squared gradients.
+    """
+    return torch.optim.RMSprop(parameters, g_lr if network == "generator" else d_lr, alpha, eps=1e-8)

@@ -92,6 +92,7 @@ def train_step(trainee: Trainee, objective: Objective, batch: Batch, draws: Draw
             fake = trainee.translate(batch.images, asked)
         total, parts = objective.critic(trainee.judge, batch, fake.to(trainee.dtype), alpha, eager=trainee.critic)
     _descend(trainee.d_optimizer, total)
+    objective.lipschitz.project(trainee.critic)
     if update_generator:
         trainee.critic.requires_grad_(False)  # its gradients would be thrown away
         with trainee.mixed():

@@ -45,7 +45,7 @@ REFUSED = [
     (["imports=[no_such_module]"], ["imports", "'no_such_module'"]),
     # an illegal pair
     ([*SMALL, "discriminator.depth=6"], ["discriminator.depth", "64 px", "data.image_size is 32", "1 to 5"]),
-    ([*SMALL, "discriminator.depth=5", "discriminator.norm=instance"], ["discriminator.norm", "1x1", "depth 4"]),
+    ([*SMALL, "discriminator.depth=5", "discriminator.norm=instance"], ["discriminator.norm", "1x1", "depth=4"]),
     (["discriminator.bias=[7]"], ["discriminator.bias", "layer 7", "0 to 5"]),
     # not an override
     (["foo"], ["foo", "key=value"]),

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tiny import ONE, make_batch, make_critic, make_objective
+from tiny import ONE, make_batch, make_critic, make_objective, make_trainee
 from torch import Tensor, nn
 
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.registry import family
+from stargan_lab.training.updates import draw, train_step
 
 DIRECTION = torch.zeros(3, 2, 2, dtype=torch.float64)
 DIRECTION[0, 0, 0], DIRECTION[2, 1, 1] = 3.0, -4.0  # length 5
@@ -131,3 +132,36 @@ def test_every_constraint_takes_its_own_draws(name: str) -> None:
     value = constraint.penalty(linear((1.0, 1.0)), *pair(), alphas(constraint.samples, 3))
     assert value is None or (value.ndim == 0 and value.isfinite())
     assert constraint.weight >= 0
+
+
+def test_clipping_brings_every_weight_into_the_box_and_moves_no_other() -> None:
+    critic = make_critic(3, norm="layer", head_bias=True)
+    before = {name: value.clone() for name, value in critic.named_parameters()}
+    family("lipschitz").build("clip", bound=0.05).project(critic)
+    for name, value in critic.named_parameters():
+        assert torch.equal(value, before[name].clamp(-0.05, 0.05)), name
+    assert any(value.abs().max() > 0.05 for value in before.values())
+    assert critic.main.norm1.weight.tolist() == [pytest.approx(0.05)] * 8
+
+
+def test_clipping_follows_each_update_of_the_critic_and_is_no_term() -> None:
+    """Arjovsky et al. 2017, algorithm 1: update, then clip; the generator's weights are its own business."""
+    trainee, objective = make_trainee(ONE), make_objective(ONE, "clip", bound=0.02)
+    wide = {name: value.abs().max().item() for name, value in trainee.generator.named_parameters()}
+    for step in (1, 2, 3):
+        batch = make_batch(ONE, step)
+        parts = train_step(trainee, objective, batch, draw(0, step, 4, objective.lipschitz.samples), step == 3)
+        assert "d_gp" not in parts
+        for name, value in trainee.critic.named_parameters():
+            assert value.abs().max() <= 0.02, name
+    assert max(wide.values()) > 0.02
+    assert max(value.abs().max().item() for value in trainee.generator.parameters()) > 0.02
+
+
+@pytest.mark.parametrize("name", family("lipschitz").names())
+def test_a_projection_repeated_changes_nothing(name: str) -> None:
+    critic, constraint = make_critic(3), family("lipschitz").build(name)
+    constraint.project(critic)
+    once = [value.clone() for value in critic.parameters()]
+    constraint.project(critic)
+    assert all(map(torch.equal, once, critic.parameters()))

@@ -7,7 +7,7 @@ import torch
 from tiny import make_critic, make_generator
 from torch import nn
 
-from stargan_lab.models.norms import InstanceNorm
+from stargan_lab.models.norms import InstanceNorm, SpectralConv2d
 from stargan_lab.registry import family
 
 NORMS = [(group, name) for group in ("norm", "critic_norm") for name in family(group).names()]
@@ -46,8 +46,16 @@ def test_a_generators_buffers_are_never_written() -> None:
         assert torch.equal(value, torch.ones_like(value) if key.endswith("var") else torch.zeros_like(value)), key
 
 
-@pytest.mark.parametrize(("name", "dims"), [("instance", (2, 3)), ("layer", (1, 2, 3))])
-@pytest.mark.parametrize("group", ["norm", "critic_norm"])
+@pytest.mark.parametrize(
+    ("group", "name", "dims"),
+    [
+        ("norm", "instance", (2, 3)),
+        ("norm", "layer", (1, 2, 3)),
+        ("critic_norm", "instance", (2, 3)),
+        ("critic_norm", "layer", (1, 2, 3)),
+        ("critic_norm", "batch", (0, 2, 3)),
+    ],
+)
 def test_by_hand(group: str, name: str, dims: tuple[int, ...]) -> None:
     images = pictures()
     norm = family(group).build(name, 8, True).double()
@@ -60,7 +68,85 @@ def test_by_hand(group: str, name: str, dims: tuple[int, ...]) -> None:
     torch.testing.assert_close(norm(images), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["instance", "layer"])
+@pytest.mark.parametrize(("channels", "groups"), [(8, 8), (64, 32), (48, 16), (6, 2), (5, 1)])
+def test_group_norm_by_hand(channels: int, groups: int) -> None:
+    images = pictures(channels=channels)
+    parted = images.unflatten(1, (groups, -1))
+    mean, variance = (
+        f(parted) for f in (lambda t: t.mean((2, 3, 4), True), lambda t: t.var((2, 3, 4), correction=0, keepdim=True))
+    )
+    expected = ((parted - mean) / (variance + 1e-5).sqrt()).flatten(1, 2)
+    torch.testing.assert_close(family("norm").build("group", channels, False)(images), expected, rtol=1e-12, atol=1e-12)
+
+
+def largest_singular_value(conv: nn.Conv2d) -> float:
+    return torch.linalg.svdvals(conv.weight.detach().flatten(1)).max().item()
+
+
+def spectral_critic() -> nn.Module:
+    return make_critic(3, size=16, depth=2, norm="spectral", head_bias=True).double()
+
+
+def test_spectral_norm_brings_the_largest_singular_value_to_one() -> None:
+    critic, images = spectral_critic(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    for _ in range(200):
+        critic(images)
+    convolutions = [m for m in critic.modules() if isinstance(m, SpectralConv2d)]
+    assert len(convolutions) == 3  # two in the trunk and the score's head; the label's head is free
+    assert type(critic.conv2) is nn.Conv2d
+    plain = make_critic(3, size=16, depth=2, norm="none", head_bias=True).double()
+    with torch.no_grad():
+        for module in (plain.main[0], plain.main[2], plain.conv1):
+            module.weight /= largest_singular_value(module)
+    for ours, expected in zip(critic(images), plain(images), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_spectral_norm_and_its_gradient_are_those_of_torchs() -> None:
+    ours = SpectralConv2d(3, 5, 4, 2, 1).double()
+    images = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    theirs = nn.Conv2d(3, 5, 4, 2, 1).double()
+    theirs.load_state_dict({key: value for key, value in ours.state_dict().items() if key != "u"})
+    torch.nn.utils.parametrizations.spectral_norm(theirs)
+    for network in (ours, theirs):
+        for _ in range(2000):
+            network(images)
+        network(images).square().sum().backward()
+    torch.testing.assert_close(ours(images), theirs(images), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(ours.weight.grad, theirs.parametrizations.weight.original.grad, rtol=1e-7, atol=1e-9)
+
+
+def test_spectral_norms_estimate_moves_only_where_gradients_are_taken_and_is_saved() -> None:
+    critic, images = spectral_critic(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    start = {key: value.clone() for key, value in critic.named_buffers()}
+    assert set(start) == {"main.0.u", "main.2.u", "conv1.u"}
+    with torch.no_grad():
+        critic(images)
+    assert all(torch.equal(value, start[key]) for key, value in critic.named_buffers())
+    critic(images)
+    moved = {key for key, value in critic.named_buffers() if not torch.equal(value, start[key])}
+    assert moved == {"main.0.u", "main.2.u"}  # a single output has nothing to estimate
+    again = spectral_critic()
+    assert all(torch.equal(value, start[key]) for key, value in again.named_buffers())  # drawn from the seed alone
+    again.load_state_dict(critic.state_dict())
+    assert all(map(torch.equal, again(images), critic(images)))
+
+
+def test_spectral_norm_differentiates_twice() -> None:
+    critic, images = spectral_critic(), torch.rand(2, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(critic(images)[0].sum(), images, create_graph=True)
+    gradient.square().sum().backward()
+    assert critic.main[0].weight.grad.abs().max() > 0
+
+
+def test_batch_norm_couples_samples_and_says_so() -> None:
+    norm, images = family("critic_norm").build("batch", 8, True).double(), pictures()
+    assert (norm(images)[:1] - norm(images[:1])).abs().max() > 1e-2
+    coupled = [name for name in family("critic_norm").names() if family("critic_norm").has(name, "couples_samples")]
+    assert coupled == ["batch"]
+
+
+@pytest.mark.parametrize("name", ["instance", "layer", "group"])
 def test_affine_is_the_only_thing_to_learn(name: str) -> None:
     for group in ("norm", "critic_norm"):
         shapes = {key: tuple(p.shape) for key, p in family(group).build(name, 8, True).named_parameters()}
@@ -80,7 +166,9 @@ def test_instance_norm_of_a_single_pixel_is_refused() -> None:
         make_critic(3, size=16, depth=4, norm="instance")(torch.ones(2, 3, 16, 16))
 
 
-@pytest.mark.parametrize("name", ["instance", "layer", "none"])
+@pytest.mark.parametrize(
+    "name", [n for n in family("critic_norm").names() if not family("critic_norm").has(n, "couples_samples")]
+)
 def test_a_sample_does_not_see_the_others(name: str) -> None:
     """The penalty is per sample: what couples samples would change its meaning."""
     norm = family("critic_norm").build(name, 8, True).double()

@@ -87,10 +87,10 @@ def test_the_sigmoid_output_equals_a_tanh_of_half_the_input() -> None:
 
 
 def test_concat_puts_planes_behind_the_image() -> None:
-    condition = family("conditioning").build("concat")
+    condition = family("conditioning").build("concat", K)
     images, first = scene(), labels()[0]
-    joined = condition(images, first)
-    assert condition.input_channels(K) == 3 + K
+    joined = condition.inputs(images, first)
+    assert condition.input_channels == 3 + K
     assert joined.shape == (2, 3 + K, 32, 32)
     assert torch.equal(joined[:, :3], images)
     for n in range(2):
