@@ -11,12 +11,14 @@ from stargan_lab.config import Component, RunConfig
 from stargan_lab.config.identity import device_name
 from stargan_lab.data import open_sources
 from stargan_lab.errors import ConfigError
+from stargan_lab.exchange.fit import start_from
 from stargan_lab.losses.objective import Objective
 from stargan_lab.models.initialise import initialise
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import Plan
 from stargan_lab.training.updates import PRECISIONS, Trainee
+from stargan_lab.weights import ROLES
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -31,14 +33,17 @@ def check_surroundings(config: RunConfig) -> list[str]:
     Returns:
         The datasets' fingerprints; a folder's lists are read and its images hashed, once, for them.
     Raises:
-        ConfigError: the device, or the file of weights.
+        ConfigError: the device, the file of weights, or the weights to start from.
         DataError: a dataset.
     """
     pick_device(config)
     weights = config.evaluation.weights
     if weights not in (None, "download") and not Path(weights).expanduser().is_file():
         raise ConfigError(f"evaluation.weights: {weights} is no file; allowed: null, download, or a path")
-    return [source.fingerprint for source in build_sources(config)]
+    sources = build_sources(config)
+    if config.initial.generator is not None or config.initial.discriminator is not None:
+        build_networks(config, build_layout(sources))
+    return [source.fingerprint for source in sources]
 
 
 def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
@@ -48,13 +53,22 @@ def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
 def build_networks(config: RunConfig, layout: LabelLayout | None = None) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator with the starting values that ``config.seed`` gives, float32 on the CPU.
 
+    Where ``config.initial`` names weights, those; of a run those under training, not their average.
+
     Args:
         layout: of the labels; None opens the configuration's datasets to see.
+    Raises:
+        ConfigError: the weights to start from are not there or do not fit.
     """
     layout = layout or build_layout(build_sources(config))
     generator = _build("generator", config.generator, layout.generator_width)
     critic = _build("discriminator", config.discriminator, layout.critic_width, config.data.image_size)
-    return initialise(generator, config.seed, "generator"), initialise(critic, config.seed, "critic")
+    networks = initialise(generator, config.seed, "generator"), initialise(critic, config.seed, "critic")
+    for role, network in zip(ROLES, networks, strict=True):
+        named = getattr(config.initial, role)
+        if named is not None:
+            start_from(network, role, named, Path(config.paths.outputs))
+    return networks
 
 
 def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:

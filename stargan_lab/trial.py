@@ -19,6 +19,7 @@ from stargan_lab.console import Progress, StopSignal, closing, headline, say
 from stargan_lab.data.order import load_batch
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.evaluate import Scores, evaluate
+from stargan_lab.exchange.layout import write_layout
 from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee
 from stargan_lab.files import canonical_hash, write_text
 from stargan_lab.provenance import code_hash, environment, git_commit
@@ -90,8 +91,14 @@ class Trial:
 
     def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
         trainee, plan = self.networks.trainee, self.networks.plan
+        write_layout(self.folder.path, self.networks.layout)
+        trainer = self.config.trainer
         self.samples = Samples(
-            self.folder.path / "samples", self.sources, self.config.trainer.sample_images, self.config.data.image_size
+            self.folder.path / "samples",
+            self.sources,
+            trainer.sample_images,
+            self.config.data.image_size,
+            seed=trainer.sample_seed,
         )
         self.progress = Progress(self._name(), trainee.step, plan.total_steps)
         self._timer = StepTimer()

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from stargan_lab.config.schema import RunConfig
 from stargan_lab.files import canonical_hash
+from stargan_lab.weights import ROLES, content_hash
 
 NOT_IDENTITY = ("paths", "tracking", "evaluation", "imports")
 """Groups that cannot change what a training computes. ``evaluation`` is the identity of a scoring, its protocol."""
@@ -16,6 +18,7 @@ NOT_IDENTITY_IN_TRAINER = (
     "checkpoint_every",
     "evaluate_every",
     "sample_images",
+    "sample_seed",
     "workers",
 )
 
@@ -26,13 +29,22 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
     Args:
         fingerprints: of the datasets, in the order of ``data.sources``; they stand for kind, folder and selection.
     """
-    identity = {key: value for key, value in config.flat().items() if key not in NOT_IDENTITY}
+    identity = {key: value for key, value in config.flat().items() if key not in (*NOT_IDENTITY, "initial")}
+    if started_from := initial_hashes(config):  # absent otherwise, so that this key changes no other run's id
+        identity["initial"] = started_from
     trainer = {key: value for key, value in identity["trainer"].items() if key not in NOT_IDENTITY_IN_TRAINER}
     identity["trainer"] = trainer | {"device": device_name(config), "threads": thread_count(config)}
     flips = [source.options.get("flip") for source in config.data.sources.values()]
     sources = [list(pair) for pair in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
     return identity
+
+
+def initial_hashes(config: RunConfig) -> dict[str, str]:
+    """Content of the weights that networks start from, wherever they lie: role -> hash. Raises ConfigError."""
+    given = {role: getattr(config.initial, role) for role in ROLES}
+    outputs = Path(config.paths.outputs)
+    return {role: content_hash(given[role], role, outputs) for role in ROLES if given[role] is not None}
 
 
 def run_id(config: RunConfig, fingerprints: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from stargan_lab.registry import family
 Count = Annotated[int, Field(ge=1)]
 Interval = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
+FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=64)]
 
 
 class Model(BaseModel):
@@ -35,6 +36,13 @@ class Component(Model):
 class Data(Model):
     image_size: Annotated[int, Field(ge=8, le=1024, multiple_of=4)]
     sources: dict[str, Component] = Field(min_length=1)
+
+
+class Initial(Model):
+    """Where the networks' first weights come from: a file, a run's folder or a run's id; None: drawn by the seed."""
+
+    generator: Annotated[str, Field(min_length=1)] | None
+    discriminator: Annotated[str, Field(min_length=1)] | None
 
 
 class Weights(Model):
@@ -58,7 +66,8 @@ class Trainer(Model):
     sample_every: Interval
     checkpoint_every: Interval
     evaluate_every: Interval
-    sample_images: Annotated[int, Field(ge=1, le=64)]
+    sample_images: Annotated[int, Field(ge=1, le=64)] | FileNames
+    sample_seed: Annotated[int, Field(ge=0, lt=2**63)] | None
 
 
 class Evaluation(Model):
@@ -96,6 +105,7 @@ class RunConfig(Model):
     optimizer: Component
     schedule: Component
     weights: Weights
+    initial: Initial
     ema: EmaConfig
     trainer: Trainer
     evaluation: Evaluation

@@ -1,32 +1,37 @@
 """The image strip: what each variant makes of the same pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_atomically
+from stargan_lab.pictures import Row, draw_sheet
 from stargan_lab.report.rows import RunRow
 
 TILE = 96
-MARGIN = 12
-GAP = 10
+GAP = 6
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The newest grid of one run: a row per picture, the source and then each target, tiles of ``size`` pixels."""
+    """The newest grid of one run.
 
-    image: Image.Image
+    Attributes:
+        rows: a picture each, the source and then each target, ``size`` px a side.
+    """
+
     step: int
     columns: tuple[str, ...]
     size: int
+    rows: tuple[tuple[Image.Image, ...], ...]
 
 
 def newest_samples(folder: Path) -> Samples | None:
-    """``samples/<step>.png`` of the largest step with its ``targets.json``; None where there is no grid.
+    """``samples/<step>.png`` of the largest step, taken apart by its ``targets.json``; None where there is no grid.
 
     Raises:
         LabError: the grid and its description do not fit.
@@ -38,15 +43,33 @@ def newest_samples(folder: Path) -> Samples | None:
     described = folder / "samples" / "targets.json"
     about = read_json(described)
     try:
-        columns, size = tuple(str(name) for name in about["columns"]), int(about["image_size"])
-    except (KeyError, TypeError, ValueError):
+        columns, size, scale = tuple(map(str, about["columns"])), int(about["image_size"]), int(about.get("scale", 1))
+        with Image.open(grids[step]) as file:
+            image = file.convert("RGB")
+        left, top = _places(about, image, len(columns), size * scale)
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise LabError(f"{described}: expected a mapping with columns and image_size") from None
-    with Image.open(grids[step]) as file:
-        image = file.convert("RGB")
-    if image.width != size * len(columns) or image.height < size or image.height % size:
+    side = size * scale
+    ends = max(left, default=0) + side, max(top, default=0) + side
+    if len(left) != len(columns) or not top or side < 1 or ends[0] > image.width or ends[1] > image.height:
         shape = f"{image.width}×{image.height}"
-        raise LabError(f"{grids[step]}: {shape} pixels are not rows of {len(columns)} images of {size} pixels")
-    return Samples(image, step, columns, size)
+        raise LabError(f"{grids[step]}: {shape} pixels are not rows of {len(columns)} images of {side} pixels")
+    rows = tuple(tuple(_tile(image, x, y, size, scale) for x in left) for y in top)
+    return Samples(step, columns, size, rows)
+
+
+def _places(about: Mapping[str, Any], image: Image.Image, columns: int, side: int) -> tuple[list[int], list[int]]:
+    """Where the tiles are: as recorded, or, in grids of tiles alone, side by side from the corner."""
+    if "left" in about:
+        return [int(x) for x in about["left"]], [int(y) for y in about["top"]]
+    fits = image.width == side * columns and image.height % side == 0
+    return list(range(0, side * columns, side)), list(range(0, image.height, side)) if fits else []
+
+
+def _tile(image: Image.Image, x: int, y: int, size: int, scale: int) -> Image.Image:
+    """The tile's own pixels, of those it was enlarged to."""
+    enlarged = image.crop((x, y, x + size * scale, y + size * scale))
+    return enlarged.resize((size, size), Image.Resampling.NEAREST)
 
 
 def strip(rows: Sequence[RunRow], path: Path, target_names: Sequence[str] | None = None, pictures: int = 1) -> bool:
@@ -75,63 +98,10 @@ def strip(rows: Sequence[RunRow], path: Path, target_names: Sequence[str] | None
     titles = list(first.columns if target_names is None else target_names)
     if len(titles) != len(first.columns):
         raise LabError(f"run {first_row.run_id} shows {len(first.columns)} columns, {len(titles)} names are given")
-    labels = [f"{variant}\nseed {row.seed}, step {samples.step:,}" for variant, (row, samples) in found.items()]
-    image = _draw(labels, titles, [_tiles(samples, pictures) for _, samples in found.values()])
-    write_atomically(path, lambda file: image.save(file, format="PNG"))
+    shown = []
+    for variant, (row, samples) in found.items():
+        label = f"{variant}\nseed {row.seed}, step {samples.step:,}"
+        shown += [Row(tiles, label) for tiles in samples.rows[:pictures]]
+    sheet = draw_sheet(shown, titles, minimum=TILE, gap=GAP)
+    write_atomically(path, lambda file: file.write(sheet.png()))
     return True
-
-
-def _tiles(samples: Samples, pictures: int) -> Image.Image:
-    """The first rows of the grid, enlarged by a whole factor to at least TILE pixels a tile."""
-    count = min(pictures, samples.image.height // samples.size)
-    rows = samples.image.crop((0, 0, samples.image.width, count * samples.size))
-    factor = max(1, -(-TILE // samples.size))
-    return rows.resize((rows.width * factor, rows.height * factor), Image.Resampling.NEAREST)
-
-
-def _draw(labels: Sequence[str], titles: Sequence[str], strips: Sequence[Image.Image]) -> Image.Image:
-    """Names at the left, titles on top; strips of another scale are brought to the width of the widest."""
-    width = max(strip.width for strip in strips)
-    strips = [s if s.width == width else s.resize((width, s.height * width // s.width)) for s in strips]
-    large, small = _font(15), _font(12)
-    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    tile = width // len(titles)
-    shown = [_wrapped(title.replace("_", " "), tile - 6, small, ruler) for title in titles]
-    top = 2 * MARGIN + 16 * max(title.count("\n") + 1 for title in shown)
-    left = 2 * MARGIN + round(max(ruler.textlength(line, large) for label in labels for line in label.split("\n")))
-    height = top + sum(strip.height + GAP for strip in strips) - GAP + MARGIN
-    image = Image.new("RGB", (left + width + MARGIN, height), "white")
-    pen = ImageDraw.Draw(image)
-    for i, title in enumerate(shown):
-        at = (left + i * tile + tile / 2, top - MARGIN / 2)
-        pen.multiline_text(at, title, "black", small, anchor="md", align="center")
-    y = top
-    for label, strip in zip(labels, strips, strict=True):
-        name, _, run = label.partition("\n")
-        pen.text((left - MARGIN, y + strip.height / 2 - 2), name, "black", large, anchor="rd")
-        pen.text((left - MARGIN, y + strip.height / 2 + 2), run, "#666666", small, anchor="ra")
-        image.paste(strip, (left, y))
-        pen.line([(left + tile + 1, y), (left + tile + 1, y + strip.height)], "white", 4)  # parts source from answers
-        y += strip.height + GAP
-    return image
-
-
-def _wrapped(
-    text: str, width: float, font: "ImageFont.ImageFont | ImageFont.FreeTypeFont", ruler: ImageDraw.ImageDraw
-) -> str:
-    """``text`` broken between words so that each line fits ``width`` pixels where it can."""
-    lines: list[str] = []
-    for word in text.split():
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and ruler.textlength(joined, font) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(word)
-    return "\n".join(lines)
-
-
-def _font(size: int) -> "ImageFont.ImageFont | ImageFont.FreeTypeFont":
-    """The font matplotlib ships: it has all of Latin and Greek, whatever the system has."""
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
