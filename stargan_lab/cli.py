@@ -21,6 +21,15 @@ A laboratory for StarGAN: swap any part, train every variant over several seeds,
 Everything is written below outputs/ of the current folder."""
 
 
+_LIST_EXAMPLES = """\
+examples:
+  stargan-lab list                               every axis, its names and values
+  stargan-lab list discriminator                 its options: default, what they take, what they mean, and the source
+  stargan-lab list discriminator.norm            the names one option takes
+  stargan-lab list norm imports=[my_norms]       your own registered parts among them
+  stargan-lab list generator --config-dir conf   your own YAML files among them"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -112,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     track = command("track", _late("store:track"), "rebuild the MLflow store from the runs' plain files")
     track.add_argument("action", choices=["sync"])
     track.add_argument("--outputs", default="outputs", metavar="DIR")
+
+    listed = command("list", _late("show:list_"), "show everything that can be swapped or set, or all about one axis")
+    listed.add_argument("words", nargs="*", metavar="[AXIS] [key=value]", help="an axis, e.g. discriminator; overrides")
+    listed.add_argument("--format", choices=["text", "md"], default="text", help="md is the page docs/components.md")
+    listed.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
+    listed.epilog = _LIST_EXAMPLES
+    listed.formatter_class = argparse.RawDescriptionHelpFormatter
 
     ui = command("ui", _late("store:ui"), "MLflow's pages on 127.0.0.1, at the right one")
     ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
