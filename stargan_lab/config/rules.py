@@ -18,7 +18,7 @@ NETWORKS = ("generator", "discriminator")
 def check_rules(config: RunConfig) -> None:
     """Raise ConfigError for the first illegal pair; warn of legal ones whose effect is easily missed."""
     _networks_can_be_built(config)
-    _norms_have_something_to_normalise(config)
+    _small_maps_are_enough(config)
     _label_reaches_the_generator(config)
     _critic_is_constrained_once(config)
 
@@ -47,21 +47,26 @@ def _networks_can_be_built(config: RunConfig) -> None:
             raise ConfigError(f"{network}.{reason}")
 
 
-def _norms_have_something_to_normalise(config: RunConfig) -> None:
-    """The norm of a single value is zero whatever it is."""
+def _small_maps_are_enough(config: RunConfig) -> None:
+    """The norm of a single value is zero whatever it is, and a single pixel has no neighbour to mirror."""
     for network in NETWORKS:
-        if _ask(config, network, "smallest_map") != 1 or not _has(config, f"{network}.norm", "needs_map"):
-            continue
-        if _has(config, f"{network}.norm", "couples_samples") and config.batch_size > 1:
+        if _ask(config, network, "smallest_map") != 1:
             continue
         options: Mapping[str, Any] = getattr(config, network).options
         depth = options.get("depth")
         at = f"data.image_size={config.data.image_size}" + (f" {network}.depth={depth}" if depth else "")
         less = f"{network}.depth={depth - 1}" if depth else "larger images"
-        raise ConfigError(
-            f"{network}.norm: {options['norm']} norm of a 1x1 map, as there is at {at}, is zero whatever the input;"
-            f" use {less} or another norm"
-        )
+        enough = config.batch_size > 1 and _has(config, f"{network}.norm", "couples_samples")
+        if _has(config, f"{network}.norm", "needs_map") and not enough:
+            raise ConfigError(
+                f"{network}.norm: {options['norm']} norm of a 1x1 map, as there is at {at}, is zero whatever the input;"
+                f" use {less} or another norm"
+            )
+        if "padding" in options and _has(config, f"{network}.padding", "needs_map"):
+            raise ConfigError(
+                f"{network}.padding: a 1x1 map, as there is at {at}, has nothing to {options['padding']}; use {less} or"
+                " another padding"
+            )
 
 
 def _label_reaches_the_generator(config: RunConfig) -> None:

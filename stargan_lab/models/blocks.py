@@ -1,6 +1,7 @@
 """Pieces generators are made of: padding, output activations, layers by role, the residual block.
 
-Trait: ``zeros`` marks a padding whose border tells a constant plane apart.
+Traits: ``zeros`` marks a padding whose border tells a constant plane apart, ``needs_map`` one that a 1x1 map has no
+border for.
 """
 
 from typing import Literal
@@ -38,7 +39,7 @@ def sigmoid() -> nn.Module:
 
 
 def _padding(mode: PaddingMode, summary: str, source: str = "") -> None:
-    traits = ["zeros"] if mode == "zeros" else []
+    traits = {"zeros": ["zeros"], "reflect": ["needs_map"]}.get(mode, [])
 
     def padding() -> PaddingMode:
         return mode

@@ -2,7 +2,7 @@
 
 Traits: ``normed_input`` marks a generator whose first convolution is followed by a norm. A generator may
 have static methods by which a configuration is judged before anything is built: ``refusal(image_size, options)`` says
-why it cannot be, or None; ``smallest_map(image_size, options)`` is the least side in pixels that a norm in it sees.
+why it cannot be, or None; ``smallest_map(image_size, options)`` is the least side in px that a norm or padding sees.
 """
 
 from collections.abc import Mapping
@@ -98,13 +98,14 @@ class UNetGenerator(nn.Module):
     """Halvings down to a bottleneck and back, each level's detail handed across; what CycleGAN began with.
 
     4x4 stride-2 convolutions with LeakyReLU(0.2) down, transposed ones with ReLU up, each up level joined by the down
-    level of its size. The first and the innermost convolution have a bias and no norm, as in pix2pix: so the innermost
-    map may be 1x1, and a label given as planes gets past instance norm whatever the padding.
+    level of its size. The first and the innermost convolution have a bias and no norm, as in pix2pix: so without blocks
+    the innermost map may be 1x1, and a label given as planes gets past instance norm whatever the padding.
 
     Args:
         label_width: K, the length of a label.
         width: channels after the first convolution; doubled three times at most.
         depth: halvings; height and width must be multiples of 2^depth.
+        blocks: residual blocks at the bottleneck; pix2pix has none.
         norm: a name of the ``norm`` family.
         affine: scale and shift in the norms; None: as the conditioning needs.
         conditioning: how the label comes in, a name of the ``conditioning`` family.
@@ -118,7 +119,8 @@ class UNetGenerator(nn.Module):
         label_width: int,
         *,
         width: Width = 64,
-        depth: Annotated[int, Field(ge=2, le=8)] = 5,
+        depth: Annotated[int, Field(ge=2, le=8)] = 4,
+        blocks: Annotated[int, Field(ge=0, le=64)] = 0,
         norm: str = "instance",
         affine: bool | None = None,
         conditioning: str = "concat",
@@ -147,6 +149,7 @@ class UNetGenerator(nn.Module):
             layers += [] if bare else [parts.norm(role, after)]
             self.down.append(LabelledSequential(*layers, parts.leaky()))
             channels = after
+        self.bottleneck = LabelledSequential(*(ResidualBlock(parts, channels, f"block.{i}") for i in range(blocks)))
         for level in reversed(range(1, depth)):  # to the size of down level - 1
             role, after = f"up.{level}", widths[level - 1]
             self.up.append(LabelledSequential(parts.up(role, channels, after), parts.norm(role, after), parts.relu()))
@@ -165,7 +168,7 @@ class UNetGenerator(nn.Module):
 
     @staticmethod
     def smallest_map(image_size: int, options: Mapping[str, Any]) -> int:
-        return image_size // 2 ** (options["depth"] - 1)
+        return image_size // 2 ** (options["depth"] if options["blocks"] else options["depth"] - 1)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         x = self.condition.inputs(images, labels)
@@ -173,7 +176,7 @@ class UNetGenerator(nn.Module):
         for down in self.down:
             x = down(x, labels)
             levels.append(x)
-        levels.pop()
+        x = self.bottleneck(levels.pop(), labels)
         for up in self.up:
             x = cat([up(x, labels), levels.pop()], dim=1)
         return self.last(x)

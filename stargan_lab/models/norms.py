@@ -67,8 +67,9 @@ def layer(channels: int, affine: bool) -> nn.Module:
 
 @NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")
 def group(channels: int, affine: bool) -> nn.Module:
-    """Each image by a mean and variance per group of channels: 32 groups, or as many as divide both 32 and C."""
-    return nn.GroupNorm(gcd(32, channels), channels, affine=affine)
+    """Each image by a mean and variance per 16 channels; where 16 does not divide C, per as many as divide both."""
+    size = gcd(16, channels)
+    return nn.GroupNorm(channels // size if size > 1 else 1, channels, affine=affine)
 
 
 @NORMS.register("none")

@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from stargan_lab.batch import ImageSource
 from stargan_lab.data import open_sources
 from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Oval_Face"]
 

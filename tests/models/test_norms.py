@@ -68,7 +68,7 @@ def test_by_hand(group: str, name: str, dims: tuple[int, ...]) -> None:
     torch.testing.assert_close(norm(images), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(8, 8), (64, 32), (48, 16), (6, 2), (5, 1)])
+@pytest.mark.parametrize(("channels", "groups"), [(8, 1), (64, 4), (48, 3), (6, 3), (5, 1)])
 def test_group_norm_by_hand(channels: int, groups: int) -> None:
     images = pictures(channels=channels)
     parted = images.unflatten(1, (groups, -1))

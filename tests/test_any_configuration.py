@@ -1,0 +1,127 @@
+"""Two hundred random legal configurations over every axis, and every pair of losses, constraints and optimisers: each
+trains two steps, and the critic and the generator move."""
+
+import random
+import warnings
+from collections import Counter
+from copy import deepcopy
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from tiny import TWO, make_batch
+
+from stargan_lab import compose
+from stargan_lab.config import RunConfig
+from stargan_lab.config.schema import COMPONENTS, REFERENCES
+from stargan_lab.config.validate import validate
+from stargan_lab.errors import ConfigError
+from stargan_lab.factory import build_objective, build_plan, build_trainee
+from stargan_lab.registry import family
+from stargan_lab.training.updates import draw, train_step
+
+LEGAL = 220
+NUMBERS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "generator": {"width": (3, 4, 8), "blocks": (0, 1, 2), "depth": (2, 3, 4), "affine": (None, True, False)},
+    "discriminator": {"width": (1, 4, 6), "depth": (1, 2, 3, 4, 5), "bias": (True, False, (0,), (1, 2), (0, 3))},
+    "lipschitz": {"weight": (0.0, 1.0, 10.0), "samples": (1, 3), "reduction": ("sum", "mean"), "bound": (0.01, 0.5)},
+    "optimizer": {"beta1": (0.0, 0.5), "g_lr": (1e-3, 1e-2)},
+    "schedule": {"decay_steps": (1, 5), "every": (1, 2)},
+}
+"""What is tried where; any other option keeps its default, and switches are thrown both ways."""
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    return compose(["preset=tiny"]).flat()
+
+
+def random_component(group: str, dice: random.Random) -> dict[str, Any]:
+    name = dice.choice(family(group).names())
+    chosen: dict[str, Any] = {"name": name}
+    for option, parameter in family(group).options(name).items():
+        if option in REFERENCES.get(group, {}):
+            chosen[option] = dice.choice(family(REFERENCES[group][option]).names())
+        elif option in NUMBERS.get(group, {}):
+            chosen[option] = dice.choice(NUMBERS[group][option])
+        elif parameter.annotation is bool:
+            chosen[option] = dice.choice((True, False))
+    return chosen
+
+
+def random_configuration(base: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+    raw = deepcopy(base) | {group: random_component(group, dice) for group in COMPONENTS}
+    raw["data"]["image_size"] = dice.choice((8, 12, 16, 32))
+    raw |= {"batch_size": dice.choice((1, 2, 5)), "n_critic": dice.choice((1, 2)), "seed": dice.randrange(1000)}
+    raw["ema"]["decay"] = dice.choice((0.0, 0.9))
+    raw["weights"] = {"cls": dice.choice((0.0, 1.0)), "rec": dice.choice((0.0, 10.0))}
+    raw["trainer"]["precision"] = dice.choice(("float32", "bfloat16", "float64"))
+    raw["trainer"]["channels_last"] = dice.choice((True, False))
+    return raw
+
+
+def train_two_steps(config: RunConfig) -> None:
+    trainee, objective, plan = build_trainee(config, TWO), build_objective(config, TWO), build_plan(config)
+    networks = {"generator": trainee.generator, "critic": trainee.critic}
+    before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
+    for step in (1, 2):
+        assert 0 <= plan.schedule(step, 2) <= 1
+        batch = make_batch(TWO, step, n=config.batch_size, size=config.data.image_size)
+        draws = draw(config.seed, step, config.batch_size, objective.lipschitz.samples)
+        parts = train_step(trainee, objective, batch, draws, update_generator=True)
+        assert all(part.isfinite() and part.ndim == 0 for part in parts.values()), parts
+    for name, network in networks.items():
+        assert all(p.isfinite().all() for p in network.parameters()), name
+        moved = [not torch.equal(p, q) for p, q in zip(network.parameters(), before[name], strict=True)]
+        assert any(moved), name
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_random_legal_configurations_train(base: dict[str, Any]) -> None:
+    dice = random.Random(20181)
+    trained, used, refused = 0, Counter[tuple[str, str]](), Counter[str]()
+    while trained < LEGAL:
+        raw = random_configuration(base, dice)
+        try:
+            config = validate(raw)
+        except ConfigError as error:
+            refused[str(error).split(":")[0]] += 1
+            continue
+        try:
+            train_two_steps(config)
+        except Exception as error:
+            raise AssertionError(f"legal, yet it fails: {raw}") from error
+        trained += 1
+        for group in COMPONENTS:
+            used[group, getattr(config, group).name] += 1
+            for option, referred in REFERENCES.get(group, {}).items():
+                if option in getattr(config, group).options:
+                    used[referred, getattr(config, group).options[option]] += 1
+    assert set(refused) == {
+        "generator.depth",
+        "generator.affine",
+        "generator.norm",
+        "generator.padding",
+        "discriminator.depth",
+        "discriminator.bias",
+        "discriminator.norm",
+        "lipschitz",
+    }
+    families = {*COMPONENTS, *(referred for options in REFERENCES.values() for referred in options.values())}
+    for entry in ((name, entry) for name in families for entry in family(name).names()):
+        assert used[entry] >= 10, entry
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("adversarial", "lipschitz", "optimizer"),
+    list(product(*(family(name).names() for name in ("adversarial", "lipschitz", "optimizer")))),
+)
+def test_every_pair_of_loss_constraint_and_optimiser_trains(
+    base: dict[str, Any], adversarial: str, lipschitz: str, optimizer: str
+) -> None:
+    chosen = {"adversarial": adversarial, "lipschitz": lipschitz, "optimizer": optimizer}
+    config = validate(deepcopy(base) | {group: {"name": name} for group, name in chosen.items()})
+    with warnings.catch_warnings():
+        train_two_steps(config)
