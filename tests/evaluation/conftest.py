@@ -9,7 +9,6 @@ from stargan_lab.batch import ImageSource
 from stargan_lab.data import open_sources
 from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
 
-
 ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Oval_Face"]
 
 
