@@ -29,6 +29,16 @@ examples:
   stargan-lab list norm imports=[my_norms]       your own registered parts among them
   stargan-lab list generator --config-dir conf   your own YAML files among them"""
 
+_COMPLETION_HELP = """\
+turn it on for this shell:
+  eval "$(stargan-lab completion bash)"
+and for every new one, with stargan-lab on the path:
+  echo 'eval "$(stargan-lab completion bash)"' >> ~/.bashrc
+then TAB completes commands, flags, groups, keys and their values, hypotheses and run ids:
+  stargan-lab train preset=q<TAB>
+  stargan-lab train generator.<TAB>
+  stargan-lab sweep <TAB>"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
@@ -40,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from stargan_lab.app import train
 
             return train(arguments[1:])
+        if arguments[:1] == ["__complete"]:  # the shell asks at every TAB
+            from stargan_lab.completion import serve
+
+            return serve(arguments[1:], _parser)
         parsed, rest = _parser().parse_known_args(arguments)
         return _with_overrides(parsed, rest)
     except LabError as error:
@@ -129,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
     listed.epilog = _LIST_EXAMPLES
     listed.formatter_class = argparse.RawDescriptionHelpFormatter
 
+    completion = command("completion", _late("show:completion"), "print what lets the shell complete commands and keys")
+    completion.add_argument("shell", choices=["bash"])
+    completion.epilog = _COMPLETION_HELP
+    completion.formatter_class = argparse.RawDescriptionHelpFormatter
+
+    _add_exchange(command)
+
     ui = command("ui", _late("store:ui"), "MLflow's pages on 127.0.0.1, at the right one")
     ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
     ui.add_argument("--outputs", default="outputs", metavar="DIR")
@@ -137,6 +158,50 @@ def _parser() -> argparse.ArgumentParser:
         parser_of_store.add_argument("--uri", help="of the MLflow store (default: sqlite in the outputs)")
         parser_of_store.add_argument("--experiment", default="stargan-lab", help="of MLflow (default: stargan-lab)")
     return parser
+
+
+_TO_HELP = (
+    "outputs apart by commas, in each labels apart by +: Blond_Hair,Male+Young; Male=0 asks for without; a name that"
+    " several datasets have is written dataset.name"
+)
+
+
+def _add_exchange(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Networks out, and one's own pictures through them."""
+    export = command(
+        "export", _late("exchange:export"), "write a run's networks as the reference's checkpoints, or as ONNX"
+    )
+    translate = command("translate", _late("exchange:translate"), "translate one's own pictures")
+    for added in (export, translate):
+        added.add_argument(
+            "what", metavar="RUN_OR_CHECKPOINT", help="a run's id, its beginning, folder or last.pt; or 200000-G.ckpt"
+        )
+    translate.add_argument("images", nargs="+", metavar="IMAGE", help="files and folders")
+    export.add_argument("--format", choices=["reference", "onnx"], default="reference", help="(default: reference)")
+    export.add_argument("--to", metavar="FILE_OR_FOLDER", help="(default: exports/NAME under the outputs)")
+    translate.add_argument("--to", required=True, metavar="LABELS", help=_TO_HELP)
+    translate.add_argument(
+        "--from",
+        dest="own",
+        metavar="LABELS",
+        help="labels the pictures have now, apart by commas, others 0 (default: as the run's judge sees each)",
+    )
+    translate.add_argument("--out", metavar="DIR", help="(default: translations/NAME under the outputs)")
+    translate.add_argument("--size", type=int, metavar="PX", help="side of input and output (default: as trained)")
+    translate.add_argument("--crop", type=int, metavar="PX", help="centred square taken (default: the largest)")
+    translate.add_argument(
+        "--keep-aspect", action="store_true", help="take the whole picture, --size being its shorter side"
+    )
+    translate.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    for added in (export, translate):
+        added.add_argument(
+            "--ema",
+            action=argparse.BooleanOptionalAction,
+            help="the generator's average (default: where the run has one)",
+        )
+        added.add_argument("--attributes", metavar="A,B,…", help="names of a reference file's labels, in order")
+        added.add_argument("--classes", metavar="A,B,…", help="names of its second dataset's classes, in order")
+        added.add_argument("--outputs", default="outputs", metavar="DIR", help="where the runs are (default: outputs)")
 
 
 def _train(parsed: argparse.Namespace) -> int:

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "samples": {"batch", "files", "randomness", "pictures"},
     "factory": {"config", "registry", "batch", "randomness", "data", "models", "losses", "training", "exchange", "weights"},
     "loading": {"config", "batch", "exchange", "factory", "weights"},
+    "translation": {"batch", "console", "data", "exchange", "files", "pictures", "samples"},
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory", "exchange"}
     | {"console", "provenance", "randomness", "samples"},
     "running": {"config", "tracking", "ledger", "factory", "trial", "console"},

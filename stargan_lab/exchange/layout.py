@@ -65,7 +65,7 @@ def reference_layout(width: int, attributes: Sequence[str] = (), classes: Sequen
         defaults = {len(CELEBA): (CELEBA, ()), len(RAFD): ((), RAFD), len(CELEBA) + len(RAFD) + 2: (CELEBA, RAFD)}
         if width not in defaults:
             raise ConfigError(
-                f"--attributes: its labels are {width} wide and it does not say which they are; name them in order"
+                f"--attributes: the generator takes {width} labels and its file does not name them; do, in order"
             )
         attributes, classes = defaults[width]
     groups = (tuple(name for name in attributes if name in HAIR),)
