@@ -96,7 +96,7 @@ class Axis:
     @property
     def option_names(self) -> set[str]:
         """Of itself and of its entries."""
-        return {option.key for holder in (self, *self.entries) for option in holder.options}
+        return {option.key for options in (self.options, *(e.options for e in self.entries)) for option in options}
 
 
 def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:

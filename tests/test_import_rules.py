@@ -41,6 +41,9 @@ MAY_IMPORT = {
     "options": set(),
     "catalogue": {"config", "registry", "options"},
     "listing": {"catalogue"},
+    "outline": set(),
+    "overrides": {"outline"},
+    "completion": {"hypothesis", "overrides"},
     "report": {"tracking", "factory", "hypothesis", "files", "ledger", "pictures"},
 }
 ANYTHING = {"app", "cli", "commands", "__init__", "__main__"}

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stargan_lab.catalogue import axes, find
+from stargan_lab.completion import SCRIPT
 from stargan_lab.config import compose
 from stargan_lab.errors import ConfigError
 from stargan_lab.listing import details, overview, page
@@ -22,4 +23,10 @@ def list_(parsed: argparse.Namespace) -> int:
         print(page(known), end="")
     else:
         print("\n\n".join(map(details, known)) if asked else overview(known))
+    return 0
+
+
+def completion(parsed: argparse.Namespace) -> int:
+    """Print the shell's part, for ``eval``."""
+    print(SCRIPT, end="")
     return 0
