@@ -14,6 +14,8 @@ Window = tuple[float, float, float, float]
 """left, right, top, bottom: no part of a shape may lie outside."""
 EVERYWHERE: Window = (-1.0, 1.0, -1.0, 1.0)
 Rows = tuple[slice, slice, slice]
+Labels = dict[str, Floats]
+Factors = dict[str, Floats]
 
 
 @dataclass(frozen=True)
