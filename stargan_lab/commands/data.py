@@ -13,14 +13,14 @@ def data(parsed: argparse.Namespace) -> int:
     config = compose(
         parsed.overrides if picks_data or parsed.action != "make" else ["data=synthfaces", *parsed.overrides]
     )
-    problems = 0
+    sound = True
     for source in build_sources(config):
         if parsed.action == "check":
             found = check(source)
-            print(found.summary())
-            problems += len(found.problems)
+            print(found.summary(), flush=True)  # above the next source's progress bar
+            sound = sound and not found.problems
             continue
         source.prepare()
         for name in source.splits():
             print(f"{source.name}/{name}: {len(source.split(name)):,} images in {getattr(source, 'root', '')}")
-    return 1 if problems else 0
+    return 0 if sound else 1

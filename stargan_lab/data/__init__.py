@@ -6,6 +6,7 @@ from typing import Any
 
 from stargan_lab.batch import ImageSource
 from stargan_lab.data import celeba as _celeba  # noqa: F401  registers celeba and synthfaces
+from stargan_lab.data import folders as _folders  # noqa: F401  registers image_folder and synthexpressions
 from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
 

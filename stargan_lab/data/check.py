@@ -1,19 +1,22 @@
-"""Look through a dataset in CelebA's form before training on it: what is there, what is broken, how balanced it is."""
+"""Look through a dataset before training on it: what is there, what is broken, how balanced it is.
+
+What is read is read by the code that serves it; where training would stop at the first flaw, this goes on.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-from tqdm import tqdm
-
 from stargan_lab.batch import ImageSource
-from stargan_lab.data.celeba import IMAGE_FOLDERS, CelebASource
-from stargan_lab.data.lists import ATTRIBUTE_FILE, PARTITION_FILE, SPLITS, read_lines
+from stargan_lab.data.lists import SPLITS
+from stargan_lab.data.scan import Look, each, look
+from stargan_lab.data.source import Listing, PackedSource, Rows
+from stargan_lab.data.tree import first
 from stargan_lab.errors import DataError
+
+Findings = dict[str, list[str]]
+"""Kind, a plural ("unreadable images") -> where each of them is."""
 
 
 @dataclass
@@ -21,139 +24,129 @@ class Report:
     """What ``check`` found.
 
     Attributes:
-        images: rows of the attribute list.
+        images: listed and read without a flaw in the lists.
+        counts: images per split.
         sizes, modes: how many images have each (width, height) and PIL mode.
-        counts: images per split of the official partition; ``all`` is every one.
-        balance: attribute -> split -> share of images that have it.
-        problems: what keeps the dataset from being read as it should, one line each.
-        notes: what is read well but worth knowing.
+        balance: label -> split -> share of images that have it; every label of the folder, selected or not.
+        problems: what keeps the dataset from being trained on as it should.
+        remarks: what is read well but worth knowing.
     """
 
+    name: str
     root: Path
-    images: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
-    counts: dict[str, int] = field(default_factory=dict)
     balance: dict[str, dict[str, float]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    problems: Findings = field(default_factory=dict)
+    remarks: Findings = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        return sum(self.counts.values())
+
+    def complain(self, kind: str, path: Path, flaw: str) -> None:
+        """A ``Complain`` that keeps what it is told."""
+        self.problem(kind, f"{path.relative_to(self.root) if path.is_relative_to(self.root) else path}: {flaw}")
+
+    def problem(self, kind: str, where: str) -> None:
+        self.problems.setdefault(kind, []).append(where)
+
+    def remark(self, kind: str, where: str) -> None:
+        self.remarks.setdefault(kind, []).append(where)
 
     def summary(self) -> str:
-        """A few lines for a person; the first ten problems."""
-        lines = [f"{self.root}: {self.images:,} images, " + ", ".join(f"{k} {v:,}" for k, v in self.counts.items())]
-        lines += ["sizes: " + ", ".join(f"{w}×{h} ({n:,})" for (w, h), n in self.sizes.most_common(5))]
+        """A few lines for a person; of each finding the count and the first three."""
+        lines = [f"{self.name} in {self.root}: {self.images:,} images"]
+        lines += ["splits: " + (", ".join(f"{which} {count:,}" for which, count in self.counts.items()) or "none")]
+        lines += ["sizes: " + (", ".join(f"{w}×{h} ({n:,})" for (w, h), n in self.sizes.most_common(5)) or "none")]
         width = max((len(name) for name in self.balance), default=0)
         for name, shares in self.balance.items():
             lines.append(f"{name:<{width}}  " + "  ".join(f"{k} {v:6.1%}" for k, v in shares.items()))
-        lines += [f"note: {note}" for note in self.notes]
-        lines += [f"problem: {problem}" for problem in self.problems[:10]]
-        if len(self.problems) > 10:
-            lines.append(f"… and {len(self.problems) - 10:,} more problems")
+        for what, findings in (("remark", self.remarks), ("problem", self.problems)):
+            lines += [f"{what}: {kind} ({len(where):,}): {first(where)}" for kind, where in findings.items()]
         return "\n".join(lines if self.problems else [*lines, "no problems"])
 
 
-def check(where: Path | ImageSource) -> Report:
-    """Read every list and decode every image of a folder in CelebA's form.
+def check(source: ImageSource) -> Report:
+    """Read everything a source consists of, every image too; a drawn one is drawn first.
 
     Raises:
-        DataError: the folder, its images or its attribute list are missing altogether.
+        ConfigError: the source's options are wrong, such as an attribute that does not exist.
+        DataError: no source of image files.
     """
-    if isinstance(where, CelebASource):
-        if not where.root.is_dir():
-            where.splits()  # draws a dataset that draws itself
-        root = where.root
-    elif isinstance(where, Path):
-        root = where
-    else:
-        raise DataError(f"{where.name}: only folders in CelebA's form can be checked")
-    folders = [root / folder for folder in IMAGE_FOLDERS if (root / folder).is_dir()]
-    if not folders:
-        raise DataError(f"{root}: no folder {' or '.join(IMAGE_FOLDERS)}")
-    report = Report(root)
-    names, rows = _attributes(root / ATTRIBUTE_FILE, report)
-    parts = _partition(root / PARTITION_FILE, rows, report)
-    _balance(names, rows, parts, report)
-    _images([folders[0] / file for file in rows], report)
+    if not isinstance(source, PackedSource):
+        raise DataError(f"{source.name}: only folders of images can be checked")
+    report = Report(source.name, source.root)
+    try:
+        listing = source.listing()
+        rows = listing.rows(report.complain)
+        for kind, where in listing.remarks():
+            report.remark(kind, where)
+        _labels(listing, rows, report)
+        _images(listing, rows, source.serving.crop, report)
+    except DataError as error:
+        report.problem("what cannot be read at all", str(error))
     return report
 
 
-def _attributes(path: Path, report: Report) -> tuple[list[str], dict[str, list[bool]]]:
-    """Attribute names, and file -> values of the rows that can be read."""
-    lines = read_lines(path)
-    names = lines[1].split() if len(lines) > 1 else []
-    rows: dict[str, list[bool]] = {}
-    for number, line in enumerate(lines[2:], start=3):
-        fields = line.split()
-        if not fields:
-            report.problems.append(f"{path}: line {number} is blank")
-        elif len(fields) != len(names) + 1 or set(fields[1:]) - {"1", "-1", "0"}:
-            report.problems.append(f"{path}: line {number}: expected a file name and {len(names)} values of 1 and -1")
-        elif fields[0] in rows:
-            report.problems.append(f"{path}: line {number}: {fields[0]} is listed twice")
+def _labels(listing: Listing, rows: Mapping[str, Rows], report: Report) -> None:
+    """Counts and balance; a label without contrast."""
+    report.counts = {which: len(rows[which].names) for which in SPLITS if which in rows}
+    report.balance = {}
+    widest = listing.widest()
+    for which, found in widest.rows(lambda *flaw: None).items():
+        for name, share in zip(widest.spec.names, found.labels.mean(0).tolist(), strict=True):
+            report.balance.setdefault(name, {})[which] = share
+    for name, shares in report.balance.items():
+        for which in ("train", "test"):
+            if shares.get(which) in (0.0, 1.0):
+                tell = report.problem if name in listing.spec.names and which == "train" else report.remark
+                tell("labels that are the same in all images of a split", f"{name} in {which}")
+
+
+def _images(listing: Listing, rows: Mapping[str, Rows], crop: int | None, report: Report) -> None:
+    names = [(which, name) for which, found in rows.items() for name in found.names]
+    paths = [listing.folder / name for _, name in names]
+    seen: dict[str, tuple[str, str]] = {}  # pixels -> split and name of the first that has them
+    labels = {name: tuple(row) for found in rows.values() for name, row in zip(found.names, found.labels, strict=True)}
+    looks = each(_look, paths, f"checking {report.name}")
+    for (which, name), found in zip(names, looks, strict=True):
+        if found.flaw is not None:
+            _broken(listing.folder / name, name, found, report)
+            continue
+        report.sizes[found.size] += 1
+        report.modes[found.mode] += 1
+        if found.mode != "RGB":
+            report.remark(f"images of mode {found.mode}, read as RGB", name)
+        if crop is not None and min(found.size) < crop:
+            report.remark(f"images smaller than the crop of {crop} px, padded with black", name)
+        other, first_name = seen.setdefault(found.pixels, (which, name))
+        if first_name == name:
+            continue
+        pair = f"{first_name} ({other}) = {name} ({which})"
+        if other != which:
+            report.problem("images that are in two splits under two names", pair)
+        elif labels[name] != labels[first_name]:
+            report.problem("images that are there twice, with different labels", pair)
         else:
-            rows[fields[0]] = [value == "1" for value in fields[1:]]
-    report.images = len(rows)
-    if lines and lines[0].strip() != str(len(lines) - 2):
-        report.notes.append(f"{path}: line 1 says {lines[0].strip()!r} images, {len(lines) - 2} follow")
-    return names, rows
-
-
-def _partition(path: Path, rows: dict[str, list[bool]], report: Report) -> dict[str, str]:
-    """File -> split, of those that are listed."""
-    if not path.exists():
-        report.notes.append(f"{path} is missing: only split=reference can be used")
-        return {}
-    parts: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        fields = line.split()
-        if not fields:
-            report.problems.append(f"{path}: line {number} is blank")
-        elif len(fields) != 2 or fields[1] not in ("0", "1", "2"):
-            report.problems.append(f"{path}: line {number}: expected a file name and 0, 1 or 2")
-        elif fields[0] in parts:
-            report.problems.append(f"{path}: line {number}: {fields[0]} is listed twice")
-        else:
-            parts[fields[0]] = SPLITS[int(fields[1])]
-    report.problems += [f"{path}: no line for {file}" for file in rows if file not in parts]
-    return parts
-
-
-def _balance(names: Sequence[str], rows: dict[str, list[bool]], parts: dict[str, str], report: Report) -> None:
-    values = np.asarray(list(rows.values()), dtype=bool).reshape(len(rows), len(names))
-    where = np.asarray([parts.get(file, "") for file in rows], dtype=str)
-    groups = {"all": np.ones(len(rows), dtype=bool)} | {which: where == which for which in SPLITS}
-    groups = {which: member for which, member in groups.items() if member.any()}
-    report.counts = {which: int(member.sum()) for which, member in groups.items()}
-    for column, name in enumerate(names):
-        report.balance[name] = {which: float(values[member, column].mean()) for which, member in groups.items()}
-        if report.balance[name].get("train", report.balance[name].get("all")) in (0.0, 1.0):
-            report.notes.append(f"{name} is the same in all training images: nothing can be learnt of it")
-
-
-def _images(paths: Sequence[Path], report: Report) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        for path, found in zip(
-            paths, tqdm(pool.map(_look, paths), "checking", len(paths), unit="image", disable=None), strict=True
-        ):
-            if isinstance(found, str):
-                report.problems.append(f"{path}: {found}")
-            else:
-                report.sizes[found[0]] += 1
-                report.modes[found[1]] += 1
-    for mode, count in report.modes.items():
-        if mode != "RGB":
-            report.notes.append(f"{count:,} images are of mode {mode}, read as RGB")
+            report.remark("images that are there twice", pair)
     if len(report.sizes) > 1:
-        report.notes.append(f"images are of {len(report.sizes)} different sizes")
+        smallest, largest = min(report.sizes), max(report.sizes)
+        report.remark("different sizes", f"{len(report.sizes)} from {smallest} to {largest}")
 
 
-def _look(path: Path) -> tuple[tuple[int, int], str] | str:
-    """Size and mode of an image, or what is wrong with it."""
+def _look(path: Path) -> Look:
+    """Of a file that only this machine cannot read, too."""
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image.size, image.mode
-    except FileNotFoundError:
-        return "the image is missing"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"not readable as an image ({' '.join(str(error).split())})"
+        return look(path, decoding=True)
+    except DataError as error:
+        return Look("unknown", str(error))
+
+
+def _broken(path: Path, name: str, found: Look, report: Report) -> None:
+    why = (found.flaw or "").removeprefix(f"{path}: ").removeprefix("not readable as an image ")
+    if found.digest:
+        report.problem("unreadable images", f"{name} {why}")
+    else:
+        report.problem("images listed but missing", name)

@@ -1,7 +1,11 @@
-"""CelebA's text files: attributes and the official partition; and the two ways to split."""
+"""CelebA's text files: attributes and the official partition; and the two ways to split.
+
+What is wrong with a list goes to a ``Complain``: training stops at the first flaw, a check collects them all, and both
+read on by the very same code.
+"""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +19,24 @@ Split = Literal["official", "reference"]
 ATTRIBUTE_FILE = "list_attr_celeba.txt"
 PARTITION_FILE = "list_eval_partition.txt"
 _REFERENCE_TEST = 1_999  # the reference's `i + 1 < 2000`
+
+CELEBA_ATTRIBUTES: tuple[str, ...] = (
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
+    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
+    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes",
+    "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling",
+    "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
+    "Wearing_Necktie", "Young",
+)  # fmt: skip
+"""CelebA's own forty, in its order."""
+
+Complain = Callable[[str, Path, str], None]
+"""Is told of a flaw: its kind (a plural: "blank lines"), the file or folder, and what is wrong where in it."""
+
+
+def refuse(kind: str, path: Path, flaw: str) -> None:
+    """The ``Complain`` of training: the first flaw is an error. Raises DataError."""
+    raise DataError(f"{path}: {flaw}")
 
 
 @dataclass(frozen=True)
@@ -47,66 +69,97 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def read_attributes(path: Path) -> AttributeList:
+def read_attributes(path: Path, complain: Complain = refuse) -> AttributeList:
     """Read line 1 the count (unused), line 2 the names, then ``file 1 -1 …``.
 
+    Args:
+        complain: is told of a blank line, a wrong number of values, a value other than 1, -1, 0, a file listed twice;
+            where it returns, that line is left out.
     Raises:
-        DataError: missing, blank line, wrong number of columns or a value other than 1, -1, 0; names file and line.
+        DataError: the file is missing or has no image; whatever ``complain`` raises.
     """
     lines = read_lines(path)
     if len(lines) < 3:
         raise DataError(f"{path}: expected a count, a line of attribute names and at least one image")
     attributes = tuple(lines[1].split())
-    files, values = [], np.empty((len(lines) - 2, len(attributes)), dtype=np.uint8)
-    for row, line in enumerate(lines[2:]):
+    rows: dict[str, int] = {}  # file name -> line
+    values = np.empty((len(lines) - 2, len(attributes)), dtype=np.uint8)
+    for number, line in enumerate(lines[2:], start=3):
         fields = line.split()
-        where = f"{path}: line {row + 3}"
-        if not fields:
-            raise DataError(f"{where} is blank")
-        if len(fields) != len(attributes) + 1:
-            raise DataError(f"{where}: {len(fields) - 1} values for {len(attributes)} attributes")
-        if odd := [field for field in fields[1:] if field not in ("1", "-1", "0")]:
-            raise DataError(f"{where}: expected values of 1 and -1, got {odd[0]!r}")
-        files.append(fields[0])
-        values[row] = [field == "1" for field in fields[1:]]
-    return AttributeList(path, attributes, tuple(files), values)
+        if flaw := _flaw(fields, len(attributes), rows):
+            complain(flaw[0], path, f"line {number}{flaw[1]}")
+            continue
+        values[len(rows)] = [field == "1" for field in fields[1:]]
+        rows[fields[0]] = number
+    return AttributeList(path, attributes, tuple(rows), values[: len(rows)])
 
 
-def read_partition(path: Path) -> dict[str, int]:
-    """File name -> 0 train, 1 valid, 2 test. Raises DataError that names file and line."""
+def _flaw(fields: Sequence[str], attributes: int, rows: dict[str, int]) -> tuple[str, str] | None:
+    """The kind of flaw of a row and the end of the sentence "line 5 …"; None: it is sound."""
+    if not fields:
+        return "blank lines", " is blank"
+    if len(fields) != attributes + 1:
+        return "rows with a wrong number of values", f": {len(fields) - 1} values for {attributes} attributes"
+    if odd := [field for field in fields[1:] if field not in ("1", "-1", "0")]:
+        return "values other than 1, -1 and 0", f": expected 1 or -1 for {fields[0]}, got {odd[0]!r}"
+    if fields[0] in rows:
+        return "files listed twice", f": {fields[0]} is listed twice, in line {rows[fields[0]]} already"
+    return None
+
+
+def read_partition(path: Path, complain: Complain = refuse) -> dict[str, int]:
+    """File name -> 0 train, 1 valid, 2 test.
+
+    Args:
+        complain: is told of every line that says something else, or says it twice; where it returns, that is left out.
+    """
     parts: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split()
         if len(fields) != 2 or fields[1] not in ("0", "1", "2"):
-            raise DataError(f"{path}: line {number}: expected a file name and 0, 1 or 2, got {line.strip()!r}")
-        parts[fields[0]] = int(fields[1])
+            kind = "lines that are no file name and split" if fields else "blank lines"
+            complain(kind, path, f"line {number}: expected a file name and 0, 1 or 2, got {line.strip()!r}")
+        elif fields[0] in parts:
+            complain("files listed twice", path, f"line {number}: {fields[0]} is listed twice")
+        else:
+            parts[fields[0]] = int(fields[1])
     return parts
 
 
-def split_rows(listed: AttributeList, how: Split) -> dict[str, list[int]]:
-    """The rows of each split, in the order they are served; a split without images is left out."""
-    rows = _reference(listed) if how == "reference" else _official(listed)
+def split_rows(listed: AttributeList, how: Split, complain: Complain = refuse) -> dict[str, list[int]]:
+    """The rows of each split, in the order they are served; a split without images is left out.
+
+    Args:
+        complain: is told where a list cannot be split so; where it returns, all of it counts as train.
+    """
+    rows = _reference(listed, complain) if how == "reference" else _official(listed, complain)
     return {which: found for which, found in rows.items() if found}
 
 
-def _official(listed: AttributeList) -> dict[str, list[int]]:
+def _official(listed: AttributeList, complain: Complain) -> dict[str, list[int]]:
     path = listed.path.parent / PARTITION_FILE
-    parts = read_partition(path)
+    if not path.exists():
+        complain("missing lists", path, "the file is missing; split=reference does without")
+        return {"train": list(range(len(listed.files)))}
+    parts = read_partition(path, complain)
     rows: dict[str, list[int]] = {which: [] for which in SPLITS}
     for row, name in enumerate(listed.files):
-        if name not in parts:
-            raise DataError(f"{path}: no line for {name}, which {listed.path.name} lists")
-        rows[SPLITS[parts[name]]].append(row)
+        if name in parts:
+            rows[SPLITS[parts[name]]].append(row)
+        else:
+            complain("files without a split", path, f"no line for {name}, which {listed.path.name} lists")
     return rows
 
 
-def _reference(listed: AttributeList) -> dict[str, list[int]]:
+def _reference(listed: AttributeList, complain: Complain) -> dict[str, list[int]]:
     """The reference's split: shuffled by Python's generator from seed 1234, the first 1,999 test, the rest train."""
-    if len(listed.files) <= _REFERENCE_TEST:
-        raise DataError(
-            f"{listed.path}: split=reference takes {_REFERENCE_TEST:,} test images and needs at least"
-            f" {_REFERENCE_TEST + 1:,}, got {len(listed.files):,}; use split=official"
-        )
     rows = list(range(len(listed.files)))
+    if len(rows) <= _REFERENCE_TEST:
+        short = (
+            f"split=reference takes {_REFERENCE_TEST:,} test images and needs at least {_REFERENCE_TEST + 1:,},"
+            f" got {len(rows):,}; use split=official"
+        )
+        complain("lists too short", listed.path, short)
+        return {"train": rows}
     random.Random(1234).shuffle(rows)
     return {"train": rows[_REFERENCE_TEST:], "test": rows[:_REFERENCE_TEST]}

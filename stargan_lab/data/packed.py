@@ -5,7 +5,6 @@ Images are kept unflipped.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -13,12 +12,9 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stargan_lab import files
-
-_CHUNK = 256
-_THREADS = 4  # decoding leaves Python's lock
+from stargan_lab.data.scan import each
 
 
 class PackedSet:
@@ -66,8 +62,5 @@ def pack(path: Path, paths: Sequence[Path], read: Callable[[Path], np.ndarray], 
 def _write(file: BinaryIO, paths: Sequence[Path], read: Callable[[Path], np.ndarray], size: int, what: str) -> None:
     shape = (len(paths), 3, size, size)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), desc=what, unit="image", disable=None) as bar:
-        for start in range(0, len(paths), _CHUNK):
-            images = list(pool.map(read, paths[start : start + _CHUNK]))
-            file.write(np.stack(images).tobytes())
-            bar.update(len(images))
+    for image in each(read, paths, what):
+        file.write(image.tobytes())

@@ -4,12 +4,32 @@ Centre crop, then PIL's bilinear resize. The horizontal flip, which the referenc
 result at batch time: with a crop as wide as the image (CelebA's 178) the two commute to the bit.
 """
 
+import io
+import logging
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from stargan_lab.errors import DataError
+
+# What PIL has to say of a damaged file is said by our own errors; its warnings would run across progress bars.
+warnings.filterwarnings("ignore", module=r"PIL\b")
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
+
+
+class UnreadableImage(DataError):
+    """A file that is missing, truncated or no image: its data are at fault, not the machine that reads it."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as RGB, and the mode its file has."""
+
+    rgb: Image.Image
+    mode: str
 
 
 def read_image(path: Path, crop: int | None, size: int) -> np.ndarray:
@@ -18,15 +38,41 @@ def read_image(path: Path, crop: int | None, size: int) -> np.ndarray:
     Returns:
         (3, size, size) uint8.
     Raises:
-        DataError: the file is missing, truncated or no image; names it.
+        UnreadableImage: the file is missing, truncated or no image; names it.
+        DataError: this machine may not or cannot read it.
     """
+    return fit(decode(read_bytes(path), path).rgb, crop, size)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises UnreadableImage when it is missing, DataError when it cannot be read."""
     try:
-        with Image.open(path) as image:
-            return fit(image.convert("RGB"), crop, size)
+        return path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: the image is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not readable as an image ({' '.join(str(error).split())})") from None
+        raise UnreadableImage(f"{path}: the image is missing") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def decode(content: bytes, path: Path) -> Decoded:
+    """The image that ``content`` of the file ``path`` holds. Raises UnreadableImage."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return Decoded(_as_rgb(image), image.mode)
+    except UnidentifiedImageError:
+        why = "a format that PIL does not know" if content else "the file is empty"
+    except Exception as error:  # decoders fail in many ways on bytes that are no image
+        why = " ".join(str(error).split()) or type(error).__name__
+    raise UnreadableImage(f"{path}: not readable as an image ({why})")
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """RGB of any mode; 16-bit grey is scaled, where PIL alone would cut it off at 255. Transparency is left out."""
+    if image.mode.startswith("I"):  # I;16 and, from older PIL, I
+        values = np.asarray(image).clip(0, 65_535)
+        image = Image.fromarray((values // 257).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def fit(image: Image.Image, crop: int | None, size: int) -> np.ndarray:

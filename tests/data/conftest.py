@@ -1,6 +1,6 @@
-"""Small folders in CelebA's form, real files on disk."""
+"""Small folders in CelebA's and in ImageFolder's form, real files on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,10 @@ import pytest
 from PIL import Image
 
 NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Male", "Young")
+
+
+def noise(rng: np.random.Generator, width: int = 178, height: int = 218) -> Image.Image:
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 @pytest.fixture
@@ -21,11 +25,27 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         rows, parts = [], []
         for i in range(n):
             file = f"{i + 1:06d}.jpg"
-            Image.fromarray(rng.integers(0, 256, (218, 178, 3), dtype=np.uint8)).save(root / folder / file)
+            noise(rng).save(root / folder / file)
             rows.append(f"{file}  " + "  ".join(rng.choice(["1", "-1"], len(NAMES))))
             parts.append(f"{file} {(0, 0, 0, 1, 2)[i % 5]}")
         (root / "list_attr_celeba.txt").write_text("\n".join([str(n), " ".join(NAMES) + " ", *rows]) + "\n")
         (root / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Write a tree of class folders, ``images[split]`` PNGs of 24 × 30 px per class."""
+
+    def make(classes: Sequence[str] = ("angry", "happy", "sad"), name: str = "RaFD", **images: int) -> Path:
+        root, rng = tmp_path / name, np.random.default_rng(1)
+        for which, count in (images or {"train": 4, "test": 2}).items():
+            for label in classes:
+                (root / which / label).mkdir(parents=True)
+                for i in range(count):
+                    noise(rng, 24, 30).save(root / which / label / f"{label}{i}.png")
         return root
 
     return make

@@ -1,6 +1,7 @@
 """Reading CelebA: lists, the two splits, fingerprints, the packed cache, and errors that name the file."""
 
 import hashlib
+import inspect
 import json
 import os
 import random
@@ -14,8 +15,9 @@ import torch
 from PIL import Image
 
 from stargan_lab.data import open_sources
-from stargan_lab.data.celeba import CelebASource, celeba
+from stargan_lab.data.celeba import celeba
 from stargan_lab.data.lists import read_attributes, split_rows
+from stargan_lab.data.source import PackedSource
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.registry import family
 
@@ -24,7 +26,7 @@ CHOSEN = ("Young", "Black_Hair", "Blond_Hair")
 MakeFolder = Callable[..., Path]
 
 
-def opened(root: Path, **options: Any) -> CelebASource:
+def opened(root: Path, **options: Any) -> PackedSource:
     outputs = root.parent / "outputs"
     return celeba("celeba", 32, outputs, root=str(root), attributes=options.pop("attributes", CHOSEN), **options)
 
@@ -195,23 +197,27 @@ def test_open_sources(tmp_path: Path) -> None:
     assert [source.name for source in sources] == ["a", "b"]
     with pytest.raises(ConfigError, match="did you mean 'celeba'"):
         open_sources({"a": {"kind": "celebra"}}, 32, tmp_path)
-    with pytest.raises(ConfigError, match=r"data\.sources\.a\.kind is missing; one of celeba, synthfaces"):
+    with pytest.raises(ConfigError, match=r"data\.sources\.a\.kind is missing; one of celeba, image_folder, synth"):
         open_sources({"a": {}}, 32, tmp_path)
     with pytest.raises(ConfigError, match="at least one"):
         open_sources({}, 32, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["celeba", "synthfaces"])
+FILES = {"celeba": "celeba", "image_folder": "rafd", "synthexpressions": "synthexpressions", "synthfaces": "synthfaces"}
+
+
+@pytest.mark.parametrize("kind", family("dataset").names())
 def test_yaml_states_every_option(kind: str) -> None:
     import yaml
 
-    group = yaml.safe_load((Path(__file__).parents[2] / "conf" / "data" / f"{kind}.yaml").read_text())
+    group = yaml.safe_load((Path(__file__).parents[2] / "conf" / "data" / f"{FILES[kind]}.yaml").read_text())
     assert set(group) == {"image_size", "sources"}
     (options,) = group["sources"].values()
     assert options.pop("kind") == kind
     parameters = family("dataset").options(kind)
     assert set(options) == set(parameters)
-    for name, parameter in parameters.items():
-        if parameter.default is not parameter.empty:
-            value = json.loads(json.dumps(parameter.default))
-            assert options[name] == value, name
+    if kind == "image_folder":
+        assert options.pop("crop") == 256  # RaFD's, not any tree's
+    for name in options:
+        if (default := parameters[name].default) is not inspect.Parameter.empty:
+            assert options[name] == json.loads(json.dumps(default)), name

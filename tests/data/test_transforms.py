@@ -1,5 +1,7 @@
 """The geometry from file to pixels, against the reference's own output and torchvision's."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,38 @@ def test_other_modes_are_read_as_rgb(mode: str, tmp_path: Path) -> None:
     assert pixels.std() > 10
     if mode in ("L", "LA", "1"):
         assert np.array_equal(pixels[0], pixels[2])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_grey_is_scaled_not_cut_off(suffix: str, tmp_path: Path) -> None:
+    values = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / f"x.{suffix}")
+    pixels = read_image(tmp_path / f"x.{suffix}", 16, 16)
+    assert np.array_equal(pixels, np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(16, 16), (3, 16, 16)))
+
+
+def test_what_pil_has_to_say_stays_off_the_terminal(tmp_path: Path) -> None:
+    """In a process of its own, since pytest catches warnings."""
+    palette = noise(20, 20).convert("P")
+    palette.info["transparency"] = bytes(range(256))
+    palette.save(tmp_path / "palette.png")
+    whole = tmp_path / "whole.tif"
+    noise(60, 60).save(whole, compression="tiff_lzw")
+    (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[:-20])
+    (tmp_path / "tag.tif").write_bytes(b"II*\0\x08\0\0\0\xff\xff")
+    code = """
+import pathlib, sys
+from stargan_lab.data.transforms import UnreadableImage, read_image
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    try:
+        read_image(path, 16, 16)
+        print(path.name)
+    except UnreadableImage:
+        print("not", path.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.split("\n")[:-1] == ["not cut.tif", "palette.png", "not tag.tif", "whole.tif"]
 
 
 def test_broken_files_are_named(tmp_path: Path) -> None:
