@@ -68,7 +68,8 @@ class Progress:
         rate = (self.step - self.start) / max(elapsed, 1e-9)
         left = short_duration((self.total - self.step) / max(rate, 1e-9))
         width = len(str(self.total))
-        losses = "  ".join(f"{n.removeprefix('loss/')} {v:.3f}" for n, v in values.items() if n.startswith("loss/"))
+        terms = {n.removeprefix("loss/"): v for n, v in values.items() if n.startswith("loss/") and n.count("/") == 1}
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
         say(f"{self.name}  step {self.step:>{width}}/{self.total}  {losses}  {rate:.1f} steps/s  {left} left")
 
     def close(self) -> None:

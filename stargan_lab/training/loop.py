@@ -89,7 +89,7 @@ def train(
         draws = draw(plan.seed, step, len(batch.images), objective.lipschitz.samples)
         parts = train_step(trainee, objective, batch, draws, iteration % plan.n_critic == 0)
         trainee.step = step
-        meter.add(step, parts)
+        meter.add(step, parts, objective.layout.specs[batch.source].dataset if plan.sources > 1 else None)
         # what is due at this step
         hooks.stepped(step)
         if plan.due(plan.log_every, step):

@@ -16,8 +16,10 @@ class Meter:
         self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
-    def add(self, step: int, parts: dict[str, Tensor]) -> None:
-        self._pending.append((step, tuple(parts), torch.stack([p.double() for p in parts.values()])))
+    def add(self, step: int, parts: dict[str, Tensor], dataset: str | None = None) -> None:
+        """Take a step's terms; ``dataset`` where there are several, whose losses are kept apart."""
+        names = tuple(f"{name}/{dataset}" if dataset else name for name in parts)
+        self._pending.append((step, names, torch.stack([p.double() for p in parts.values()])))
 
     def settle(self) -> None:
         """Fetch what is pending and add it up.
@@ -38,11 +40,14 @@ class Meter:
         self._pending.clear()
 
     def read(self) -> dict[str, float]:
-        """Means since the last reading, as ``loss/<term>``; starts anew."""
+        """Means since the last reading, as ``loss/<term>``, and ``loss/<term>/<dataset>`` of several; starts anew."""
         self.settle()
         means = {f"loss/{name}": total / count for name, (total, count) in self._sums.items()}
+        together: dict[str, list[float]] = {}
+        for name, mean in means.items():
+            together.setdefault("/".join(name.split("/")[:2]), []).append(mean)
         self._sums = {}
-        return means
+        return {term: sum(parts) / len(parts) for term, parts in together.items()} | means
 
     def state_dict(self) -> dict[str, Any]:
         self.settle()

@@ -32,25 +32,27 @@ DTYPES = {"f64": torch.float64, "f32": torch.float32}
 Arrays = Mapping[str, np.ndarray]
 
 
-def in_scope(run: str, digits: str) -> list[str]:
+def in_scope(run: str, digits: str, kit: dict[str, Any], arrays: Any) -> list[str]:
     """The kit's arrays that a replay has to hit."""
-    kinds = KIT["tolerance"][digits]
-    parts = {key: key.split("/") for key in GOLDEN.files}
+    kinds = kit["tolerance"][digits]
+    parts = {key: key.split("/") for key in arrays.files}
     keys = [key for key, p in parts.items() if p[0] == run and len(p) > 2 and p[1] in kinds and p[2] == digits]
     return [key for key in keys if not any(word in key for word in UNUSED)]
 
 
-def errors_over_bounds(found: Arrays, run: str, digits: str) -> dict[str, float]:
+def errors_over_bounds(
+    found: Arrays, run: str, digits: str, kit: dict[str, Any] = KIT, arrays: Any = GOLDEN
+) -> dict[str, float]:
     """Each array's largest error as a share of what the kit allows; more than 1, or not a number, is too much."""
     shares = {}
-    for key in in_scope(run, digits):
-        golden, ours = GOLDEN[key].astype(np.float64), found[key].astype(np.float64)
+    for key in in_scope(run, digits, kit, arrays):
+        golden, ours = arrays[key].astype(np.float64), found[key].astype(np.float64)
         assert golden.shape == ours.shape, key
         if key.endswith("G/main.0.weight") and "/final/" in key:
             keep = np.ones(golden.shape, bool)
             keep[:, 3:, 3, 3] = False  # the labels' centre taps have a true gradient of 0 and follow rounding noise
             golden, ours = golden[keep], ours[keep]
-        absolute, relative = KIT["tolerance"][digits][key.split("/")[1]]
+        absolute, relative = kit["tolerance"][digits][key.split("/")[1]]
         shares[key] = float(np.abs(golden - ours).max() / (absolute + relative * np.abs(golden).max()))
     return shares
 
@@ -69,8 +71,21 @@ def test_replay_holds_to_the_kits_tolerances(run: str, digits: str) -> None:
     assert missed(shares) == [], {key: shares[key] for key in missed(shares)}
 
 
-def test_the_kit_is_the_one_described() -> None:
-    assert hashlib.sha256(Path(f"{PREFIX}.npz").read_bytes()).hexdigest() == KIT["npz_sha256"]
+def test_other_numbers_of_labels_replay_too() -> None:
+    """One attribute beside seven classes, as the reference's own model trains them in float64."""
+    prefix = str(FOLDER / "golden_labels")
+    kit = json.loads(Path(f"{prefix}.json").read_text())
+    assert (kit["runs"]["multi"]["config"]["c_dim"], kit["runs"]["multi"]["config"]["c2_dim"]) == (1, 7)
+    found = replay.replay(prefix, "multi", torch.float64)
+    shares = errors_over_bounds(found, "multi", "f64", kit, np.load(f"{prefix}.npz"))
+    assert {key.split("/")[1] for key in shares} == {"out", "loss", "gp_norm", "gradnorm", "final", "end"}
+    assert missed(shares) == [], {key: shares[key] for key in missed(shares)}
+
+
+@pytest.mark.parametrize("name", ["golden_small", "golden_labels"])
+def test_the_kit_is_the_one_described(name: str) -> None:
+    described = json.loads((FOLDER / f"{name}.json").read_text())["npz_sha256"]
+    assert hashlib.sha256((FOLDER / f"{name}.npz").read_bytes()).hexdigest() == described
 
 
 def test_the_command_line_in_a_fresh_process(tmp_path: Path) -> None:

@@ -82,3 +82,20 @@ def test_only_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     timer.tick()
     assert timer.metrics(6) == {"speed/seconds_per_step": 2.0, "speed/images_per_second": 3.0}
     assert timer.median() == 2.0
+
+
+def test_losses_of_several_datasets_are_kept_apart() -> None:
+    meter = Meter()
+    for step, (dataset, value) in enumerate([("faces", 1.0), ("moods", 5.0), ("faces", 3.0), ("moods", 7.0)], 1):
+        meter.add(step, {"d_real": torch.tensor(value)}, dataset)
+    meter.add(5, {"g_rec": torch.tensor(2.0)}, "moods")
+    assert meter.read() == {
+        "loss/d_real": 4.0,
+        "loss/d_real/faces": 2.0,
+        "loss/d_real/moods": 6.0,
+        "loss/g_rec": 2.0,
+        "loss/g_rec/moods": 2.0,
+    }
+    meter.add(6, {"d_real": torch.tensor(float("nan"))}, "faces")
+    with pytest.raises(NonFiniteLossError, match="step 6: loss/d_real/faces"):
+        meter.settle()
