@@ -139,6 +139,10 @@ class GroundTruth(Protocol):
         selected labels stay as they are in the image."""
         ...
 
+    def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
+        """The same with labels (n, len(names)) of any names it can draw, such as another drawn dataset's."""
+        ...
+
 
 class ImageSource(Protocol):
     """A dataset: cheap to make, files touched only by ``prepare`` and after."""

@@ -10,10 +10,11 @@ from stargan_lab.config import RunConfig, run_id
 from stargan_lab.console import say
 from stargan_lab.factory import build_sources
 from stargan_lab.ledger import Ledger
+from stargan_lab.recording import ablation_tags, open_store, reason
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import add_tag
-from stargan_lab.trial import Trial, ablation_tags, open_store, reason
+from stargan_lab.trial import Trial
 
 
 def run(config: RunConfig) -> dict[str, Any]:

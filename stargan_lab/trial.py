@@ -9,26 +9,24 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from stargan_lab.batch import Batch, ImageSource, LabelLayout
 from stargan_lab.config import RunConfig
-from stargan_lab.config.factors import factors
 from stargan_lab.config.identity import thread_count
 from stargan_lab.console import Progress, StopSignal, closing, headline, say
 from stargan_lab.data.order import load_batch
-from stargan_lab.errors import LabError
+from stargan_lab.evaluation.across import labels_seen
+from stargan_lab.evaluation.classifier import trained_classifier
 from stargan_lab.evaluation.evaluate import Scores, evaluate
 from stargan_lab.exchange.layout import write_layout
 from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee
-from stargan_lab.files import canonical_hash, write_text
-from stargan_lab.provenance import code_hash, environment, git_commit
+from stargan_lab.files import write_text
 from stargan_lab.randomness import cpu_threads
+from stargan_lab.recording import open_tracker, reason, result_of
 from stargan_lab.samples import Samples
 from stargan_lab.tracking.records import RunFolder
-from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.tracker import Tracker
-from stargan_lab.training.checkpoint import restore, save, state_sha256
+from stargan_lab.training.checkpoint import restore, save
 from stargan_lab.training.loop import Interrupted, Plan, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
@@ -36,21 +34,6 @@ from stargan_lab.training.timing import StepTimer, peak_memory_mib
 from stargan_lab.training.updates import Trainee
 
 CHECKPOINT = "checkpoints/last.pt"
-
-
-def ablation_tags(config: RunConfig) -> dict[str, str]:
-    return {f"ablation.{name}": variant for name, variant in config.tracking.ablations.items()}
-
-
-def open_store(config: RunConfig) -> Store | None:
-    tracking = config.tracking
-    return Store.open(Path(config.paths.outputs), tracking.uri, tracking.experiment) if tracking.enabled else None
-
-
-def reason(error: Exception) -> str:
-    """One line for a record."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LabError) else f"{type(error).__name__}: {text}"
 
 
 @dataclass
@@ -85,7 +68,7 @@ class Trial:
             resumed_from = self._resume()
             self._before, self._began = self.networks.trainee.seconds, time.perf_counter()
             write_text(self.folder.config_path, yaml.safe_dump(self.config.flat(), sort_keys=False))
-            self.tracker = self._open_tracker()
+            self.tracker = open_tracker(self.config, self.sources, self.folder, self.identity, self._name())
             self.tracker.start(resumed_from)
             return self._train_and_record(resumed_from)
 
@@ -99,6 +82,7 @@ class Trial:
             trainer.sample_images,
             self.config.data.image_size,
             seed=trainer.sample_seed,
+            labels_under=self._labels_seen,
         )
         self.progress = Progress(self._name(), trainee.step, plan.total_steps)
         self._timer = StepTimer()
@@ -177,27 +161,16 @@ class Trial:
 
     # Pieces.
 
+    def _labels_seen(self, images: Tensor, own: int, other: int) -> Tensor:
+        """Labels of one dataset's images under another's names, which only the other's classifier can tell."""
+        device = self.networks.trainee.device
+        judge = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
+        return labels_seen(judge, images, self.config.evaluation.batch_size)
+
     def _name(self) -> str:
         """As tables and MLflow show the run."""
         variants = ", ".join(dict.fromkeys(self.config.tracking.ablations.values()))
         return f"{variants or self.config.generator.name} · seed {self.config.seed}"
-
-    def _open_tracker(self) -> Tracker:
-        tags = {
-            "seed": str(self.config.seed),
-            "data": canonical_hash([source.fingerprint for source in self.sources])[:12],
-            "code": code_hash(self.config.imports),
-            "git_commit": git_commit(),
-            **ablation_tags(self.config),
-        }
-        return Tracker(
-            self.folder,
-            self.identity,
-            store=open_store(self.config),
-            params=factors(self.config, self.config.tracking.factors),
-            tags=tags,
-            run_name=self._name(),
-        )
 
     def _resume(self) -> int:
         """Bring networks and meter to the last checkpoint, if there is one; returns its step."""
@@ -226,29 +199,16 @@ class Trial:
         return self._before + time.perf_counter() - self._began
 
     def _finish(self, status: str, resumed_from: int, error: str | None = None) -> dict[str, Any]:
-        trainee = self.networks.trainee
-        result = {
-            "run_id": self.identity,
+        progress = {
             "status": status,
-            "metrics": self.scores.metrics if self.scores and status == "finished" else {},
-            "protocol": self.scores.protocol | {"hash": self.scores.protocol_hash} if self.scores else None,
-            "notes": self.scores.notes if self.scores else [],
-            "step": trainee.step,
             "seconds": round(self._seconds(), 3),
             "seconds_per_step": self._timer.median(),
             "resumed_from": resumed_from,
-            "state_sha256": state_sha256(trainee),
-            "parameters": {"generator": _size(trainee.generator), "discriminator": _size(trainee.critic)},
-            "code": code_hash(self.config.imports),
-            **environment(trainee.device.type),
         }
+        result = result_of(self.config, self.identity, self.networks.trainee, self.scores, progress)
         if error:
             result["error"] = error
         if self.scores:
             self.folder.update_tags({"protocol": self.scores.protocol_hash})
         self.tracker.finish(result)
         return result
-
-
-def _size(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from stargan_lab.batch import ImageSource
+from stargan_lab.evaluation.across import score_across
 from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
 from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor
 from stargan_lab.evaluation.protocol import Protocol
@@ -23,7 +24,7 @@ class Scores:
 
     Attributes:
         metrics: ``eval/<metric>`` the mean over domains (then over datasets), ``eval/<metric>/<domain>`` each; with
-            several datasets a domain is called ``<dataset>.<domain>``.
+            several datasets a domain is called ``<dataset>.<domain>``, and ``eval/<metric>/<dataset>`` is its mean.
         protocol, protocol_hash: the identity of this scoring.
         notes: one line each on what could not be measured or is measured badly.
     """
@@ -55,6 +56,7 @@ def evaluate(
       translations of images without the label and real images, of another split, that have it.
     - ``edit``, ``leak``, ``identity`` against the exact answer, where the dataset can draw it.
     - ``reconstruction``: mean |x - G(G(x, target), own)| on the [0, 1] scale.
+    - with several datasets, ``cross_accuracy`` and ``cross_edit``: see ``across.score_across``.
 
     Calling it twice gives the same numbers; torch's global random state is neither read nor moved.
 
@@ -78,6 +80,7 @@ def evaluate(
         warning = judge.warning(source.name)
         notes += ([warning] if warning else []) + scores.notes
         scored.append((source.name, scores))
+    across = score_across(translate, sources, judges, setting).metrics() if len(sources) > 1 else {}
     further = [e for e in extractors[0] if e.name == extractor]
     protocol = Protocol(
         extractor=extractor if further else None,
@@ -89,7 +92,7 @@ def evaluate(
         batch_size=batch_size,
         weights=checkpoint_rule,
     )
-    return Scores(_named(scored), protocol.as_dict(), protocol.hash, notes)
+    return Scores(_named(scored) | across, protocol.as_dict(), protocol.hash, notes)
 
 
 def _extractors(
@@ -120,5 +123,6 @@ def _named(scored: list[tuple[str, SourceScores]]) -> dict[str, float]:
         means[metric] = fmean(fmean(values.values()) for _, values in present)
         for name, values in present:
             prefix = f"{metric}/{name}." if several else f"{metric}/"
+            domains |= {f"{metric}/{name}": fmean(values.values())} if several else {}
             domains |= {f"{prefix}{domain}": value for domain, value in values.items()}
     return means | domains

@@ -3,6 +3,7 @@
 Shapes: n images, A labels, V distinct target label vectors, g identities in the gallery.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.batch import GroundTruth, ImageSource, target_labels
+from stargan_lab.batch import ImageSource, target_labels
 from stargan_lab.evaluation import counterfactual
 
 GALLERY = 100
@@ -63,7 +64,7 @@ def answers(source: ImageSource, split: str, count: int, outputs: Path, progress
     if source.truth is None:
         return None
     images = source.split(split)
-    spec, size = source.spec, tuple(images.images([0]).shape[1:])
+    spec = source.spec
     targets = torch.stack([target_labels(images.labels[:count], spec, a) for a in range(len(spec.names))])  # (A, n, A)
     identities = min(GALLERY, len(images))
     asked = targets[:, :identities]
@@ -71,24 +72,29 @@ def answers(source: ImageSource, split: str, count: int, outputs: Path, progress
     galleries = vectors[:, None].expand(-1, identities, -1)  # (V, g, A)
     folder = outputs / "cache" / "truth"
     return Answers(
-        _drawn(source, source.truth, split, targets, size, folder, progress),
-        _drawn(source, source.truth, split, galleries, size, folder, progress),
+        drawn(source, split, spec.names, targets, folder, progress),
+        drawn(source, split, spec.names, galleries, folder, progress),
         rows.view(asked.shape[:2]),
     )
 
 
-def _drawn(
-    source: ImageSource,
-    truth: GroundTruth,
-    split: str,
-    labels: Tensor,
-    size: tuple[int, ...],
-    folder: Path,
-    progress: bool,
+def drawn(
+    source: ImageSource, split: str, names: Sequence[str], labels: Tensor, folder: Path, progress: bool
 ) -> np.ndarray:
-    """(K, m, 3, H, W) uint8, memory-mapped: the first m images of ``split`` drawn with K × m labels (K, m, A)."""
+    """The first m images of ``split`` drawn with K × m labels under ``names``, kept under ``folder``.
+
+    Args:
+        source: one that has a ground truth.
+        labels: (K, m, len(names)) of 0 and 1.
+    Returns:
+        (K, m, 3, H, W) uint8, memory-mapped.
+    """
+    truth, size = source.truth, tuple(source.split(split).images([0]).shape[1:])
+    assert truth is not None
     digest = files.sha256_bytes([np.ascontiguousarray(labels.numpy().astype(np.uint8)).tobytes()])
     key = {"data": source.fingerprint, "split": split, "labels": digest, "shape": [*labels.shape, *size], "version": 1}
+    if tuple(names) != source.spec.names:
+        key["names"] = list(names)
     path = folder / f"{files.canonical_hash(key)[:16]}.npy"
     shape = (*labels.shape[:2], *size)
 
@@ -100,7 +106,8 @@ def _drawn(
         ):
             for start in range(0, len(row), 500):
                 indices = range(start, min(start + 500, len(row)))
-                file.write(truth.images(split, indices, row[start : indices.stop]).contiguous().numpy().tobytes())
+                pixels = truth.redraw(split, indices, names, row[start : indices.stop])
+                file.write(pixels.contiguous().numpy().tobytes())
 
     if not path.exists():
         with files.locked(path.with_suffix(".lock")):

@@ -100,6 +100,8 @@ def _fill() -> None:
         ("leak", "lower", "mean change where nothing should change", 4),
         ("identity", "higher", "share of outputs whose nearest identity is the right one", 3),
         ("accuracy", "higher", "share of outputs classified as the target", 3),
+        ("cross_accuracy", "higher", "accuracy of one dataset's images under another's labels", 3),
+        ("cross_edit", "higher", "edit of one dataset's images under another's labels", 3),
         ("fid", "lower", "Fréchet distance, official Inception features", 2),
         ("frechet_inception_unverified", "lower", "Fréchet distance, Inception features of unverified weights", 2),
         ("frechet_classifier", "lower", "Fréchet distance, features of the project's own classifier", 2),
