@@ -208,8 +208,8 @@ def synthfaces(
             raise ConfigError(f"data.sources.{name}.attributes: {unknown('attribute', attribute, faces.ATTRIBUTES)}")
     check_known(f"data.sources.{name}.exclusive", exclusive, faces.ATTRIBUTES)
     check_drawn(f"data.sources.{name}.exclusive", exclusive, attributes)
-    vary = tuple(attribute for attribute in getattr(faces, "OPTIONAL", ()) if attribute in attributes)
-    spec = SynthSpec(size or image_size, train, valid, test, seed, difficulty, **({"vary": vary} if vary else {}))
+    vary = tuple(attribute for attribute in faces.OPTIONAL if attribute in attributes)
+    spec = SynthSpec(size or image_size, train, valid, test, seed, difficulty, "celeba", vary)
     folder = Path(root).expanduser() if root else outputs / "data" / f"synthfaces-{spec.fingerprint[:12]}"
     listing = CelebAListing(name, folder, tuple(attributes), split, exclusive)
     return PackedSource(listing, Serving(crop, image_size, flip), outputs, spec)

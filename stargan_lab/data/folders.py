@@ -13,14 +13,15 @@ import numpy as np
 from pydantic import Field
 
 from stargan_lab.batch import LabelSpec
+from stargan_lab.data import faces
 from stargan_lab.data.lists import SPLITS, Complain, refuse
-from stargan_lab.data.source import Count, Crop, Difficulty, Limit, Many, PackedSource, Rows, Serving, Side, Unreadable
+from stargan_lab.data.source import Count, Crop, Difficulty, Limit, PackedSource, Rows, Serving, Side, Unreadable
 from stargan_lab.data.synthfaces import SynthSpec
 from stargan_lab.data.tree import IMAGES, files_below, find_splits, images_below, loose_images, subfolders
 from stargan_lab.errors import ConfigError, DataError, unknown
 from stargan_lab.registry import family
 
-EXPRESSIONS = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
+Eight = Annotated[int, Field(ge=8)]
 Classes = Annotated[tuple[str, ...], Field(min_length=2)] | None
 
 
@@ -30,13 +31,11 @@ class FolderListing:
 
     Attributes:
         classes: those to take, in this order; None: all that train has, sorted.
-        drawn: the tree is drawn here: by chance a small one may lack a class.
     """
 
     dataset: str
     root: Path
     classes: tuple[str, ...] | None
-    drawn: bool = False
 
     def __post_init__(self) -> None:
         if self.classes is not None and (len(set(self.classes)) < len(self.classes) or len(self.classes) < 2):
@@ -57,8 +56,7 @@ class FolderListing:
         return self.root
 
     def rows(self, complain: Complain = refuse) -> dict[str, Rows]:
-        if not self.drawn:
-            self._check_classes(complain)
+        self._check_classes(complain)
         names, found = self.spec.names, {}
         for which in SPLITS:
             images = [images_below(self.root / which / name) for name in names]
@@ -114,9 +112,7 @@ class FolderListing:
         return f"data.sources.{self.dataset}.classes"
 
 
-@family("dataset").register(
-    "image_folder", source="torchvision's ImageFolder; RaFD: Langner et al. 2010"
-)
+@family("dataset").register("image_folder", source="torchvision's ImageFolder; RaFD: Langner et al. 2010")
 def image_folder(
     name: str,
     image_size: int,
@@ -155,9 +151,9 @@ def synthexpressions(
     root: str | None = None,
     classes: Classes = None,
     size: Side = None,
-    train: Many = 8_000,
+    train: Eight = 8_000,
     valid: Count = 500,
-    test: Many = 1_000,
+    test: Eight = 1_000,
     seed: Count = 0,
     difficulty: Difficulty = 0.5,
     crop: Crop = None,
@@ -169,14 +165,14 @@ def synthexpressions(
         root: where the images are written; null: ``data/`` under the outputs, named after what is drawn.
         classes: the expressions to take, in this order; null: all eight, sorted. All are drawn.
         size: px of the drawn images; null: as large as they are used.
-        train, valid, test: images per split, of all eight expressions together.
+        train, valid, test: images per split, of all eight expressions together; a split has all of them, or no image.
         difficulty: 0 calm, muted backgrounds … 1 strongly coloured, striped ones and varied light.
         crop, flip: as of ``image_folder``.
     """
     for expression in classes or ():
-        if expression not in EXPRESSIONS:
-            raise ConfigError(f"data.sources.{name}.classes: {unknown('expression', expression, EXPRESSIONS)}")
+        if expression not in faces.EXPRESSIONS:
+            raise ConfigError(f"data.sources.{name}.classes: {unknown('expression', expression, faces.EXPRESSIONS)}")
     spec = SynthSpec(size or image_size, train, valid, test, seed, difficulty, "rafd")
     folder = Path(root).expanduser() if root else outputs / "data" / f"synthexpressions-{spec.fingerprint[:12]}"
-    listing = FolderListing(name, folder, classes or tuple(EXPRESSIONS), drawn=True)
+    listing = FolderListing(name, folder, classes or faces.EXPRESSIONS)
     return PackedSource(listing, Serving(crop, image_size, flip), outputs, spec)

@@ -11,15 +11,16 @@ from PIL import Image
 from stargan_lab import files
 from stargan_lab.batch import target_labels
 from stargan_lab.data import synthfaces as module
-from stargan_lab.data.celeba import CelebASource, celeba, synthfaces
+from stargan_lab.data.celeba import celeba, synthfaces
 from stargan_lab.data.lists import read_attributes, read_partition
+from stargan_lab.data.source import PackedSource
 from stargan_lab.data.synthfaces import SynthSpec, make_synthfaces, read_spec
 from stargan_lab.errors import ConfigError, DataError
 
 SMALL = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0)
 
 
-def opened(outputs: Path, image_size: int = 32, **options: Any) -> CelebASource:
+def opened(outputs: Path, image_size: int = 32, **options: Any) -> PackedSource:
     sizes = {"train": 12, "valid": 3, "test": 5, "seed": 4, "difficulty": 1.0}
     return synthfaces("faces", image_size, outputs, **{**sizes, **options})
 
