@@ -111,6 +111,7 @@ def test_what_is_refused_takes_one_line_and_code_2(
 
 
 FAILED = [
+    (["report", "quickstart"], "outputs: no finished run of quickstart; `stargan-lab sweep quickstart` trains them"),
     (["ui"], "outputs/runs: no runs yet"),
     (["report", "quickstart", "--from", "nope.csv"], "nope.csv: cannot be read as CSV"),
 ]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stargan_lab.app import launch
 from stargan_lab.console import say
-from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.errors import ConfigError, LabError, unknown
 from stargan_lab.files import read_json, write_json
 from stargan_lab.hypothesis import Hypothesis, load
 from stargan_lab.ledger import Ledger
@@ -67,6 +67,10 @@ def report(parsed: argparse.Namespace) -> int:
     for name in parsed.names:
         hypothesis = load(name)
         rows = read_csv(Path(parsed.csv)) if parsed.csv else _recorded(hypothesis, outputs)
+        if not any(row.usable for row in rows):
+            raise LabError(
+                f"{parsed.csv or outputs}: no finished run of {name}; `stargan-lab sweep {name}` trains them"
+            )
         _write_report(hypothesis, rows, outputs, formats, parsed.allow_mixed)
     return 0
 

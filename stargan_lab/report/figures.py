@@ -87,6 +87,7 @@ def _panel(axis: "Axes", hypothesis: Hypothesis, rows: Sequence[RunRow], metric:
     axis.set_title(fill(name, 30), fontsize=10, loc="left", fontweight=bold)
     axis.set_ylabel(WORDS[kind.direction], fontsize=8, color="#555555")
     axis.tick_params(axis="y", labelsize=8)
+    axis.ticklabel_format(axis="y", useOffset=False)
     axis.margins(y=0.12)
     axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axis.set_axisbelow(True)
