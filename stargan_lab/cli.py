@@ -29,6 +29,16 @@ examples:
   stargan-lab list norm imports=[my_norms]       your own registered parts among them
   stargan-lab list generator --config-dir conf   your own YAML files among them"""
 
+_DOCTOR_HELP = """\
+Looks only: nothing is written, no work begins. Every line is ok, note (worth knowing) or problem (the configuration
+cannot run). Ends with 0, or with 1 after a problem. Without key=value the machine is looked at; that the default
+configuration's dataset is missing is then a note.
+
+examples:
+  stargan-lab doctor
+  stargan-lab doctor preset=quickstart
+  stargan-lab doctor data.sources.celeba.root=/data/celeba trainer.device=cuda trainer.precision=bfloat16"""
+
 _COMPLETION_HELP = """\
 turn it on for this shell:
   eval "$(stargan-lab completion bash)"
@@ -142,6 +152,13 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
     listed.epilog = _LIST_EXAMPLES
     listed.formatter_class = argparse.RawDescriptionHelpFormatter
+
+    doctor = command("doctor", _late("show:doctor"), "say what this machine has for a configuration and what is next")
+    doctor.add_argument("overrides", nargs="*", metavar="key=value", help="as for train, e.g. preset=quickstart")
+    doctor.add_argument("--json", action="store_true", help="the same as JSON")
+    doctor.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
+    doctor.epilog = _DOCTOR_HELP
+    doctor.formatter_class = argparse.RawDescriptionHelpFormatter
 
     completion = command("completion", _late("show:completion"), "print what lets the shell complete commands and keys")
     completion.add_argument("shell", choices=["bash"])

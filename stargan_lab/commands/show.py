@@ -1,6 +1,9 @@
 """``list``, ``doctor`` and ``completion``: what there is, what this machine has, and the shell's help."""
 
 import argparse
+import json
+import textwrap
+from dataclasses import asdict
 from pathlib import Path
 
 from stargan_lab.catalogue import axes, find
@@ -30,3 +33,21 @@ def completion(parsed: argparse.Namespace) -> int:
     """Print the shell's part, for ``eval``."""
     print(SCRIPT, end="")
     return 0
+
+
+def doctor(parsed: argparse.Namespace) -> int:
+    """Say what there is and what to do next; 1 when something keeps the configuration from running."""
+    from stargan_lab.doctor import examine, next_steps
+
+    config = compose(parsed.overrides, Path(parsed.config_dir) if parsed.config_dir else None)
+    findings = examine(config, bool(parsed.overrides))
+    steps = next_steps(findings, parsed.overrides, Path(config.paths.outputs))
+    if parsed.json:
+        print(json.dumps({"findings": [asdict(finding) for finding in findings], "next": steps}, indent=2))
+    else:
+        width = max(len(finding.about) for finding in findings)
+        for finding in findings:
+            print(f"{finding.level:<7}  {finding.about:<{width}}  {finding.text}")
+        print("\nwhat to do next")
+        print(textwrap.indent("\n".join(steps), "  "))
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
