@@ -90,7 +90,7 @@ def _pose(shown: Labels, part: str) -> Floats:
 
 
 def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
-    """Lashes, white, iris, pupil, a highlight; brows in the hair's colour, thick under Male and Bushy_Eyebrows."""
+    """Lashes, white, iris, pupil, a highlight; brows in the hair's colour, thick under Male, thicker and darker under Bushy_Eyebrows."""
     shown = _shown(a)
     window: Window = (-0.5, 0.5, -0.40, 0.30) if shown else (-0.5, 0.5, -0.30, 0.25)
     x, y = canvas.axes(window)
@@ -115,8 +115,9 @@ def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
     arch = height + slant * x - 1.4 * x * x
     if shown:
         arch = arch + _pose(shown, "one_brow") * right
-    half = (0.018 + 0.032 * male + 0.030 * column(a["Bushy_Eyebrows"])) * (1 - power2(x, 0.15).value)
-    canvas.paint(canvas.band(y + arch, half), hair * np.float32(0.62), window)
+    half = (0.018 + 0.032 * male + 0.036 * column(a["Bushy_Eyebrows"])) * (1 - power2(x, 0.15).value)
+    shade = between(a["Bushy_Eyebrows"], 0.62, 0.46)[:, :, 0]
+    canvas.paint(canvas.band(y + arch, half), hair * shade, window)
 
 
 def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:

@@ -87,9 +87,9 @@ def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
     pink = skin * rgb((1.0, 0.68, 0.66))
     canvas.paint(soft * face * between(f["blush"], 0.2, 0.8), pink, window)
     if a["Rosy_Cheeks"].any():
-        round_ = canvas.inside(power2(np.abs(x) - np.float32(0.29), 0.145), power2(y - 0.27, 0.12))
+        round_ = canvas.inside(power2(np.abs(x) - np.float32(0.30), 0.140), power2(y - 0.295, 0.100))
         red = mix(skin, rgb(_ROSE), np.full(len(skin), 0.75, dtype=np.float32))
-        canvas.paint(round_ * face * (np.float32(0.62) * column(a["Rosy_Cheeks"])), red, window)
+        canvas.paint(round_ * face * (np.float32(0.70) * column(a["Rosy_Cheeks"])), red, window)
     beard = np.clip((y + 0.45 * np.abs(x) - 0.36) * 8, 0, 1) * face
     canvas.paint(beard * (0.62 * column(a["Male"])), skin * np.float32(0.42) + rgb((0.06, 0.07, 0.09)), window)
 
@@ -174,7 +174,8 @@ def glasses(canvas: Canvas, f: Factors, a: Labels) -> None:
     outer = canvas.inside(power4(lens, 0.172), power4(level, 0.142))
     inner = canvas.inside(power4(lens, 0.134), power4(level, 0.104))
     canvas.paint(worn * inner * np.float32(0.14), np.broadcast_to(rgb(_LENS), (len(x), 3)), window)
-    bridge = canvas.inside(power4(x, 0.075), power2(level + 0.035, 0.022))
-    reach = 0.5 * (_face_width(f, a) - eye_place(f) - 0.15)
-    temple = canvas.inside(power4(lens - 0.15 - reach, reach), power2(level + 0.035, 0.022))
-    canvas.paint(worn * np.maximum(np.maximum(outer - inner, bridge), temple), ink, window)
+    thin = np.full((1, 1, 1), 0.021, dtype=np.float32)
+    bar, near, far = canvas.band(level + 0.035, thin), np.float32(0.15), _face_width(f, a) - eye_place(f)
+    bridge = canvas.band(x, np.full((1, 1, 1), 0.075, dtype=np.float32))
+    temple = canvas.band(lens - 0.5 * (far + near), 0.5 * (far - near))
+    canvas.paint(worn * np.maximum(outer - inner, bar * np.maximum(bridge, temple)), ink, window)

@@ -1,16 +1,42 @@
 """SynthFaces: pixels pinned to the version, independent of neighbours, true to the rule, visible where needed."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from stargan_lab.data import canvas, faces
-from stargan_lab.data.faces import ATTRIBUTES, EXCLUSIVE, FACTORS, FREE, Faces, relabel, sample
-from stargan_lab.data.renderer import RENDERER_VERSION, render
-from stargan_lab.errors import DataError
+from stargan_lab.data.faces import (
+    ATTRIBUTES,
+    CORE,
+    EXCLUSIVE,
+    EXPRESSIONS,
+    FACTORS,
+    FREE,
+    KIND,
+    LABELS,
+    OPTIONAL,
+    Faces,
+    relabel,
+    sample,
+)  # fmt: skip
+from stargan_lab.data.renderer import FEATURE_VERSIONS, RENDERER_VERSION, render
+from stargan_lab.errors import ConfigError, DataError
 
 PINNED = {1: "696b4c3e804b20c8dcce542f5beb822f17049627582a146073c3509b7eff0c43"}
+FEATURES: dict[tuple[str, int], str] = {
+    ("Bangs", 1): "8d37d5d69d40f5e65cabfb7b79ff7bea2c0ad24e49b1bf2f92bd2a67a3aa9a3f",
+    ("Big_Nose", 1): "31243b0da1825b88cfeac60fb1f184c311eb1f7f54100dc825de43c5cd1fa2c2",
+    ("Bushy_Eyebrows", 1): "11661411bbb3856531aea5633ac17c3c976acde962d09495ad7c9d0c1406a509",
+    ("Eyeglasses", 1): "48f336802b9042f20bf3270aa9be1705af14f8ff65f9c38a4027c0b97baea4d3",
+    ("Pale_Skin", 1): "f30fc96d9fb725e00ebe166370d3d53f44ec0068ff26dcab06cdc39d2950b9aa",
+    ("Rosy_Cheeks", 1): "ff8a49d88df5bf9b04fb8af8e075cd852d62b785274ff829bfefa731ab219847",
+    ("Smiling", 1): "8e4e863bc82ee35df4cd5fd3753019cbdb0328b0b225914a78f82a009f15fddd",
+    ("Wearing_Lipstick", 1): "c6a0074324a496391b7534b2bd045cecb8cdad08bdb394bd1deb90083ae9b71d",
+    ("expressions", 1): "13a6d5ba69f34bd34c86c80e0881be85e05660805874c8bf8aa40312417b15de",
+}
+"""What only some datasets show, with its version -> digest."""
 
 
 def digest(pixels: np.ndarray) -> str:
@@ -18,16 +44,34 @@ def digest(pixels: np.ndarray) -> str:
 
 
 def with_factor(drawn: Faces, name: str, value: float) -> Faces:
-    factors = drawn.factors | {name: np.full(len(drawn), value, dtype=np.float32)}
-    return Faces(factors, drawn.attributes, drawn.difficulty)
+    return replace(drawn, factors=drawn.factors | {name: np.full(len(drawn), value, dtype=np.float32)})
+
+
+def under(drawn: Faces, **labels: float) -> Faces:
+    rows = np.tile(np.asarray(list(labels.values()), dtype=np.float32), (len(drawn), 1))
+    return relabel(drawn, list(labels), rows)
+
+
+def everything(seed: int, n: int, difficulty: float) -> list[Faces]:
+    """Faces with all attributes mixed, with all optional ones at once, and with expressions."""
+    mixed = sample(seed, range(n), difficulty, vary=OPTIONAL)
+    posed = sample(seed, range(n), difficulty, form="rafd", vary=[name for name in OPTIONAL if name != "Smiling"])
+    return [mixed, under(mixed, **dict.fromkeys(OPTIONAL, 1.0)), posed]
 
 
 def settings(drawn: Faces) -> list[Faces]:
-    """The faces under every combination of attributes."""
+    """The faces under every combination of core attributes."""
     hair = [np.eye(3, dtype=np.float32)[i] if i < 3 else np.zeros(3, dtype=np.float32) for i in range(4)]
     rows = [(*h, *bits) for h in hair for bits in np.ndindex(2, 2, 2)]
     names = (*EXCLUSIVE[0], *FREE)
-    return [relabel(drawn, names, np.tile(np.asarray(row, dtype=np.float32), (len(drawn), 1))) for row in rows]
+    return [under(drawn, **dict(zip(names, row, strict=True))) for row in rows]
+
+
+def optional_settings(drawn: Faces) -> list[Faces]:
+    """The faces under every optional attribute, all of them, and every expression, for both sexes and both shapes."""
+    base = [under(drawn, Male=float(male), Oval_Face=float(oval)) for male, oval in np.ndindex(2, 2)]
+    asked = [{name: 1.0} for name in (*OPTIONAL, *EXPRESSIONS)] + [dict.fromkeys(OPTIONAL, 1.0)]
+    return [under(face, **labels) for face in base for labels in asked]
 
 
 def test_pixels_belong_to_the_version() -> None:
@@ -37,22 +81,78 @@ def test_pixels_belong_to_the_version() -> None:
     )
 
 
+@pytest.mark.parametrize("feature", FEATURE_VERSIONS)
+def test_pixels_of_a_feature_belong_to_its_version(feature: str) -> None:
+    shown = EXPRESSIONS if feature == "expressions" else (feature,)
+    parts = [
+        render(under(sample(7, range(4), d), **{name: 1.0}), s)
+        for name in shown
+        for s, d in ((32, 0.0), (64, 0.5), (97, 1.0))
+    ]
+    pinned = FEATURES.get((feature, FEATURE_VERSIONS[feature]))
+    assert digest(np.concatenate([p.ravel() for p in parts])) == pinned, (
+        f"{feature} is drawn otherwise: raise its FEATURE_VERSIONS and pin the new digest"
+    )
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_what_is_absent_changes_no_bit(size: int) -> None:
+    plain = sample(3, range(40), 1.0)
+    for drawn in everything(3, 40, 1.0):
+        core = {name: drawn.labels[name] for name in CORE}
+        assert all(np.array_equal(values, plain.labels[name]) for name, values in core.items())  # streams stay
+        others = np.zeros((40, len(OPTIONAL)), np.float32)
+        bare = under(relabel(drawn, OPTIONAL, others), neutral=1.0)
+        assert np.array_equal(render(bare, size), render(plain, size))
+        # beside faces that show all of it too
+        mixed = np.arange(40) % 2 == 0
+        labels = {name: np.where(mixed, bare.labels[name], drawn.labels[name]) for name in LABELS}
+        pixels = render(replace(bare, labels=labels), size)
+        assert np.array_equal(pixels[mixed], render(plain, size)[mixed])
+        assert np.array_equal(pixels[~mixed], render(drawn, size)[~mixed])
+
+
+def test_what_is_absent_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    paint = canvas.Canvas.paint
+    painted = [0]
+
+    def count(self: canvas.Canvas, coverage: np.ndarray, colour: np.ndarray, *window: canvas.Window) -> None:
+        painted[-1] += coverage.size
+        paint(self, coverage, colour, *window)
+
+    monkeypatch.setattr(canvas.Canvas, "paint", count)
+    for name in (None, *OPTIONAL, *EXPRESSIONS):
+        render(under(sample(0, range(2), 0.5), **({name: 1.0} if name else {})), 64)
+        painted.append(0)
+    default, *others = painted[:-1]
+    costs = dict(zip((*OPTIONAL, *EXPRESSIONS), others, strict=True))
+    assert costs["neutral"] == default
+    assert all(costs[name] > default for name in ("Eyeglasses", "Rosy_Cheeks", "Smiling", "angry"))
+    assert min(others) == default
+
+
 def test_face_depends_on_its_own_number_only() -> None:
     together = render(sample(3, range(40), 1.0), 32)
     assert np.array_equal(together[17:18], render(sample(3, [17], 1.0), 32))
     assert np.array_equal(together[[30, 2]], render(sample(3, [30, 2], 1.0), 32))
     assert not np.array_equal(together[0], render(sample(4, [0], 1.0), 32)[0])
+    for number in (0, 13, 39):
+        for many, alone in zip(everything(3, 40, 1.0), everything(3, 40, 1.0), strict=True):
+            assert np.array_equal(render(many, 48)[number], render(alone.part(slice(number, number + 1)), 48)[0])
+    posed = sample(3, range(40), 1.0, form="rafd")
+    again = sample(3, [17, 4], 1.0, form="rafd")
+    assert all(np.array_equal(posed.labels[name][[17, 4]], again.labels[name]) for name in LABELS)
 
 
 @pytest.mark.parametrize("size", [8, 32, 64, 97])
 def test_windows_cut_nothing_off(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = sample(5, range(64), 1.0)
-    extremes = Faces({k: np.round(v) for k, v in drawn.factors.items()}, drawn.attributes, 1.0)
-    windowed = [render(faces_, size) for faces_ in (drawn, extremes)]
+    all_faces = [sample(5, range(64), 1.0), *everything(5, 64, 1.0)]
+    all_faces += [replace(drawn, factors={k: np.round(v) for k, v in drawn.factors.items()}) for drawn in all_faces]
+    windowed = [render(drawn, size) for drawn in all_faces]
     everywhere = lambda self, window: (slice(None), slice(None), slice(None))  # noqa: E731
     monkeypatch.setattr(canvas.Canvas, "rows", everywhere)
-    for faces_, pixels in zip((drawn, extremes), windowed, strict=True):
-        assert np.array_equal(render(faces_, size), pixels)
+    for drawn, pixels in zip(all_faces, windowed, strict=True):
+        assert np.array_equal(render(drawn, size), pixels)
 
 
 def test_pixel_maths_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,30 +166,54 @@ def test_pixel_maths_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canvas.Canvas, "paint", spy)
     render(sample(0, range(2), 0.5), 32)
     assert len(seen) > 15
+    for drawn in everything(0, 16, 0.5):
+        render(drawn, 32)
     assert set(seen) == {(np.dtype(np.float32), np.dtype(np.float32))}
 
 
-def test_attributes_are_drawn_independently_and_hair_excludes() -> None:
+def test_labels_are_drawn_independently_and_hair_excludes() -> None:
     n = 20_000
-    drawn = sample(0, range(n), 0.5)
-    hair = np.stack([drawn.attributes[name] for name in EXCLUSIVE[0]])
+    drawn = sample(0, range(n), 0.5, vary=OPTIONAL)
+    posed = sample(0, range(n), 0.5, form="rafd")
+    hair = np.stack([drawn.labels[name] for name in EXCLUSIVE[0]])
     assert set(np.unique(hair.sum(0))) == {0.0, 1.0}
     assert np.abs(hair.mean(1) - 0.25).max() < 0.015
-    free = np.stack([drawn.attributes[name] for name in FREE])
+    free = np.stack([drawn.labels[name] for name in (*FREE, *OPTIONAL)])
     assert np.abs(free.mean(1) - 0.5).max() < 0.015
-    columns = np.concatenate([free, hair[:1], [drawn.factors[name] for name in FACTORS]])
-    correlation = np.corrcoef(columns) - np.eye(len(columns))
-    assert np.abs(correlation).max() < 0.035
+    faces_shown = np.stack([posed.labels[name] for name in EXPRESSIONS])
+    factors = [drawn.factors[name] for name in FACTORS]
+    columns = np.concatenate([free, hair[:1], faces_shown[:1], faces_shown[5:6], factors])
+    correlation = np.abs(np.corrcoef(columns) - np.eye(len(columns)))
+    among_expressions = (len(free) + 1, len(free) + 2)
+    correlation[among_expressions] = correlation[among_expressions[::-1]] = 0
+    assert correlation.max() < 0.035
     for name in FACTORS:
         assert np.abs(np.histogram(drawn.factors[name], 10, (0, 1))[0] / n - 0.1).max() < 0.012
 
 
+def test_expressions_are_balanced_to_one_and_shuffled() -> None:
+    posed = np.stack([sample(3, range(800), 0.5, form="rafd").labels[name] for name in EXPRESSIONS])
+    blocks = posed.reshape(8, 100, 8)
+    assert (blocks.sum(2) == 1).all() and (blocks.sum(0) == 1).all()
+    assert len({tuple(blocks[:, i].argmax(0)) for i in range(100)}) > 95
+    first = blocks[:, :, 0].sum(1)
+    assert first.min() >= 3 and first.max() <= 25  # 12.5 expected
+    neutral = sample(3, range(800), 0.5).labels
+    assert (neutral["neutral"] == 1).all() and not any(neutral[n].any() for n in EXPRESSIONS if n != "neutral")
+
+
+def test_names() -> None:
+    assert EXPRESSIONS == ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
+    assert CORE == ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Oval_Face", "Young")
+    assert set(ATTRIBUTES) == {*CORE, *OPTIONAL} == set(KIND) and not set(ATTRIBUTES) & set(EXPRESSIONS)
+    assert {"shape", "texture"} == {KIND[name] for name in OPTIONAL}
+
+
 @pytest.mark.parametrize("factor", FACTORS)
 def test_every_factor_shows_under_every_attribute(factor: str) -> None:
-    """The rule: what an identity is can be read off whatever its attributes are."""
-    drawn = sample(11, range(4), 1.0)
+    """The rule: what an identity is can be read off whatever its attributes and its expression are."""
     shows = []
-    for face in settings(drawn):
+    for face in [*settings(sample(11, range(3), 1.0)), *optional_settings(sample(12, range(3), 1.0))]:
         low, high = (render(with_factor(face, factor, v), 64).astype(int) for v in (0.05, 0.95))
         shows.append(np.abs(low - high).max((1, 2, 3)))
     assert np.min(shows) >= 8, f"hidden in some setting: {np.min(shows, axis=1)}"
@@ -100,24 +224,103 @@ def test_every_factor_shows_under_every_attribute(factor: str) -> None:
 @pytest.mark.parametrize("size", [32, 64])
 def test_every_attribute_is_seen_on_every_face(attribute: str, size: int) -> None:
     drawn = sample(2, range(64), 0.0)
-    off, on = (render(relabel(drawn, [attribute], np.full((64, 1), value, np.float32)), size) for value in (0, 1))
-    changed = np.abs(on.astype(int) - off).max(1) > 20
-    assert changed.mean((1, 2)).min() > 0.02
+    off, on = (render(under(drawn, **{attribute: value}), size) for value in (0.0, 1.0))
+    changed = (np.abs(on.astype(int) - off).max(1) > 20).mean((1, 2)).min()
+    assert changed > (0.02 if attribute in CORE else 0.004)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_any_two_expressions_differ_on_every_face(size: int) -> None:
+    shown = [render(under(sample(2, range(64), 0.0), **{name: 1.0}), size).astype(int) for name in EXPRESSIONS]
+    for i, one in enumerate(shown):
+        for other in shown[:i]:
+            assert (np.abs(one - other).max(1) > 20).mean((1, 2)).min() > 0.006
+
+
+WHERE: dict[str, canvas.Window] = {
+    "Bangs": (-0.66, 0.66, -0.70, -0.10),
+    "Big_Nose": (-0.18, 0.18, 0.08, 0.37),
+    "Bushy_Eyebrows": (-0.42, 0.42, -0.30, 0.02),
+    "Eyeglasses": (-0.55, 0.55, -0.10, 0.21),
+    "Rosy_Cheeks": (-0.45, 0.45, 0.14, 0.40),
+    "Smiling": (-0.30, 0.30, 0.20, 0.66),
+    "Wearing_Lipstick": (-0.28, 0.28, 0.22, 0.64),
+}
+"""left, right, top, bottom of what an attribute may change, in the face's own coordinates."""
+
+
+@pytest.mark.parametrize("attribute", WHERE)
+def test_change_stays_where_the_attribute_is(attribute: str) -> None:
+    still = {"shift_x": 0.5, "shift_y": 0.5}
+    drawn = sample(4, range(64), 1.0, vary=OPTIONAL)
+    for name, value in still.items():
+        drawn = with_factor(drawn, name, value)
+    off, on = (render(under(drawn, **{attribute: value}), 128) for value in (0.0, 1.0))
+    rows, columns = np.nonzero((on != off).any((0, 1)))
+    left, right, top, bottom = ((edge + 1) * 64 for edge in WHERE[attribute])
+    assert left - 1 <= columns.min() and columns.max() <= right, (columns / 64 - 1)[[0, -1]]
+    assert top - 1 <= rows.min() and rows.max() <= bottom, (rows / 64 - 1)[[0, -1]]
+
+
+def test_skin_changes_alone_under_pale_skin() -> None:
+    drawn = sample(4, range(32), 1.0)
+    off, on = (render(under(drawn, Pale_Skin=value), 64) for value in (0.0, 1.0))
+    changed = (on != off).any(1)
+    assert not changed[:, :, :2].any() and not changed[:, :4].any()  # background, top of the hair
+    assert changed[:, 20:44, 24:40].mean() > 0.5
 
 
 def test_relabel_keeps_what_is_not_asked_for() -> None:
-    drawn = sample(1, range(200), 0.0)
-    black = drawn.attributes["Black_Hair"] > 0
-    brown = drawn.attributes["Brown_Hair"] > 0
+    drawn = sample(1, range(200), 0.0, vary=OPTIONAL)
+    black = drawn.labels["Black_Hair"] > 0
+    brown = drawn.labels["Brown_Hair"] > 0
     cleared = relabel(drawn, ["Black_Hair"], np.zeros((200, 1), np.float32))
-    assert (cleared.attributes["Brown_Hair"] > 0)[brown].all()  # not spoken of: stays
-    assert not any((cleared.attributes[name] > 0)[black].any() for name in EXCLUSIVE[0])  # none of these
+    assert (cleared.labels["Brown_Hair"] > 0)[brown].all()  # not spoken of: stays
+    assert not any((cleared.labels[name] > 0)[black].any() for name in EXCLUSIVE[0])  # none of these
     asked = relabel(drawn, ["Black_Hair"], np.ones((200, 1), np.float32))
-    assert (asked.attributes["Black_Hair"] == 1).all()
-    assert (asked.attributes["Brown_Hair"] == 0).all()
-    assert all(np.array_equal(asked.attributes[name], drawn.attributes[name]) for name in FREE)
-    with pytest.raises(DataError, match="two of"):
-        relabel(drawn, ["Black_Hair", "Blond_Hair"], np.ones((200, 2), np.float32))
+    assert (asked.labels["Black_Hair"] == 1).all()
+    assert (asked.labels["Brown_Hair"] == 0).all()
+    others = [name for name in LABELS if name not in EXCLUSIVE[0]]
+    assert all(np.array_equal(asked.labels[name], drawn.labels[name]) for name in others)
+    shown = under(drawn, angry=1.0)
+    assert (shown.labels["angry"] == 1).all() and not shown.labels["neutral"].any()
+    kept = [name for name in ATTRIBUTES if name != "Smiling"]
+    assert all(np.array_equal(shown.labels[name], drawn.labels[name]) for name in kept)
+    unset = relabel(shown, ["angry", "happy"], np.zeros((200, 2), np.float32))  # no expression asked for
+    assert (unset.labels["angry"] == 1).all()
+
+
+def test_smiling_has_the_happy_mouth_and_an_expression_says_all_of_it() -> None:
+    drawn = under(sample(1, range(8), 0.0), Smiling=0.0)
+    smiling, happy = under(drawn, Smiling=1.0), under(drawn, happy=1.0)
+    pictures = {"plain": drawn, "smiling": smiling, "happy": happy}
+    plain, smiling_pixels, happy_pixels = (render(face, 64) for face in pictures.values())
+    lower = (slice(None), slice(None), slice(42, 64))
+    assert np.array_equal(smiling_pixels[lower], happy_pixels[lower])
+    assert np.array_equal(smiling_pixels[:, :, :38], plain[:, :, :38])  # brows and eyes stay
+    assert np.array_equal(render(under(happy, Smiling=0.0), 64)[lower], plain[lower])
+    assert np.array_equal(render(under(smiling, neutral=1.0), 64), plain)
+    sad = render(under(drawn, sad=1.0), 64)
+    assert np.array_equal(render(under(smiling, sad=1.0), 64), sad)
+    assert np.array_equal(render(under(drawn, sad=1.0, Smiling=1.0), 64), sad)
+    assert np.array_equal(render(under(drawn, neutral=1.0, Smiling=1.0), 64), smiling_pixels)
+    assert np.array_equal(render(under(under(drawn, sad=1.0), Smiling=1.0), 64)[lower], happy_pixels[lower])
+
+
+def test_labels_that_cannot_be_drawn_are_refused() -> None:
+    drawn = sample(1, range(2), 0.0)
+    with pytest.raises(DataError, match="two of Black_Hair, Blond_Hair at once"):
+        under(drawn, Black_Hair=1.0, Blond_Hair=1.0)
+    with pytest.raises(DataError, match="two of happy, sad at once"):
+        under(drawn, happy=1.0, sad=1.0)
+    with pytest.raises(ConfigError, match="unknown label 'Eyeglases'; did you mean 'Eyeglasses'"):
+        under(drawn, Eyeglases=1.0)
+    with pytest.raises(ConfigError, match="different labels, got Male, Male"):
+        relabel(drawn, ["Male", "Male"], np.ones((2, 2), np.float32))
+    with pytest.raises(DataError, match="of 0 and 1"):
+        under(drawn, Male=0.5)
+    with pytest.raises(DataError, match="1 names and 2 faces"):
+        relabel(drawn, ["Male"], np.ones((3, 1), np.float32))
 
 
 def test_streams_do_not_move_when_a_factor_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
