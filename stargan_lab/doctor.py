@@ -196,6 +196,4 @@ def _runs(outputs: Path) -> Iterator[Finding]:
         elif status == "running":
             yield Finding("ok", about, "in training, by another process")
     where = ledger.outputs / "runs"
-    yield Finding(
-        "ok" if finished else "note", "runs", f"{finished} finished in {where}" if finished else f"none in {where}"
-    )
+    yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {where}")
