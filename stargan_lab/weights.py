@@ -108,8 +108,7 @@ def _load(path: Path) -> Any:
             raise ConfigError(
                 f"{path}: holds code ({culprit}), which is never run here; save a plain state dict of it first"
             ) from None
-        reason = (text.strip().splitlines() or [type(error).__name__])[0][:120]
-        raise ConfigError(f"{path}: not a readable checkpoint ({reason})") from None
+        raise ConfigError(f"{path}: not a file of weights that torch can read: damaged, or something else") from None
 
 
 def _refuse_what_is_no_checkpoint(path: Path) -> None:

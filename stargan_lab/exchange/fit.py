@@ -58,7 +58,8 @@ def why_not(state: State, own: State, role: Role) -> str | None:
     if departs is None:
         return None
     expected = sizes_of(own)
-    by_sizes = _by_sizes(found, expected) if found and expected and expected.role == role else None
+    alike = in_reference_form(state, role) == in_reference_form(own, role)
+    by_sizes = _by_sizes(found, expected) if alike and found and expected and expected.role == role else None
     return by_sizes or f"does not fit this configuration's {role}: it {departs}{_default(state, role)}"
 
 

@@ -1,0 +1,133 @@
+"""What ``--to`` and ``--from`` mean."""
+
+import pytest
+import torch
+from tiny import FACES, MOODS
+
+from stargan_lab.batch import LabelLayout, LabelSpec, target_labels
+from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.exchange.layout import CELEBA, RAFD, read_layout, reference_layout, write_layout
+from stargan_lab.exchange.targets import parse_own, parse_targets
+
+SPEC = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Male", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
+ONE = LabelLayout((SPEC,))
+OTHER = LabelSpec("others", ("Young", "Hat"))
+THREE = LabelLayout((SPEC, MOODS, OTHER))
+OWN = torch.tensor([[1.0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Blond_Hair", [[0, 1, 0, 1]]),
+        ("Black_Hair", [[1, 0, 0, 1]]),
+        ("Black_Hair=0", [[0, 0, 0, 1]]),
+        ("Male", [[1, 0, 1, 1]]),
+        ("Male=1", [[1, 0, 1, 1]]),
+        ("Young", [[1, 0, 0, 1]]),  # asked for, not flipped
+        ("Young=0", [[1, 0, 0, 0]]),
+        ("Blond_Hair,Male", [[0, 1, 0, 1], [1, 0, 1, 1]]),
+        ("Blond_Hair+Male", [[0, 1, 1, 1]]),
+        ("Male + Blond_Hair + Young=0 , Male", [[0, 1, 1, 0], [1, 0, 1, 1]]),
+        ("Black_Hair=0+Blond_Hair", [[0, 1, 0, 1]]),
+        ("Male,Male", [[1, 0, 1, 1]]),
+    ],
+)
+def test_targets(text: str, expected: list[list[float]]) -> None:
+    own = OWN.clone()
+    found = [target.labels(own, SPEC) for target in parse_targets(text, ONE)]
+    assert torch.cat(found).tolist() == expected
+    assert torch.equal(own, OWN)
+
+
+def test_a_grouped_target_is_the_one_of_sampling() -> None:
+    for index, name in enumerate(SPEC.names[:2]):
+        (target,) = parse_targets(name, ONE)
+        for own in torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)[:, None]:
+            assert torch.equal(target.labels(own, SPEC), target_labels(own, SPEC, index))
+
+
+def test_targets_of_several_datasets() -> None:
+    male, happy, hat, young = parse_targets("Male,sad,Hat,others.Young", THREE)
+    assert [t.source for t in (male, happy, hat, young)] == [0, 1, 2, 2]
+    assert happy.labels(torch.tensor([[1.0, 0.0]]), MOODS).tolist() == [[0, 1]]
+    assert young.labels(torch.zeros(1, 2), OTHER).tolist() == [[1, 0]]
+    assert young.name == "others.Young"
+
+
+def test_names_and_titles() -> None:
+    (target,) = parse_targets("Blond_Hair+Male=1+Young=0", ONE)
+    assert target.name == "Blond_Hair+Male+Young=0"
+    assert target.title == "Blond_Hair + Male + no Young"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Blond", "unknown label 'Blond'; did you mean 'Blond_Hair'"),
+        ("", "unknown label ''"),
+        ("Male,", "unknown label ''"),
+        ("Male=2", "expected Male, or Male=0"),
+        ("Black_Hair+Blond_Hair", "Black_Hair and Blond_Hair exclude each other"),
+        ("Male+Male=0", "names a label twice"),
+        ("happy+sad", "exactly one class"),
+        ("happy=0", "exactly one class"),
+        ("Male+happy", "labels of faces and moods cannot"),
+        ("Young", "write faces.Young or others.Young"),
+        ("faces.Hat", "unknown label 'faces.Hat'"),
+    ],
+)
+def test_refused_targets(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_targets(text, THREE)
+    assert str(caught.value).startswith("--to: ") and said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_own_labels() -> None:
+    assert [own.tolist() for own in parse_own("Black_Hair, faces.Young,Hat", THREE)] == [
+        [[1, 0, 0, 1]],
+        [[0, 0]],
+        [[0, 1]],
+    ]
+    assert [own.sum().item() for own in parse_own("", THREE)] == [0, 0, 0]
+    with pytest.raises(ConfigError, match=r"--from: Black_Hair,Blond_Hair: .* exclude each other"):
+        parse_own("Black_Hair,Blond_Hair", THREE)
+    with pytest.raises(ConfigError, match="--from: unknown label 'Mal'; did you mean 'Male'"):
+        parse_own("Mal", THREE)
+
+
+def test_a_layout_survives_its_file(tmp_path) -> None:
+    layout = LabelLayout((FACES, MOODS))
+    write_layout(tmp_path, layout)
+    assert read_layout(tmp_path / "labels.json") == layout
+    (tmp_path / "labels.json").write_text('[{"dataset": "x"}]')
+    with pytest.raises(LabError, match=r"labels\.json: expected a list of datasets"):
+        read_layout(tmp_path / "labels.json")
+
+
+@pytest.mark.parametrize(("width", "datasets"), [(5, [CELEBA]), (8, [RAFD]), (15, [CELEBA, RAFD])])
+def test_the_references_own_selections(width: int, datasets: list[tuple[str, ...]]) -> None:
+    layout = reference_layout(width)
+    assert [spec.names for spec in layout.specs] == datasets
+    assert layout.generator_width == width
+    hair = [group for spec in layout.specs for group in spec.groups]
+    assert hair == ([("Black_Hair", "Blond_Hair", "Brown_Hair")] if CELEBA in datasets else [])
+    assert all((spec.kind == "categorical") == (spec.names == RAFD) for spec in layout.specs)
+
+
+@pytest.mark.parametrize(
+    ("width", "attributes", "classes", "said"),
+    [
+        (6, "", "", "the generator takes 6 labels"),
+        (5, "a b c", "", "3 names given, but its labels are 5 wide"),
+        (5, "a b", "c", "3 names and a mask of 2 given, but"),
+        (5, "a b b c d", "", "different names"),
+    ],
+)
+def test_names_that_do_not_fit(width: int, attributes: str, classes: str, said: str) -> None:
+    if (attributes, classes) == ("a b", "c"):
+        assert reference_layout(width, ["a", "b"], ["c"]).generator_width == 5
+        width = 6
+    with pytest.raises(ConfigError, match="--attributes") as caught:
+        reference_layout(width, attributes.split(), classes.split())
+    assert said in str(caught.value)

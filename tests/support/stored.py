@@ -1,0 +1,66 @@
+"""Weights on disk: the golden kit's in the reference's own form, and runs as training leaves them."""
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from stargan_lab import compose
+from stargan_lab.config import RunConfig, run_id
+from stargan_lab.exchange.layout import write_layout
+from stargan_lab.factory import build_layout, build_sources, build_trainee
+from stargan_lab.files import write_text
+from stargan_lab.training.checkpoint import save
+from stargan_lab.training.meter import Meter
+
+KIT = Path(__file__).parents[1] / "reference" / "golden_small"
+COUNTER = "num_batches_tracked"
+
+
+def golden_config(run: str = "single") -> dict[str, int]:
+    return json.loads(Path(f"{KIT}.json").read_text())["runs"][run]["config"]
+
+
+def golden_state(letter: str, run: str = "single") -> "OrderedDict[str, Tensor]":
+    """The kit's start weights of G or D, as the reference's state_dict has them."""
+    prefix = f"{run}/init/{letter}/"
+    with np.load(f"{KIT}.npz") as kit:
+        return OrderedDict(
+            (key[len(prefix) :], torch.from_numpy(np.array(kit[key]))) for key in kit.files if key.startswith(prefix)
+        )
+
+
+def write_pair(folder: Path, run: str = "single", step: int = 200000) -> Path:
+    """``<step>-G.ckpt`` and ``<step>-D.ckpt``; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for letter in "GD":
+        torch.save(golden_state(letter, run), folder / f"{step}-{letter}.ckpt")
+    return folder
+
+
+def tiny_config(outputs: Path, *overrides: str) -> RunConfig:
+    return compose(
+        ["preset=tiny", "tracking.enabled=false", "trainer.device=cpu", f"paths.outputs={outputs}", *overrides]
+    )
+
+
+def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True) -> str:
+    """A run's folder as training leaves it, the networks being at their start but for a moved generator and average."""
+    config = tiny_config(outputs, *overrides)
+    sources = build_sources(config)
+    identity = run_id(config, [source.fingerprint for source in sources])
+    trainee = build_trainee(config, build_layout(sources))
+    trainee.step = step
+    with torch.no_grad():
+        for parameter in trainee.generator.parameters():
+            parameter.add_(0.01)
+    folder = outputs / "runs" / identity
+    save(folder / "checkpoints" / "last.pt", trainee, Meter(), identity)
+    write_text(folder / "config.yaml", yaml.safe_dump(config.flat(), sort_keys=False))
+    if layout:
+        write_layout(folder, build_layout(sources))
+    return identity

@@ -1,0 +1,58 @@
+"""Sheets: tiles are where they are said to be, to the pixel."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stargan_lab.pictures import Row, draw_sheet, font, wrapped
+
+
+def picture(width: int, height: int, seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(("size", "scale"), [(16, 4), (30, 3), (64, 1), (100, 1)])
+def test_tiles_are_unscaled_or_scaled_by_a_whole_factor(size: int, scale: int) -> None:
+    rows = [Row([picture(size, size, 10 * r + c) for c in range(3)], f"row {r}\nmore") for r in range(2)]
+    sheet = draw_sheet(rows, ["input", "Blond_Hair", "Extraordinarily_Long_Name"], minimum=64)
+    assert sheet.scale == (scale, scale)
+    shown = np.asarray(sheet.image)
+    side = size * scale
+    for row, y, left in zip(rows, sheet.top, sheet.left, strict=True):
+        for tile, x in zip(row.tiles, left, strict=True):
+            expected = np.asarray(tile).repeat(scale, 0).repeat(scale, 1)
+            assert (shown[y : y + side, x : x + side] == expected).all()
+
+
+def test_titles_and_labels_stand_beside_the_tiles() -> None:
+    row = Row([picture(64, 64, c) for c in range(2)])
+    plain, labelled = (draw_sheet([r], ["input", "Male"]) for r in (row, Row(row.tiles, "a name")))
+    assert labelled.left[0][0] > plain.left[0][0]
+    shown = np.asarray(labelled.image.convert("L"))
+    x, y = labelled.left[0][0], labelled.top[0]
+    assert (shown[:y, x : x + 64] < 128).any(), "a title on top"
+    assert (shown[y:, :x] < 128).any(), "a label at the left"
+
+
+def test_rows_of_different_sizes_are_centred_in_their_column() -> None:
+    sheet = draw_sheet([Row([picture(64, 64, 0)]), Row([picture(100, 80, 1)])], ["input"])
+    (first,), (second,) = sheet.left
+    assert first - second == (100 - 64) // 2
+    assert sheet.top[1] >= sheet.top[0] + 64
+    shown = np.asarray(sheet.image)
+    assert (shown[sheet.top[1] : sheet.top[1] + 80, second : second + 100] == np.asarray(picture(100, 80, 1))).all()
+
+
+def test_no_line_of_a_title_is_wider_than_its_column() -> None:
+    for text in ("Blond Hair", "Extraordinarily", "a Wearing Necktie of an unheard-of Length", "x"):
+        lines = wrapped(text, 62, font(12)).split("\n")
+        assert all(font(12).getlength(line) <= 62 for line in lines)
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert wrapped("Blond Hair", 300, font(12)) == "Blond Hair"
+
+
+@pytest.mark.parametrize("rows", [[], [Row([picture(8, 8, 0)])], [Row([picture(8, 8, 0), picture(9, 8, 0)])]])
+def test_what_is_no_sheet(rows: list[Row]) -> None:
+    with pytest.raises(ValueError, match="rows of 2 tiles of one size"):
+        draw_sheet(rows, ["a", "b"])

@@ -1,0 +1,160 @@
+"""Sample grids: the same images for all, titled, taken apart again by the report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stargan_lab.batch import ImageSource, LabelSpec, target_labels, to_uint8
+from stargan_lab.errors import ConfigError
+from stargan_lab.report.strip import newest_samples
+from stargan_lab.samples import Samples
+
+FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
+MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
+SIZE = 16
+
+
+class Drawn:
+    """Twelve test images of noise, as an ``ImageSource`` and its only ``ImageSet``."""
+
+    flip = False
+    truth = None
+
+    def __init__(self, spec: LabelSpec, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        self.name, self.spec, self.fingerprint = spec.dataset, spec, str(seed)
+        self.pixels = torch.randint(256, (12, 3, SIZE, SIZE), generator=random).to(torch.uint8)
+        self.labels = torch.randint(2, (12, len(spec.names)), generator=random).float()
+        self.names = [f"{spec.dataset}{index:02d}.png" for index in range(12)]
+
+    def prepare(self) -> None: ...
+
+    def splits(self) -> list[str]:
+        return ["test"]
+
+    def split(self, which: str) -> "Drawn":
+        return self
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def images(self, indices: list[int]) -> Tensor:
+        return self.pixels[indices]
+
+
+def faces() -> ImageSource:
+    return Drawn(FACES, 1)
+
+
+def both() -> list[ImageSource]:
+    return [Drawn(FACES, 1), Drawn(MOODS, 2)]
+
+
+def shifted(images: Tensor, labels: Tensor, source: int) -> Tensor:
+    """A translator whose outputs tell the labels they were asked for."""
+    values = (labels * 2.0 ** torch.arange(labels.shape[1])).sum(1) + 16 * source
+    return (values / 127.5 - 1)[:, None, None, None].expand_as(images)
+
+
+def asked(labels: Tensor, source: int) -> Tensor:
+    """The pixel value that ``shifted`` gives to labels (n, A)."""
+    return to_uint8(shifted(torch.zeros(len(labels), 3, 1, 1), labels, source))[:, 0, 0, 0]
+
+
+def test_the_grid_holds_every_target_of_every_image(tmp_path: Path) -> None:
+    source = faces()
+    path = Samples(tmp_path / "samples", [source], 5, SIZE).write(7, shifted)
+    assert path == tmp_path / "samples" / "00000007.png"
+    found = newest_samples(tmp_path)
+    assert found is not None
+    assert (found.step, found.columns, found.size) == (7, ("input", *FACES.names), SIZE)
+    assert len(found.rows) == 5
+    for index, row in enumerate(found.rows):
+        assert (np.asarray(row[0]) == source.split("test").images([index])[0].permute(1, 2, 0).numpy()).all()
+        for target, tile in enumerate(row[1:]):
+            own = source.split("test").labels[index : index + 1]
+            value = asked(target_labels(own, FACES, target), 0)
+            assert (np.asarray(tile) == value.item()).all()
+
+
+def test_with_two_datasets_each_is_shown_under_both(tmp_path: Path) -> None:
+    Samples(tmp_path / "samples", both(), 3, SIZE).write(1, shifted)
+    about = json.loads((tmp_path / "samples" / "targets.json").read_text())
+    names = ["faces: Black_Hair", "faces: Blond_Hair", "faces: Young", "moods: happy", "moods: sad"]
+    assert about["columns"] == ["input", *names]
+    assert about["rows"] == ["faces"] * 3 + ["moods"] * 3
+    found = newest_samples(tmp_path)
+    assert found is not None and len(found.rows) == 6
+    unknown = torch.zeros(1, 3)
+    for row in found.rows[3:]:
+        for target in range(3):
+            assert (np.asarray(row[1 + target]) == asked(target_labels(unknown, FACES, target), 0).item()).all()
+
+
+def test_labels_under_another_datasets_names_can_be_told(tmp_path: Path) -> None:
+    calls = []
+
+    def labels_under(images: Tensor, own: int, other: int) -> Tensor:
+        calls.append((tuple(images.shape), images.dtype, own, other))
+        return torch.ones(len(images), len(both()[other].spec.names))
+
+    Samples(tmp_path / "samples", both(), 3, SIZE, labels_under=labels_under).write(1, shifted)
+    assert set(calls) == {((3, 3, SIZE, SIZE), torch.uint8, 0, 1), ((3, 3, SIZE, SIZE), torch.uint8, 1, 0)}
+    found = newest_samples(tmp_path)
+    assert found is not None
+    value = asked(target_labels(torch.ones(1, 3), FACES, 2), 0)
+    assert (np.asarray(found.rows[3][3]) == value.item()).all()
+
+
+def test_no_random_state_is_moved(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    Samples(tmp_path / "samples", [faces()], 4, SIZE, seed=3).write(1, shifted)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_seed_picks_the_same_ones_whatever_else_is_random(tmp_path: Path) -> None:
+    def picked(seed: int | None) -> list[int]:
+        torch.manual_seed(sum(map(ord, str(seed))))
+        torch.rand(3)
+        return Samples(tmp_path, [faces()], 4, SIZE, seed).picked[0]
+
+    assert picked(None) == [0, 1, 2, 3]
+    assert picked(1) == picked(1)
+    assert len({tuple(picked(seed)) for seed in range(6)}) > 3
+    for seed in range(6):
+        assert len(set(picked(seed))) == 4 and picked(seed) == sorted(picked(seed))
+    assert Samples(tmp_path, [faces()], 50, SIZE, 1).picked[0] == list(range(12))
+
+
+def test_files_can_be_named(tmp_path: Path) -> None:
+    samples = Samples(tmp_path / "samples", both(), ["moods03.png", "faces07.png", "faces01.png"], SIZE)
+    assert samples.picked == [[7, 1], [3]]
+    samples.write(1, shifted)
+    found = newest_samples(tmp_path)
+    assert found is not None and len(found.rows) == 3
+    only = Samples(tmp_path / "only", both(), ["moods03.png"], SIZE)
+    only.write(1, shifted)
+    assert json.loads((tmp_path / "only" / "targets.json").read_text())["rows"] == ["moods"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trainer.sample_images: .*'faces7.png'; did you mean 'faces07.png'"):
+        Samples(tmp_path, [faces()], ["faces7.png"], SIZE)
+
+
+def test_the_pixels_are_whole_multiples(tmp_path: Path) -> None:
+    source = faces()
+    path = Samples(tmp_path / "samples", [source], 2, SIZE).write(1, shifted)
+    about = json.loads((tmp_path / "samples" / "targets.json").read_text())
+    k, x, y = about["scale"], about["left"][0], about["top"][1]
+    assert k > 1
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        tile = np.asarray(image.convert("RGB"))[y : y + k * SIZE, x : x + k * SIZE]
+    expected = source.split("test").images([1])[0].permute(1, 2, 0).numpy()
+    assert (tile == expected.repeat(k, 0).repeat(k, 1)).all()
