@@ -112,9 +112,9 @@ def read_spec(root: Path) -> SynthSpec | None:
         return None
     raw = files.read_json(path)
     try:
-        version, features = raw.pop("version"), raw.pop("features", {})
+        version, features = raw.pop("version"), dict(raw.pop("features", {}))
         spec = SynthSpec(**raw)
-    except (AttributeError, KeyError, TypeError, ConfigError):
+    except (AttributeError, KeyError, TypeError, ValueError, ConfigError):
         raise DataError(f"{path}: not a description of SynthFaces") from None
     again = "; remove it and draw it again"
     if version != RENDERER_VERSION:

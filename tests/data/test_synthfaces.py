@@ -10,17 +10,19 @@ from PIL import Image
 
 from stargan_lab import files
 from stargan_lab.batch import target_labels
-from stargan_lab.data import synthfaces as module
+from stargan_lab.data import faces, renderer, synthspec
 from stargan_lab.data.celeba import celeba, synthfaces
 from stargan_lab.data.lists import read_attributes, read_partition
-from stargan_lab.data.source import PackedSource
-from stargan_lab.data.synthfaces import SynthSpec, make_synthfaces, read_spec
+from stargan_lab.data.synthfaces import SynthSpec, Truth, make_synthfaces, read_spec
+from stargan_lab.data.transforms import read_image
 from stargan_lab.errors import ConfigError, DataError
 
 SMALL = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0)
+POSED = SynthSpec(size=32, train=20, valid=8, test=9, seed=4, difficulty=1.0, form="rafd")
+GLASSES = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0, vary=("Smiling", "Eyeglasses"))
 
 
-def opened(outputs: Path, image_size: int = 32, **options: Any) -> PackedSource:
+def opened(outputs: Path, image_size: int = 32, **options: Any) -> Any:
     sizes = {"train": 12, "valid": 3, "test": 5, "seed": 4, "difficulty": 1.0}
     return synthfaces("faces", image_size, outputs, **{**sizes, **options})
 
@@ -38,6 +40,57 @@ def test_written_in_celebas_form(tmp_path: Path) -> None:
     assert {path.name for path in root.iterdir()} == {
         "images", "list_attr_celeba.txt", "list_eval_partition.txt", "synthfaces.json",
     }  # fmt: skip
+
+
+def test_default_is_written_and_named_as_before_forms_and_further_attributes(tmp_path: Path) -> None:
+    spec = SynthSpec(16, 9, 2, 4, 3, 0.25)
+    make_synthfaces(tmp_path / "faces", spec)
+    written = files.read_json(tmp_path / "faces" / "synthfaces.json")
+    assert written == {"difficulty": 0.25, "seed": 3, "size": 16, "test": 4, "train": 9, "valid": 2, "version": 1}
+    assert read_spec(tmp_path / "faces") == spec
+    assert read_attributes(tmp_path / "faces" / "list_attr_celeba.txt").attributes == faces.CORE
+    known = "fe7f3c236c7eecc57686779b5112fca40d30d4b033235d514b7e080abad6e681"
+    assert SynthSpec(64, 8000, 500, 1000).fingerprint == known
+
+
+def test_attributes_that_vary_have_columns_and_are_seen(tmp_path: Path) -> None:
+    for name, spec in {"plain": SMALL, "glasses": GLASSES}.items():
+        make_synthfaces(tmp_path / name, spec)
+    listed = read_attributes(tmp_path / "glasses" / "list_attr_celeba.txt")
+    assert listed.attributes == tuple(sorted((*faces.CORE, "Eyeglasses", "Smiling")))
+    plain = read_attributes(tmp_path / "plain" / "list_attr_celeba.txt")
+    assert np.array_equal(listed.columns(faces.CORE), plain.columns(faces.CORE))
+    bare = listed.columns(["Eyeglasses", "Smiling"]).sum(1) == 0
+    assert 0 < bare.sum() < len(bare)
+    for file, same in zip(listed.files, bare, strict=True):
+        one, other = (read_image(tmp_path / name / "images" / file, None, 32) for name in ("plain", "glasses"))
+        assert np.array_equal(one, other) == same
+    assert read_spec(tmp_path / "glasses") == GLASSES
+
+
+def test_written_in_rafds_form(tmp_path: Path) -> None:
+    root = tmp_path / "posed"
+    make_synthfaces(root, POSED)
+    assert {path.name for path in root.iterdir()} == {"train", "valid", "test", "synthfaces.json"}
+    number = 0
+    for which, count in zip(("train", "valid", "test"), POSED.counts, strict=True):
+        assert sorted(path.name for path in (root / which).iterdir()) == list(faces.EXPRESSIONS)
+        found = sorted((root / which).glob("*/*.png"), key=lambda path: path.name)
+        assert [path.name for path in found] == [f"{number + i + 1:06d}.png" for i in range(count)]
+        per_class = [len(list((root / which / name).iterdir())) for name in faces.EXPRESSIONS]
+        assert count // 8 <= min(per_class) and max(per_class) <= -(-count // 8)
+        number += count
+    assert read_spec(root) == POSED
+    make_synthfaces(tmp_path / "two", SynthSpec(size=16, train=8, valid=0, test=8, form="rafd"))
+    assert not (tmp_path / "two" / "valid").exists()
+
+
+def test_forms_share_no_identity_and_no_picture(tmp_path: Path) -> None:
+    celeba_form = SynthSpec(size=32, train=20, valid=8, test=9, seed=4, difficulty=1.0)
+    one, other = ({spec.identity(i) for i in range(spec.total)} for spec in (celeba_form, POSED))
+    assert not one & other and len(one | other) == 2 * POSED.total
+    skins = [spec.sample(range(spec.total)).factors["skin"] for spec in (celeba_form, POSED)]
+    assert not np.isin(*skins).any()
 
 
 def test_image_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
@@ -79,7 +132,10 @@ def test_a_finished_one_is_left_alone_and_another_refused(tmp_path: Path) -> Non
     assert read_spec(empty) == SMALL
 
 
-def test_killed_while_drawing_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spec", [SMALL, POSED, GLASSES], ids=["celeba", "rafd", "vary"])
+def test_killed_while_drawing_leaves_nothing_half_made(
+    spec: SynthSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "faces"
     stale = tmp_path / ".faces.partial-dead"  # as after a kill -9
     (stale / "images").mkdir(parents=True)
@@ -90,9 +146,9 @@ def test_killed_while_drawing_leaves_nothing_half_made(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_json", stop)  # the very last step
         with pytest.raises(KeyboardInterrupt):
-            make_synthfaces(root, SMALL)
+            make_synthfaces(root, spec)
     assert not root.exists()
-    make_synthfaces(root, SMALL)
+    make_synthfaces(root, spec)
     assert {path.name for path in tmp_path.iterdir()} <= {"faces", ".faces.lock"}
 
 
@@ -108,6 +164,52 @@ def test_truth_gives_the_loaders_pixels_for_own_labels(image_size: int, size: in
         own = source.truth.images(which, indices, images.labels[indices])
         assert own.dtype == torch.uint8
         assert torch.equal(own, images.images(indices))
+
+
+def drawn_as_files(root: Path, spec: SynthSpec) -> list[str]:
+    """The test images as a loader lists them: class by class, or as numbered."""
+    make_synthfaces(root, spec)
+    if spec.form == "rafd":
+        return [path.relative_to(root).as_posix() for path in sorted((root / "test").glob("*/*.png"))]
+    return [f"{spec.train + spec.valid + i + 1:06d}.png" for i in range(spec.test)]
+
+
+@pytest.mark.parametrize("size, crop", [(32, None), (24, None), (32, 40), (20, 28)])
+@pytest.mark.parametrize("classes", [faces.EXPRESSIONS, ("sad", "happy", "angry")], ids=["all", "three"])
+def test_truth_of_expressions_is_exact(size: int, crop: int | None, classes: tuple[str, ...], tmp_path: Path) -> None:
+    listed = [name for name in drawn_as_files(tmp_path / "posed", POSED) if name.split("/")[1] in classes]
+    truth = Truth(POSED, classes, crop, size, {"test": listed}.__getitem__)
+    labels = torch.tensor([[float(name.split("/")[1] == one) for one in classes] for name in listed])
+    loaded = np.stack([read_image(tmp_path / "posed" / name, crop, size) for name in listed])
+    indices = list(range(len(listed)))[::-1]
+    assert np.array_equal(truth.images("test", indices, labels[indices]).numpy(), loaded[indices])
+    sad = torch.eye(len(classes))[[classes.index("sad")] * len(listed)]
+    right = truth.images("test", indices, sad).numpy()
+    held = labels[indices, classes.index("sad")] == 1
+    changed = (right != loaded[indices]).any((1, 2, 3))
+    assert np.array_equal(changed, ~held.numpy())
+    assert (right == loaded[indices])[:, :, 0].all()  # the background does not move
+
+
+def test_redraw_takes_any_mix_of_labels(tmp_path: Path) -> None:
+    listed = drawn_as_files(tmp_path / "posed", POSED)
+    truth = Truth(POSED, faces.EXPRESSIONS, None, 32, {"test": listed}.__getitem__)
+    n = range(len(listed))
+    loaded = np.stack([read_image(tmp_path / "posed" / name, None, 32) for name in listed])
+    worn = truth.redraw("test", n, ["Eyeglasses"], torch.ones(len(n), 1)).numpy()
+    assert (worn != loaded).any((1, 2, 3)).all()
+    assert np.array_equal(worn[:, :, 24:], loaded[:, :, 24:])  # the mouth and below
+    assert np.array_equal(truth.redraw("test", n, ["Eyeglasses"], torch.zeros(len(n), 1)).numpy(), loaded)
+    both = truth.redraw("test", n, ["Male", "angry"], torch.ones(len(n), 2))
+    apart = truth.redraw("test", n, ["angry", "Male"], torch.ones(len(n), 2))
+    assert torch.equal(both, apart)
+    assert not torch.equal(both, truth.redraw("test", n, ["angry"], torch.ones(len(n), 1)))
+
+    plain = Truth(GLASSES, ("Smiling",), None, 32, {"test": drawn_as_files(tmp_path / "faces", GLASSES)}.__getitem__)
+    posed = plain.redraw("test", range(5), ("neutral", "fearful"), torch.tensor([[0.0, 1.0]] * 5))
+    kept = plain.redraw("test", range(5), ("neutral", "Smiling"), torch.tensor([[1.0, 0.0]] * 5))
+    assert (posed != kept).flatten(1).any(1).all()
+    assert torch.equal(kept, plain.images("test", range(5), torch.zeros(5, 1)))
 
 
 def test_truth_draws_the_target_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -141,7 +243,7 @@ def test_another_renderer_version_is_not_taken_for_this_one(tmp_path: Path, monk
     root = tmp_path / "faces"
     make_synthfaces(root, SMALL)
     before = SMALL.fingerprint
-    monkeypatch.setattr(module, "RENDERER_VERSION", 99)
+    monkeypatch.setattr(synthspec, "RENDERER_VERSION", 99)
     assert SMALL.fingerprint != before
     with pytest.raises(DataError, match=r"drawn by version 1 of SynthFaces, this is 99"):
         make_synthfaces(root, SMALL)
@@ -174,6 +276,60 @@ def test_bad_options_are_refused_in_one_line(tmp_path: Path) -> None:
         SynthSpec(size=32, train=1, valid=0, test=0, difficulty=1.5)
     with pytest.raises(ConfigError, match="expected size"):
         SynthSpec(size=32, train=0, valid=0, test=0)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"vary": ("Eyeglases",)}, "unknown optional attribute 'Eyeglases'; did you mean 'Eyeglasses'"),
+        ({"vary": ("Male",)}, "unknown optional attribute 'Male'"),
+        ({"vary": ("Bangs", "Bangs")}, "different optional attributes, got Bangs, Bangs"),
+        ({"form": "raffd"}, "unknown form 'raffd'; did you mean 'rafd'"),
+        ({"form": "rafd", "vary": ("Smiling",)}, "Smiling does not vary beside expressions"),
+        ({"form": "rafd", "test": 7}, "test of 7 cannot show all 8 expressions; take at least 8"),
+    ],
+)
+def test_forms_and_attributes_that_cannot_be_drawn_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        SynthSpec(**{"size": 32, "train": 8, "valid": 0, "test": 8, **options})
+
+
+def test_truth_of_unknown_labels_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown label 'hapy'; did you mean 'happy'"):
+        Truth(POSED, ("hapy",), None, 32, lambda which: ["test/happy/000029.png"])
+    truth = Truth(POSED, faces.EXPRESSIONS, None, 32, lambda which: ["test/happy/000029.png"])
+    with pytest.raises(DataError, match="two of angry, contemptuous"):
+        truth.images("test", [0], torch.ones(1, 8))
+    with pytest.raises(ConfigError, match="unknown label 'Smilling'"):
+        truth.redraw("test", [0], ["Smilling"], torch.ones(1, 1))
+
+
+@pytest.mark.parametrize("spec, feature", [(POSED, "expressions"), (GLASSES, "Eyeglasses")], ids=["rafd", "vary"])
+def test_a_feature_drawn_otherwise_changes_its_datasets_only(
+    spec: SynthSpec, feature: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_synthfaces(tmp_path / "drawn", spec)
+    before, others = spec.fingerprint, SMALL.fingerprint
+    monkeypatch.setitem(renderer.FEATURE_VERSIONS, feature, 2)
+    assert spec.fingerprint != before and SMALL.fingerprint == others
+    with pytest.raises(DataError, match=f"drawn with version 1 of {feature}, this is 2; remove it and draw it again"):
+        read_spec(tmp_path / "drawn")
+
+
+@pytest.mark.parametrize(
+    "damage", [{"vary": 3}, {"vary": [1]}, {"features": ["Bangs"]}, {"form": 1}, {"hats": 2}, {"size": None}]
+)
+def test_damaged_description_is_named(damage: dict[str, Any], tmp_path: Path) -> None:
+    files.write_json(tmp_path / "synthfaces.json", {**SMALL.description, **damage})
+    with pytest.raises(DataError, match=r"synthfaces\.json: not a description of SynthFaces"):
+        read_spec(tmp_path)
+
+
+def test_order_of_what_varies_does_not_matter() -> None:
+    turned = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0, vary=("Eyeglasses", "Smiling"))
+    assert turned == GLASSES and turned.fingerprint == GLASSES.fingerprint
+    fingerprints = {spec.fingerprint for spec in (SMALL, POSED, GLASSES)}
+    assert len(fingerprints) == 3
 
 
 def test_empty_split_is_left_out(tmp_path: Path) -> None:
