@@ -44,11 +44,13 @@ class Frame:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a size that the generator cannot take."""
-        if self.size % self.multiple or self.size < self.multiple:
+        if self.size % self.multiple or self.size < 1:
             below = max(self.size // self.multiple, 1) * self.multiple
             raise ConfigError(f"--size: {self.size} is no multiple of {self.multiple}; nearest: {below}")
         if self.crop is not None and self.keep_aspect:
             raise ConfigError("--crop: takes a square, which --keep-aspect does not; give one of them")
+        if self.crop is not None and self.crop < 1:
+            raise ConfigError(f"--crop: expected at least 1 px, got {self.crop}")
 
     def fit(self, picture: Image.Image) -> Tensor:
         """(3, H, W) uint8."""

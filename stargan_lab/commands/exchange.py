@@ -1,6 +1,7 @@
 """``export`` and ``translate``: networks out, and a person's own pictures through them."""
 
 import argparse
+import re
 from functools import partial
 from pathlib import Path
 
@@ -71,13 +72,15 @@ def translate(parsed: argparse.Namespace) -> int:
     opened = _open(parsed, outputs)
     targets = parse_targets(parsed.to, opened.layout)
     translator = opened.translator(_device(parsed.device))
-    frame = Frame(parsed.size or opened.image_size, translator.size_multiple, parsed.crop, parsed.keep_aspect)
+    size = opened.image_size if parsed.size is None else parsed.size
+    frame = Frame(size, translator.size_multiple, parsed.crop, parsed.keep_aspect)
     own = _Own(opened, outputs, targets, parsed.own)
     paths = find_pictures(parsed.images)
     out = Path(parsed.out).expanduser() if parsed.out else outputs / "translations" / opened.name
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {out} is no folder")
-    say(f"{_which(opened)}; {len(paths)} pictures to {', '.join(target.name for target in targets)}")
+    count = "1 picture" if len(paths) == 1 else f"{len(paths)} pictures"
+    say(f"{_which(opened)}; {count} to {', '.join(target.name for target in targets)}")
     if frame.keep_aspect:
         say(f"shorter side {frame.size} px, both sides rounded to multiples of {frame.multiple} px")
     unread = translate_pictures(translator, paths, targets, frame, own, out)
@@ -173,6 +176,8 @@ def _which(opened: Opened) -> str:
 
 
 def _device(asked: str) -> torch.device:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
+        raise ConfigError(f"--device: expected auto, cpu, cuda or cuda:N, got {asked!r}")
     if asked == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if asked.startswith("cuda") and not torch.cuda.is_available():

@@ -1,0 +1,391 @@
+"""``export``, ``translate`` and ``initial=`` as a person calls them, on runs and on the reference's files."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from stored import golden_state, write_pair, write_run
+from torch import Tensor
+
+from stargan_lab.batch import to_float, to_uint8
+from stargan_lab.cli import main
+from stargan_lab.data.transforms import fit
+from stargan_lab.loading import load_run, open_networks
+from stargan_lab.weights import digest, read_stored
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _arguments_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stargan-lab"])
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Outputs with a run without and one with an average."""
+    outputs = tmp_path_factory.mktemp("lab") / "outputs"
+    return outputs, write_run(outputs), write_run(outputs, "ema.decay=0.9", "seed=1", step=7)
+
+
+@pytest.fixture
+def lab(here: Path, written: tuple[Path, str, str]) -> tuple[str, str]:
+    """The current folder has these outputs; ids of the plain and of the averaged run."""
+    shutil.copytree(written[0], here / "outputs")
+    return written[1:]
+
+
+def draw(path: Path, width: int = 40, height: int = 30, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def pixels_of(path: Path) -> Tensor:
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+
+
+def refused(arguments: list[str], capfd: Capture) -> str:
+    """The one line of a refusal, with exit code 2 and nothing done."""
+    before = sorted(Path().rglob("*"))
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert out == "" and len(errors) == 1 and err.splitlines()[-1] == errors[0], err
+    assert sorted(Path().rglob("*")) == before
+    return errors[0]
+
+
+# Loading.
+
+
+def test_a_run_opens_by_id_beginning_folder_and_checkpoint(lab: tuple[str, str]) -> None:
+    run, _ = lab
+    outputs = Path("outputs")
+    names = [run, run[:5], f"outputs/runs/{run}", f"outputs/runs/{run}/checkpoints/last.pt"]
+    opened = [load_run(outputs, name) for name in names]
+    images, labels = torch.rand(2, 3, 16, 16) * 2 - 1, torch.ones(2, 6)
+    first = opened[0].translator()(images, labels, 0)
+    assert all(torch.equal(each.translator()(images, labels, 0), first) for each in opened)
+    stored = read_stored(Path(names[-1]))
+    assert digest(opened[0].generator.state_dict()) == digest(stored.parts["generator"])
+    assert opened[0].critic is not None and digest(opened[0].critic.state_dict()) == digest(
+        stored.parts["discriminator"]
+    )
+    assert (opened[0].name, opened[0].step, opened[0].image_size, opened[0].averaged) == (run, 4, 16, False)
+
+
+def test_the_average_is_taken_where_there_is_one(lab: tuple[str, str]) -> None:
+    _, averaged = lab
+    stored = read_stored(Path(f"outputs/runs/{averaged}/checkpoints/last.pt"))
+    for asked, part in ((None, "average"), (True, "average"), (False, "generator")):
+        opened = load_run(Path("outputs"), averaged, asked)
+        assert opened.averaged == (part == "average")
+        assert digest(opened.generator.state_dict()) == digest(stored.parts[part])
+
+
+def test_a_run_opens_without_its_data_and_with_an_older_record(lab: tuple[str, str]) -> None:
+    run, _ = lab
+    shutil.rmtree("outputs/data", ignore_errors=True)
+    path = Path(f"outputs/runs/{run}/config.yaml")
+    config = yaml.safe_load(path.read_text())
+    del config["initial"], config["trainer"]["sample_seed"], config["ema"]
+    config["data"]["sources"]["faces"]["attributes"] = ["Male"]  # what labels.json says counts
+    path.write_text(yaml.safe_dump(config))
+    opened = load_run(Path("outputs"), run)
+    assert len(opened.layout.specs[0].names) == 6
+    assert opened.config is not None and opened.config.ema.decay == 0
+
+
+def test_a_run_without_its_list_of_labels_asks_its_data(here: Path) -> None:
+    run = write_run(Path("outputs"), layout=False)
+    assert load_run(Path("outputs"), run).layout.specs[0].names[-1] == "Oval_Face"
+
+
+def test_a_checkpoint_that_lost_its_run_opens_by_its_form(lab: tuple[str, str], tmp_path: Path) -> None:
+    shutil.copy(f"outputs/runs/{lab[0]}/checkpoints/last.pt", tmp_path / "moved.pt")
+    opened = open_networks("moved.pt", Path("outputs"), attributes=list("abcdef"))
+    assert (opened.step, opened.image_size, opened.layout.specs[0].names) == (4, 16, tuple("abcdef"))
+    assert digest(opened.generator.state_dict()) == digest(load_run(Path("outputs"), lab[0]).generator.state_dict())
+
+
+# Export.
+
+
+def test_a_runs_networks_in_the_references_form(lab: tuple[str, str], capfd: Capture) -> None:
+    run, _ = lab
+    assert main(["export", run[:6]]) == 0
+    paths = [Path(f"outputs/exports/{run}/4-{letter}.ckpt") for letter in "GD"]
+    assert capfd.readouterr().out.split() == list(map(str, paths))
+    opened = load_run(Path("outputs"), run)
+    for path, network in zip(paths, (opened.generator, opened.critic), strict=True):
+        assert network is not None
+        state = torch.load(path, weights_only=True)
+        assert list(state) == list(network.state_dict())
+        assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+        assert path.stat().st_size < 2 * sum(v.numel() * 4 for v in state.values()) + 60_000, "no foreign storage"
+
+
+def test_the_references_files_through_a_run_and_out_again(here: Path) -> None:
+    """Weights that only pass through come out with the kit's every bit."""
+    folder = write_pair(here)
+    sizes = ["generator.blocks=2", "discriminator.depth=3", "data.image_size=32"]
+    attributes = "data.sources.faces.attributes=[Black_Hair,Blond_Hair,Brown_Hair,Male,Young]"
+    files = [f"initial.generator={folder}/200000-G.ckpt", f"initial.discriminator={folder}/200000-D.ckpt"]
+    run = write_run(Path("outputs"), *sizes, attributes, *files, step=0)
+    stored = read_stored(Path(f"outputs/runs/{run}/checkpoints/last.pt"))
+    assert digest(stored.parts["discriminator"]) == digest(golden_state("D"))
+    moved = {k: v + 0.01 for k, v in golden_state("G").items() if k.endswith((".weight", ".bias"))}
+    assert all(torch.equal(stored.parts["generator"][key], value) for key, value in moved.items())
+    shutil.rmtree(folder / "outputs" / "exports", ignore_errors=True)
+    assert main(["export", run, "--to", "out"]) == 0
+    assert digest(read_stored(Path("out/0-D.ckpt")).parts[""]) == digest(golden_state("D"))
+
+
+@pytest.mark.slow
+def test_onnx_of_a_run_and_of_a_reference_file(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    import onnx
+
+    assert main(["export", lab[1], "--format", "onnx"]) == 0
+    assert main(["export", str(write_pair(here) / "200000-G.ckpt"), "--format", "onnx", "--to", "mine.onnx"]) == 0
+    out, err = capfd.readouterr()
+    assert out.split() == [f"outputs/exports/{lab[1]}/7-G.onnx", "mine.onnx"]
+    assert err.count("differ from torch's by at most") == 2
+    about = {entry.key: entry.value for entry in onnx.load("mine.onnx").metadata_props}
+    assert "Blond_Hair" in about["columns_of_label"] and about["image_size"] == "32"
+
+
+EXPORTS = [
+    (["export", "nope"], ["no file and no run 'nope'", "there are 2"]),
+    (["export", "RUN", "--ema"], ["--ema", "ema.decay=0"]),
+    (["export", "RUN", "--to", "x.ckpt"], ["--to", "name a folder"]),
+    (["export", "RUN", "--format", "onnx", "--to", "x.pt"], ["--to", ".onnx"]),
+    (["export", "RUN", "--format", "onx"], ["onx", "onnx"]),
+    (["export", "RUN", "--attributes", "a"], ["--attributes", "knows its labels"]),
+    (["export", "lone-G.ckpt"], ["no discriminator with it"]),
+    (["export", "200000-D.ckpt"], ["is a discriminator's", "generator's is wanted"]),
+    (["export", "LAYER"], ["the generator has no reference form: it"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), EXPORTS, ids=lambda value: " ".join(value))
+def test_refused_exports(
+    arguments: list[str], said: list[str], lab: tuple[str, str], here: Path, capfd: Capture
+) -> None:
+    write_pair(here)
+    torch.save(golden_state("G"), "lone-G.ckpt")
+    names = {"RUN": lab[0]}
+    if "LAYER" in arguments:
+        names["LAYER"] = write_run(Path("outputs"), "generator.norm=layer")
+    message = refused([names.get(word, word) for word in arguments], capfd)
+    for part in said:
+        assert part in message
+
+
+# Translate.
+
+
+def test_one_picture_per_target_and_a_sheet(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    picture = draw(here / "me.png")
+    own = ["--from", "Black_Hair,Young"]
+    assert main(["translate", lab[0][:6], "me.png", "--to", "Blond_Hair,Male+Young=0", *own]) == 0
+    out, err = capfd.readouterr()
+    folder = Path(f"outputs/translations/{lab[0]}")
+    assert out.strip() == f"{folder}/strip.png"
+    assert "taken to be" not in err
+    expected = {"Blond_Hair": [0, 1, 0, 0, 1, 0], "Male+Young=0": [1, 0, 0, 1, 0, 0]}
+    assert {p.name for p in folder.iterdir()} == {"strip.png", *(f"me.{name}.png" for name in expected)}
+    with Image.open(picture) as image:
+        square = torch.from_numpy(fit(image.convert("RGB"), None, 16))
+    translator = load_run(Path("outputs"), lab[0]).translator()
+    for name, labels in expected.items():
+        translated = translator(to_float(square[None]), torch.tensor([labels]).float(), 0)
+        assert torch.equal(pixels_of(folder / f"me.{name}.png"), to_uint8(translated)[0])
+
+
+def test_unknown_own_labels_are_zero_and_that_is_said(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    draw(here / "me.png")
+    assert main(["translate", lab[0], "me.png", "--to", "Male", "--out", "a"]) == 0
+    assert "own labels of the pictures are not known, all of faces taken to be 0" in capfd.readouterr().err
+    assert main(["translate", lab[0], "me.png", "--to", "Male", "--out", "b", "--from", ""]) == 0
+    assert "not known" not in capfd.readouterr().err
+    assert torch.equal(pixels_of(Path("a/me.Male.png")), pixels_of(Path("b/me.Male.png")))
+
+
+def test_pictures_of_any_size_and_kind(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    """Grey, with alpha, palette, turned by EXIF, tall, and one equal stem of another folder."""
+    draw(here / "in" / "a.png", 50, 33)
+    draw(here / "in" / "deep" / "a.png", 5, 9, seed=1)
+    Image.fromarray(np.full((20, 20), 99, np.uint8)).save(here / "in" / "grey.bmp")
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(here / "in" / "clear.png")
+    Image.new("P", (20, 30)).save(here / "in" / "palette.gif")
+    (here / "in" / "notes.txt").write_text("no picture")
+    arguments = ["in", "in/deep/a.png", "--to", "Male", "--from", "", "--out", "out"]
+    assert main(["translate", lab[0], *arguments]) == 0
+    names = {"a", "a-2", "grey", "clear", "palette"}
+    assert {p.name for p in Path("out").iterdir()} == {"strip.png", *(f"{name}.Male.png" for name in names)}
+    assert all(pixels_of(Path(f"out/{name}.Male.png")).shape == (3, 16, 16) for name in names)
+    white = torch.full((1, 3, 16, 16), 1.0)
+    labels = torch.tensor([[0.0, 0, 0, 1, 0, 0]])
+    translated = load_run(Path("outputs"), lab[0]).translator()(white, labels, 0)
+    assert torch.equal(pixels_of(Path("out/clear.Male.png")), to_uint8(translated)[0]), "transparent is white"
+
+
+def test_exif_orientation_is_heeded(lab: tuple[str, str], here: Path) -> None:
+    with Image.open(draw(here / "upright.png", 16, 16)) as image:
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned right by a quarter
+        image.transpose(Image.Transpose.ROTATE_90).save(here / "turned.png", exif=exif)
+    assert main(["translate", lab[0], "upright.png", "turned.png", "--to", "Male", "--from", "", "--out", "out"]) == 0
+    assert torch.equal(pixels_of(Path("out/upright.Male.png")), pixels_of(Path("out/turned.Male.png")))
+
+
+def test_size_crop_and_aspect(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    draw(here / "a.png", 50, 30)
+    common = ["translate", lab[0], "a.png", "--to", "Male", "--from", ""]
+    assert main([*common, "--out", "size", "--size", "24"]) == 0
+    assert main([*common, "--out", "crop", "--crop", "20"]) == 0
+    assert main([*common, "--out", "aspect", "--keep-aspect"]) == 0
+    shapes = {name: tuple(pixels_of(Path(f"{name}/a.Male.png")).shape) for name in ("size", "crop", "aspect")}
+    assert shapes == {"size": (3, 24, 24), "crop": (3, 16, 16), "aspect": (3, 16, 28)}
+    assert "both sides rounded to multiples of 4 px" in capfd.readouterr().err
+
+
+def test_unreadable_pictures_are_named_and_the_others_done(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    draw(here / "in" / "good.png")
+    whole = draw(here / "in" / "half.png", 90, 90).read_bytes()
+    (here / "in" / "half.png").write_bytes(whole[:999])
+    (here / "in" / "text.jpg").write_text("hello")
+    assert main(["translate", lab[0], "in", "--to", "Male", "--from", "", "--out", "out"]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in lines if line.startswith("left out")] == [
+        "in/half.png",
+        "in/text.jpg",
+    ]
+    assert {p.name for p in Path("out").iterdir()} == {"good.Male.png", "strip.png"}
+
+
+def test_a_reference_file_with_the_references_labels(here: Path, capfd: Capture) -> None:
+    write_pair(here)
+    draw(here / "me.png")
+    assert (
+        main(["translate", "200000-G.ckpt", "me.png", "--to", "Blond_Hair", "--from", "Black_Hair", "--out", "o"]) == 0
+    )
+    err = capfd.readouterr().err
+    assert "taken to be the reference's: Black_Hair, Blond_Hair, Brown_Hair, Male, Young" in err
+    assert pixels_of(Path("o/me.Blond_Hair.png")).shape == (3, 32, 32), "the size is in the discriminator's file"
+    Path("200000-D.ckpt").unlink()
+    assert main(["translate", "200000-G.ckpt", "me.png", "--to", "b", "--attributes", "a,b,c,d,e", "--out", "p"]) == 0
+    assert "taken to be 128 px" in capfd.readouterr().err
+    assert pixels_of(Path("p/me.b.png")).shape == (3, 128, 128)
+
+
+def test_a_reference_file_of_two_datasets(here: Path) -> None:
+    write_pair(here, "multi")
+    draw(here / "me.png")
+    names = ["--attributes", "Black_Hair,Male,Young", "--classes", "angry,happy,sad,calm"]
+    assert main(["translate", "200000-G.ckpt", "me.png", "--to", "Male,happy,rafd.sad", *names, "--out", "o"]) == 0
+    assert {p.name for p in Path("o").iterdir()} == {
+        "me.Male.png",
+        "me.happy.png",
+        "me.rafd.sad.png",
+        "strip.png",
+    }
+    translator = open_networks("200000-G.ckpt", Path("outputs"), None, list("abc"), list("wxyz")).translator()
+    with Image.open("me.png") as image:
+        square = torch.from_numpy(fit(image.convert("RGB"), None, 32))
+    full = torch.tensor([[0.0, 0, 0, 0, 1, 0, 0, 0, 1]])
+    with torch.no_grad():
+        expected = to_uint8(translator.generator(to_float(square[None]), full))[0]
+    assert torch.equal(pixels_of(Path("o/me.happy.png")), expected)
+
+
+TRANSLATIONS = [
+    (["RUN", "me.png", "--to", "Blond"], ["--to", "'Blond'", "'Blond_Hair'"]),
+    (["RUN", "me.png", "--to", "Male", "--from", "Mal"], ["--from", "'Mal'", "'Male'"]),
+    (["RUN", "me.png", "--to", "Black_Hair+Blond_Hair"], ["exclude each other"]),
+    (["RUN", "you.png", "--to", "Male"], ["you.png", "no such picture"]),
+    (["RUN", "empty", "--to", "Male"], ["empty: no picture in it"]),
+    (["RUN", "me.png", "--to", "Male", "--size", "18"], ["--size", "18", "multiple of 4"]),
+    (["RUN", "me.png", "--to", "Male", "--size", "4"], ["--size", "4 px", "1x1"]),
+    (["RUN", "me.png", "--to", "Male", "--size", "0"], ["--size"]),
+    (["RUN", "me.png", "--to", "Male", "--crop", "0"], ["--crop"]),
+    (["RUN", "me.png", "--to", "Male", "--crop", "9", "--keep-aspect"], ["--crop", "--keep-aspect"]),
+    (["RUN", "me.png", "--to", "Male", "--out", "me.png"], ["--out", "no folder"]),
+    (["RUN", "me.png", "--to", "Male", "--device", "gpu"], ["--device", "gpu"]),
+    (["RUN", "me.png"], ["--to"]),
+    (["RUN", "--to", "Male"], ["IMAGE"]),
+    (["nope", "me.png", "--to", "Male"], ["'nope'"]),
+    (["200000-D.ckpt", "me.png", "--to", "Male"], ["is a discriminator's"]),
+    (["200000-G.ckpt", "me.png", "--to", "Male", "--attributes", "Male,Young"], ["2 names", "5 wide"]),
+    (["me.png", "me.png", "--to", "Male"], ["me.png", "not a file of weights"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), TRANSLATIONS, ids=lambda value: " ".join(value))
+def test_refused_translations(
+    arguments: list[str], said: list[str], lab: tuple[str, str], here: Path, capfd: Capture
+) -> None:
+    write_pair(here)
+    draw(here / "me.png")
+    (here / "empty").mkdir()
+    message = refused(["translate", *(lab[0] if word == "RUN" else word for word in arguments)], capfd)
+    for part in said:
+        assert part in message
+
+
+# A start from stored weights.
+
+TRAIN = ["train", "preset=tiny", "tracking.enabled=false", "trainer.device=cpu"]
+STARTS = [
+    (["initial.generator=nope"], ["initial.generator", "no file and no run 'nope'"]),
+    (["initial.generator=200000-G.ckpt"], ["initial.generator", "generator.blocks=2 (here 1)", "width 5", "6 wide"]),
+    (["initial.generator=200000-D.ckpt"], ["did you mean initial.discriminator?"]),
+    (["initial.discriminator=200000-D.ckpt"], ["discriminator.depth=3 data.image_size=32 (here 2, 16)"]),
+    (["initial.discriminatr=x"], ["initial.discriminatr", "'initial.discriminator'"]),
+    (["initial.generator=3"], ["initial.generator", "3"]),
+    (["-m", "initial.generator=RUN,200000-D.ckpt"], ["did you mean initial.discriminator?"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "said"), STARTS, ids=lambda value: " ".join(value))
+def test_refused_starts(
+    overrides: list[str], said: list[str], lab: tuple[str, str], here: Path, capfd: Capture
+) -> None:
+    write_pair(here)
+    message = refused([*TRAIN, *(word.replace("RUN", lab[0]) for word in overrides)], capfd)
+    for part in said:
+        assert part in message
+
+
+@pytest.mark.slow
+def test_training_from_stored_weights_and_a_translation_by_its_judge(
+    lab: tuple[str, str], here: Path, capfd: Capture
+) -> None:
+    run, averaged = lab
+    known = {p.name for p in Path("outputs/runs").iterdir()}
+    assert main([*TRAIN, f"initial.generator={averaged}", f"initial.discriminator={run}", "total_steps=2"]) == 0
+    (trained,) = {p.name for p in Path("outputs/runs").iterdir()} - known
+    assert main(["export", averaged, "--no-ema", "--to", "out"]) == 0
+    assert main(["export", run, "--to", "out"]) == 0
+    capfd.readouterr()
+    files = ["initial.generator=out/7-G.ckpt", "initial.discriminator=out/4-D.ckpt"]
+    assert main([*TRAIN, *files, "total_steps=2"]) == 0
+    assert f"run {trained} is finished already" in capfd.readouterr().err, "the same weights in other files"
+
+    picture = next(Path("outputs/data").rglob("*.png"))
+    assert main(["translate", trained, str(picture), "--to", "Male"]) == 0
+    err = capfd.readouterr().err
+    assert f"{picture}: taken to be " in err and "(by faces's judge)" in err
+    shutil.rmtree("outputs/data")
+    shutil.copy(Path(f"outputs/translations/{trained}") / f"{picture.stem}.Male.png", "me.png")
+    assert main(["translate", trained, "me.png", "--to", "Male"]) == 0
+    assert "(by faces's judge)" in capfd.readouterr().err, "for which the data need not be there"
+    assert not Path("outputs/data").exists()
