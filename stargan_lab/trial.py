@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from stargan_lab.evaluation.across import labels_seen
 from stargan_lab.evaluation.classifier import trained_classifier
 from stargan_lab.evaluation.evaluate import Scores, evaluate
 from stargan_lab.exchange.layout import write_layout
+from stargan_lab.exchange.translator import Translator
 from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee
 from stargan_lab.files import write_text
 from stargan_lab.randomness import cpu_threads
@@ -149,15 +149,12 @@ class Trial:
     def stop_requested(self) -> bool:
         return self._stop.asked
 
-    @torch.no_grad()
     def translate(self, images: Tensor, labels: Tensor, source: int) -> Tensor:
         """Images in [-1, 1] under new labels, by the averaged generator where there is one."""
         trainee = self.networks.trainee
         network = trainee.ema.network or trainee.generator
-        device, dtype = trainee.device, trainee.dtype
-        asked = self.networks.layout.generator_label(labels.to(device, dtype), source)
-        with trainee.mixed():
-            return network(images.to(device, dtype), asked).float()
+        mixed = trainee.precision == "bfloat16"
+        return Translator(network, self.networks.layout, trainee.device, mixed)(images, labels, source)
 
     # Pieces.
 
