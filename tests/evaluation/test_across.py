@@ -1,0 +1,117 @@
+"""Several datasets: every dataset's images under every dataset's domains, against a translator that is always right."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from stargan_lab.batch import ImageSource, to_float, to_uint8
+from stargan_lab.data import open_sources
+from stargan_lab.evaluation import classifier
+from stargan_lab.evaluation.across import labels_seen
+from stargan_lab.evaluation.classifier import trained_classifier
+from stargan_lab.evaluation.evaluate import Scores, evaluate
+
+Translate = Callable[[Tensor, Tensor, int], Tensor]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_judges() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=250, max_steps=250))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pair(outputs: Path) -> list[ImageSource]:
+    calm = {"train": 1000, "valid": 40, "test": 40, "difficulty": 0.0}
+    faces = {"kind": "synthfaces", "attributes": ("Black_Hair", "Blond_Hair", "Male"), **calm}
+    sources = open_sources({"faces": faces, "moods": {"kind": "synthexpressions", **calm}}, 32, outputs)
+    for source in sources:
+        source.prepare()
+    return sources
+
+
+def always_right(sources: Sequence[ImageSource]) -> Translate:
+    """Knows each test image of either dataset, and draws it with any labels of either."""
+    known: dict[bytes, tuple[ImageSource, int]] = {}
+    for source in sources:
+        pictures = source.split("test").images(range(len(source.split("test"))))
+        known |= {picture.numpy().tobytes(): (source, row) for row, picture in enumerate(pictures)}
+
+    def translate(images: Tensor, labels: Tensor, asked: int) -> Tensor:
+        drawn = []
+        for picture, label in zip(to_uint8(images), labels, strict=True):
+            source, row = known[picture.numpy().tobytes()]
+            assert source.truth is not None
+            (again,) = source.truth.redraw("test", [row], sources[asked].spec.names, label[None])
+            known[again.numpy().tobytes()] = (source, row)
+            drawn.append(again)
+        return to_float(torch.stack(drawn))
+
+    return translate
+
+
+def scores(translate: Translate, sources: Sequence[ImageSource], outputs: Path, limit: int | None = None) -> Scores:
+    return evaluate(
+        translate,
+        sources,
+        extractor=None,
+        weights=None,
+        max_images=limit,
+        batch_size=16,
+        outputs=outputs,
+        checkpoint_rule="last",
+        device="cpu",
+        progress=False,
+    )
+
+
+def test_every_domain_is_scored_on_every_datasets_images(pair: list[ImageSource], outputs: Path) -> None:
+    metrics = scores(always_right(pair), pair, outputs).metrics
+    for own in pair:
+        for name in own.spec.names:
+            assert f"eval/accuracy/{own.name}.{name}" in metrics
+            assert metrics[f"eval/edit/{own.name}.{name}"] == 1
+    crossed = [f"moods.as.faces.{n}" for n in pair[0].spec.names] + [f"faces.as.moods.{n}" for n in pair[1].spec.names]
+    crossed.remove("faces.as.moods.neutral")  # faces are neutral: nothing to do and nothing to score
+    for metric, limit in (("cross_accuracy", 0.5), ("cross_edit", 0.75)):
+        found = {k.removeprefix(f"eval/{metric}/"): v for k, v in metrics.items() if k.startswith(f"eval/{metric}/")}
+        assert set(crossed) <= set(found)
+        assert all(found[name] >= limit for name in crossed), found
+        assert metrics[f"eval/{metric}"] == pytest.approx(sum(found.values()) / len(found))
+    assert metrics["eval/cross_accuracy"] >= 0.9
+    for name in ("faces", "moods"):
+        domains = [v for k, v in metrics.items() if k.startswith(f"eval/accuracy/{name}.")]
+        assert metrics[f"eval/accuracy/{name}"] == pytest.approx(sum(domains) / len(domains))
+
+
+def test_a_translator_that_does_nothing_scores_nothing(pair: list[ImageSource], outputs: Path) -> None:
+    metrics = scores(lambda images, labels, index: images, pair, outputs).metrics
+    crossed = {k: v for k, v in metrics.items() if k.startswith("eval/cross_")}
+    assert len(crossed) >= 2 + 2 * (3 + 7)
+    assert all(value == 0 for key, value in crossed.items() if "accuracy" in key)
+    assert all(abs(value) < 1e-12 for key, value in crossed.items() if "edit" in key)
+
+
+def test_one_dataset_has_nothing_to_cross(pair: list[ImageSource], outputs: Path) -> None:
+    metrics = scores(lambda images, labels, index: images, pair[:1], outputs, limit=16).metrics
+    assert not [key for key in metrics if "cross" in key]
+    assert not [key for key in metrics if key.count(".") or key.endswith("/faces")]
+
+
+def test_labels_of_anothers_images_are_what_the_classifier_sees(pair: list[ImageSource], outputs: Path) -> None:
+    judge = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
+    images = pair[1].split("test").images(range(40))
+    seen = labels_seen(judge, images, batch_size=16)
+    assert torch.equal(seen, judge.predict(images))
+    assert pair[1].truth is not None
+    agree = [  # redrawing a picture with its true hair leaves it as it is
+        torch.equal(pair[1].truth.redraw("test", [i], pair[0].spec.names, seen[i : i + 1])[0], images[i])
+        for i in range(40)
+    ]
+    assert sum(agree) >= 34
