@@ -37,7 +37,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"stargan-lab {stargan_lab.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["sweep", "report", "data", "track", "ui"])
+@pytest.mark.parametrize("command", ["sweep", "report", "data", "track", "ui", "export", "translate"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of([command, "--help"]) == 0
     assert f"stargan-lab {command}" in capsys.readouterr().out

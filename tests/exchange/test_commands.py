@@ -9,11 +9,12 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from stored import golden_state, write_pair, write_run
+from stored import golden_state, tiny_config, write_pair, write_run
 from torch import Tensor
 
 from stargan_lab.batch import to_float, to_uint8
 from stargan_lab.cli import main
+from stargan_lab.config import run_id, training_identity
 from stargan_lab.data.transforms import fit
 from stargan_lab.loading import load_run, open_networks
 from stargan_lab.weights import digest, read_stored
@@ -342,6 +343,27 @@ def test_refused_translations(
 
 
 # A start from stored weights.
+
+
+def test_the_run_id_follows_the_content_of_the_weights(here: Path) -> None:
+    """Neither the path nor the file they are in; and without any it is what it was before there was such a key."""
+    write_pair(here / "a")
+    write_pair(here / "b", step=3)
+    sizes = ["generator.blocks=2", "discriminator.depth=3", "data.image_size=32", "trainer.threads=1"]
+
+    def identity(*overrides: str) -> str:
+        return run_id(tiny_config(Path("outputs"), *sizes, *overrides), ["data"])
+
+    plain = training_identity(tiny_config(Path("outputs"), *sizes), ["data"])
+    assert "initial" not in plain
+    started = identity("initial.generator=a/200000-G.ckpt")
+    assert started == identity("initial.generator=b/3-G.ckpt") != identity()
+    assert started != identity("initial.discriminator=a/200000-D.ckpt") != identity()
+    torch.save({**golden_state("G"), "main.1.bias": torch.ones(4)}, "b/3-G.ckpt")
+    assert started != identity("initial.generator=b/3-G.ckpt") != identity()
+    for free in ("trainer.sample_seed=3", "trainer.sample_images=[a.png,b.png]", "trainer.sample_images=3"):
+        assert identity(free) == identity()
+
 
 TRAIN = ["train", "preset=tiny", "tracking.enabled=false", "trainer.device=cpu"]
 STARTS = [

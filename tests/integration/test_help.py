@@ -18,7 +18,7 @@ def test_help_is_quick(tmp_path: Path) -> None:
     outcomes = [lab("--help") for _ in range(5)]
     assert {outcome.code for outcome in outcomes} == {0}
     assert median(outcome.seconds for outcome in outcomes) < SECONDS
-    for command in ("train", "sweep", "report", "data", "track", "ui"):
+    for command in ("train", "sweep", "report", "data", "track", "ui", "export", "translate"):
         assert f"\n    {command} " in outcomes[0].out, command
     assert lab.files() == set()
 

@@ -34,11 +34,13 @@ def test_a_run_leaves_its_files(first: tuple[Lab, Outcome]) -> None:
     assert (config["total_steps"], config["seed"], config["generator"]["norm"]) == (4, 0, "instance")
     assert [step for step, metrics in lab.rows() if set(metrics) >= LOSSES] == [2, 4]
     assert set(lab.rows()[-1][1]) >= SCORES
-    titles = json.loads((run / "samples" / "targets.json").read_text())["columns"]
-    assert titles[0] == "input" and len(titles) == 7
+    about = json.loads((run / "samples" / "targets.json").read_text())
+    side = 16 * about["scale"]
+    assert about["columns"][0] == "input" and len(about["columns"]) == len(about["left"]) == 7
+    assert len(about["top"]) == 4
     for step in (2, 4):
         with Image.open(run / "samples" / f"{step:08d}.png") as grid:
-            assert grid.size == (16 * 7, 16 * 4)
+            assert grid.width > about["left"][-1] + side and grid.height > about["top"][-1] + side
 
 
 def test_a_runs_result_says_what_came_out(first: tuple[Lab, Outcome]) -> None:
