@@ -109,7 +109,7 @@ def _images(listing: Listing, rows: Mapping[str, Rows], crop: int | None, report
     names = [(which, name) for which, found in rows.items() for name in found.names]
     paths = [listing.folder / name for _, name in names]
     seen: dict[str, tuple[str, str]] = {}  # pixels -> split and name of the first that has them
-    labels = {name: tuple(row) for found in rows.values() for name, row in zip(found.names, found.labels, strict=True)}
+    labels = {name: row.tobytes() for r in rows.values() for name, row in zip(r.names, r.labels, strict=True)}
     looks = each(_look, paths, f"checking {report.name}")
     for (which, name), found in zip(names, looks, strict=True):
         if found.flaw is not None:

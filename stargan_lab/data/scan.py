@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from PIL import Image
 from tqdm import tqdm
 
 from stargan_lab import files
@@ -54,6 +55,7 @@ def look(path: Path, decoding: bool) -> Look:
 
 def each(function: Callable[[Path], T], paths: Sequence[Path], what: str) -> Iterator[T]:
     """``function`` of every path, in order, computed on several threads; ``what`` is named by the progress bar."""
+    Image.init()  # PIL's formats load late; while one thread loads them another may find its image of no known format
     with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), desc=what, unit="image", disable=None) as bar:
         for start in range(0, len(paths), _CHUNK):
             for result in pool.map(function, paths[start : start + _CHUNK]):

@@ -52,7 +52,7 @@ def _mistake(root: Path, found: dict[str, Path]) -> str:
         return f"this is the folder of one split; set root to the folder above it, {root.parent}"
     if (root / ATTRIBUTE_FILE).exists():
         return f"holds {ATTRIBUTE_FILE}, so it is in CelebA's form; use kind: celeba"
-    with_images = [name for name in folders if images_below(root / name)]
+    with_images = [name for name in folders if loose_images(root / name)]
     if with_images:
         return (
             f"{len(with_images)} class folders lie there directly ({first(with_images)}), without train/ and test/;"

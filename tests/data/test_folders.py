@@ -126,6 +126,17 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
         split_folder,
         r"RaFD: 3 class folders lie there directly \(angry, happy, sad\), without train/ and test/; move them into",
     ),
+    "splits by other names": (
+        lambda root: [(root / "train").rename(root / "Training"), (root / "test").rename(root / "Test")],
+        r"RaFD: expected images there in train/<class>/… and test/<class>/…, found Test, Training",
+    ),
+    "images alone": (
+        lambda root: (
+            [shutil.rmtree(root / "test"), loose(root), (root / "train").rename(root / "x")]
+            + [path.rename(root / path.name) for path in (root / "x").iterdir()]
+        ),
+        r"RaFD: 12 images lie there without class folders \(angry0\.png, …\); expected train/",
+    ),
     "no test": (lambda root: shutil.rmtree(root / "test"), r"RaFD: there is train/ but no test/; hold some images"),
     "no train": (lambda root: shutil.rmtree(root / "train"), r"RaFD: there is test/ but no train/"),
     "no class folders": (loose, r"RaFD/train: 12 images lie there without class folders \(angry0\.png, …\)"),
