@@ -220,3 +220,11 @@ def test_a_variants_name_may_be_anything(here: Path) -> None:
     write(here, GOOD | {"variants": variants})
     cells = plan(load("mine"), ["seed=0"])
     assert [cell.config.tracking.ablations["mine"] for cell in cells] == names
+
+
+def test_the_readmes_example_can_be_planned(here: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (block,) = [part.split("```")[0] for part in readme.split("```yaml\n")[1:]]
+    (here / "experiments").mkdir()
+    (here / "experiments" / "mine.yaml").write_text(block)
+    assert [cell.variant for cell in plan(load("mine"))] == ["planes"] * 3 + ["adain"] * 3
