@@ -17,6 +17,7 @@ from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
 from stargan_lab.overrides import Overrides
 from stargan_lab.registry import families, family
 
+ROOT = Path(__file__).parents[1]
 BREAKS = " \t\n\"'><=;|&(:"
 """Bash's usual COMP_WORDBREAKS."""
 
@@ -97,7 +98,7 @@ def test_trains_flags_are_hydras() -> None:
     ("line", "words"),
     [
         ("sw", ["sweep"]),
-        ("train preset=", ["quickstart", "reference", "small", "tiny"]),
+        ("train preset=", sorted(path.stem for path in (ROOT / "conf" / "preset").glob("*.yaml"))),
         ("train preset=qu", ["quickstart"]),
         ("train generator.padding=", family("padding").names()),
         ("train discriminator.norm=layer,b", ["layer,batch"]),

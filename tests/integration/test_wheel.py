@@ -1,6 +1,8 @@
 """The wheel holds everything: commands, configuration groups, experiments, and room for one's own of each."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from processes import NO_MLFLOW, Lab, Outcome, finish
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "own-parts.md"
 SHIPPED = ("stargan_lab", "conf", "experiments", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 PRESET = "# @package _global_\ndefaults: [tiny]\ntotal_steps: 2\n"
@@ -90,6 +93,24 @@ def outcomes(away: Lab) -> dict[str, Outcome]:
     return done
 
 
+@pytest.fixture(scope="module")
+def own(away: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, dict[str, Outcome]]:
+    """The files of docs/own-parts.md in an empty folder, and what its commands came to with the wheel."""
+    lab = Lab(tmp_path_factory.mktemp("own"), away._command, away._environment)
+    commands: list[str] = []
+    for language, name, text in re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", PAGE.read_text(), re.S | re.M):
+        if name:
+            lab.write(name, text)
+        elif language == "sh":
+            commands += text.splitlines()
+    outcomes = {}
+    for command in commands:
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "stargan-lab"
+        outcomes[arguments[0]] = lab(*arguments)
+    return lab, outcomes
+
+
 def _python(*arguments: str) -> None:
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -151,3 +172,43 @@ def test_a_norm_of_ones_own_works_from_the_installed_script(lab: Lab) -> None:
     outcome = lab(*words.split(), NO_MLFLOW)
     assert outcome.code == 0, outcome.err
     assert lab.result()["parameters"]["discriminator"] > 0
+
+
+def test_the_page_on_parts_of_ones_own_works_from_the_wheel(own: tuple[Lab, dict[str, Outcome]]) -> None:
+    _, outcomes = own
+    assert list(outcomes) == ["list", "train", "sweep", "report"]
+    assert {name: outcome.err for name, outcome in outcomes.items() if outcome.code} == {}
+
+
+def test_a_dataset_a_norm_and_a_loss_of_ones_own_are_trained_with(own: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, _ = own
+    assert len(lab.run_ids()) == 3
+    results = [lab.result(run_id) for run_id in lab.run_ids()]
+    assert {result["status"] for result in results} == {"finished"}
+    assert all(set(result["protocol"]["classifiers"]) == {"tiles"} for result in results)
+    runs = lab.mlflow().runs().values()
+    shown = {(run.data.params["adversarial.name"], run.data.params["discriminator.norm"]) for run in runs}
+    assert shown == {("margin", "scale"), ("margin", "none")}
+
+
+def test_what_is_ones_own_is_listed_so(own: tuple[Lab, dict[str, Outcome]]) -> None:
+    _, outcomes = own
+    assert "  scale   yours, from my_parts\n    Layer norm without its mean.\n" in outcomes["list"].out
+
+
+def test_a_hypothesis_on_ones_own_parts_is_reported(own: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, outcomes = own
+    for command in ("sweep", "report"):
+        assert "hinge (baseline)" in outcomes[command].out and "scaled" in outcomes[command].out
+    written = lab.outputs / "reports" / "own"
+    assert {"report.md", "report.csv", "report.html"} <= {path.name for path in written.iterdir()}
+    assert len((written / "report.csv").read_text().splitlines()) == 3
+
+
+def test_a_module_that_is_not_there_is_named(own: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, _ = own
+    before = lab.files()
+    outcome = lab("train", "preset=tiny", "imports=[my_prats]")
+    assert (outcome.code, len(outcome.lines())) == (2, 1)
+    assert "imports" in outcome.err and "my_prats" in outcome.err
+    assert lab.files() == before
