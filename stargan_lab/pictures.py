@@ -49,7 +49,8 @@ def draw_sheet(rows: Sequence[Row], titles: Sequence[str], minimum: int = 64, ga
     """Draw rows of tiles, titles on top and labels at the left.
 
     Args:
-        titles: one per column; underscores are shown as spaces, and lines are broken to fit.
+        titles: one per column; underscores are shown as spaces, and lines are broken to fit. Of titles like
+            ``faces: Male``, the first part stands once above the columns that share it.
         minimum: px; smaller tiles are enlarged by the smallest whole factor that makes their shorter side as large.
         gap: px between tiles.
     Raises:
@@ -61,8 +62,9 @@ def draw_sheet(rows: Sequence[Row], titles: Sequence[str], minimum: int = 64, ga
     sizes = [(row.tiles[0].width * k, row.tiles[0].height * k) for row, k in zip(rows, scales, strict=True)]
     cell = max(width for width, _ in sizes)
     large, small = font(14), font(12)
-    shown = [wrapped(title.replace("_", " "), cell - 2, small) for title in titles]
-    top = MARGIN + LINE * max(title.count("\n") + 1 for title in shown) + 4
+    shown = [wrapped(title.rpartition(": ")[2].replace("_", " "), cell - 2, small) for title in titles]
+    groups = _groups(titles)
+    top = MARGIN + LINE * (max(title.count("\n") + 1 for title in shown) + bool(groups)) + 4
     labels = max((_length(line, large) for row in rows for line in row.label.split("\n")), default=0)
     columns = _columns(MARGIN + (labels + MARGIN if labels else 0), len(titles), cell, gap)
     tops = [top + sum(height + gap for _, height in sizes[:index]) for index in range(len(rows))]
@@ -70,6 +72,8 @@ def draw_sheet(rows: Sequence[Row], titles: Sequence[str], minimum: int = 64, ga
     pen = ImageDraw.Draw(image)
     for x, title in zip(columns, shown, strict=True):
         pen.multiline_text((x + cell / 2, top - 4), title, "black", small, anchor="md", align="center")
+    for name, first, last in groups:
+        pen.text(((columns[first] + columns[last] + cell) / 2, MARGIN), name, "#666666", small, anchor="ma")
     left = []
     for row, (width, height), y in zip(rows, sizes, tops, strict=True):
         _label(pen, row.label, columns[0] - MARGIN, y + height / 2, large, small)
@@ -77,6 +81,18 @@ def draw_sheet(rows: Sequence[Row], titles: Sequence[str], minimum: int = 64, ga
         for x, tile in zip(left[-1], row.tiles, strict=True):
             image.paste(tile.convert("RGB").resize((width, height), Image.Resampling.NEAREST), (x, y))
     return Sheet(image, tuple(left), tuple(tops), tuple(scales))
+
+
+def _groups(titles: Sequence[str]) -> list[tuple[str, int, int]]:
+    """First parts of the titles with the first and the last of the columns that share each."""
+    found: list[tuple[str, int, int]] = []
+    for index, title in enumerate(titles):
+        name = title.rpartition(": ")[0]
+        if name and found and found[-1][0] == name and found[-1][2] == index - 1:
+            found[-1] = (name, found[-1][1], index)
+        elif name:
+            found.append((name, index, index))
+    return found
 
 
 def _columns(start: int, count: int, cell: int, gap: int) -> list[int]:

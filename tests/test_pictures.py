@@ -35,6 +35,21 @@ def test_titles_and_labels_stand_beside_the_tiles() -> None:
     assert (shown[y:, :x] < 128).any(), "a label at the left"
 
 
+def test_what_titles_share_stands_once_above_them() -> None:
+    row = Row([picture(64, 64, c) for c in range(4)])
+    plain = draw_sheet([row], ["input", "a", "b", "c"])
+    grouped = draw_sheet([row], ["input", "faces: a", "faces: b", "moods: c"])
+    further = grouped.top[0] - plain.top[0]
+    assert further > 0 and grouped.left == plain.left
+    above = np.asarray(grouped.image.convert("L"))[: grouped.top[0] - 18] < 200
+    inked = np.flatnonzero(above.any(axis=0))
+    first, second, third = grouped.left[0][1:]
+    middle = (first + second + 64) // 2
+    assert abs((inked[inked < third].min() + inked[inked < third].max()) / 2 - middle) <= 2, "faces, over both columns"
+    assert inked.max() > third and not (inked < first).any()
+    assert (np.asarray(grouped.image)[further:][18:] == np.asarray(plain.image)[18:]).all()
+
+
 def test_rows_of_different_sizes_are_centred_in_their_column() -> None:
     sheet = draw_sheet([Row([picture(64, 64, 0)]), Row([picture(100, 80, 1)])], ["input"])
     (first,), (second,) = sheet.left
