@@ -116,7 +116,7 @@ def _command(name: str, parser: ArgumentParser, words: Sequence[str], current: s
     elif name in _RUNS and place is places[0]:
         yield from _run_ids(words)
         yield FILES
-    elif not any(action.dest == "to" for action in places):
+    else:
         yield FILES
 
 

@@ -154,6 +154,9 @@ def test_files_of_ones_own_are_offered(parser: ArgumentParser, here: Path) -> No
         return answer(parser, f"stargan-lab {line}", BREAKS)
 
     assert ask("sweep t") == ["try"]
+    assert ask("translate 01") == ask("export 01") == ["0123456789ab"]
+    assert ask("translate 0123456789ab my_p") == [FILES]
+    assert ask("translate --outputs elsewhere 01") == [FILES]
     assert ask("train --config-dir conf preset=m") == ["mine"]
     assert ask("train --config-dir=conf preset=mine data.sources.") == ["data.sources.faces."]
     assert ask("train --config-dir conf preset=mine extra.") == ["extra.deep="]
