@@ -18,7 +18,7 @@ from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.options import as_yaml, described, heading, meanings, plain, yaml_comments
 from stargan_lab.registry import families, family
 
-PLACES = {"dataset": "data.sources.NAME.kind", "extractor": "evaluation.extractor"}
+PLACES = {"dataset": "data.sources.NAME.kind", "extractor": "evaluation.extractor", "targets": "targets"}
 """Families that neither a group of the configuration nor ``REFERENCES`` places: the key that takes their names."""
 
 _WHAT = {
@@ -32,6 +32,7 @@ _WHAT = {
     "discriminator.norm": "Norm in the discriminator, after every stride-2 convolution but the first.",
     "discriminator.head": "What turns the discriminator's features into real/fake scores.",
     "adversarial": "The loss on real/fake scores.",
+    "targets": "Which labels a training batch is translated to.",
     "lipschitz": "What keeps the critic Lipschitz.",
     "optimizer": "How weights follow gradients, of both networks.",
     "schedule": "The learning rate over the training.",
@@ -113,7 +114,7 @@ def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
             found.append(Axis(key, key, _what(key), _entries(key, {flat[key]["name"]}, groups[key])))
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             found.append(_section(key, annotation, flat[key], groups.get(key, {})))
-        else:
+        elif key not in PLACES.values():
             option = _option(key, flat[key], annotation, yaml_comments(_main()).get(key, ""))
             found.append(Axis(key, "", option.meaning, options=(option,)))
         for name, place in _placed(key):
@@ -147,7 +148,7 @@ def _placed(key: str) -> Iterator[tuple[str, str]]:
     for option, name in REFERENCES.get(key, {}).items():
         yield name, f"{key}.{option}"
     for name, place in PLACES.items():
-        if place.split(".")[0] == key:
+        if place.split(".")[0] == key and name in families():
             yield name, place
 
 

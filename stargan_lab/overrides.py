@@ -97,6 +97,8 @@ class Overrides:
         parts = outline.registered(self._own_modules())
         if last == "kind" or key == "evaluation.extractor":
             yield from parts["dataset" if last == "kind" else "extractor"]
+        elif not above:  # a single key that takes a family's names is called like it
+            yield from parts.get(key, ())
         if referred := outline.references().get(above, {}).get(last):
             yield from parts[referred]
         yield from parts.get(above, {}).get(self._chosen.get(above, ""), {}).get(last, ())
