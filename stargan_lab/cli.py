@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return train(arguments[1:])
         if arguments[:1] == ["__complete"]:  # the shell asks at every TAB
-            from stargan_lab.completion import serve
+            from stargan_lab.guide.completion import serve
 
             return serve(arguments[1:], _parser)
         parsed, rest = _parser().parse_known_args(arguments)

@@ -74,7 +74,8 @@ def build_networks(config: RunConfig, layout: LabelLayout | None = None) -> tupl
 def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
     adversarial = _build("adversarial", config.adversarial)
     lipschitz = _build("lipschitz", config.lipschitz)
-    return Objective(layout, adversarial, lipschitz, cls=config.weights.cls, rec=config.weights.rec)
+    targets = family("targets").get(config.targets)
+    return Objective(layout, adversarial, lipschitz, cls=config.weights.cls, rec=config.weights.rec, targets=targets)
 
 
 def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:

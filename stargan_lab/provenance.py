@@ -11,7 +11,18 @@ from pathlib import Path
 from stargan_lab.files import sha256_bytes
 
 _PACKAGE = Path(__file__).parent
-_CODE = ("batch.py", "randomness.py", "factory.py", "data", "models", "losses", "training", "evaluation")
+_CODE = (
+    "batch.py",
+    "randomness.py",
+    "factory.py",
+    "weights.py",
+    "data",
+    "models",
+    "losses",
+    "training",
+    "evaluation",
+    "exchange",
+)
 """What training and scoring compute with; the command line, tracking and report cannot change a number."""
 
 

@@ -25,6 +25,7 @@ _HOMES = {
     "head": "stargan_lab.models.discriminators",
     "adversarial": "stargan_lab.losses.adversarial",
     "lipschitz": "stargan_lab.losses.lipschitz",
+    "targets": "stargan_lab.losses.targets",
     "optimizer": "stargan_lab.training.optimizers",
     "schedule": "stargan_lab.training.schedules",
     "dataset": "stargan_lab.data",
@@ -54,15 +55,17 @@ class Registry:
 
         Args:
             source: the paper or code it follows.
-            traits: what other parts have to know of it, so that no rule asks for a name; each family's home lists its own.
+            traits: what other parts have to know of it, so that no rule asks for a name; the home lists a family's.
         Raises:
-            ValueError: the name is taken by another builder.
+            ValueError: the name is taken by another builder, or what the builder takes could not be configured.
         """
 
         def file(builder: T) -> T:
+            self._load()  # first, so that ours are there before anybody else's come
             taken = self._entries.get(name)
             if taken is not None:
                 raise ValueError(f"{self.name} {name!r} is registered already, by {taken.__module__}")
+            self._check(name, builder)
             self._entries[name] = builder
             self._sources[name] = source
             self._traits[name] = frozenset(traits)
@@ -103,10 +106,35 @@ class Registry:
         self.get(name)
         return trait in self._traits[name]
 
+    def _check(self, name: str, builder: Callable[..., Any]) -> None:
+        """Refuse what a configuration could not set as it was meant; the family's own entries are the pattern."""
+        parameters, what = inspect.signature(builder).parameters.values(), f"{self.name.replace('_', ' ')} {name!r}"
+        places = _positional(builder)
+        pattern = next((b for b in self._entries.values() if b.__module__.split(".")[0] == __package__), None)
+        facts = _positional(pattern) if pattern is not None else places
+        if len(places) > len(facts):
+            wanted = ", ".join([*facts, "*", places[len(facts)]])
+            raise ValueError(
+                f"{what}: option {places[len(facts)]!r} is positional; options come behind a *: ({wanted})"
+            )
+        if len(places) < len(facts):
+            raise ValueError(f"{what}: takes ({', '.join(places)}), expected ({', '.join(facts)}) positionally")
+        for option in parameters:
+            if option.kind is option.KEYWORD_ONLY and option.annotation is option.empty:
+                raise ValueError(
+                    f"{what}: option {option.name!r} has no annotation; write its type, e.g. {option.name}: float"
+                )
+
     def _load(self) -> None:
         if not self._loaded and self._home is not None:
             self._loaded = True  # first, since the home looks at its own registry while it is imported
             import_module(self._home)
+
+
+def _positional(builder: Callable[..., Any]) -> list[str]:
+    """The facts a builder takes."""
+    parameters = inspect.signature(builder).parameters.values()
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 _FAMILIES: dict[str, Registry] = {name: Registry(name, home) for name, home in _HOMES.items()}

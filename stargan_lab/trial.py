@@ -162,7 +162,7 @@ class Trial:
         """Labels of one dataset's images under another's names, which only the other's classifier can tell."""
         device = self.networks.trainee.device
         judge = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
-        return labels_seen(judge, images, self.config.evaluation.batch_size)
+        return labels_seen(judge, images, self.sources[other].spec, self.config.evaluation.batch_size)
 
     def _name(self) -> str:
         """As tables and MLflow show the run."""

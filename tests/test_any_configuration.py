@@ -54,6 +54,7 @@ def random_configuration(base: dict[str, Any], dice: random.Random) -> dict[str,
     raw = deepcopy(base) | {group: random_component(group, dice) for group in COMPONENTS}
     raw["data"]["image_size"] = dice.choice((8, 12, 16, 32))
     raw |= {"batch_size": dice.choice((1, 2, 5)), "n_critic": dice.choice((1, 2)), "seed": dice.randrange(1000)}
+    raw["targets"] = dice.choice(family("targets").names())
     raw["ema"]["decay"] = dice.choice((0.0, 0.9))
     raw["weights"] = {"cls": dice.choice((0.0, 1.0)), "rec": dice.choice((0.0, 10.0))}
     raw["trainer"]["precision"] = dice.choice(("float32", "bfloat16", "float64"))

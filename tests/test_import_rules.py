@@ -50,14 +50,8 @@ MAY_IMPORT = {
     | {"console", "recording", "randomness", "samples"},
     "running": {"config", "tracking", "ledger", "factory", "trial", "console", "recording"},
     "sweep": {"config", "ledger", "running", "factory", "hypothesis", "console", "tracking"},
-    "options": set(),
-    "catalogue": {"config", "registry", "options"},
-    "listing": {"catalogue"},
-    "machine": {"config", "provenance"},
-    "doctor": {"config", "data", "evaluation", "files", "ledger", "machine", "registry", "tracking", "weights"},
-    "outline": set(),
-    "overrides": {"outline"},
-    "completion": {"hypothesis", "overrides"},
+    "guide": {"config", "registry", "hypothesis", "data", "evaluation", "files", "ledger", "provenance", "tracking"}
+    | {"weights"},
     "report": {"tracking", "factory", "hypothesis", "files", "ledger", "pictures"},
 }
 ANYTHING = {"app", "cli", "commands", "__init__", "__main__"}

@@ -112,7 +112,7 @@ class _Own:
         square = Frame(self._opened.image_size).fit(picture)[None]
         for source, judge in self._judges.items():
             spec = self._opened.layout.specs[source]
-            labels[source] = judge.predict(square)
+            labels[source] = judge.own_labels(square, spec)
             held = [name for name, value in zip(spec.names, labels[source][0], strict=True) if value]
             say(f"{path}: taken to be {', '.join(held) or 'none of the labels'} (by {spec.dataset}'s judge)")
         return labels

@@ -6,11 +6,11 @@ import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
-from stargan_lab.catalogue import axes, find
-from stargan_lab.completion import SCRIPT
 from stargan_lab.config import compose
 from stargan_lab.errors import ConfigError
-from stargan_lab.listing import details, overview, page
+from stargan_lab.guide.catalogue import axes, find
+from stargan_lab.guide.completion import SCRIPT
+from stargan_lab.guide.listing import details, overview, page
 
 
 def list_(parsed: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def completion(parsed: argparse.Namespace) -> int:
 
 def doctor(parsed: argparse.Namespace) -> int:
     """Say what there is and what to do next; 1 when something keeps the configuration from running."""
-    from stargan_lab.doctor import examine, next_steps
+    from stargan_lab.guide.doctor import examine, next_steps
 
     config = compose(parsed.overrides, Path(parsed.config_dir) if parsed.config_dir else None)
     findings = examine(config, bool(parsed.overrides))

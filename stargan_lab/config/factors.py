@@ -10,6 +10,7 @@ FACTORS = (
     "total_steps",
     "batch_size",
     "n_critic",
+    "targets",
     "data.image_size",
     "generator.name",
     "generator.width",

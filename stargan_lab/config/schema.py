@@ -96,6 +96,7 @@ class RunConfig(Model):
     total_steps: Count
     batch_size: Count
     n_critic: Count
+    targets: str
     imports: tuple[str, ...]
     data: Data
     generator: Component

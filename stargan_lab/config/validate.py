@@ -35,6 +35,7 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     config = _model(RunConfig, raw, "")
     if config.evaluation.extractor is not None:
         _at("evaluation.extractor", lambda: family("extractor").get(config.evaluation.extractor or ""))
+    _at("targets", lambda: family("targets").get(config.targets))
     check_rules(config)
     return config
 

@@ -200,6 +200,7 @@ def synthfaces(
         attributes: the labels, in this order; of the optional ones, these and no others vary in the images.
         size: px of the drawn images; null: as large as they are used.
         train, valid, test: images per split; image i is the same whatever the number.
+        seed: of everything that is drawn; another one draws other faces.
         difficulty: 0 calm, muted backgrounds … 1 strongly coloured, striped ones and varied light.
         split, crop, flip, exclusive: as of ``celeba``.
     """

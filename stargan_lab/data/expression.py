@@ -90,7 +90,7 @@ def _pose(shown: Labels, part: str) -> Floats:
 
 
 def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
-    """Lashes, white, iris, pupil, a highlight; brows in the hair's colour, thick under Male, thicker and darker under Bushy_Eyebrows."""
+    """Lashes, white, iris, pupil, a highlight; brows in the hair's colour, thick under Male or Bushy_Eyebrows."""
     shown = _shown(a)
     window: Window = (-0.5, 0.5, -0.40, 0.30) if shown else (-0.5, 0.5, -0.30, 0.25)
     x, y = canvas.axes(window)

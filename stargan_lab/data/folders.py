@@ -166,6 +166,7 @@ def synthexpressions(
         classes: the expressions to take, in this order; null: all eight, sorted. All are drawn.
         size: px of the drawn images; null: as large as they are used.
         train, valid, test: images per split, of all eight expressions together; a split has all of them, or no image.
+        seed: of everything that is drawn; another one draws other faces.
         difficulty: 0 calm, muted backgrounds … 1 strongly coloured, striped ones and varied light.
         crop, flip: as of ``image_folder``.
     """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan_lab.batch import ImageSource, target_labels, to_float, to_uint8
+from stargan_lab.batch import ImageSource, LabelSpec, target_labels, to_float, to_uint8
 from stargan_lab.evaluation import counterfactual
 from stargan_lab.evaluation.classifier import DomainClassifier
 from stargan_lab.evaluation.scoring import Setting, Translate
@@ -38,10 +38,9 @@ class CrossScores:
         return means | each
 
 
-@torch.no_grad()
-def labels_seen(judge: DomainClassifier, images: Tensor, batch_size: int) -> Tensor:
-    """(n, A) of 0 and 1 that the classifier sees in (n, 3, H, W) uint8 images."""
-    return torch.cat([judge.predict(part) for part in images.split(batch_size)])
+def labels_seen(judge: DomainClassifier, images: Tensor, spec: LabelSpec, batch_size: int) -> Tensor:
+    """(n, A) labels under ``spec`` that its classifier sees in (n, 3, H, W) uint8 images."""
+    return torch.cat([judge.own_labels(part, spec) for part in images.split(batch_size)])
 
 
 def score_across(
@@ -77,15 +76,17 @@ def _score_pair(
     test, names = source.split("test"), other.spec.names
     count = len(test) if setting.max_images is None else min(len(test), setting.max_images)
     images = test.images(range(count))
-    own = labels_seen(judge, images, setting.batch_size)
+    own = labels_seen(judge, images, other.spec, setting.batch_size)
     targets = torch.stack([target_labels(own, other.spec, domain) for domain in range(len(names))])  # (A, n, A)
     answers = None
     if source.truth is not None and other.truth is not None:
-        answers = drawn(source, "test", names, targets, setting.outputs / "cache" / "truth", setting.progress)
+        folder = setting.outputs / "cache" / "truth"
+        answers = drawn(source, "test", names, targets, folder, setting.progress, other.fingerprint)
     bar = tqdm(names, f"scoring {source.name} as {other.name}", leave=False, disable=None if setting.progress else True)
     for domain, name in enumerate(bar):
         outputs = _translated(lambda x, y: translate(x, y, index), images, targets[domain], setting)
-        agrees = (labels_seen(judge, outputs, setting.batch_size)[:, domain] == targets[domain, :, domain]).double()
+        found = torch.cat([judge.predict(part)[:, domain] for part in outputs.split(setting.batch_size)])
+        agrees = (found == targets[domain, :, domain]).double()
         title = f"{source.name}.as.{other.name}.{name}"
         held = own[:, domain] == targets[domain, :, domain]
         scores.add("eval/cross_accuracy", title, agrees.masked_fill(held, torch.nan))

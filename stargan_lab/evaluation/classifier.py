@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.batch import ImageSet, ImageSource, LabelKind, to_float
+from stargan_lab.batch import ImageSet, ImageSource, LabelKind, LabelSpec, to_float
 from stargan_lab.errors import LabError
 from stargan_lab.randomness import cpu_threads
 
@@ -86,8 +86,22 @@ class DomainClassifier:
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; for categorical labels one-hot of the likeliest class."""
-        logits = self.network(to_float(images.to(self.device))).cpu()
-        return decide(logits, self.kind)
+        return decide(self._logits(images), self.kind)
+
+    @torch.no_grad()
+    def own_labels(self, images: Tensor, spec: LabelSpec) -> Tensor:
+        """As ``predict``, for images without labels: of labels that exclude each other only the likeliest is kept."""
+        logits = self._logits(images)
+        labels = decide(logits, self.kind)
+        for group in spec.groups:
+            columns = [index for index, name in enumerate(spec.names) if name in group]
+            likeliest = F.one_hot(logits[:, columns].argmax(1), len(columns))
+            labels[:, columns] *= likeliest
+        return labels
+
+    @torch.no_grad()
+    def _logits(self, images: Tensor) -> Tensor:
+        return self.network(to_float(images.to(self.device))).cpu()
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

@@ -79,13 +79,20 @@ def answers(source: ImageSource, split: str, count: int, outputs: Path, progress
 
 
 def drawn(
-    source: ImageSource, split: str, names: Sequence[str], labels: Tensor, folder: Path, progress: bool
+    source: ImageSource,
+    split: str,
+    names: Sequence[str],
+    labels: Tensor,
+    folder: Path,
+    progress: bool,
+    of: str | None = None,
 ) -> np.ndarray:
     """The first m images of ``split`` drawn with K × m labels under ``names``, kept under ``folder``.
 
     Args:
         source: one that has a ground truth.
         labels: (K, m, len(names)) of 0 and 1.
+        of: fingerprint of the dataset whose names they are; None: the source's own.
     Returns:
         (K, m, 3, H, W) uint8, memory-mapped.
     """
@@ -93,8 +100,8 @@ def drawn(
     assert truth is not None
     digest = files.sha256_bytes([np.ascontiguousarray(labels.numpy().astype(np.uint8)).tobytes()])
     key = {"data": source.fingerprint, "split": split, "labels": digest, "shape": [*labels.shape, *size], "version": 1}
-    if tuple(names) != source.spec.names:
-        key["names"] = list(names)
+    if of is not None:
+        key |= {"names": list(names), "of": of}
     path = folder / f"{files.canonical_hash(key)[:16]}.npy"
     shape = (*labels.shape[:2], *size)
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from stargan_lab.batch import Batch, LabelLayout
 from stargan_lab.losses.adversarial import AdversarialLoss
 from stargan_lab.losses.lipschitz import LipschitzConstraint
+from stargan_lab.losses.targets import TargetPolicy, permuted
 
 Generator = Callable[[Tensor, Tensor], Tensor]
 Critic = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -38,6 +39,7 @@ class Objective:
         adversarial: the loss on real/fake scores.
         lipschitz: the constraint on the critic.
         cls, rec: weights of classification and reconstruction.
+        targets: which labels a batch is translated to.
     """
 
     layout: LabelLayout
@@ -45,6 +47,7 @@ class Objective:
     lipschitz: LipschitzConstraint
     cls: float
     rec: float
+    targets: TargetPolicy = permuted
 
     def critic(
         self, critic: Critic, batch: Batch, fake: Tensor, alpha: Tensor, eager: Critic | None = None

@@ -32,6 +32,10 @@ def reference(iteration: int, total: int, *, decay_steps: Steps = 100_000, every
     """One decrement of 1/``decay_steps`` after each ``every`` iterations of the last ``decay_steps``.
 
     The decrement is not scaled by ``every``, so under the defaults the rate ends at 0.999 of its start, not at 0.
+
+    Args:
+        decay_steps: iterations at the end over which it falls, and the divisor of a decrement.
+        every: iterations from one decrement to the next.
     """
     decrements = (iteration - 1) // every - max(total - decay_steps, 0) // every
     return 1.0 - max(decrements, 0) / decay_steps

@@ -24,19 +24,22 @@ class Draws:
     """The random numbers of one step, on the CPU.
 
     Attributes:
-        permutation: (N,) int64; target labels are the batch's own in this order (reference).
+        permutation: (N,) int64, an order of the batch, in which target labels are its own (reference).
         alpha: (samples, N, 1, 1, 1) in [0, 1), where the penalty's interpolates lie.
+        choice: (N,) in [0, 1), which target an image gets under other policies.
     """
 
     permutation: Tensor
     alpha: Tensor
+    choice: Tensor
 
 
 def draw(seed: int, step: int, batch_size: int, samples: int) -> Draws:
     """Draws as a pure function of (seed, step)."""
     generator = generator_for(seed, "step", step)
     permutation = torch.randperm(batch_size, generator=generator)
-    return Draws(permutation, torch.rand(samples, batch_size, 1, 1, 1, generator=generator))
+    alpha = torch.rand(samples, batch_size, 1, 1, 1, generator=generator)
+    return Draws(permutation, alpha, torch.rand(batch_size, generator=generator))
 
 
 @dataclass
@@ -84,7 +87,8 @@ def train_step(trainee: Trainee, objective: Objective, batch: Batch, draws: Draw
     translation, with its graph when the generator's update is due, gives equal numbers.
     """
     batch = batch.to(trainee.device, trainee.dtype)
-    targets = batch.labels[draws.permutation.to(trainee.device)]
+    spec, order, choice = objective.layout.specs[batch.source], draws.permutation, draws.choice
+    targets = objective.targets(batch.labels, spec, order.to(trainee.device), choice.to(trainee.device))
     alpha = draws.alpha.to(trainee.device, trainee.dtype)
     asked = objective.layout.generator_label(targets, batch.source)
     with trainee.mixed():

@@ -205,6 +205,37 @@ def test_a_hypothesis_on_ones_own_parts_is_reported(own: tuple[Lab, dict[str, Ou
     assert len((written / "report.csv").read_text().splitlines()) == 3
 
 
+MISTAKES = {
+    "a name that is taken": (
+        '@family("critic_norm").register("layer")\ndef layer(channels: int, affine: bool): ...\n',
+        ["'layer'", "registered already", "stargan_lab.models.norms"],
+    ),
+    "a positional option": (
+        '@family("adversarial").register("mine")\ndef mine(margin: float = 1.0): ...\n',
+        ["'mine'", "'margin'", "(*, margin)"],
+    ),
+    "an option without annotation": (
+        '@family("adversarial").register("mine")\ndef mine(*, margin=1.0): ...\n',
+        ["'mine'", "'margin'", "annotation"],
+    ),
+    "a missing fact": (
+        '@family("norm").register("mine")\ndef mine(channels: int): ...\n',
+        ["'mine'", "(channels, affine)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_a_mistake_in_ones_own_part_takes_one_line(own: tuple[Lab, dict[str, Outcome]], kind: str) -> None:
+    lab, _ = own
+    text, said = MISTAKES[kind]
+    lab.write("mistaken.py", f"from stargan_lab.registry import family\n\n\n{text}")
+    outcome = lab("train", "preset=tiny", "imports=[mistaken]")
+    assert (outcome.code, len(outcome.lines())) == (2, 1), outcome.err
+    for part in ("imports", "mistaken", *said):
+        assert part in outcome.err
+
+
 def test_a_module_that_is_not_there_is_named(own: tuple[Lab, dict[str, Outcome]]) -> None:
     lab, _ = own
     before = lab.files()

@@ -55,7 +55,8 @@ class Kit:
         return Batch(images, labels, source)
 
     def draws(self, index: int) -> Draws:
-        return Draws(self.tensor("perm")[index], self.tensor("alpha")[index][None])
+        permutation = self.tensor("perm")[index]
+        return Draws(permutation, self.tensor("alpha")[index][None], torch.zeros(len(permutation)))
 
     def load(self, name: str, network: nn.Module, dtype: torch.dtype) -> nn.Module:
         prefix = f"{self.run}/init/{name}/"

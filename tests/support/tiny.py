@@ -7,6 +7,7 @@ from torch import nn
 
 from stargan_lab.batch import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
+from stargan_lab.losses.targets import TargetPolicy, permuted
 from stargan_lab.models.initialise import initialise
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
@@ -44,9 +45,11 @@ def make_critic(label_width: int, name: str = "patchgan", seed: int = 0, size: i
     return initialise(family("discriminator").build(name, label_width, size, **small | options), seed, "critic")
 
 
-def make_objective(layout: LabelLayout, lipschitz: str = "gp", **options: Any) -> Objective:
+def make_objective(
+    layout: LabelLayout, lipschitz: str = "gp", targets: TargetPolicy = permuted, **options: Any
+) -> Objective:
     constraint = family("lipschitz").build(lipschitz, **options)
-    return Objective(layout, family("adversarial").build("wgan"), constraint, cls=1.0, rec=10.0)
+    return Objective(layout, family("adversarial").build("wgan"), constraint, cls=1.0, rec=10.0, targets=targets)
 
 
 def make_trainee(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab import hypothesis
-from stargan_lab.overrides import FILES, Overrides, value_of
+from stargan_lab.guide.overrides import FILES, Overrides, value_of
 
 SCRIPT = """\
 _stargan_lab() {

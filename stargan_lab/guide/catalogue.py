@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
 from stargan_lab.errors import ConfigError, unknown
-from stargan_lab.options import as_yaml, described, heading, meanings, plain, yaml_comments
+from stargan_lab.guide.options import as_yaml, described, heading, meanings, plain, yaml_comments
 from stargan_lab.registry import families, family
 
 PLACES = {"dataset": "data.sources.NAME.kind", "extractor": "evaluation.extractor", "targets": "targets"}

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from stargan_lab import doctor
 from stargan_lab.cli import main
 from stargan_lab.config import compose
 from stargan_lab.data.synthfaces import SynthSpec, make_synthfaces
-from stargan_lab.doctor import schema_revisions, weight_places
 from stargan_lab.evaluation.weights import cache_paths
 from stargan_lab.files import sha256_file
+from stargan_lab.guide import doctor
+from stargan_lab.guide.doctor import schema_revisions, weight_places
+from stargan_lab.guide.machine import cpu_bfloat16
 from stargan_lab.ledger import Ledger
-from stargan_lab.machine import cpu_bfloat16
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.tracking.store import Store
 

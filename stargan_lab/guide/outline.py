@@ -12,7 +12,7 @@ from pathlib import Path
 Values = Mapping[str, tuple[str, ...]]
 """Option -> what it can be set to, where these are few and known."""
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def registered(further: Iterable[Path] = ()) -> dict[str, dict[str, Values]]:

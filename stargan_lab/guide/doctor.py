@@ -15,8 +15,8 @@ from stargan_lab.data import open_sources
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.weights import DOWNLOAD, VERIFIED_SHA256
 from stargan_lab.files import sha256_file
+from stargan_lab.guide.machine import Finding, devices, disk, versions
 from stargan_lab.ledger import Ledger
-from stargan_lab.machine import Finding, devices, disk, versions
 from stargan_lab.registry import family
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.tracking.sync import run_folders

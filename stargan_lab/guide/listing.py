@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from stargan_lab.catalogue import Axis, Entry, Option
+from stargan_lab.guide.catalogue import Axis, Entry, Option
 
 WIDTH = 100
 COMMAND = "stargan-lab list --format md > docs/components.md"

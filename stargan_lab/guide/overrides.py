@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stargan_lab import outline
+from stargan_lab.guide import outline
 
 FILES = ":files"
 """Instead of words: let the shell offer files."""

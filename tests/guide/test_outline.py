@@ -10,14 +10,15 @@ import pytest
 from hydra._internal.utils import get_args_parser
 from pydantic import BaseModel
 
-from stargan_lab import cli, outline
-from stargan_lab.completion import FILES, TRAIN_FLAGS, answer
+from stargan_lab import cli
 from stargan_lab.config.compose import compose_raw
 from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
-from stargan_lab.overrides import Overrides
+from stargan_lab.guide import outline
+from stargan_lab.guide.completion import FILES, TRAIN_FLAGS, answer
+from stargan_lab.guide.overrides import Overrides
 from stargan_lab.registry import families, family
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BREAKS = " \t\n\"'><=;|&(:"
 """Bash's usual COMP_WORDBREAKS."""
 
