@@ -121,9 +121,17 @@ class Overrides:
         self._config = main
         for group in self._groups():
             if group != "preset" and group in self._chosen:
-                self._config[group] = self._read(group, self._chosen[group])
+                self._config[group] = self._entry(group, self._chosen[group])
         _merge(self._config, preset)
         self._config.pop("hydra", None)
+
+    def _entry(self, group: str, name: str, depth: int = 0) -> dict[str, Any]:
+        """A group's entry with what it inherits from others of the group."""
+        keys, inherited = self._read(group, name), dict[str, Any]()
+        for default in keys.pop("defaults", []):
+            if isinstance(default, str) and default != "_self_" and depth < 5:
+                _merge(inherited, self._entry(group, default, depth + 1))
+        return _merge(inherited, keys)
 
     def _preset(self, name: str, depth: int) -> dict[str, Any]:
         """A preset's keys; its choices of groups are noted, those it inherits from other presets first."""

@@ -65,7 +65,7 @@ def _few(annotation: object) -> tuple[str, ...] | None:
     return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else None
 
 
-@pytest.mark.parametrize("words", [[], ["preset=tiny"], ["generator=unet", "preset=small"], ["data=synthfaces"]])
+@pytest.mark.parametrize("words", [[], ["preset=tiny"], ["generator=unet", "preset=small"], ["data=joint_calm"]])
 def test_keys_are_those_that_hydra_composes(words: list[str]) -> None:
     composed = compose_raw(words)
     known, pending = [], [""]
@@ -117,7 +117,7 @@ def test_trains_flags_are_hydras() -> None:
         ("train 'discriminator.no", ["discriminator.norm=", "discriminator.norm_affine="]),
         ("train hydra/launcher=ba", ["basic"]),
         ("data ", ["check", "make", "pack"]),
-        ("data make data=sy", [n for n in ("synthexpressions", "synthfaces") if n in family("dataset").names()]),
+        ("data make data=sy", ["synthexpressions", "synthfaces", "synthfaces_calm", "synthfaces_tiny"]),
         ("sweep ", ["quickstart"]),
         ("sweep quickstart --dry", ["--dry-run"]),
         ("sweep quickstart --dry-run trainer.precision=", ["bfloat16", "float32", "float64"]),
