@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.evaluation.classifier import DomainClassifier, DomainNetwork, classifier_hash
+from stargan_lab.evaluation.classifier import DomainClassifier, classifier_hash, load_classifier
 from stargan_lab.exchange.export import reference_state, to_onnx
 from stargan_lab.exchange.targets import Target, parse_own, parse_targets
 from stargan_lab.factory import build_sources
@@ -127,16 +127,11 @@ def cached_judge(opened: Opened, source: int) -> DomainClassifier | None:
     path = _recorded_judge(opened, folder, spec.dataset) or _judge_of_data(opened, folder, source)
     if path is None:
         return None
-    with torch.random.fork_rng(devices=[]):  # starting values are drawn, and then replaced
-        network = DomainNetwork(len(spec.names), opened.image_size)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(saved["state"])
-        accuracy = dict(zip(spec.names, saved["accuracy"], strict=True))
-    except Exception as error:  # a cache of another version or damaged: scoring would train it anew
-        say(f"note: {path}: not a classifier this version can read ({str(error).splitlines()[0]})")
+        return load_classifier(path, spec, opened.image_size, torch.device("cpu"))
+    except LabError as error:
+        say(f"note: {error}")
         return None
-    return DomainClassifier(network.eval(), spec.kind, torch.device("cpu"), path.stem, sha256_file(path), accuracy)
 
 
 def _recorded_judge(opened: Opened, folder: Path, dataset: str) -> Path | None:

@@ -149,20 +149,21 @@ def trained_classifier(
                 with cpu_threads(RECIPE.threads):
                     saved = _train(source, image_size, device, progress)
                 files.write_atomically(path, lambda file: torch.save(saved, file))
-    return _load(path, source, image_size, identity, device)
+    return load_classifier(path, source.spec, image_size, device)
 
 
-def _load(path: Path, source: ImageSource, image_size: int, identity: str, device: torch.device) -> DomainClassifier:
-    network = _network(len(source.spec.names), image_size)
+def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.device) -> DomainClassifier:
+    """A trained judge from its file, ``<hash>.pt``. Raises LabError when the file is none of this version."""
+    network = _network(len(spec.names), image_size)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(saved["state"])
-        accuracy = dict(zip(source.spec.names, saved["accuracy"], strict=True))
+        accuracy = dict(zip(spec.names, saved["accuracy"], strict=True))
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
         raise LabError(f"{path}: not a classifier this version can read ({reason}); delete it to train anew") from None
     network.to(device).eval()
-    return DomainClassifier(network, source.spec.kind, device, identity, files.sha256_file(path), accuracy)
+    return DomainClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
 
 
 def _network(labels: int, image_size: int) -> DomainNetwork:
