@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from stargan_lab.batch import to_float, to_uint8
 from stargan_lab.console import say
-from stargan_lab.data.transforms import fit
+from stargan_lab.data.transforms import IMAGE_ENDINGS, decode, fit, read_bytes
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.exchange.targets import Target
 from stargan_lab.exchange.translator import Translator
@@ -19,7 +19,6 @@ from stargan_lab.files import write_atomically
 from stargan_lab.pictures import Row, as_png, draw_sheet
 from stargan_lab.samples import as_image
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 SHEET_ROWS = 40
 """Pictures on the sheet; of more, the first."""
 
@@ -74,9 +73,9 @@ def find_pictures(places: Sequence[str]) -> list[Path]:
     for place in places:
         path = Path(place).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and p.is_file())
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and p.is_file())
             if not inside:
-                raise DataError(f"{path}: no picture in it; looked for {', '.join(ENDINGS)}")
+                raise DataError(f"{path}: no picture in it; looked for {', '.join(IMAGE_ENDINGS)}")
             found += inside
         elif path.exists():
             found.append(path)
@@ -91,17 +90,7 @@ def read_picture(path: Path) -> Image.Image:
     Raises:
         DataError: not readable; names the file.
     """
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.has_transparency_data:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture)
-            return picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no image format known here" if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise DataError(f"{path}: not readable as an image ({' '.join(reason.split())})") from None
+    return decode(read_bytes(path), path, as_shown=True).rgb
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:

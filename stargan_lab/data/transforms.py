@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stargan_lab.errors import DataError
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""By which images are found in folders, in any case: torchvision's, as in the reference."""
 
 # What PIL has to say of a damaged file is said by our own errors; its warnings would run across progress bars.
 warnings.filterwarnings("ignore", module=r"PIL\b")
@@ -54,17 +57,33 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def decode(content: bytes, path: Path) -> Decoded:
-    """The image that ``content`` of the file ``path`` holds. Raises UnreadableImage."""
+def decode(content: bytes, path: Path, as_shown: bool = False) -> Decoded:
+    """The image that ``content`` of the file ``path`` holds.
+
+    Args:
+        as_shown: as viewers show it: turned by its EXIF orientation, transparent parts on white. Off, both are left
+            out, as in the reference's training.
+    Raises:
+        UnreadableImage: it holds none, or a damaged one.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            return Decoded(_as_rgb(image), image.mode)
+            return Decoded(_as_shown(image) if as_shown else _as_rgb(image), image.mode)
     except UnidentifiedImageError:
         why = "a format that PIL does not know" if content else "the file is empty"
     except Exception as error:  # decoders fail in many ways on bytes that are no image
         why = " ".join(str(error).split()) or type(error).__name__
     raise UnreadableImage(f"{path}: not readable as an image ({why})")
+
+
+def _as_shown(image: Image.Image) -> Image.Image:
+    """RGB, upright as its EXIF says, transparent parts on white."""
+    image = ImageOps.exif_transpose(image)
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return _as_rgb(image)
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stargan_lab.data.lists import ATTRIBUTE_FILE, SPLITS
+from stargan_lab.data.transforms import IMAGE_ENDINGS as IMAGES
 from stargan_lab.errors import DataError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""torchvision's endings of images, in any case."""
 _FORM = "train/<class>/… and test/<class>/…"
 
 

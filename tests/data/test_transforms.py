@@ -11,7 +11,8 @@ from PIL import Image
 from torchvision.transforms import functional as tv
 
 from stargan_lab.batch import to_float
-from stargan_lab.data.transforms import centre_crop, fit, read_image
+from stargan_lab.data import tree
+from stargan_lab.data.transforms import IMAGE_ENDINGS, centre_crop, decode, fit, read_image
 from stargan_lab.errors import DataError
 
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden_small.npz"
@@ -65,6 +66,37 @@ def test_sixteen_bit_grey_is_scaled_not_cut_off(suffix: str, tmp_path: Path) -> 
     Image.fromarray(values).save(tmp_path / f"x.{suffix}")
     pixels = read_image(tmp_path / f"x.{suffix}", 16, 16)
     assert np.array_equal(pixels, np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(16, 16), (3, 16, 16)))
+
+
+def as_shown(path: Path, shown: bool = True) -> np.ndarray:
+    return np.asarray(decode(path.read_bytes(), path, shown).rgb)
+
+
+def test_as_shown_is_upright_and_on_white_and_only_when_asked_for(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right by a quarter
+    upright = noise(20, 30)
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(as_shown(tmp_path / "turned.png"), np.asarray(upright))
+    assert np.array_equal(as_shown(tmp_path / "turned.png", False), np.rot90(np.asarray(upright)))
+    Image.new("RGBA", (4, 4), (200, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (as_shown(tmp_path / "clear.png") == 255).all()
+    assert (as_shown(tmp_path / "clear.png", False) == (200, 0, 0)).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "CMYK", "1", "I;16"])
+def test_without_exif_and_transparency_both_ways_are_the_same(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    image = Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 160)
+    (image if mode == "I;16" else noise(20, 20).convert(mode)).save(path)
+    shown = as_shown(path)
+    assert np.array_equal(shown, as_shown(path, False)) and shown.std() > 10
+
+
+def test_images_are_found_by_torchvisions_endings() -> None:
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    assert IMAGE_ENDINGS == IMG_EXTENSIONS and tree.IMAGES is IMAGE_ENDINGS
 
 
 def test_what_pil_has_to_say_stays_off_the_terminal(tmp_path: Path) -> None:

@@ -221,18 +221,22 @@ def test_unknown_own_labels_are_zero_and_that_is_said(lab: tuple[str, str], here
 
 
 def test_pictures_of_any_size_and_kind(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
-    """Grey, with alpha, palette, turned by EXIF, tall, and one equal stem of another folder."""
+    """Grey of 8 and 16 bits, with alpha, palette, tall, and one equal stem of another folder."""
     draw(here / "in" / "a.png", 50, 33)
     draw(here / "in" / "deep" / "a.png", 5, 9, seed=1)
     Image.fromarray(np.full((20, 20), 99, np.uint8)).save(here / "in" / "grey.bmp")
     Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(here / "in" / "clear.png")
-    Image.new("P", (20, 30)).save(here / "in" / "palette.gif")
+    Image.new("P", (20, 30)).save(here / "palette.gif")
+    ramp = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(ramp * 257).save(here / "in" / "deep.png")
+    Image.fromarray(ramp.astype(np.uint8)).save(here / "in" / "shallow.PGM")
     (here / "in" / "notes.txt").write_text("no picture")
-    arguments = ["in", "in/deep/a.png", "--to", "Male", "--from", "", "--out", "out"]
+    arguments = ["in", "in/deep/a.png", "palette.gif", "--to", "Male", "--from", "", "--out", "out"]
     assert main(["translate", lab[0], *arguments]) == 0
-    names = {"a", "a-2", "grey", "clear", "palette"}
+    names = {"a", "a-2", "grey", "clear", "palette", "deep", "shallow"}
     assert {p.name for p in Path("out").iterdir()} == {"strip.png", *(f"{name}.Male.png" for name in names)}
     assert all(pixels_of(Path(f"out/{name}.Male.png")).shape == (3, 16, 16) for name in names)
+    assert torch.equal(pixels_of(Path("out/deep.Male.png")), pixels_of(Path("out/shallow.Male.png")))
     white = torch.full((1, 3, 16, 16), 1.0)
     labels = torch.tensor([[0.0, 0, 0, 1, 0, 0]])
     translated = load_run(Path("outputs"), lab[0]).translator()(white, labels, 0)
