@@ -1,6 +1,7 @@
 """What a person asks a picture to be translated to: ``Blond_Hair,Male+Young,Male=0``."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,17 +19,13 @@ class Target:
         name: as asked, for file names.
         source: which dataset, an index into the layout's ``specs``.
         wanted: (index of the label, whether it is to hold).
+        title: in words, for a column of pictures.
     """
 
     name: str
     source: int
     wanted: tuple[tuple[int, bool], ...]
-
-    @property
-    def title(self) -> str:
-        """In words, for a column of pictures."""
-        atoms = self.name.split("+")
-        return " + ".join(f"no {a.removesuffix('=0')}" if a.endswith("=0") else a for a in atoms)
+    title: str
 
     def labels(self, own: Tensor, spec: LabelSpec) -> Tensor:
         """(N, A) target labels of images whose own are ``own``; a label of a group clears the others of it."""
@@ -44,25 +41,50 @@ class Target:
 def parse_targets(text: str, layout: LabelLayout) -> list[Target]:
     """``--to``: outputs apart by commas; in each, labels apart by ``+``: a name, or ``name=0`` for without.
 
-    A name that several datasets have is written ``dataset.name``.
+    A name that several datasets have is written ``dataset.name``; one may itself hold ``+``, ``,`` and ``=``.
 
+    Returns:
+        One target for each set of labels, however often and in whatever words it was asked for.
     Raises:
         ConfigError: an unknown label, with the nearest one, or labels that exclude each other.
     """
-    return [_target(part.strip(), layout) for part in dict.fromkeys(text.split(","))]
+    outputs: list[list[str]] = [[]]
+    for atom, separator in _atoms(text, "+,", layout):
+        outputs[-1].append(atom)
+        if separator == ",":
+            outputs.append([])
+    found: dict[tuple[int, frozenset[tuple[int, bool]]], Target] = {}
+    for target in (_target(atoms, layout) for atoms in outputs):
+        found.setdefault((target.source, frozenset(target.wanted)), target)
+    return list(found.values())
 
 
-def _target(text: str, layout: LabelLayout) -> Target:
-    atoms = [atom.strip() for atom in text.split("+")]
+def _atoms(text: str, separators: str, layout: LabelLayout) -> Iterator[tuple[str, str]]:
+    """The parts of a text and the separator after each, empty after the last; a known label is never taken apart."""
+    names = [name for spec in layout.specs for label in spec.names for name in (label, f"{spec.dataset}.{label}")]
+    known = sorted((f"{name}{value}" for name in names for value in ("", "=0", "=1")), key=len, reverse=True)
+    label = re.compile(rf"\s*({'|'.join(map(re.escape, known))})\s*([{separators}]|$)")
+    other = re.compile(rf"([^{separators}]*)([{separators}]|$)")
+    place, separator = 0, separators
+    while separator:
+        found = label.match(text, place) or other.match(text, place)
+        assert found is not None  # the second fits anything
+        place, separator = found.end(), found[2]
+        yield found[1].strip(), separator
+
+
+def _target(atoms: Sequence[str], layout: LabelLayout) -> Target:
+    text = "+".join(atoms)
     found = [_resolve(atom, layout, "--to") for atom in atoms]
-    sources = {source for source, _, _ in found}
+    sources = {source for _, source, _, _ in found}
     if len(sources) > 1:
         names = " and ".join(layout.specs[source].dataset for source in sorted(sources))
         raise ConfigError(f"--to: {text}: labels of {names} cannot be asked for at once")
-    source = found[0][0]
-    wanted = tuple((index, holds) for _, index, holds in found)
+    source = found[0][1]
+    wanted = tuple((index, holds) for _, _, index, holds in found)
     _refuse_contradiction(f"--to: {text}", wanted, layout.specs[source])
-    return Target("+".join(atom.removesuffix("=1") for atom in atoms), source, wanted)
+    name = "+".join(name if holds else f"{name}=0" for name, _, _, holds in found)
+    return Target(name, source, wanted, " + ".join(name if holds else f"no {name}" for name, _, _, holds in found))
 
 
 def _refuse_contradiction(what: str, wanted: Sequence[tuple[int, bool]], spec: LabelSpec) -> None:
@@ -80,25 +102,32 @@ def _refuse_contradiction(what: str, wanted: Sequence[tuple[int, bool]], spec: L
             raise ConfigError(f"{what}: {' and '.join(both)} exclude each other")
 
 
-def _resolve(atom: str, layout: LabelLayout, option: str) -> tuple[int, int, bool]:
-    """(dataset, label, whether it is to hold)."""
-    name, _, value = atom.rpartition("=") if "=" in atom else (atom, "", "1")
+def _resolve(atom: str, layout: LabelLayout, option: str) -> tuple[str, int, int, bool]:
+    """(name as asked, dataset, label, whether it is to hold)."""
+    name, value, places = atom, "1", _places(atom, layout)
+    if not places and "=" in atom:
+        name, _, value = atom.rpartition("=")
+        places = _places(name, layout)
     if value not in ("0", "1"):
         raise ConfigError(f"{option}: {atom}: expected {name}, or {name}=0 for without")
-    places = [(s, spec.names.index(name)) for s, spec in enumerate(layout.specs) if name in spec.names]
     if len(places) > 1:
         full = " or ".join(f"{layout.specs[source].dataset}.{name}" for source, _ in places)
         raise ConfigError(f"{option}: several datasets have {name!r}; write {full}")
     if not places:
-        places = [
-            (s, spec.names.index(name.removeprefix(f"{spec.dataset}.")))
-            for s, spec in enumerate(layout.specs)
-            if name.startswith(f"{spec.dataset}.") and name.removeprefix(f"{spec.dataset}.") in spec.names
-        ]
-    if not places:
         raise ConfigError(f"{option}: {unknown('label', name, [n for spec in layout.specs for n in spec.names])}")
     source, index = places[0]
-    return source, index, value == "1"
+    return name, source, index, value == "1"
+
+
+def _places(name: str, layout: LabelLayout) -> list[tuple[int, int]]:
+    """(dataset, label) of every label of that name, else of the one that ``dataset.name`` names."""
+    specs = list(enumerate(layout.specs))
+    return [(source, spec.names.index(name)) for source, spec in specs if name in spec.names] or [
+        (source, index)
+        for source, spec in specs
+        for index, label in enumerate(spec.names)
+        if name == f"{spec.dataset}.{label}"
+    ]
 
 
 def parse_own(text: str, layout: LabelLayout) -> list[Tensor]:
@@ -111,8 +140,8 @@ def parse_own(text: str, layout: LabelLayout) -> list[Tensor]:
     """
     own = [torch.zeros(1, len(spec.names)) for spec in layout.specs]
     held: dict[int, list[tuple[int, bool]]] = {}
-    for atom in filter(None, (part.strip() for part in text.split(","))):
-        source, index, holds = _resolve(atom, layout, "--from")
+    for atom in filter(None, (part for part, _ in _atoms(text, ",", layout))):
+        _, source, index, holds = _resolve(atom, layout, "--from")
         held.setdefault(source, []).append((index, holds))
         own[source][0, index] = float(holds)
     for source, wanted in held.items():

@@ -31,6 +31,8 @@ OWN = torch.tensor([[1.0, 0, 0, 1]])
         ("Male + Blond_Hair + Young=0 , Male", [[0, 1, 1, 0], [1, 0, 1, 1]]),
         ("Black_Hair=0+Blond_Hair", [[0, 1, 0, 1]]),
         ("Male,Male", [[1, 0, 1, 1]]),
+        ("Male,Male=1, faces.Male", [[1, 0, 1, 1]]),
+        ("Male+Young=0,Young=0+Male", [[1, 0, 1, 0]]),
     ],
 )
 def test_targets(text: str, expected: list[list[float]]) -> None:
@@ -59,6 +61,45 @@ def test_names_and_titles() -> None:
     (target,) = parse_targets("Blond_Hair+Male=1+Young=0", ONE)
     assert target.name == "Blond_Hair+Male+Young=0"
     assert target.title == "Blond_Hair + Male + no Young"
+
+
+AGES = LabelLayout((LabelSpec("ages", ("60+", "60", "18,19", "a=0", "a", "old + grey", "20-60")),))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("60+", [["60+"]]),
+        ("60,60+", [["60"], ["60+"]]),
+        ("60+60+", [["60", "60+"]]),
+        ("60++60", [["60+", "60"]]),
+        ("ages.60+ + 60=0", [["60+", "60=0"]]),
+        ("60+=0,18,19", [["60+=0"], ["18,19"]]),
+        ("a=0", [["a=0"]]),
+        ("a=0=0,a=1,a=0+a", [["a=0=0"], ["a"], ["a=0", "a"]]),
+        ("old + grey+a", [["old + grey", "a"]]),
+    ],
+)
+def test_labels_with_the_signs_of_the_language_in_their_names(text: str, names: list[list[str]]) -> None:
+    (spec,) = AGES.specs
+    for target, expected in zip(parse_targets(text, AGES), names, strict=True):
+        found = [spec.names[index] + ("" if holds else "=0") for index, holds in target.wanted]
+        assert found == expected
+        assert target.name.replace("ages.", "") == "+".join(expected)
+
+
+def test_own_labels_and_titles_of_such_names() -> None:
+    (own,) = parse_own("60+, 18,19,a=0", AGES)
+    assert own.tolist() == [[1, 0, 1, 1, 0, 0, 0]]
+    (target,) = parse_targets("60++a=0=0+60=0", AGES)
+    assert target.title == "60+ + no a=0 + no 60"
+
+
+@pytest.mark.parametrize("text", ["61+", "6+", "60=2+", "18", "b=0", "18,", "60+,"])
+def test_a_hint_is_never_what_was_asked_for(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_targets(text, AGES)
+    assert f"did you mean {text!r}" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
