@@ -35,8 +35,13 @@ def code_hash(modules: tuple[str, ...] = ()) -> str:
     """
     files = [file for part in _CODE for file in sorted((_PACKAGE / part).rglob("*.py")) or [_PACKAGE / part]]
     parts = (part for file in files for part in (file.relative_to(_PACKAGE).as_posix().encode(), file.read_bytes()))
-    own = (Path(str(sys.modules[name].__file__)).read_bytes() for name in modules)
+    own = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
     return sha256_bytes([*parts, *own])[:12]
+
+
+def _sources(file: Path) -> list[Path]:
+    """A module's file, or every source of a package."""
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
 
 
 @cache

@@ -46,10 +46,19 @@ def run(config: RunConfig) -> dict[str, Any]:
 
 def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
     """How a run is scored is not part of its id: say so when it was scored otherwise than asked for now."""
-    recorded = yaml.safe_load(folder.config_path.read_text()).get("evaluation", {})
-    for key, asked in config.flat()["evaluation"].items():
-        if key in recorded and recorded[key] != asked:
-            say(f"note: it was scored with evaluation.{key}={recorded[key]}; delete {folder.path} to score anew")
+    recorded, asked = yaml.safe_load(folder.config_path.read_text()), config.flat()
+    keys: list[tuple[str, ...]] = [("evaluation", key) for key in asked["evaluation"]]
+    keys += [("data", "sources", name, "exclusive") for name in asked["data"]["sources"]]
+    for key in keys:
+        before, now = _at(recorded, key), _at(asked, key)
+        if before is not None and before != now:
+            say(f"note: it was scored with {'.'.join(key)}={before}; delete {folder.path} to score anew")
+
+
+def _at(raw: Any, key: tuple[str, ...]) -> Any:
+    for part in key:
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return raw
 
 
 def tag_finished(config: RunConfig, identity: str) -> None:

@@ -1,9 +1,10 @@
 """The factors of a run: the settings that experiments vary, as they are shown to compare runs by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stargan_lab.config.schema import RunConfig
+from stargan_lab.config.schema import COMPONENTS, Component, RunConfig
+from stargan_lab.registry import family
 
 FACTORS = (
     "seed",
@@ -36,10 +37,20 @@ FACTORS = (
 
 
 def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
-    """Every factor the configuration has, and the ``further`` keys an experiment varies, as text."""
+    """The factors a configuration has, as text: the usual ones, every component's name, each of its options that is not
+    at its default, and the ``further`` keys an experiment varies."""
     raw = config.flat()
-    found = {key: _select(raw, key) for key in (*FACTORS, *further)}
+    found = {key: _select(raw, key) for key in (*FACTORS, *_departures(config), *further)}
     return {key: _text(value) for key, value in found.items() if value is not _ABSENT}
+
+
+def _departures(config: RunConfig) -> Iterator[str]:
+    for group in COMPONENTS:
+        component: Component = getattr(config, group)
+        yield f"{group}.name"
+        for option, parameter in family(group).options(component.name).items():
+            if component.options.get(option) != parameter.default:
+                yield f"{group}.{option}"
 
 
 _ABSENT = object()

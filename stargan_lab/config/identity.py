@@ -7,6 +7,7 @@ from typing import Any
 
 from stargan_lab.config.schema import RunConfig
 from stargan_lab.files import canonical_hash
+from stargan_lab.registry import family
 from stargan_lab.weights import ROLES, content_hash
 
 NOT_IDENTITY = ("paths", "tracking", "evaluation", "imports")
@@ -37,6 +38,8 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
     flips = [source.options.get("flip") for source in config.data.sources.values()]
     sources = [list(pair) for pair in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
+    if family("targets").has(config.targets, "heeds_groups"):  # else they decide how a run is scored, and no more
+        identity["groups"] = [source.options.get("exclusive") for source in config.data.sources.values()]
     return identity
 
 

@@ -21,6 +21,7 @@ def check_rules(config: RunConfig) -> None:
     _small_maps_are_enough(config)
     _label_reaches_the_generator(config)
     _critic_is_constrained_once(config)
+    _critics_norm_suits_the_constraint(config)
 
 
 def _has(config: RunConfig, key: str, trait: str) -> bool:
@@ -31,6 +32,10 @@ def _has(config: RunConfig, key: str, trait: str) -> bool:
         return family(group).has(component.name, trait)
     name, referred = component.options.get(option), REFERENCES[group][option]
     return name is not None and family(referred).has(name, trait)
+
+
+def _knows(config: RunConfig, network: str, question: str) -> bool:
+    return hasattr(family(network).get(getattr(config, network).name), question)
 
 
 def _ask(config: RunConfig, network: str, question: str) -> Any:
@@ -97,16 +102,36 @@ def _critic_is_constrained_once(config: RunConfig) -> None:
             f"lipschitz: {constraint} with discriminator.norm={norm} has no effect: that norm divides by the scale of"
             " the weights; allowed: none, gp"
         )
+    bounded = _has(config, "discriminator.norm", "constrains") or _has(config, "lipschitz", "constrains")
+    if _has(config, "adversarial", "needs_lipschitz") and not bounded:
+        warnings.warn(
+            f"adversarial={config.adversarial.name} with lipschitz={constraint}: nothing bounds the critic, and this"
+            " loss has no minimum without a bound",
+            stacklevel=2,
+        )
+
+
+def _critics_norm_suits_the_constraint(config: RunConfig) -> None:
+    options, constraint = config.discriminator.options, config.lipschitz.name
+    norm = options.get("norm")
+    if norm is None or any(_has(config, "discriminator.norm", trait) for trait in ("absent", "of_weights")):
+        return
+    if _knows(config, "discriminator", "smallest_map") and _ask(config, "discriminator", "smallest_map") is None:
+        warnings.warn(
+            f"discriminator.norm={norm} at discriminator.depth={options['depth']}: no layer has a norm, since the first"
+            " never has; the network is that of none",
+            stacklevel=2,
+        )
+        return
     if _has(config, "discriminator.norm", "couples_samples") and _has(config, "lipschitz", "per_sample"):
         warnings.warn(
             f"discriminator.norm={norm} with lipschitz={constraint}: the penalty is per image, and {norm} norm makes"
             " the score of an image depend on the others of its batch",
             stacklevel=2,
         )
-    bounded = _has(config, "discriminator.norm", "constrains") or _has(config, "lipschitz", "constrains")
-    if _has(config, "adversarial", "needs_lipschitz") and not bounded:
+    if options.get("norm_affine") and _has(config, "lipschitz", "bounds_weights"):
         warnings.warn(
-            f"adversarial={config.adversarial.name} with lipschitz={constraint}: nothing bounds the critic, and this"
-            " loss has no minimum without a bound",
+            f"lipschitz={constraint} with discriminator.norm={norm}: the norms' scales start at 1 and are clipped too,"
+            " which all but switches their layers off; discriminator.norm_affine=false leaves nothing to clip",
             stacklevel=2,
         )

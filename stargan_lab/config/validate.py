@@ -52,6 +52,8 @@ def _import_user_modules(names: Any) -> None:
             importlib.import_module(name)
         except Exception as error:  # a user's module can fail in any way, and says so in one line
             raise ConfigError(f"imports: cannot import {name!r} ({' '.join(str(error).split())})") from None
+        if sys.modules[name].__file__ is None:
+            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; name a module in it, or add one")
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:

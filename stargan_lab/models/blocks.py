@@ -16,7 +16,7 @@ from stargan_lab.registry import family
 OUTPUTS = family("output")
 PADDINGS = family("padding")
 
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+PaddingMode = Literal["zeros", "reflect", "replicate"]
 
 
 @OUTPUTS.register("tanh", source="Choi et al. 2018 (arXiv:1711.09020)")

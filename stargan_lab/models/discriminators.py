@@ -114,7 +114,7 @@ class PatchDiscriminator(nn.Module):
 
     @staticmethod
     def smallest_map(image_size: int, options: Mapping[str, Any]) -> int | None:
-        """Side of the last map; None where no layer has a norm."""
+        """Side of the last map; None where no layer is followed by a norm."""
         return image_size // 2 ** options["depth"] if options["depth"] > 1 else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

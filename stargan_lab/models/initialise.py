@@ -32,6 +32,8 @@ def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
                 drawn[key] = _own(module)[key].clone()
             for key, tensor in _own(module).items():
                 tensor.copy_(drawn[key])
+            if hasattr(module, "start"):
+                module.start()
     return network
 
 

@@ -2,10 +2,14 @@
 
 ``norm`` serves generators, ``critic_norm`` the layers of a discriminator; shapes are (N, C, H, W).
 
+A module with a method ``settle`` has it called after each update of the critic's weights, one with ``start`` when the
+starting values have been drawn.
+
 Traits: ``needs_map`` marks a norm that is zero on a 1x1 map, ``erases_planes`` one that removes what is constant over a
 channel, ``couples_samples`` one whose output for an image depends on the others of its batch, ``constrains`` one that
-bounds the critic's slope. An entry may have an attribute ``of_weights``, a function that rebuilds the convolutions of a
-module: it norms their weights, and what is built then comes after them as the identity.
+bounds the critic's slope, ``absent`` the one that is none. ``of_weights`` marks an entry that norms the convolutions'
+weights: an attribute of that name rebuilds the convolutions of a module, and what is built comes after them as the
+identity.
 """
 
 from math import gcd
@@ -67,12 +71,15 @@ def layer(channels: int, affine: bool) -> nn.Module:
 
 @NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")
 def group(channels: int, affine: bool) -> nn.Module:
-    """Each image by a mean and variance per 16 channels; where 16 does not divide C, per as many as divide both."""
+    """Each image by a mean and variance per 16 channels; where 16 does not divide C, per as many as divide both.
+
+    Up to 16 channels that is layer norm.
+    """
     size = gcd(16, channels)
     return nn.GroupNorm(channels // size if size > 1 else 1, channels, affine=affine)
 
 
-@NORMS.register("none")
+@NORMS.register("none", traits=["absent"])
 def none(channels: int, affine: bool) -> nn.Module:
     """No normalisation."""
     return nn.Identity()
@@ -83,7 +90,7 @@ CRITIC_NORMS.register(
 )(instance)
 CRITIC_NORMS.register("layer", source="Gulrajani et al. 2017 (arXiv:1704.00028), section 4")(layer)
 CRITIC_NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")(group)
-CRITIC_NORMS.register("none", source="Choi et al. 2018 (arXiv:1711.09020)")(none)
+CRITIC_NORMS.register("none", source="Choi et al. 2018 (arXiv:1711.09020)", traits=["absent"])(none)
 
 
 @CRITIC_NORMS.register(
@@ -97,8 +104,9 @@ def batch(channels: int, affine: bool) -> nn.Module:
 class SpectralConv2d(nn.Conv2d):
     """Convolution by W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, section 2.1.
 
-    σ is estimated by one power iteration per pass in which gradients are taken; ``u`` (out,), the estimate of the left
-    singular vector, is part of the state. The weight keeps its name, shape and starting values.
+    ``u`` (out,), the estimate of the left singular vector, is part of the state. ``settle`` improves it: by one power
+    iteration after each update of the weights, by fifteen when they are drawn. Passes only read it, so all passes
+    between two updates are judged by one critic. The weight keeps its name, shape and starting values.
     """
 
     u: Tensor
@@ -107,14 +115,22 @@ class SpectralConv2d(nn.Conv2d):
         super().reset_parameters()
         self.register_buffer("u", functional.normalize(torch.randn(self.out_channels), dim=0))
 
+    def start(self) -> None:
+        for _ in range(15):
+            self.settle()
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        matrix = self.weight.flatten(1)
+        right = functional.normalize(matrix.mT @ self.u, dim=0)
+        self.u.copy_(functional.normalize(matrix @ right, dim=0))
+
     def forward(self, x: Tensor) -> Tensor:
-        matrix, learning = self.weight.flatten(1), torch.is_grad_enabled()
+        matrix = self.weight.flatten(1)
         with torch.autocast(x.device.type, enabled=False):  # half precision would bend the estimate
+            left = self.u.clone()  # so that settling does not touch what a backward pass still needs
             with torch.no_grad():
-                right = functional.normalize(matrix.mT @ self.u, dim=0)
-                left = functional.normalize(matrix @ right, dim=0)
-                if learning:
-                    self.u.copy_(left)
+                right = functional.normalize(matrix.mT @ left, dim=0)
             sigma = left @ (matrix @ right)
         return self._conv_forward(x, self.weight / sigma, self.bias)
 
@@ -131,7 +147,7 @@ def spectral_convolutions(module: nn.Module) -> nn.Module:
     return bounded if role is None else named(bounded, str(role))
 
 
-@CRITIC_NORMS.register("spectral", source="Miyato et al. 2018 (arXiv:1802.05957)", traits=["constrains"])
+@CRITIC_NORMS.register("spectral", source="Miyato et al. 2018 (arXiv:1802.05957)", traits=["constrains", "of_weights"])
 class SpectralNorm(nn.Identity):
     """The weights of every convolution on the way to the score by their largest singular value; no layer of its own."""
 

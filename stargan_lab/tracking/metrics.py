@@ -85,11 +85,11 @@ def rounded(name: str, value: float) -> float:
 
 def _fill() -> None:
     losses = {
-        "d_real": "critic, -mean score of real images",
-        "d_fake": "critic, mean score of translations",
+        "d_real": "critic, adversarial term of real images",
+        "d_fake": "critic, adversarial term of translations",
         "d_cls": "critic, classification of real images",
         "d_gp": "critic, Lipschitz penalty before its weight",
-        "g_fake": "generator, -mean score of translations",
+        "g_fake": "generator, adversarial term of translations",
         "g_rec": "generator, mean |x - G(G(x, target), own)|",
         "g_cls": "generator, classification of translations",
     }

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,9 @@ MLFLOW_STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED
 
 class StoreError(LabError):
     """MLflow could not be read or written."""
+
+_FORBIDDEN = re.compile(r"[^\w\-. :/]")
+"""What MLflow takes in no metric's name; a class folder may be called anything."""
 
 
 class Store:
@@ -78,7 +82,7 @@ class Store:
         from mlflow.entities import Metric
 
         points = [
-            Metric(name, rounded(name, value), round(row.time * 1000), row.step)
+            Metric(_FORBIDDEN.sub("_", name), rounded(name, value), round(row.time * 1000), row.step)
             for row in rows
             for name, value in row.metrics.items()
         ]

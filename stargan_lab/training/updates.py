@@ -39,7 +39,9 @@ def draw(seed: int, step: int, batch_size: int, samples: int) -> Draws:
     generator = generator_for(seed, "step", step)
     permutation = torch.randperm(batch_size, generator=generator)
     alpha = torch.rand(samples, batch_size, 1, 1, 1, generator=generator)
-    return Draws(permutation, alpha, torch.rand(batch_size, generator=generator))
+    # a stream of its own: how much the constraint draws must not move the targets
+    choice = torch.rand(batch_size, generator=generator_for(seed, "choice", step))
+    return Draws(permutation, alpha, choice)
 
 
 @dataclass
@@ -97,6 +99,10 @@ def train_step(trainee: Trainee, objective: Objective, batch: Batch, draws: Draw
         total, parts = objective.critic(trainee.judge, batch, fake.to(trainee.dtype), alpha, eager=trainee.critic)
     _descend(trainee.d_optimizer, total)
     objective.lipschitz.project(trainee.critic)
+    for module in trainee.critic.modules():  # estimates of the new weights, one for all passes until the next update
+        settle: Callable[[], None] | None = getattr(module, "settle", None)
+        if settle is not None:
+            settle()
     if update_generator:
         trainee.critic.requires_grad_(False)  # its gradients would be thrown away
         with trainee.mixed():

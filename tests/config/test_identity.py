@@ -73,3 +73,11 @@ def test_order_of_overrides_is_not() -> None:
 def test_no_two_of_the_variants_collide() -> None:
     ids = {identity(f"discriminator.norm={norm}", f"seed={seed}") for norm in ("none", "layer") for seed in range(5)}
     assert len(ids) == 10
+
+
+def test_groups_count_where_the_targets_heed_them() -> None:
+    """Which labels exclude each other decides what ``different`` asks for; under ``permuted`` only the scoring."""
+    apart = ["data.sources.faces.exclusive=[[Black_Hair,Blond_Hair,Brown_Hair],[Male,Young]]"]
+    assert identity(*apart) == identity()
+    assert identity("targets=different") != identity()
+    assert identity("targets=different", *apart) != identity("targets=different")

@@ -26,6 +26,9 @@ WARNED = {
     "generator.padding=replicate": ["generator.padding=replicate", "no effect"],
     "discriminator.norm=batch": ["batch", "gp", "depend on the others"],
     "lipschitz=none": ["wgan", "nothing bounds"],
+    "discriminator.depth=1 discriminator.norm=instance": ["depth=1", "no layer has a norm"],
+    "discriminator.depth=1 discriminator.norm=batch": ["depth=1", "no layer has a norm"],
+    "lipschitz=clip discriminator.norm=layer": ["scales", "clipped too", "norm_affine=false"],
 }
 PASSED = [
     "",
@@ -38,10 +41,10 @@ PASSED = [
     "discriminator.depth=4 discriminator.norm=batch lipschitz=none adversarial=hinge",
     "discriminator.norm=spectral lipschitz=none",
     "discriminator.norm=spectral lipschitz=gp",
-    "discriminator.norm=batch lipschitz=clip",
+    "discriminator.norm=batch discriminator.norm_affine=false lipschitz=clip",
+    "discriminator.depth=1 discriminator.norm=spectral",
     "lipschitz=clip optimizer=rmsprop",
     "adversarial=vanilla lipschitz=none",
-    "discriminator.depth=1 discriminator.norm=instance",
 ]
 
 

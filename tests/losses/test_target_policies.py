@@ -30,6 +30,13 @@ def test_targets_are_labels_and_a_pure_function(name: str, spec: LabelSpec) -> N
     assert torch.equal(targets, policy(labels, spec, draws.permutation, draws.choice))
 
 
+def test_the_constraint_does_not_move_the_targets() -> None:
+    """Variants that differ in how much the penalty draws are asked for the same translations."""
+    one, none = draw(0, 7, 16, 3), draw(0, 7, 16, 0)
+    assert torch.equal(one.choice, none.choice) and torch.equal(one.permutation, none.permutation)
+    assert not torch.equal(one.choice, draw(0, 8, 16, 3).choice)
+
+
 def test_permuted_is_the_batch_in_another_order() -> None:
     labels, draws = own(FACES, 5), draw(0, 3, 5, 1)
     targets = family("targets").get("permuted")(labels, FACES, draws.permutation, draws.choice)

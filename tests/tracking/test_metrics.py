@@ -30,7 +30,7 @@ def test_a_part_is_taken_only_where_there_are_parts(name: str) -> None:
 
 def test_every_score_has_a_direction_and_every_metric_a_meaning() -> None:
     found = [metrics.lookup(name) for name in metrics.names()]
-    assert len(found) == 21
+    assert len(found) == 23
     assert all(m.meaning for m in found)
     assert all(m.direction != "none" for m in found if m.name.startswith(("eval/", "speed/", "memory/")))
     assert {m.name for m in found if m.direction == "higher"} == {

@@ -115,3 +115,24 @@ def test_thousands_of_points_in_one_go(store: Store) -> None:
     store.send_rows(run, rows)
     assert len(store.client.get_metric_history(run, "loss/g_rec")) == 1300
     assert len(store.client.get_metric_history(run, "loss/d_gp")) == 1300
+
+
+def test_a_class_may_be_called_anything(tmp_path: Path) -> None:
+    """MLflow takes few characters in a metric's name; the plain files keep the name as it is."""
+    store = Store.open(tmp_path)
+    run = store.open_run("odd", "odd", 1.0).info.run_id
+    names = [
+        "eval/accuracy/60+",
+        "eval/accuracy/cats & dogs",
+        "eval/accuracy/행복",
+        "eval/accuracy/faces.as.moods.happy",
+    ]
+    store.send_rows(run, [Row(1, 1.0, {name: 0.5 for name in names})])
+    found = store.find("odd")
+    assert found is not None
+    assert set(found.data.metrics) == {
+        "eval/accuracy/60_",
+        "eval/accuracy/cats _ dogs",
+        "eval/accuracy/행복",
+        "eval/accuracy/faces.as.moods.happy",
+    }
