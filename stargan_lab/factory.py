@@ -18,7 +18,7 @@ from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import Plan
 from stargan_lab.training.updates import PRECISIONS, Trainee
-from stargan_lab.weights import ROLES
+from stargan_lab.weights import ROLES, last_hash
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -50,15 +50,18 @@ def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
     return LabelLayout(tuple(source.spec for source in sources))
 
 
-def build_networks(config: RunConfig, layout: LabelLayout | None = None) -> tuple[nn.Module, nn.Module]:
+def build_networks(
+    config: RunConfig, layout: LabelLayout | None = None, as_hashed: bool = False
+) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator with the starting values that ``config.seed`` gives, float32 on the CPU.
 
     Where ``config.initial`` names weights, those; of a run those under training, not their average.
 
     Args:
         layout: of the labels; None opens the configuration's datasets to see.
+        as_hashed: the weights to start from must still be those that this process made the run's id of.
     Raises:
-        ConfigError: the weights to start from are not there or do not fit.
+        ConfigError: the weights to start from are not there, do not fit, or have changed.
     """
     layout = layout or build_layout(build_sources(config))
     generator = _build("generator", config.generator, layout.generator_width)
@@ -67,7 +70,9 @@ def build_networks(config: RunConfig, layout: LabelLayout | None = None) -> tupl
     for role, network in zip(ROLES, networks, strict=True):
         named = getattr(config.initial, role)
         if named is not None:
-            start_from(network, role, named, Path(config.paths.outputs))
+            outputs = Path(config.paths.outputs)
+            expected = last_hash(named, role, outputs) if as_hashed else None
+            start_from(network, role, named, outputs, expected)
     return networks
 
 
@@ -84,7 +89,7 @@ def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     generator, critic = (
         network.to(device, _parameter_dtype(config)).to(memory_format=memory)
-        for network in build_networks(config, layout)
+        for network in build_networks(config, layout, as_hashed=True)
     )
     return Trainee(
         generator=generator,
@@ -117,9 +122,22 @@ def build_plan(config: RunConfig) -> Plan:
 def pick_device(config: RunConfig) -> torch.device:
     """Raises ConfigError when the device asked for is not there."""
     asked = config.trainer.device
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"trainer.device: {asked} is not available here; allowed: auto, cpu")
-    return torch.device(device_name(config) if asked == "auto" else asked)
+    return find_device("trainer.device", device_name(config) if asked == "auto" else asked)
+
+
+def find_device(key: str, asked: str) -> torch.device:
+    """The device that ``asked`` names: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ConfigError: it is not there; names ``key`` and those that are.
+    """
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "auto":
+        return torch.device("cuda" if there else "cpu")
+    if asked.startswith("cuda") and int(asked.partition(":")[2] or 0) >= there:
+        gpus = f", cuda, {', '.join(f'cuda:{index}' for index in range(there))}" if there else ""
+        raise ConfigError(f"{key}: {asked} is not available here; allowed: auto, cpu{gpus}")
+    return torch.device(asked)
 
 
 def _parameter_dtype(config: RunConfig) -> torch.dtype:

@@ -170,7 +170,7 @@ def _of_sizes(sizes: GeneratorSizes | CriticSizes, state: State, what: str) -> n
 
 def _load(network: nn.Module, state: State, what: str, role: Any = "generator") -> None:
     """Load in the precision the weights were kept in."""
-    network.to(next(value.dtype for value in state.values() if value.is_floating_point()))
+    network.to(next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32))
     load_state(network, state, role, what)
     network.requires_grad_(False)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stargan_lab.errors import ConfigError, nearest
+from stargan_lab.tracking.records import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ LAST = Path("checkpoints") / "last.pt"
 COUNTER = "num_batches_tracked"
 _WRAPPERS = ("module.", "_orig_mod.")
 """What torch's DataParallel and compile put before every key."""
+_LAST_HASHES: dict[tuple[str, ...], str] = {}
 _IN_A_RUN = {"generator": "generator", "discriminator": "critic", "average": "ema"}
 
 
@@ -72,6 +74,27 @@ def locate(text: str, outputs: Path) -> Path:
         raise ConfigError(f"{text}: no such file{nearest(text, siblings)}")
     hint = nearest(text, runs) or (f"; there are {len(runs)}" if runs else "; there is none yet")
     raise ConfigError(f"no file and no run {text!r} in {outputs / 'runs'}{hint}")
+
+
+def locate_start(text: str, outputs: Path) -> Path:
+    """As ``locate``, of weights to start from: of a run only those it ends with, since others change as it goes on.
+
+    Raises:
+        ConfigError: see ``locate``; or the run is not finished, with what to do.
+    """
+    path = locate(text, outputs)
+    folder = RunFolder(path.absolute().parent.parent)
+    if path.absolute() != folder.path / LAST or not folder.config_path.is_file():
+        return path
+    status = folder.status()
+    if status == "running":
+        raise ConfigError(f"run {folder.run_id} is still being trained; start from it once it is finished")
+    if status != "finished":
+        raise ConfigError(
+            f"run {folder.run_id} is not finished ({status}); finish it by the command it was begun with, or name a"
+            f" copy of {path} to start from what it has"
+        )
+    return path
 
 
 def _checkpoint_in(folder: Path) -> Path:
@@ -162,11 +185,22 @@ def content_hash(text: str, role: Role, outputs: Path) -> str:
     """Hash of the weights that ``text`` names for a network of that role, whatever file they are in.
 
     Raises:
-        ConfigError: see ``locate`` and ``read_stored``.
+        ConfigError: see ``locate_start`` and ``read_stored``.
     """
-    path = locate(text, outputs)
+    path = locate_start(text, outputs)
     status = path.stat()
-    return _hash_of(path.resolve(), role, status.st_mtime_ns, status.st_size)
+    found = _hash_of(path.resolve(), role, status.st_mtime_ns, status.st_size)
+    _LAST_HASHES[_asked(text, role, outputs)] = found
+    return found
+
+
+def last_hash(text: str, role: Role, outputs: Path) -> str | None:
+    """What ``content_hash`` last returned in this process, the file not being looked at; None: it was not asked."""
+    return _LAST_HASHES.get(_asked(text, role, outputs))
+
+
+def _asked(text: str, role: Role, outputs: Path) -> tuple[str, ...]:
+    return str(Path.cwd()), text, role, str(outputs)
 
 
 @lru_cache(maxsize=64)

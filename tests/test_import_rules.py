@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "batch": set(),
     "files": set(),
     "hypothesis": set(),
-    "weights": {"files"},
+    "weights": {"files", "tracking"},
     "config": {"registry", "files", "weights"},
     "data": {"registry", "batch", "files", "randomness"},
     "models": {"registry", "randomness"},

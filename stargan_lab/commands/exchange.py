@@ -14,7 +14,7 @@ from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation.classifier import DomainClassifier, classifier_hash, load_classifier
 from stargan_lab.exchange.export import reference_state, to_onnx
 from stargan_lab.exchange.targets import Target, parse_own, parse_targets
-from stargan_lab.factory import build_sources
+from stargan_lab.factory import build_sources, find_device
 from stargan_lab.files import sha256_file, write_atomically
 from stargan_lab.loading import Opened, open_networks
 from stargan_lab.tracking.records import RunFolder
@@ -74,13 +74,15 @@ def translate(parsed: argparse.Namespace) -> int:
     translator = opened.translator(_device(parsed.device))
     size = opened.image_size if parsed.size is None else parsed.size
     frame = Frame(size, translator.size_multiple, parsed.crop, parsed.keep_aspect)
-    own = _Own(opened, outputs, targets, parsed.own)
+    own = _Own(opened, frame, targets, parsed.own)
     paths = find_pictures(parsed.images)
     out = Path(parsed.out).expanduser() if parsed.out else outputs / "translations" / opened.name
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {out} is no folder")
     count = "1 picture" if len(paths) == 1 else f"{len(paths)} pictures"
     say(f"{_which(opened)}; {count} to {', '.join(target.name for target in targets)}")
+    for note in _other_squares(opened, frame, targets):
+        say(f"note: {note}")
     if frame.keep_aspect:
         say(f"shorter side {frame.size} px, both sides rounded to multiples of {frame.multiple} px")
     unread = translate_pictures(translator, paths, targets, frame, own, out)
@@ -89,11 +91,28 @@ def translate(parsed: argparse.Namespace) -> int:
     return 1 if unread else 0
 
 
-class _Own:
-    """The own labels of a picture: as stated, else as the run's judge sees them, else none, and said which."""
+def _other_squares(opened: Opened, frame: Frame, targets: list[Target]) -> list[str]:
+    """A line per dataset that was cropped in training, where nothing was asked for: its crop is of its own pictures."""
+    if opened.config is None or frame.crop is not None or frame.keep_aspect:
+        return []
+    names = {opened.layout.specs[target.source].dataset for target in targets}
+    crops = {name: each.options.get("crop") for name, each in opened.config.data.sources.items() if name in names}
+    return [
+        f"the largest square of each picture is taken; {name} was trained with crop={crop}, which is --crop {crop}"
+        for name, crop in crops.items()
+        if crop is not None
+    ]
 
-    def __init__(self, opened: Opened, outputs: Path, targets: list[Target], stated: str | None) -> None:
+
+class _Own:
+    """The own labels of a picture: as stated, else as the run's judge sees them, else none, and said which.
+
+    The judge sees the square that the generator sees, in the size of training.
+    """
+
+    def __init__(self, opened: Opened, frame: Frame, targets: list[Target], stated: str | None) -> None:
         self._opened = opened
+        self._square = Frame(opened.image_size, crop=frame.crop)  # of a whole picture the largest
         self._stated = parse_own(stated if stated is not None else "", opened.layout)
         self._judges: dict[int, DomainClassifier] = {}
         asked = {target.source for target in targets if opened.layout.specs[target.source].kind == "binary"}
@@ -109,7 +128,7 @@ class _Own:
 
     def __call__(self, path: Path, picture: Image.Image) -> list[Tensor]:
         labels = list(self._stated)
-        square = Frame(self._opened.image_size).fit(picture)[None]
+        square = self._square.fit(picture)[None]
         for source, judge in self._judges.items():
             spec = self._opened.layout.specs[source]
             labels[source] = judge.own_labels(square, spec)
@@ -173,8 +192,4 @@ def _which(opened: Opened) -> str:
 def _device(asked: str) -> torch.device:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
         raise ConfigError(f"--device: expected auto, cpu, cuda or cuda:N, got {asked!r}")
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device: {asked} is not available here; allowed: auto, cpu")
-    return torch.device(asked)
+    return find_device("--device", asked)

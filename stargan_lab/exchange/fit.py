@@ -8,25 +8,33 @@ from torch import nn
 
 from stargan_lab.errors import ConfigError
 from stargan_lab.exchange.reference import Sizes, difference, in_reference_form, shapes_of, sizes_of
-from stargan_lab.weights import COUNTER, ROLES, Role, State, locate, read_stored
+from stargan_lab.weights import COUNTER, ROLES, Role, State, digest, locate_start, read_stored
 
 DEFAULTS = {"generator": "generator=resnet", "discriminator": "discriminator=patchgan"}
 
 
-def start_from(network: nn.Module, role: Role, text: str, outputs: Path) -> nn.Module:
+def start_from(network: nn.Module, role: Role, text: str, outputs: Path, expected: str | None = None) -> nn.Module:
     """Load what ``initial.<role>`` names: a file, a run's folder or id. The weights alone, as the reference resumes.
 
     Of a run the weights under training are taken, not their average.
 
+    Args:
+        expected: the hash of the weights that the run's id was made of (``weights.content_hash``); None: any.
     Raises:
-        ConfigError: in one line, what does not fit and the keys to set.
+        ConfigError: in one line, what does not fit and the keys to set, or that the weights are not those expected.
     """
     key = f"initial.{role}"
     try:
-        stored = read_stored(locate(text, outputs))
+        stored = read_stored(locate_start(text, outputs))
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None
-    load_state(network, stored.state(role), role, f"{key}: {stored.path}")
+    state = stored.state(role)
+    if expected is not None and digest(state) != expected:
+        raise ConfigError(
+            f"{key}: {stored.path}: its weights have changed since the run's id was made of them; start again once"
+            " nothing writes to it"
+        )
+    load_state(network, state, role, f"{key}: {stored.path}")
     return network
 
 
@@ -36,11 +44,15 @@ def load_state(network: nn.Module, state: State, role: Role, what: str) -> None:
     Args:
         what: named first in a refusal.
     Raises:
-        ConfigError: it does not fit, or holds values that are not finite.
+        ConfigError: it does not fit, holds no floating-point weights, or values that are not finite.
     """
     own = network.state_dict()
     if reason := why_not(state, own, role):
         raise ConfigError(f"{what} {reason}")
+    whole = next((key for key in own if own[key].is_floating_point() and not state[key].is_floating_point()), None)
+    if whole is not None:
+        kind = str(state[whole].dtype).removeprefix("torch.")
+        raise ConfigError(f"{what} holds {kind} in {whole}; expected floating-point weights")
     broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
     if broken is not None:
         raise ConfigError(f"{what} holds values that are not finite, in {broken}")

@@ -16,6 +16,10 @@ from stargan_lab.batch import to_float, to_uint8
 from stargan_lab.cli import main
 from stargan_lab.config import run_id, training_identity
 from stargan_lab.data.transforms import fit
+from stargan_lab.errors import ConfigError
+from stargan_lab.evaluation.classifier import DomainClassifier, DomainNetwork, classifier_hash, load_classifier
+from stargan_lab.factory import build_layout, build_sources, build_trainee, find_device
+from stargan_lab.files import locked
 from stargan_lab.loading import load_run, open_networks
 from stargan_lab.weights import digest, read_stored
 
@@ -263,6 +267,78 @@ def test_size_crop_and_aspect(lab: tuple[str, str], here: Path, capfd: Capture) 
     assert "both sides rounded to multiples of 4 px" in capfd.readouterr().err
 
 
+def write_judge(run: str, images: Tensor) -> DomainClassifier:
+    """A judge at random weights, where the run's own is cached; it decides between two ``images``, (2, 3, 16, 16)."""
+    opened = load_run(Path("outputs"), run)
+    assert opened.config is not None
+    path = Path("outputs/cache/classifiers") / f"{classifier_hash(build_sources(opened.config)[0], 16)}.pt"
+    path.parent.mkdir(parents=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DomainNetwork(6, 16).eval()
+        with torch.no_grad():
+            network.head.bias -= network(to_float(images)).mean(0)
+    torch.save({"state": network.state_dict(), "accuracy": [1.0] * 6}, path)
+    return load_classifier(path, opened.layout.specs[0], 16, torch.device("cpu"))
+
+
+def test_the_judge_sees_the_square_that_the_generator_sees(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (60, 60, 3), np.uint8)
+    pixels[22:38, 22:38] = [255, 0, 40]
+    Image.fromarray(pixels).save("me.png")
+    squares = torch.stack([torch.from_numpy(fit(Image.fromarray(pixels), crop, 16)) for crop in (16, None)])
+    spec = load_run(Path("outputs"), lab[0]).layout.specs[0]
+    judge = write_judge(lab[0], squares)
+    small, large = (judge.own_labels(square[None], spec) for square in squares)
+    assert not torch.equal(small, large)
+
+    def said(*arguments: str) -> str:
+        capfd.readouterr()
+        assert main(["translate", lab[0], "me.png", "--to", "Male", "--out", "o", *arguments]) == 0
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("me.png: taken to be ")]
+        return line.removeprefix("me.png: taken to be ").removesuffix(" (by faces's judge)")
+
+    def names(labels: Tensor) -> str:
+        return ", ".join(n for n, v in zip(spec.names, labels[0], strict=True) if v) or "none of the labels"
+
+    assert said("--crop", "16") == said("--crop", "16", "--size", "24") == names(small)
+    assert said() == said("--keep-aspect") == names(large)
+
+
+def test_the_crop_of_training_is_mentioned(here: Path, capfd: Capture) -> None:
+    run = write_run(Path("outputs"), "data.sources.faces.crop=20")
+    draw(here / "me.png")
+    common = ["translate", run, "me.png", "--to", "Male", "--from", "", "--out", "o"]
+    assert main(common) == 0
+    assert "largest square of each picture is taken; faces was trained with crop=20, which is" in capfd.readouterr().err
+    for added in (["--crop", "20"], ["--keep-aspect"]):
+        assert main([*common, *added]) == 0
+        assert "was trained with crop" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["cuda:2", "cuda:10"])
+def test_a_gpu_that_is_not_there(
+    asked: str, lab: tuple[str, str], here: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(here / "me.png")
+    command = ["translate", lab[0], "me.png", "--to", "Male", "--device", asked]
+    there = ", cuda, cuda:0, cuda:1"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        patch.setattr(torch.cuda, "device_count", lambda: 2)
+        for key, message in (
+            ("--device", refused(command, capfd)),
+            ("trainer.device", refused([*TRAIN, f"trainer.device={asked}"], capfd)),
+        ):
+            assert f"{key}: {asked} is not available here; allowed: auto, cpu{there}" in message
+        assert find_device("--device", "cuda:1") == torch.device("cuda:1")
+        assert find_device("--device", "auto") == torch.device("cuda")
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        for each in ("cuda", "cuda:0"):
+            with pytest.raises(ConfigError, match=r"allowed: auto, cpu$"):
+                find_device("--device", each)
+
+
 def test_unreadable_pictures_are_named_and_the_others_done(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
     draw(here / "in" / "good.png")
     whole = draw(here / "in" / "half.png", 90, 90).read_bytes()
@@ -331,6 +407,7 @@ TRANSLATIONS = [
     (["200000-D.ckpt", "me.png", "--to", "Male"], ["is a discriminator's"]),
     (["200000-G.ckpt", "me.png", "--to", "Male", "--attributes", "Male,Young"], ["2 names", "5 wide"]),
     (["me.png", "me.png", "--to", "Male"], ["me.png", "not a file of weights"]),
+    (["whole-G.ckpt", "me.png", "--to", "Male"], ["whole-G.ckpt: it holds int64", "expected floating-point weights"]),
 ]
 
 
@@ -339,6 +416,7 @@ def test_refused_translations(
     arguments: list[str], said: list[str], lab: tuple[str, str], here: Path, capfd: Capture
 ) -> None:
     write_pair(here)
+    torch.save({key: value.long() for key, value in golden_state("G").items()}, "whole-G.ckpt")
     draw(here / "me.png")
     (here / "empty").mkdir()
     message = refused(["translate", *(lab[0] if word == "RUN" else word for word in arguments)], capfd)
@@ -389,6 +467,38 @@ def test_refused_starts(
     message = refused([*TRAIN, *(word.replace("RUN", lab[0]) for word in overrides)], capfd)
     for part in said:
         assert part in message
+
+
+def test_a_start_from_an_unfinished_run_is_refused(here: Path, capfd: Capture) -> None:
+    run = write_run(Path("outputs"), status="interrupted")
+    folder = Path(f"outputs/runs/{run}")
+    last = folder / "checkpoints" / "last.pt"
+    for name in (run, run[:6], str(folder), str(last), str(last.absolute())):
+        message = refused([*TRAIN, "seed=3", f"initial.generator={name}"], capfd)
+        assert f"initial.generator: run {run} is not finished (interrupted); finish it by" in message
+        assert "name a copy of" in message
+    shutil.copy(last, "copy.pt")
+    config = tiny_config(Path("outputs"), "initial.generator=copy.pt")
+    assert training_identity(config, ["data"])["initial"] == {"generator": digest(read_stored(last).state("generator"))}
+    with locked(folder / ".lock"):
+        message = refused([*TRAIN, "seed=3", f"initial.discriminator={run}"], capfd)
+    assert f"initial.discriminator: run {run} is still being trained; start from it once it is finished" in message
+    assert load_run(Path("outputs"), run).name == run, "to look at, it opens"
+
+
+def test_weights_that_change_between_the_id_and_the_start_are_refused(here: Path) -> None:
+    config = tiny_config(Path("outputs"), f"initial.generator={write_run(Path('outputs'))}", "seed=3")
+    (last,) = Path("outputs/runs").glob("*/checkpoints/last.pt")
+    layout = build_layout(build_sources(config))
+    run_id(config, ["data"])
+    build_trainee(config, layout)
+    saved = torch.load(last, weights_only=True)
+    next(iter(saved["generator"].values())).add_(1)
+    torch.save(saved, last)
+    with pytest.raises(ConfigError, match=r"^initial\.generator: .*last\.pt: its weights have changed since"):
+        build_trainee(config, layout)
+    run_id(config, ["data"])
+    build_trainee(config, layout)
 
 
 @pytest.mark.slow

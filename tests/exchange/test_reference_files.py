@@ -21,7 +21,7 @@ from stargan_lab.exchange.reference import (
     sizes_of,
 )
 from stargan_lab.registry import family
-from stargan_lab.weights import content_hash, digest, read_stored
+from stargan_lab.weights import content_hash, digest, last_hash, read_stored
 
 NOWHERE = Path("nowhere")
 
@@ -142,6 +142,20 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
     assert content_hash(str(other / "5-G.ckpt"), "generator", NOWHERE) != first, "the same path, changed"
 
 
+def test_weights_that_changed_after_they_were_hashed_are_refused(tmp_path: Path) -> None:
+    file = str(write_pair(tmp_path) / "200000-G.ckpt")
+    assert last_hash(file, "generator", NOWHERE) is None
+    expected = content_hash(file, "generator", NOWHERE)
+    assert last_hash(file, "generator", NOWHERE) == expected
+    generator, _ = networks()
+    start_from(generator, "generator", file, NOWHERE, expected)
+    torch.save({**golden_state("G"), "main.1.bias": torch.ones(4)}, file)
+    with pytest.raises(ConfigError, match=r"^initial\.generator: .*200000-G\.ckpt: its weights have changed since"):
+        start_from(generator, "generator", file, NOWHERE, last_hash(file, "generator", NOWHERE))
+    assert digest(generator.state_dict()) == expected
+    start_from(generator, "generator", file, NOWHERE, content_hash(file, "generator", NOWHERE))
+
+
 class Malicious:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.write_text, (Path("owned"), "yes")
@@ -164,6 +178,7 @@ def refused_files(folder: Path) -> None:
     torch.save(broken, folder / "nan.ckpt")
     torch.save({**golden_state("G"), "extra.weight": torch.zeros(1)}, folder / "extra.ckpt")
     torch.save({k: v for k, v in golden_state("G").items() if k != "main.3.weight"}, folder / "missing.ckpt")
+    torch.save({k: v.long() for k, v in golden_state("G").items()}, folder / "whole.ckpt")
     (folder / "folder").mkdir()
 
 
@@ -181,6 +196,7 @@ REFUSED = {
     "nan.ckpt": ["not finite", "main.3.weight"],
     "extra.ckpt": ["has extra.weight too many"],
     "missing.ckpt": ["lacks main.3.weight"],
+    "whole.ckpt": ["holds int64 in main.0.weight", "floating-point"],
     "folder": ["no checkpoints/last.pt in it"],
     "200000-D.ckpt": ["is a discriminator's", "did you mean initial.discriminator?"],
     "200000-H.ckpt": ["no such file", "200000-G.ckpt"],

@@ -14,6 +14,7 @@ from stargan_lab.config import RunConfig, run_id
 from stargan_lab.exchange.layout import write_layout
 from stargan_lab.factory import build_layout, build_sources, build_trainee
 from stargan_lab.files import write_text
+from stargan_lab.tracking.records import RunFolder
 from stargan_lab.training.checkpoint import save
 from stargan_lab.training.meter import Meter
 
@@ -48,8 +49,11 @@ def tiny_config(outputs: Path, *overrides: str) -> RunConfig:
     )
 
 
-def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True) -> str:
-    """A run's folder as training leaves it, the networks being at their start but for a moved generator and average."""
+def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True, status: str = "finished") -> str:
+    """A run's folder as training leaves it, or interrupted by ``status``.
+
+    The networks are at their start but for a moved generator and average.
+    """
     config = tiny_config(outputs, *overrides)
     sources = build_sources(config)
     identity = run_id(config, [source.fingerprint for source in sources])
@@ -61,6 +65,7 @@ def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True
     folder = outputs / "runs" / identity
     save(folder / "checkpoints" / "last.pt", trainee, Meter(), identity)
     write_text(folder / "config.yaml", yaml.safe_dump(config.flat(), sort_keys=False))
+    RunFolder(folder).write_result({"status": status, "metrics": {}})
     if layout:
         write_layout(folder, build_layout(sources))
     return identity
