@@ -37,6 +37,8 @@ def test_every_score_has_a_direction_and_every_metric_a_meaning() -> None:
         "eval/edit",
         "eval/identity",
         "eval/accuracy",
+        "eval/cross_accuracy",
+        "eval/cross_edit",
         "speed/images_per_second",
     }
 
