@@ -14,7 +14,7 @@ from stargan_lab.errors import ConfigError, DataError, LabError, nearest
 _DESCRIPTION = """\
 A laboratory for StarGAN: swap any part, train every variant over several seeds, and see what helped.
 
-  stargan-lab train preset=quickstart          one run, about a minute on two cores, draws its own data
+  stargan-lab train preset=quickstart          one run, a few minutes on two cores, draws its own data
   stargan-lab sweep quickstart                 nine runs: three norms of the discriminator, three seeds, and a report
   stargan-lab ui quickstart                    the same runs in MLflow's pages
 
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     data = command("data", _late("data:data"), "draw SynthFaces, check a dataset, pack it")
     data.add_argument("action", choices=["make", "check", "pack"])
     data.add_argument("overrides", nargs="*", metavar="key=value", help="as for train, e.g. data=synthfaces")
+    data.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")
 
     track = command("track", _late("store:track"), "rebuild the MLflow store from the runs' plain files")
     track.add_argument("action", choices=["sync"])

@@ -14,7 +14,9 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.exchange.fit import start_from
 from stargan_lab.losses.objective import Objective
 from stargan_lab.models.initialise import initialise
+from stargan_lab.randomness import seed_for
 from stargan_lab.registry import family
+from stargan_lab.samples import check_named
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import Plan
 from stargan_lab.training.updates import PRECISIONS, Trainee
@@ -33,7 +35,7 @@ def check_surroundings(config: RunConfig) -> list[str]:
     Returns:
         The datasets' fingerprints; a folder's lists are read and its images hashed, once, for them.
     Raises:
-        ConfigError: the device, the file of weights, or the weights to start from.
+        ConfigError: the device, the file of weights, the weights to start from, or a file to show in samples.
         DataError: a dataset.
     """
     pick_device(config)
@@ -43,7 +45,9 @@ def check_surroundings(config: RunConfig) -> list[str]:
     sources = build_sources(config)
     if config.initial.generator is not None or config.initial.discriminator is not None:
         build_networks(config, build_layout(sources))
-    return [source.fingerprint for source in sources]
+    fingerprints = [source.fingerprint for source in sources]
+    check_named(sources, config.trainer.sample_images)
+    return fingerprints
 
 
 def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
@@ -64,8 +68,11 @@ def build_networks(
         ConfigError: the weights to start from are not there, do not fit, or have changed.
     """
     layout = layout or build_layout(build_sources(config))
-    generator = _build("generator", config.generator, layout.generator_width)
-    critic = _build("discriminator", config.discriminator, layout.critic_width, config.data.image_size)
+    with torch.random.fork_rng(devices=[]):  # one's own parts may draw their start themselves
+        torch.manual_seed(seed_for(config.seed, "generator"))
+        generator = _build("generator", config.generator, layout.generator_width)
+        torch.manual_seed(seed_for(config.seed, "critic"))
+        critic = _build("discriminator", config.discriminator, layout.critic_width, config.data.image_size)
     networks = initialise(generator, config.seed, "generator"), initialise(critic, config.seed, "critic")
     for role, network in zip(ROLES, networks, strict=True):
         named = getattr(config.initial, role)

@@ -48,7 +48,7 @@ class Samples:
         if isinstance(images, int):
             self.picked = [_some(source, images, seed) for source in sources]
         else:
-            self.picked = _named(sources, images)
+            self.picked = _named([source.split("test").names for source in sources], images)
 
     @property
     def titles(self) -> list[str]:
@@ -60,7 +60,7 @@ class Samples:
     @torch.no_grad()
     def write(self, step: int, translate: Translate) -> Path:
         """Translate and write ``<step>.png``; no random state is read or moved."""
-        rows, owners = [], []
+        rows, owners, names = [], [], []
         for index, source in enumerate(self.sources):
             if not self.picked[index]:
                 continue
@@ -68,10 +68,12 @@ class Samples:
             for tiles in zip(*columns, strict=True):
                 rows.append(Row([as_image(tile) for tile in tiles], source.name if len(self.sources) > 1 else ""))
                 owners.append(source.name)
+            names += [source.split("test").names[place] for place in self.picked[index]]
         sheet = draw_sheet(rows, self.titles)
         about = {
             "columns": self.titles,
             "rows": owners,
+            "names": names,
             "image_size": self.image_size,
             "scale": sheet.scale[0],
             "left": list(sheet.left[0]),
@@ -108,9 +110,20 @@ def _some(source: ImageSource, count: int, seed: int | None) -> list[int]:
     return sorted(order[:count].tolist())
 
 
-def _named(sources: Sequence[ImageSource], names: Sequence[str]) -> list[list[int]]:
-    """Where each dataset's test split has the files, in the order they are named."""
-    places = [{name: place for place, name in enumerate(source.split("test").names)} for source in sources]
+def check_named(sources: Sequence[ImageSource], images: int | Sequence[str]) -> None:
+    """See that named files are there before anything is drawn or packed, as far as the datasets can tell by then.
+
+    Raises:
+        ConfigError: a file that no test split has.
+    """
+    listers = [getattr(source, "file_names", None) for source in sources]
+    if not isinstance(images, int) and all(map(callable, listers)):
+        _named([lister("test") for lister in listers if lister], images)
+
+
+def _named(tests: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[int]]:
+    """Where each dataset's test split, given by its files, has those named, in the order they are named."""
+    places = [{name: place for place, name in enumerate(test)} for test in tests]
     known = {name for found in places for name in found}
     for name in names:
         if name not in known:

@@ -63,6 +63,7 @@ class Trial:
         with cpu_threads(thread_count(self.config)):
             for source in self.sources:
                 source.prepare()
+            self.samples = self._pick_samples()  # which may refuse, so before anything is recorded
             layout = build_layout(self.sources)
             self.networks = _Networks(build_trainee(self.config, layout), layout, build_plan(self.config))
             resumed_from = self._resume()
@@ -75,15 +76,6 @@ class Trial:
     def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
         trainee, plan = self.networks.trainee, self.networks.plan
         write_layout(self.folder.path, self.networks.layout)
-        trainer = self.config.trainer
-        self.samples = Samples(
-            self.folder.path / "samples",
-            self.sources,
-            trainer.sample_images,
-            self.config.data.image_size,
-            seed=trainer.sample_seed,
-            labels_under=self._labels_seen,
-        )
         self.progress = Progress(self._name(), trainee.step, plan.total_steps)
         self._timer = StepTimer()
         objective = build_objective(self.config, self.networks.layout)
@@ -157,6 +149,11 @@ class Trial:
         return Translator(network, self.networks.layout, trainee.device, mixed)(images, labels, source)
 
     # Pieces.
+
+    def _pick_samples(self) -> Samples:
+        trainer, size = self.config.trainer, self.config.data.image_size
+        folder, images, seed = self.folder.path / "samples", trainer.sample_images, trainer.sample_seed
+        return Samples(folder, self.sources, images, size, seed, labels_under=self._labels_seen)
 
     def _labels_seen(self, images: Tensor, own: int, other: int) -> Tensor:
         """Labels of one dataset's images under another's names, which only the other's classifier can tell."""

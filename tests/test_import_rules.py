@@ -41,6 +41,7 @@ MAY_IMPORT = {
         "losses",
         "training",
         "exchange",
+        "samples",
         "weights",
     },
     "loading": {"config", "batch", "exchange", "factory", "weights"},

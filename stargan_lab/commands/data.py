@@ -10,9 +10,8 @@ from stargan_lab.factory import build_sources
 def data(parsed: argparse.Namespace) -> int:
     """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
     picks_data = any(o.startswith(("data=", "preset=")) for o in parsed.overrides)
-    config = compose(
-        parsed.overrides if picks_data or parsed.action != "make" else ["data=synthfaces", *parsed.overrides]
-    )
+    drawn_by_default = [] if picks_data or parsed.action != "make" else ["data=synthfaces"]
+    config = compose([*drawn_by_default, *parsed.overrides], parsed.config_dir)
     sound = True
     for source in build_sources(config):
         if parsed.action == "check":

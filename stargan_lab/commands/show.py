@@ -37,11 +37,11 @@ def completion(parsed: argparse.Namespace) -> int:
 
 def doctor(parsed: argparse.Namespace) -> int:
     """Say what there is and what to do next; 1 when something keeps the configuration from running."""
-    from stargan_lab.guide.doctor import examine, next_steps
+    from stargan_lab.guide.doctor import Asked, examine, next_steps
 
-    config = compose(parsed.overrides, Path(parsed.config_dir) if parsed.config_dir else None)
-    findings = examine(config, bool(parsed.overrides))
-    steps = next_steps(findings, parsed.overrides, Path(config.paths.outputs))
+    config, asked = compose(parsed.overrides, parsed.config_dir), Asked(parsed.overrides, parsed.config_dir)
+    findings = examine(config, asked)
+    steps = next_steps(findings, asked, Path(config.paths.outputs))
     if parsed.json:
         print(json.dumps({"findings": [asdict(finding) for finding in findings], "next": steps}, indent=2))
     else:

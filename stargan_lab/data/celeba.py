@@ -7,14 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from stargan_lab.batch import LabelSpec
 from stargan_lab.data import faces
+from stargan_lab.data.listing import Rows
 from stargan_lab.data.lists import (
     ATTRIBUTE_FILE,
     CELEBA_ATTRIBUTES,
     PARTITION_FILE,
+    SPLITS,
+    AttributeList,
     Complain,
     Split,
     read_attributes,
@@ -23,7 +27,7 @@ from stargan_lab.data.lists import (
     refuse,
     split_rows,
 )
-from stargan_lab.data.source import Count, Crop, Difficulty, Limit, Many, PackedSource, Rows, Serving, Side, Unreadable
+from stargan_lab.data.source import Count, Crop, Difficulty, Limit, Many, PackedSource, Serving, Side, Unreadable
 from stargan_lab.data.synthfaces import SynthSpec, read_spec
 from stargan_lab.errors import ConfigError, DataError, unknown
 from stargan_lab.registry import family
@@ -81,6 +85,14 @@ class CelebAListing:
 
     def selection(self) -> list[object]:
         return [self.split]
+
+    def file_names(self, spec: SynthSpec, which: str) -> list[str]:
+        by_split = {part: spec.file_names(part) for part in SPLITS}
+        if self.split == "official":
+            return by_split[which]
+        everything = tuple(name for names in by_split.values() for name in names)
+        listed = AttributeList(self.root / ATTRIBUTE_FILE, (), everything, np.empty((len(everything), 0)))
+        return [everything[row] for row in split_rows(listed, self.split).get(which, [])]
 
     def remarks(self) -> Iterator[tuple[str, str]]:
         lines = read_lines(self.root / ATTRIBUTE_FILE)
@@ -159,6 +171,8 @@ def celeba(
 ) -> PackedSource:
     """CelebA from a folder, or anything in its form.
 
+    A picture's EXIF orientation is not heeded, as in the reference; ``data check`` names those that have one.
+
     Args:
         root: folder with ``images/`` (or ``img_align_celeba/``), ``list_attr_celeba.txt``, ``list_eval_partition.txt``.
         attributes: the labels, in this order.
@@ -166,7 +180,7 @@ def celeba(
         crop: side in px of the centred square; null takes the largest.
         flip: mirror training images with probability 1/2.
         exclusive: groups of attributes of which a target sets one and clears the rest.
-        unreadable: ``stop`` at a file that is missing or no image, or ``skip`` it.
+        unreadable: ``stop`` at a file that is missing or no image and at a flawed row of a list, or ``skip`` them.
         max_train, max_valid, max_test: take only the first so many that are listed.
     """
     listing = CelebAListing(name, Path(root).expanduser(), tuple(attributes), split, exclusive)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stargan_lab.batch import ImageSource
+from stargan_lab.data.listing import Listing, Rows
 from stargan_lab.data.lists import SPLITS
 from stargan_lab.data.scan import Look, each, look
-from stargan_lab.data.source import Listing, PackedSource, Rows
+from stargan_lab.data.source import PackedSource
 from stargan_lab.data.tree import first
 from stargan_lab.errors import DataError
 
@@ -119,6 +120,8 @@ def _images(listing: Listing, rows: Mapping[str, Rows], crop: int | None, report
         report.modes[found.mode] += 1
         if found.mode != "RGB":
             report.remark(f"images of mode {found.mode}, read as RGB", name)
+        if found.orientation != 1:
+            report.remark("images with an EXIF orientation, which training does not heed", name)
         if crop is not None and min(found.size) < crop:
             report.remark(f"images smaller than the crop of {crop} px, padded with black", name)
         other, first_name = seen.setdefault(found.pixels, (which, name))

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from stargan_lab.batch import LabelSpec
 from stargan_lab.data import faces
+from stargan_lab.data.listing import Rows
 from stargan_lab.data.lists import SPLITS, Complain, refuse
-from stargan_lab.data.source import Count, Crop, Difficulty, Limit, PackedSource, Rows, Serving, Side, Unreadable
+from stargan_lab.data.source import Count, Crop, Difficulty, Limit, PackedSource, Serving, Side, Unreadable
 from stargan_lab.data.synthfaces import SynthSpec
 from stargan_lab.data.tree import IMAGES, files_below, find_splits, images_below, loose_images, subfolders
 from stargan_lab.errors import ConfigError, DataError, unknown
@@ -68,6 +69,9 @@ class FolderListing:
 
     def selection(self) -> list[object]:
         return ["folders"]
+
+    def file_names(self, spec: SynthSpec, which: str) -> list[str]:
+        return [name for name in spec.file_names(which) if Path(name).parts[1] in self.spec.names]
 
     def remarks(self) -> Iterator[tuple[str, str]]:
         for name in subfolders(self.root):
@@ -128,6 +132,8 @@ def image_folder(
     max_test: Limit = None,
 ) -> PackedSource:
     """A tree of class folders, such as RaFD; an image belongs to one class.
+
+    A picture's EXIF orientation is not heeded, as in the reference; ``data check`` names those that have one.
 
     Args:
         root: folder with ``train/<class>/…`` and ``test/<class>/…``, and ``valid/<class>/…`` if there is one.

@@ -1,7 +1,7 @@
 """CelebA's text files: attributes and the official partition; and the two ways to split.
 
-What is wrong with a list goes to a ``Complain``: training stops at the first flaw, a check collects them all, and both
-read on by the very same code.
+What is wrong with a list goes to a ``Complain``: training stops at the first flaw or leaves flawed rows out, a check
+collects them all, and all read on by the very same code.
 """
 
 import random
@@ -29,6 +29,15 @@ CELEBA_ATTRIBUTES: tuple[str, ...] = (
     "Wearing_Necktie", "Young",
 )  # fmt: skip
 """CelebA's own forty, in its order."""
+
+BLANK = "blank lines"
+WRONG_NUMBER = "rows with a wrong number of values"
+WRONG_VALUE = "values other than 1, -1 and 0"
+TWICE = "files listed twice"
+NO_PART = "lines that are no file name and split"
+WITHOUT_SPLIT = "files without a split"
+ROW_FLAWS = (BLANK, WRONG_NUMBER, WRONG_VALUE, TWICE, NO_PART, WITHOUT_SPLIT)
+"""Kinds of flaws of which each concerns one row, without which a list can be read."""
 
 Complain = Callable[[str, Path, str], None]
 """Is told of a flaw: its kind (a plural: "blank lines"), the file or folder, and what is wrong where in it."""
@@ -97,13 +106,13 @@ def read_attributes(path: Path, complain: Complain = refuse) -> AttributeList:
 def _flaw(fields: Sequence[str], attributes: int, rows: dict[str, int]) -> tuple[str, str] | None:
     """The kind of flaw of a row and the end of the sentence "line 5 …"; None: it is sound."""
     if not fields:
-        return "blank lines", " is blank"
+        return BLANK, " is blank"
     if len(fields) != attributes + 1:
-        return "rows with a wrong number of values", f": {len(fields) - 1} values for {attributes} attributes"
+        return WRONG_NUMBER, f": {len(fields) - 1} values for {attributes} attributes"
     if odd := [field for field in fields[1:] if field not in ("1", "-1", "0")]:
-        return "values other than 1, -1 and 0", f": expected 1 or -1 for {fields[0]}, got {odd[0]!r}"
+        return WRONG_VALUE, f": expected 1 or -1 for {fields[0]}, got {odd[0]!r}"
     if fields[0] in rows:
-        return "files listed twice", f": {fields[0]} is listed twice, in line {rows[fields[0]]} already"
+        return TWICE, f": {fields[0]} is listed twice, in line {rows[fields[0]]} already"
     return None
 
 
@@ -117,10 +126,10 @@ def read_partition(path: Path, complain: Complain = refuse) -> dict[str, int]:
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split()
         if len(fields) != 2 or fields[1] not in ("0", "1", "2"):
-            kind = "lines that are no file name and split" if fields else "blank lines"
+            kind = NO_PART if fields else BLANK
             complain(kind, path, f"line {number}: expected a file name and 0, 1 or 2, got {line.strip()!r}")
         elif fields[0] in parts:
-            complain("files listed twice", path, f"line {number}: {fields[0]} is listed twice")
+            complain(TWICE, path, f"line {number}: {fields[0]} is listed twice")
         else:
             parts[fields[0]] = int(fields[1])
     return parts
@@ -147,7 +156,7 @@ def _official(listed: AttributeList, complain: Complain) -> dict[str, list[int]]
         if name in parts:
             rows[SPLITS[parts[name]]].append(row)
         else:
-            complain("files without a split", path, f"no line for {name}, which {listed.path.name} lists")
+            complain(WITHOUT_SPLIT, path, f"no line for {name}, which {listed.path.name} lists")
     return rows
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from stargan_lab import files
@@ -29,6 +29,7 @@ class Look:
         digest: of its bytes; empty for a missing file.
         flaw: why it cannot be read as an image, naming the file; None: it can, or that was not tried.
         size, mode: of the image, and ``pixels``, the hash of its RGB values; empty where it was not decoded.
+        orientation: by EXIF; 1, as it is stored.
     """
 
     digest: str = ""
@@ -36,6 +37,7 @@ class Look:
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     pixels: str = ""
+    orientation: int = 1
 
 
 def look(path: Path, decoding: bool) -> Look:
@@ -50,7 +52,16 @@ def look(path: Path, decoding: bool) -> Look:
     except UnreadableImage as error:
         return Look(digest, str(error))
     pixels = files.sha256_bytes([repr(found.rgb.size).encode(), found.rgb.tobytes()])
-    return Look(digest, None, found.rgb.size, found.mode, pixels)
+    return Look(digest, None, found.rgb.size, found.mode, pixels, _orientation(found.rgb))
+
+
+def _orientation(image: Image.Image) -> int:
+    """That which a viewer would turn the image by; 1 where EXIF is damaged or says nothing that is one."""
+    try:
+        said = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # EXIF is parsed in many ways that fail, and the image is sound without
+        return 1
+    return said if said in range(1, 9) else 1
 
 
 def each(function: Callable[[Path], T], paths: Sequence[Path], what: str) -> Iterator[T]:

@@ -1,20 +1,20 @@
 """Datasets of image files: what any of them does with the files that its listing names, and how they are served."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from tqdm import tqdm
 
 from stargan_lab import files
 from stargan_lab.batch import GroundTruth, LabelSpec
-from stargan_lab.data.lists import SPLITS, Complain, refuse
+from stargan_lab.data.listing import Listing, Rows
+from stargan_lab.data.lists import ROW_FLAWS, SPLITS, refuse
 from stargan_lab.data.packed import PackedSet, pack
 from stargan_lab.data.scan import Contents, contents
 from stargan_lab.data.synthfaces import SynthSpec, Truth, make_synthfaces, read_spec
@@ -32,55 +32,6 @@ Unreadable = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The images of a split: n file names, relative to the listing's folder, and (n, A) float32 labels of 0 and 1."""
-
-    names: list[str]
-    labels: np.ndarray
-
-    def take(self, chosen: Sequence[int]) -> "Rows":
-        return Rows([self.names[i] for i in chosen], self.labels[list(chosen)])
-
-
-class Listing(Protocol):
-    """What lies in a folder, by its lists or its tree; no image is opened."""
-
-    @property
-    def dataset(self) -> str:
-        """The source's name in the configuration."""
-        ...
-
-    @property
-    def root(self) -> Path: ...
-
-    @property
-    def spec(self) -> LabelSpec:
-        """The labels; at most the tree's folders are looked at. Raises DataError when there is no such tree."""
-        ...
-
-    @property
-    def folder(self) -> Path:
-        """Where file names start from. Raises DataError that says what is expected when it is not there."""
-        ...
-
-    def rows(self, complain: Complain = refuse) -> Mapping[str, Rows]:
-        """Split -> its images, a split without any left out; what ``complain`` is told of and returns from is too."""
-        ...
-
-    def selection(self) -> list[object]:
-        """What else decides which of the files are in which split."""
-        ...
-
-    def remarks(self) -> Iterator[tuple[str, str]]:
-        """What is served well but worth knowing: its kind (a plural), and where. Each file that is not listed, too."""
-        ...
-
-    def widest(self) -> "Listing":
-        """The same folder with every label it has."""
-        ...
-
-
-@dataclass(frozen=True)
 class Serving:
     """How a dataset's images are served.
 
@@ -88,7 +39,7 @@ class Serving:
         crop: side in px of the centred square; None takes the largest.
         image_size: side in px of the images served.
         limits: of train, valid and test, take only the first so many that are listed.
-        unreadable: ``stop`` at a file that is missing or no image, or ``skip`` it.
+        unreadable: ``stop`` at a file that is missing or no image and at a flawed row of a list, or ``skip`` them.
     """
 
     crop: int | None
@@ -115,6 +66,7 @@ class PackedSource:
         self._outputs = outputs
         self._drawn = drawn
         self._packed: dict[str, PackedSet] = {}
+        self._flawed: list[str] = []  # rows of lists
 
     @cached_property
     def spec(self) -> LabelSpec:
@@ -146,8 +98,11 @@ class PackedSource:
         for which in self.splits():
             self.split(which)
         if left_out := self.left_out():
-            listed = sum(len(rows.names) for rows in self._listed.values())
+            listed = sum(len(rows.names) for rows in self.listed.values())
             text = f"{self.name}: left out {len(left_out):,} of {listed:,} images, unreadable: {first(left_out)}"
+            tqdm.write(text, file=sys.stderr)
+        if self._flawed:
+            text = f"{self.name}: left out {len(self._flawed):,} flawed rows of its lists: {first(self._flawed)}"
             tqdm.write(text, file=sys.stderr)
 
     def splits(self) -> Sequence[str]:
@@ -170,10 +125,10 @@ class PackedSource:
         return self._packed[which]
 
     def left_out(self) -> list[str]:
-        """The files that ``unreadable=skip`` leaves out."""
-        if self.serving.unreadable == "stop" or self._drawn is not None:
+        """The listed files that ``unreadable=skip`` leaves out."""
+        if not self._skips:
             return []
-        return [name for which in self._listed for name in self._contents[which].unreadable]
+        return [name for which in self.listed for name in self._contents[which].unreadable]
 
     def listing(self) -> Listing:
         """What lies in the folder; draws the dataset first when that is asked for."""
@@ -181,11 +136,21 @@ class PackedSource:
             make_synthfaces(self.root, self._drawn)
         return self._listing
 
+    def file_names(self, which: str) -> Sequence[str]:
+        """The files of a split; nothing is drawn or packed for it. Raises DataError for a split that does not exist."""
+        if self._drawn is not None and read_spec(self.root) != self._drawn:
+            return self._listing.file_names(self._drawn, which)
+        return self._rows_of(which).names
+
     @cached_property
-    def _listed(self) -> dict[str, Rows]:
-        """Split -> rows, limits applied."""
+    def listed(self) -> dict[str, Rows]:
+        """Split -> rows, limits applied; by lists or folders, no image is opened. Raises DataError at their flaws."""
         limits = dict(zip(SPLITS, self.serving.limits, strict=True))
-        found = self.listing().rows()
+        self._flawed.clear()
+        found = self.listing().rows(self._complain)
+        if self._flawed and not found:
+            rows = f"{len(self._flawed):,} rows of the lists"
+            raise DataError(f"{self.root}: no image is left, {rows} are flawed; first {self._flawed[0]}")
         return {which: Rows(rows.names[: limits[which]], rows.labels[: limits[which]]) for which, rows in found.items()}
 
     @cached_property
@@ -195,7 +160,7 @@ class PackedSource:
         try:
             return {
                 which: contents(self._listing.folder, rows.names, skip, cache, f"hashing {self.name}/{which}")
-                for which, rows in self._listed.items()
+                for which, rows in self.listed.items()
             }
         except UnreadableImage as error:
             raise self._stop(error) from None
@@ -204,9 +169,9 @@ class PackedSource:
     def _rows(self) -> dict[str, Rows]:
         """Split -> rows that are served."""
         if not self.left_out():
-            return self._listed
+            return self.listed
         served = {}
-        for which, rows in self._listed.items():
+        for which, rows in self.listed.items():
             unreadable = self._contents[which].unreadable
             kept = [i for i, name in enumerate(rows.names) if name not in unreadable]
             if not kept:
@@ -226,12 +191,24 @@ class PackedSource:
             return files.canonical_hash([self._drawn.fingerprint, self._rows_of(which).names])
         return self._contents[which].digest
 
-    def _stop(self, error: UnreadableImage) -> DataError:
+    @property
+    def _skips(self) -> bool:
+        return self.serving.unreadable == "skip" and self._drawn is None
+
+    def _complain(self, kind: str, path: Path, flaw: str) -> None:
+        """The ``Complain`` of training. Raises DataError, unless a row is flawed and such rows are left out."""
+        if kind not in ROW_FLAWS:
+            refuse(kind, path, flaw)
+        if not self._skips:
+            raise self._stop(DataError(f"{path}: {flaw}"))
+        self._flawed.append(f"{path.name}: {flaw}")
+
+    def _stop(self, error: DataError) -> DataError:
         if self._drawn is not None:
             return DataError(f"{error}; remove {self.root} to have it drawn again")
         return DataError(
             f"{error}; `stargan-lab data check` lists all that is broken,"
-            f" data.sources.{self.name}.unreadable=skip leaves such files out"
+            f" data.sources.{self.name}.unreadable=skip leaves such files and rows out"
         )
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 from stargan_lab import files
 from stargan_lab.data import faces
 from stargan_lab.data.lists import SPLITS
@@ -90,6 +92,17 @@ class SynthSpec:
                 return (get_args(faces.Form).index(self.form) << 40) + (which << 32) + file
             file -= count
         raise DataError(f"synthfaces: there is no image {file + self.total + 1} among {self.total}")
+
+    def file_names(self, which: str) -> list[str]:
+        """The files of a split, as a listing of the form names them; nothing is drawn."""
+        split = SPLITS.index(which)
+        numbers = range(sum(self.counts[:split]), sum(self.counts[: split + 1]))
+        if self.form == "celeba":
+            return [file_name(number) for number in numbers]
+        drawn = self.sample(numbers)
+        shown = np.argmax([drawn.labels[name] for name in faces.EXPRESSIONS], axis=0)
+        pairs = zip(numbers, shown, strict=True)
+        return [f"{which}/{faces.EXPRESSIONS[face]}/{file_name(number)}" for number, face in pairs]
 
     def sample(self, numbers: Sequence[int]) -> faces.Faces:
         """The faces in the files with these numbers."""

@@ -1,18 +1,21 @@
 """What there is for a configuration, and what to do next. Looks only: nothing is written and no work begins."""
 
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.util import find_spec
 from os import W_OK, access
 from pathlib import Path
 from re import findall
+from shlex import quote
 
 import torch
 
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data import open_sources
-from stargan_lab.errors import LabError
+from stargan_lab.errors import DataError, LabError
 from stargan_lab.evaluation.weights import DOWNLOAD, VERIFIED_SHA256
 from stargan_lab.files import sha256_file
 from stargan_lab.guide.machine import Finding, devices, disk, versions
@@ -23,11 +26,34 @@ from stargan_lab.tracking.sync import run_folders
 from stargan_lab.weights import locate
 
 
-def examine(config: RunConfig, asked: bool) -> list[Finding]:
+@dataclass(frozen=True)
+class Asked:
+    """How a configuration was asked for, to be asked for again in other commands."""
+
+    overrides: Sequence[str] = ()
+    config_dir: str | None = None
+
+    def command(self, words: str, *further: str) -> str:
+        """A line for the shell: ``stargan-lab WORDS`` with the same overrides, but for those ``further`` set anew."""
+        anew = {override.partition("=")[0] for override in further}
+        kept = [override for override in self.overrides if override.partition("=")[0] not in anew]
+        return self._line(words, [*kept, *further])
+
+    def sweep(self, name: str, *flags: str) -> str:
+        """The line that sweeps a hypothesis again, into the same outputs."""
+        places = [override for override in self.overrides if override.startswith("paths.outputs=")]
+        return self._line("sweep", [name, *flags, *places])
+
+    def _line(self, words: str, rest: Sequence[str]) -> str:
+        flags = ["--config-dir", self.config_dir] if self.config_dir else []
+        return f"stargan-lab {words} {shlex.join([*rest, *flags])}".strip()
+
+
+def examine(config: RunConfig, asked: Asked) -> list[Finding]:
     """Look at everything a run of ``config`` needs.
 
     Args:
-        asked: the configuration was given; otherwise a dataset that only it needs is no problem when it is missing.
+        asked: without overrides, a dataset that only the default configuration needs is no problem when it is missing.
     """
     outputs = Path(config.paths.outputs)
     return [
@@ -38,21 +64,24 @@ def examine(config: RunConfig, asked: bool) -> list[Finding]:
         *_datasets(config, outputs, asked),
         *disk(outputs),
         *_store(config, outputs),
-        *_runs(outputs),
+        *_runs(outputs, asked),
     ]
 
 
-def next_steps(findings: Sequence[Finding], overrides: Sequence[str], outputs: Path) -> list[str]:
+def next_steps(findings: Sequence[Finding], asked: Asked, outputs: Path) -> list[str]:
     """One or a few commands: what mends problems, what finishes what was begun, and what to run."""
-    steps = list(dict.fromkeys(f.do for level in ("problem", "note") for f in findings if f.level == level and f.do))
-    ready = not any(finding.level == "problem" for finding in findings)
-    if ready and overrides:
-        steps.append(f"stargan-lab train {' '.join(overrides)}   # this configuration can run")
+    problems = [finding for finding in findings if finding.level == "problem"]
+    again = asked.command("doctor")
+    mending = [f.do or f"{again}   # when this is mended: {f.about}: {f.text}" for f in problems]
+    finishing = [f.do for f in findings if f.level == "note" and f.do]
+    steps = list(dict.fromkeys([*mending, *finishing]))
+    if asked.overrides and not problems:
+        steps.append(f"{asked.command('train')}   # this configuration can run")
     if not any(f.about == "runs" and f.level == "ok" for f in findings):
         steps.append("stargan-lab train preset=tiny   # seconds: everything works, or says what does not")
         steps.append("stargan-lab sweep quickstart   # a first ablation on data it draws itself")
     else:
-        where = "" if outputs == Path("outputs") else f" --outputs {outputs}"
+        where = "" if outputs == Path("outputs") else f" --outputs {quote(str(outputs))}"
         steps.append(f"stargan-lab ui{where}   # the runs in MLflow's pages")
     return steps
 
@@ -97,26 +126,38 @@ def _initial(config: RunConfig, outputs: Path) -> Iterator[Finding]:
             yield Finding("problem", f"initial.{key}", str(error))
 
 
-def _datasets(config: RunConfig, outputs: Path, asked: bool) -> Iterator[Finding]:
+def _datasets(config: RunConfig, outputs: Path, asked: Asked) -> Iterator[Finding]:
     for name, source in config.data.sources.items():
         about = f"data {name}"
         try:
             yield Finding("ok", about, _dataset(name, source, config.data.image_size, outputs))
         except LabError as error:
-            yield Finding("problem" if asked else "note", about, str(error))
+            do = _mend(name, source, asked) if asked.overrides and isinstance(error, DataError) else ""
+            yield Finding("problem" if asked.overrides else "note", about, str(error), do)
+
+
+def _mend(name: str, component: Component, asked: Asked) -> str:
+    """What to do about a dataset that cannot be read: look closer, or say where it is. Empty without a folder."""
+    root = component.options.get("root")
+    if root is None:
+        return ""
+    if Path(str(root)).expanduser().is_dir():
+        return f"{asked.command('data check')}   # lists all that is wrong in {root}"
+    key = f"data.sources.{name}.root"
+    return f"{asked.command('data check', f'{key}=FOLDER')}   # with the folder that {name} is in for FOLDER"
 
 
 def _dataset(name: str, component: Component, size: int, outputs: Path) -> str:
     """What is there of one dataset, by its lists or folders; no image is opened. Raises LabError."""
     (source,) = open_sources({name: component.flat("kind")}, size, outputs)
-    root, listing = getattr(source, "root", None), getattr(source, "listing", None)
+    root = getattr(source, "root", None)
     place = family("dataset").options(component.name).get("root")
     if place is not None and place.default is None:  # a folder one need not have: the dataset makes it
         there = root is not None and root.is_dir()
         return f"{component.name}, {'drawn already in' if there else 'will be drawn into'} {root}"
-    if listing is None:
+    if not hasattr(source, "listed"):
         return f"{component.name} with {len(source.spec.names)} labels"
-    counts = ", ".join(f"{which} {len(rows.names):,}" for which, rows in listing().rows().items())
+    counts = ", ".join(f"{which} {len(rows.names):,}" for which, rows in source.listed.items())
     return f"{component.name} in {root}: {counts} images, labels {' '.join(source.spec.names)}"
 
 
@@ -126,7 +167,8 @@ def _store(config: RunConfig, outputs: Path) -> Iterator[Finding]:
         return
     uri = config.tracking.uri or f"sqlite:///{outputs.absolute() / 'mlflow.db'}"
     path = Path(uri.removeprefix("sqlite:///").split("?")[0])
-    sync = f"stargan-lab track sync --outputs {outputs}{f' --uri {uri}' if config.tracking.uri else ''}"
+    to = ["--uri", uri] if config.tracking.uri else []
+    sync = f"stargan-lab track sync {shlex.join(['--outputs', str(outputs), *to])}"
     runs = run_folders(outputs)
     if not uri.startswith("sqlite:///"):
         yield Finding("note", "MLflow", f"{uri} is not looked at")
@@ -140,7 +182,7 @@ def _store(config: RunConfig, outputs: Path) -> Iterator[Finding]:
 
 def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
     """Read with SQLite itself, read-only: importing mlflow takes seconds and may change the file."""
-    anew = f"mv {path} {path}.old && {sync}   # makes the store anew of the runs' plain files"
+    anew = f"{shlex.join(['mv', str(path), f'{path}.old'])} && {sync}   # makes the store anew of the runs' plain files"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
             (revision,) = store.execute("select version_num from alembic_version").fetchone()
@@ -152,7 +194,7 @@ def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
     if revision not in known_revisions:
         return Finding("problem", "MLflow", f"{path} is of another mlflow's schema ({revision})", anew)
     if revision != newest:
-        upgrade = f"mlflow db upgrade sqlite:///{path.absolute()}   # brings the store up to date"
+        upgrade = f"mlflow db upgrade {quote(f'sqlite:///{path.absolute()}')}   # brings the store up to date"
         return Finding("problem", "MLflow", f"{path} is of an older mlflow's schema ({revision})", upgrade)
     if not access(path, W_OK):
         return Finding("problem", "MLflow", f"{path} cannot be written: mend its permissions or set tracking.uri")
@@ -173,7 +215,7 @@ def schema_revisions() -> tuple[set[str], str]:
     return own, next(iter(own - older), "")
 
 
-def _runs(outputs: Path) -> Iterator[Finding]:
+def _runs(outputs: Path, asked: Asked) -> Iterator[Finding]:
     """What stands unfinished, and how many are finished."""
     ledger, finished = Ledger(outputs), 0
     for run_id in ledger.runs():
@@ -181,16 +223,16 @@ def _runs(outputs: Path) -> Iterator[Finding]:
         try:
             status, tags, result = folder.status(), folder.tags(), folder.result() or {}
         except LabError as error:
-            yield Finding("problem", about, str(error), f"rm -r {folder.path}   # to train it anew")
+            yield Finding("problem", about, str(error), f"rm -r {quote(str(folder.path))}   # to train it anew")
             continue
         finished += status == "finished"
         sweep = next((key.removeprefix("ablation.") for key in tags if key.startswith("ablation.")), None)
         if status == "failed":
-            do = f"stargan-lab sweep {sweep} --retry-failed   # tries failed runs again" if sweep else ""
+            do = f"{asked.sweep(sweep, '--retry-failed')}   # tries failed runs again" if sweep else ""
             reason = f"failed: {result.get('error', 'no reason recorded')}"
             yield Finding("note", about, reason + ("" if sweep else "; the same command tries it again"), do)
         elif status in ("interrupted", "planned"):
-            do = f"stargan-lab sweep {sweep}   # goes on with what was interrupted" if sweep else ""
+            do = f"{asked.sweep(sweep)}   # goes on with what was interrupted" if sweep else ""
             again = "" if sweep else f"; the command that began it resumes it (settings: {folder.config_path})"
             yield Finding("note", about, f"interrupted{again}", do)
         elif status == "running":

@@ -97,7 +97,7 @@ def page(
         blocks += [Paragraph("Not in the table:"), Bullets(tuple(missing))]
     captions = {
         "metrics.png": "Each dot is a run, the runs of one seed are joined, the bar is the mean.",
-        "strip.png": "The same pictures translated by the first finished run of each variant, at its last step.",
+        "strip.png": "The same picture of each dataset, by the first finished run of each variant at its last step.",
     }
     blocks += [Image(path, captions[path.name]) for path in figures]
     if (domains := domain_table(hypothesis, rows, hypothesis.primary)) is not None:

@@ -22,12 +22,21 @@ class Samples:
 
     Attributes:
         rows: a picture each, the source and then each target, ``size`` px a side.
+        owners, names: of each row the dataset and the picture's file; empty where that is not recorded.
     """
 
     step: int
     columns: tuple[str, ...]
     size: int
     rows: tuple[tuple[Image.Image, ...], ...]
+    owners: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def first(self, count: int) -> list[int]:
+        """Which rows are the first ``count`` of each dataset."""
+        if not self.owners:
+            return list(range(min(count, len(self.rows))))
+        return [i for i, owner in enumerate(self.owners) if self.owners[:i].count(owner) < count]
 
 
 def newest_samples(folder: Path) -> Samples | None:
@@ -47,6 +56,7 @@ def newest_samples(folder: Path) -> Samples | None:
         with Image.open(grids[step]) as file:
             image = file.convert("RGB")
         left, top = _places(about, image, len(columns), size * scale)
+        owners, names = (tuple(map(str, about.get(key, ()))) for key in ("rows", "names"))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise LabError(f"{described}: expected a mapping with columns and image_size") from None
     side = size * scale
@@ -55,7 +65,10 @@ def newest_samples(folder: Path) -> Samples | None:
         shape = f"{image.width}×{image.height}"
         raise LabError(f"{grids[step]}: {shape} pixels are not rows of {len(columns)} images of {side} pixels")
     rows = tuple(tuple(_tile(image, x, y, size, scale) for x in left) for y in top)
-    return Samples(step, columns, size, rows)
+    for told in (owners, names):
+        if len(told) not in (0, len(rows)):
+            raise LabError(f"{described}: expected rows and names of {len(rows)} pictures, got {len(told)}")
+    return Samples(step, columns, size, rows, owners, names)
 
 
 def _places(about: Mapping[str, Any], image: Image.Image, columns: int, side: int) -> tuple[list[int], list[int]]:
@@ -77,11 +90,11 @@ def strip(rows: Sequence[RunRow], path: Path, target_names: Sequence[str] | None
 
     Args:
         target_names: column titles; those of the samples if None.
-        pictures: how many rows of each grid are taken.
+        pictures: how many rows of each grid are taken, of each dataset.
     Returns:
         False, and no file, when no run has samples.
     Raises:
-        LabError: the runs show different targets or a different number of them.
+        LabError: the runs show different targets, a different number of them, or different pictures.
     """
     found: dict[str, tuple[RunRow, Samples]] = {}
     for row in rows:
@@ -95,13 +108,30 @@ def strip(rows: Sequence[RunRow], path: Path, target_names: Sequence[str] | None
     for row, samples in others:
         if samples.columns != first.columns:
             raise LabError(f"the samples of runs {first_row.run_id} and {row.run_id} show different targets")
+        _check_pictures(first_row, first, row, samples, pictures)
     titles = list(first.columns if target_names is None else target_names)
     if len(titles) != len(first.columns):
         raise LabError(f"run {first_row.run_id} shows {len(first.columns)} columns, {len(titles)} names are given")
     shown = []
     for variant, (row, samples) in found.items():
-        label = f"{variant}\nseed {row.seed}, step {samples.step:,}"
-        shown += [Row(tiles, label) for tiles in samples.rows[:pictures]]
+        made = f"seed {row.seed}, step {samples.step:,}"
+        several = len(set(samples.owners)) > 1
+        for index in samples.first(pictures):
+            lines = [variant, *([samples.owners[index]] if several else []), made]
+            shown.append(Row(samples.rows[index], "\n".join(lines)))
     sheet = draw_sheet(shown, titles, minimum=TILE, gap=GAP)
     write_atomically(path, lambda file: file.write(sheet.png()))
     return True
+
+
+def _check_pictures(row: RunRow, own: Samples, other_row: RunRow, other: Samples, pictures: int) -> None:
+    """See that two runs show the same pictures, where both say which. Raises LabError."""
+    if not own.names or not other.names:
+        return
+    ours, theirs = ([(s.owners[i] if s.owners else "", s.names[i]) for i in s.first(pictures)] for s in (own, other))
+    if ours != theirs:
+        differing = [f"{a[1]} and {b[1]}" for a, b in zip(ours, theirs, strict=False) if a != b] or ["more of one"]
+        raise LabError(
+            f"the samples of runs {row.run_id} and {other_row.run_id} show different pictures ({differing[0]});"
+            " train all variants with the same trainer.sample_images and trainer.sample_seed"
+        )

@@ -30,7 +30,8 @@ def titled(folder: Path, size: int, step: int = 10) -> list[list[Image.Image]]:
     sheet.image.save(folder / "samples" / f"{step:08d}.png")
     about = {"columns": columns, "image_size": size, "scale": sheet.scale[0]}
     write_json(
-        folder / "samples" / "targets.json", about | {"left": list(sheet.left[0]), "top": list(sheet.top), "rows": []}
+        folder / "samples" / "targets.json",
+        about | {"left": list(sheet.left[0]), "top": list(sheet.top), "rows": ["faces"] * 2},
     )
     return tiles
 
