@@ -1,6 +1,7 @@
 """Sample grids: the same images for all, titled, taken apart again by the report."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stargan_lab import compose
 from stargan_lab.batch import ImageSource, LabelSpec, target_labels, to_uint8
+from stargan_lab.cli import main
+from stargan_lab.data.celeba import synthfaces
+from stargan_lab.data.folders import synthexpressions
+from stargan_lab.data.source import PackedSource
 from stargan_lab.errors import ConfigError
 from stargan_lab.report.strip import newest_samples
-from stargan_lab.samples import Samples
+from stargan_lab.running import run
+from stargan_lab.samples import Samples, check_named
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
@@ -88,6 +95,7 @@ def test_with_two_datasets_each_is_shown_under_both(tmp_path: Path) -> None:
     names = ["faces: Black_Hair", "faces: Blond_Hair", "faces: Young", "moods: happy", "moods: sad"]
     assert about["columns"] == ["input", *names]
     assert about["rows"] == ["faces"] * 3 + ["moods"] * 3
+    assert about["names"] == [f"{owner}0{index}.png" for owner in ("faces", "moods") for index in range(3)]
     found = newest_samples(tmp_path)
     assert found is not None and len(found.rows) == 6
     unknown = torch.zeros(1, 3)
@@ -158,3 +166,38 @@ def test_the_pixels_are_whole_multiples(tmp_path: Path) -> None:
         tile = np.asarray(image.convert("RGB"))[y : y + k * SIZE, x : x + k * SIZE]
     expected = source.split("test").images([1])[0].permute(1, 2, 0).numpy()
     assert (tile == expected.repeat(k, 0).repeat(k, 1)).all()
+
+
+MAKERS: dict[str, Callable[[Path], PackedSource]] = {
+    "faces": lambda out: synthfaces("faces", 16, out, train=5, valid=2, test=4),
+    "faces, the reference's split": lambda out: synthfaces(
+        "faces", 8, out, train=1, valid=1, test=2000, split="reference"
+    ),
+    "some expressions": lambda out: synthexpressions("x", 16, out, classes=("sad", "happy"), train=8, test=11),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_drawn_datasets_files_are_known_before_it_is_drawn(name: str, tmp_path: Path) -> None:
+    source = MAKERS[name](tmp_path)
+    foretold = {which: sorted(source.file_names(which)) for which in ("train", "test")}
+    assert list(tmp_path.iterdir()) == []
+    assert foretold == {which: sorted(source.listing().rows()[which].names) for which in ("train", "test")}
+    assert foretold == {which: sorted(source.file_names(which)) for which in ("train", "test")}
+
+
+def test_a_wrong_file_is_refused_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "preset=tiny", "trainer.sample_images=[000001.png]"]) == 2  # of train
+    err = capsys.readouterr().err
+    assert err.startswith("error: trainer.sample_images: no test split has '000001.png'") and err.count("\n") == 1
+    assert list(here.iterdir()) == []
+
+
+def test_a_wrong_file_of_a_dataset_that_cannot_tell_is_refused_before_anything_is_recorded(here: Path) -> None:
+    check_named([faces()], ["absent.png"])  # such as one's own, whose files are known once it is prepared
+    config = compose(["preset=tiny", "trainer.sample_images=[absent.png]"])
+    with pytest.raises(ConfigError, match=r"trainer\.sample_images: no test split has 'absent\.png'"):
+        run(config)
+    (folder,) = (here / "outputs" / "runs").iterdir()
+    assert not (folder / "config.yaml").exists()
+    assert not (here / "outputs" / "mlflow.db").exists()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from stargan_lab.data.celeba import celeba, synthfaces
 from stargan_lab.data.check import Report, check
@@ -256,3 +256,19 @@ def test_what_this_machine_cannot_read_does_not_end_it(make_folder: Make) -> Non
         "000001.jpg cannot be read (Is a directory)",
         "000002.jpg (a format that PIL does not know)",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_images_that_a_viewer_would_turn_are_remarked(suffix: str, make_tree: Make) -> None:
+    root = make_tree()
+    for number, orientation in enumerate((1, 6, 3)):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.new("RGB", (24, 30), (number, 0, 0)).save(root / "train" / "sad" / f"x{number}.{suffix}", exif=exif)
+    source = image_folder("rafd", 16, root.parent / "outputs", root=str(root))
+    report = check(source)
+    kind = "images with an EXIF orientation, which training does not heed"
+    assert report.remarks[kind] == [f"train/sad/x1.{suffix}", f"train/sad/x2.{suffix}"]
+    assert f"remark: {kind} (2): train/sad/x1.{suffix}, " in report.summary()
+    assert report.problems == {}
+    assert kind not in check(image_folder("rafd", 16, root, root=str(make_tree(name="other")))).remarks

@@ -59,3 +59,17 @@ def test_groups_that_cannot_be_drawn_are_refused_before_any_work(
         err.startswith("error: data.sources.faces.exclusive: a drawn face cannot have two of") and err.count("\n") == 1
     )
     assert list(here.iterdir()) == []
+
+
+def test_ones_own_yaml_files_are_found(make_tree: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own, tree = tmp_path / "conf" / "data", make_tree()
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text(
+        f"image_size: 64\nsources:\n  mine: {{kind: image_folder, root: {tree}, crop: null}}\n"
+    )
+    chosen = ["data=mine", f"paths.outputs={tmp_path / 'outputs'}", "--config-dir", str(own.parent)]
+    assert main(["data", "check", *chosen]) == 0
+    assert f"mine in {tree}: 18 images" in capsys.readouterr().out
+    assert main(["data", "make", *chosen]) == 0
+    assert "mine/test: 6 images" in capsys.readouterr().out
+    assert main(["data", "check", "--config-dir", str(tmp_path / "no")]) == 2

@@ -169,3 +169,80 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
             Image.fromarray(values).save(root / which / label / "x.png")
     pixels = image_folder("tree", 32, tmp_path, root=str(root)).split("train").images([0])[0].numpy()
     assert np.array_equal(pixels, np.broadcast_to((values // 257).astype(np.uint8), (3, 32, 32)))
+
+
+def edit(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    path.write_text("\n".join(change(path.read_text().split("\n"))))
+
+
+def flaw_rows(root: Path) -> set[str]:
+    """One row of each kind of flaw; returns the images that no longer have a sound one in both lists."""
+
+    def attributes(lines: list[str]) -> list[str]:
+        short, odd = lines[2].rsplit(None, 1)[0], lines[3].rsplit(None, 1)[0] + " yes"
+        return [*lines[:2], short, odd, "  ", *lines[4:8], lines[7].replace(" 1", " -1"), *lines[8:]]
+
+    def parts(lines: list[str]) -> list[str]:
+        return [lines[0], "", *lines[1:6], "000007.jpg 7", *lines[8:10], lines[9]]  # 7 is odd, 8 is gone, 10 is twice
+
+    edit(root / "list_attr_celeba.txt", attributes)
+    edit(root / "list_eval_partition.txt", parts)
+    return {"000001.jpg", "000002.jpg", "000007.jpg", "000008.jpg"}
+
+
+def test_flawed_rows_of_lists_are_left_out_too(make_folder: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_folder()
+    whole = opened(root)
+    labels = {name: row for which in whole.splits() for name, row in _labelled(whole, which)}
+    gone = flaw_rows(root)
+    with pytest.raises(DataError, match=r"line 3: 4 values for 5 .*`stargan-lab data check` .*unreadable=skip"):
+        opened(root).prepare()
+    source = opened(root, unreadable="skip")
+    source.prepare()
+    said = [line for line in capsys.readouterr().err.split("\n") if "left out" in line]
+    assert said == [
+        "celeba: left out 9 flawed rows of its lists: list_attr_celeba.txt: line 3: 4 values for 5 attributes,"
+        " list_attr_celeba.txt: line 4: expected 1 or -1 for 000002.jpg, got 'yes',"
+        " list_attr_celeba.txt: line 5 is blank, …"
+    ]
+    served = {name: row for which in source.splits() for name, row in _labelled(source, which)}
+    assert set(served) == set(labels) - gone
+    assert all(torch.equal(row, labels[name]) for name, row in served.items())
+    print_of_flawed = source.fingerprint
+    edit(root / "list_attr_celeba.txt", lambda lines: [x for i, x in enumerate(lines) if i not in (2, 3, 4, 9)])
+    edit(root / "list_eval_partition.txt", lambda lines: [x for i, x in enumerate(lines) if i not in (1, 7, 10)])
+    edit(root / "list_attr_celeba.txt", lambda lines: [x for x in lines if x.split(" ")[0] not in gone])
+    sound = opened(root)
+    sound.prepare()
+    assert sound.fingerprint == print_of_flawed
+    assert "left out" not in capsys.readouterr().err
+
+
+def _labelled(source: PackedSource, which: str) -> list[tuple[str, torch.Tensor]]:
+    return list(zip(source.split(which).names, source.split(which).labels, strict=True))
+
+
+@pytest.mark.parametrize(
+    "file, text, message",
+    [
+        ("list_eval_partition.txt", None, r"list_eval_partition\.txt: the file is missing"),
+        (
+            "list_attr_celeba.txt",
+            "1\nMale Young\n",
+            "expected a count, a line of attribute names and at least one image",
+        ),
+        (
+            "list_attr_celeba.txt",
+            "1\nMale Young\na.jpg 1\nb.jpg 1\n",
+            "no image is left, 2 rows .*; first .*1 values for 2",
+        ),
+    ],
+)
+def test_lists_that_are_no_lists_stop_all_the_same(
+    file: str, text: str | None, message: str, make_folder: Make
+) -> None:
+    root = make_folder()
+    (root / file).unlink() if text is None else (root / file).write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        opened(root, unreadable="skip").prepare()
+    assert "\n" not in str(caught.value) and "unreadable=skip" not in str(caught.value)

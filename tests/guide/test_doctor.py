@@ -1,6 +1,7 @@
 """``doctor``: what it sees of a machine, a configuration and a folder, that it writes nothing, and what it advises."""
 
 import json
+import shlex
 import shutil
 import sqlite3
 import time
@@ -248,3 +249,67 @@ def test_a_bad_configuration_is_refused_as_by_train(here: Path, capfd: pytest.Ca
     assert main(["doctor", "preset=tiny", "discriminator.norm=laier"]) == 2
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1 and "'layer'" in err
+
+
+Ask = Callable[..., tuple[int, Found, list[str]]]
+
+
+def test_the_command_it_advises_is_one_that_works(ask: Ask, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "my conf" / "preset").mkdir(parents=True)
+    (here / "my conf" / "preset" / "mine.yaml").write_text("# @package _global_\ndefaults: [tiny]\nseed: 7\n")
+    make_synthfaces(here / "my faces", SynthSpec(16, 8, 2, 4))
+    chosen = [
+        "preset=mine",
+        "data=celeba",
+        "data.sources.celeba.attributes=[Male, Young]",
+        "data.sources.celeba.root='my faces'",
+    ]
+    chosen += ["data.image_size=16", "discriminator.depth=2", "tracking.enabled=false"]
+    code, found, steps = ask(*chosen, "--config-dir", "my conf")
+    assert code == 0, found
+    command, _, comment = steps[0].partition("   # ")
+    assert comment == "this configuration can run"
+    assert shlex.split(command) == ["stargan-lab", "train", *chosen, "--config-dir", "my conf"]
+    assert main(["doctor", *shlex.split(command)[2:]]) == 0
+    capsys.readouterr()
+
+
+def test_the_first_step_is_about_the_problem(ask: Ask, here: Path) -> None:
+    chosen = ("data=rafd", "data.sources.rafd.root=my faces", "seed=3")
+    steps = ask(*chosen)[2]
+    assert steps[0] == (
+        "stargan-lab data check data=rafd seed=3 data.sources.rafd.root=FOLDER"
+        "   # with the folder that rafd is in for FOLDER"
+    )
+    (here / "my faces").mkdir()
+    steps = ask(*chosen)[2]
+    assert steps[0] == (
+        "stargan-lab data check data=rafd 'data.sources.rafd.root=my faces' seed=3"
+        "   # lists all that is wrong in my faces"
+    )
+    code, found, steps = ask(*CALM, "evaluation.extractor=inception", "evaluation.weights=no.pth")
+    assert code == 1
+    assert steps[0] == (
+        "stargan-lab doctor preset=tiny tracking.enabled=false evaluation.extractor=inception evaluation.weights=no.pth"
+        f"   # when this is mended: Inception: {found['Inception'][1]}"
+    )
+
+
+def test_leftovers_elsewhere_are_finished_there(ask: Ask, here: Path) -> None:
+    runs = here / "my outputs" / "runs"
+    RunFolder(runs / "failed").write_result({"status": "failed", "metrics": {}, "error": "x"})
+    RunFolder(runs / "failed").update_tags({"ablation.norms": "layer"})
+    (runs / "damaged").mkdir()
+    (runs / "damaged" / "result.json").write_text("{")
+    steps = [step.split("   #")[0] for step in ask(*CALM, "paths.outputs=my outputs")[2]]
+    assert steps[0] == "rm -r 'my outputs/runs/damaged'"
+    assert "stargan-lab sweep norms --retry-failed 'paths.outputs=my outputs'" in steps
+
+
+def test_flawed_rows_that_are_left_out_are_no_problem(ask: Ask, here: Path) -> None:
+    make_synthfaces(here / "faces", SynthSpec(16, 6, 2, 3))
+    with (here / "faces" / "list_attr_celeba.txt").open("a") as file:
+        file.write("x.png 1\n")
+    assert ask("data.sources.celeba.root=faces")[1]["data celeba"][0] == "problem"
+    level, text = ask("data.sources.celeba.root=faces", "data.sources.celeba.unreadable=skip")[1]["data celeba"]
+    assert level == "ok" and "train 6, valid 2, test 3 images" in text

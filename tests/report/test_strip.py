@@ -88,3 +88,65 @@ def test_variants_of_different_sizes_stand_in_one_strip(tmp_path: Path) -> None:
         windows = np.lib.stride_tricks.sliding_window_view(shown, expected.shape)[:, :, 0]
         corners = np.argwhere((windows[:, :, 0, 0] == expected[0, 0]).all(-1))
         assert any((shown[y : y + len(expected), x : x + len(expected)] == expected).all() for y, x in corners)
+
+
+def several(folder: Path, rows: list[tuple[str, str]], first: int, **also: Any) -> list[list[Image.Image]]:
+    """A run's grid of pictures (dataset, file); tiles are numbered from ``first``."""
+    tiles = [[tile(100, first + 3 * row + column) for column in range(3)] for row in range(len(rows))]
+    sheet = draw_sheet([Row(row, "x") for row in tiles], ["input", "Male", "Young"])
+    (folder / "samples").mkdir(parents=True)
+    sheet.image.save(folder / "samples" / "00000010.png")
+    about = {"columns": ["input", "Male", "Young"], "image_size": 100, "scale": 1, "top": list(sheet.top)}
+    about |= {"left": list(sheet.left[0]), "rows": [owner for owner, _ in rows], "names": [name for _, name in rows]}
+    write_json(folder / "samples" / "targets.json", about | also)
+    return tiles
+
+
+def finished(*folders: Path) -> list[RunRow]:
+    return [RunRow(f.name, 0, f"run-{f.name}", "finished", metrics={"eval/edit": 1.0}, folder=f) for f in folders]
+
+
+def shows(path: Path, wanted: Image.Image) -> bool:
+    with Image.open(path) as file:
+        shown = np.asarray(file.convert("RGB"))
+    expected = np.asarray(wanted)
+    corners = np.argwhere((shown[: -len(expected), : -expected.shape[1]] == expected[0, 0]).all(-1))
+    return any((shown[y : y + len(expected), x : x + expected.shape[1]] == expected).all() for y, x in corners)
+
+
+BOTH = [("faces", "a.png"), ("faces", "b.png"), ("moods", "c.png"), ("moods", "d.png")]
+
+
+def test_each_dataset_has_its_first_picture_in_the_strip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels: list[str] = []
+
+    def drawn(rows: list[Row], *args: Any, **options: Any) -> Any:
+        labels.extend(row.label for row in rows)
+        return draw_sheet(rows, *args, **options)
+
+    monkeypatch.setattr("stargan_lab.report.strip.draw_sheet", drawn)
+    grids = [several(tmp_path / "a", BOTH, 0), several(tmp_path / "b", BOTH, 100)]
+    assert strip(finished(tmp_path / "a", tmp_path / "b"), tmp_path / "strip.png")
+    for grid in grids:
+        assert [shows(tmp_path / "strip.png", row[1]) for row in grid] == [True, False, True, False]
+    assert labels == [f"{run}\n{dataset}\nseed 0, step 10" for run in "ab" for dataset in ("faces", "moods")]
+
+
+def test_different_pictures_are_not_compared(tmp_path: Path) -> None:
+    several(tmp_path / "a", BOTH, 0)
+    several(tmp_path / "b", [*BOTH[:2], ("moods", "z.png")], 100)
+    with pytest.raises(LabError, match=r"runs run-a and run-b show different pictures \(c\.png and z\.png\)") as caught:
+        strip(finished(tmp_path / "a", tmp_path / "b"), tmp_path / "strip.png")
+    assert "\n" not in str(caught.value) and not (tmp_path / "strip.png").exists()
+    several(tmp_path / "fewer", BOTH[:2], 200)
+    with pytest.raises(LabError, match="run-a and run-fewer show different pictures"):
+        strip(finished(tmp_path / "a", tmp_path / "fewer"), tmp_path / "strip.png")
+    several(tmp_path / "same", [BOTH[0], BOTH[2]], 300)  # fewer rows, but those that are shown are the same
+    several(tmp_path / "old", [("faces", ""), ("moods", "")], 400, names=[])
+    assert strip(finished(tmp_path / "a", tmp_path / "same", tmp_path / "old"), tmp_path / "strip.png")
+
+
+def test_a_description_of_other_rows_is_named(tmp_path: Path) -> None:
+    several(tmp_path / "a", BOTH, 0, names=["a.png"])
+    with pytest.raises(LabError, match=r"targets\.json: expected rows and names of 4 pictures, got 1"):
+        strip(finished(tmp_path / "a"), tmp_path / "strip.png")
