@@ -46,7 +46,7 @@ def run(config: RunConfig) -> dict[str, Any]:
 
 def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
     """How a run is scored is not part of its id: say so when it was scored otherwise than asked for now."""
-    recorded, asked = yaml.safe_load(folder.config_path.read_text()), config.flat()
+    recorded, asked = (yaml.safe_load(text) for text in (folder.config_path.read_text(), yaml.safe_dump(config.flat())))
     keys: list[tuple[str, ...]] = [("evaluation", key) for key in asked["evaluation"]]
     keys += [("data", "sources", name, "exclusive") for name in asked["data"]["sources"]]
     for key in keys:

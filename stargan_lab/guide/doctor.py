@@ -23,7 +23,7 @@ from stargan_lab.ledger import Ledger
 from stargan_lab.registry import family
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.tracking.sync import run_folders
-from stargan_lab.weights import locate
+from stargan_lab.weights import locate_start
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _initial(config: RunConfig, outputs: Path) -> Iterator[Finding]:
         if text is None:
             continue
         try:
-            yield Finding("ok", f"initial.{key}", str(locate(text, outputs)))
+            yield Finding("ok", f"initial.{key}", str(locate_start(text, outputs)))
         except LabError as error:
             yield Finding("problem", f"initial.{key}", str(error))
 

@@ -26,6 +26,7 @@ MLFLOW_STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED
 class StoreError(LabError):
     """MLflow could not be read or written."""
 
+
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 """What MLflow takes in no metric's name; a class folder may be called anything."""
 
