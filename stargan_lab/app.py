@@ -8,6 +8,7 @@ import warnings
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -126,6 +127,7 @@ def preflight(arguments: Sequence[str]) -> None:
     tasks = [o for o in parsed.overrides if not _is_hydra(o)]
     for job in _jobs(tasks) if parsed.multirun else [tasks]:
         config = resolve(compose_raw(job, parsed.config_dir))
+        _can_be_written(Path(config.paths.outputs))
         if parsed.cfg is None and not parsed.info:
             _look_around(config)
 
@@ -146,6 +148,13 @@ def _overrides_last(arguments: Sequence[str]) -> list[str]:
 
 def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message} (see stargan-lab train --help)")
+
+
+def _can_be_written(outputs: Path) -> None:
+    """Raises ConfigError when the folder that everything goes to cannot be made or written to."""
+    there = next(path for path in (outputs.absolute(), *outputs.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"paths.outputs: {outputs} cannot be written, as {there} is no folder one may write to")
 
 
 def _look_around(config: RunConfig) -> None:

@@ -49,6 +49,15 @@ then TAB completes commands, flags, groups, keys and their values, hypotheses an
   stargan-lab train generator.<TAB>
   stargan-lab sweep <TAB>"""
 
+_DATA = """\
+make    draw what is missing (by default data=synthfaces) and pack it
+check   look through a dataset: what is broken, missing, doubled; 1 when there is a problem
+pack    crop and resize every image once, as training would at its start
+
+  stargan-lab data make data=synthfaces data.image_size=64 data.sources.faces.train=1000
+  stargan-lab data check data=rafd data.sources.rafd.root=/data/RaFD
+  stargan-lab data pack data.sources.celeba.root=/data/celeba"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 refused, 130 interrupted."""
@@ -139,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")
 
     data = command("data", _late("data:data"), "draw SynthFaces, check a dataset, pack it")
+    data.formatter_class = argparse.RawDescriptionHelpFormatter
+    data.epilog = _DATA
     data.add_argument("action", choices=["make", "check", "pack"])
     data.add_argument("overrides", nargs="*", metavar="key=value", help="as for train, e.g. data=synthfaces")
     data.add_argument("--config-dir", metavar="DIR", help="folder with further YAML files for the groups")

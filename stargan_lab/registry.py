@@ -32,6 +32,9 @@ _HOMES = {
     "extractor": "stargan_lab.evaluation.extractors",
 }
 
+_CHOSEN_BY_NAME = ("norm", "critic_norm", "conditioning", "output", "padding", "head", "targets")
+"""Families whose entries are the value of another component's key and so have no keys of their own."""
+
 
 class Registry:
     """Names to builders of one family. Refuses a duplicate; an unknown name gets the nearest one.
@@ -120,6 +123,11 @@ class Registry:
         if len(places) < len(facts):
             raise ValueError(f"{what}: takes ({', '.join(places)}), expected ({', '.join(facts)}) positionally")
         for option in parameters:
+            if option.kind is option.KEYWORD_ONLY and self is _FAMILIES.get(self.name) and self.name in _CHOSEN_BY_NAME:
+                raise ValueError(
+                    f"{what}: option {option.name!r} could not be set, as a {self.name.replace('_', ' ')} is chosen by"
+                    " name alone; give each value a name of its own"
+                )
             if option.kind is option.KEYWORD_ONLY and option.annotation is option.empty:
                 raise ValueError(
                     f"{what}: option {option.name!r} has no annotation; write its type, e.g. {option.name}: float"

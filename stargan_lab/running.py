@@ -10,6 +10,7 @@ from stargan_lab.config import RunConfig, run_id
 from stargan_lab.console import say
 from stargan_lab.factory import build_sources
 from stargan_lab.ledger import Ledger
+from stargan_lab.provenance import code_hash
 from stargan_lab.recording import ablation_tags, open_store, reason
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.tracking.store import StoreError
@@ -33,6 +34,7 @@ def run(config: RunConfig) -> dict[str, Any]:
             tag_finished(config, identity)
             say(f"run {identity} is finished already: {folder.path}")
             _warn_of_other_scoring(config, folder)
+            _warn_of_other_code(config, folder)
             return result
         try:
             return Trial(config, sources, folder, identity).carry_out()
@@ -59,6 +61,13 @@ def _at(raw: Any, key: tuple[str, ...]) -> Any:
     for part in key:
         raw = raw.get(part) if isinstance(raw, dict) else None
     return raw
+
+
+def _warn_of_other_code(config: RunConfig, folder: RunFolder) -> None:
+    """The sources are not part of a run's id either, ours or one's own: say so when they are others by now."""
+    before = folder.tags().get("code")
+    if before is not None and before != code_hash(config.imports):
+        say(f"note: it was trained by other code ({before}); delete {folder.path} to train it anew")
 
 
 def tag_finished(config: RunConfig, identity: str) -> None:

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "recording": {"config", "batch", "files", "evaluation", "tracking", "training", "provenance"},
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory", "exchange"}
     | {"console", "recording", "randomness", "samples"},
-    "running": {"config", "tracking", "ledger", "factory", "trial", "console", "recording"},
+    "running": {"config", "tracking", "ledger", "factory", "trial", "console", "recording", "provenance"},
     "sweep": {"config", "ledger", "running", "factory", "hypothesis", "console", "tracking"},
     "guide": {"config", "registry", "hypothesis", "data", "evaluation", "files", "ledger", "provenance", "tracking"}
     | {"weights"},

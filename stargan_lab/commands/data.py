@@ -11,7 +11,7 @@ def data(parsed: argparse.Namespace) -> int:
     """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
     picks_data = any(o.startswith(("data=", "preset=")) for o in parsed.overrides)
     drawn_by_default = [] if picks_data or parsed.action != "make" else ["data=synthfaces"]
-    config = compose([*drawn_by_default, *parsed.overrides], parsed.config_dir)
+    config = compose([*drawn_by_default, *parsed.overrides], parsed.config_dir, rules=False)
     sound = True
     for source in build_sources(config):
         if parsed.action == "check":

@@ -52,6 +52,9 @@ def _export_reference(opened: Opened, folder: Path) -> list[Path]:
         written.append(folder / f"{opened.step or 0}-{letter}.ckpt")
         write_atomically(written[-1], partial(torch.save, state))
     say(f"{_which(opened)}; in the reference: --resume_iters {opened.step or 0}, or --test_iters")
+    flags = {"binary": "--attributes", "categorical": "--classes"}
+    named = " ".join(f"{flags[spec.kind]} {','.join(spec.names)}" for spec in opened.layout.specs)
+    say(f"the files do not name the labels; translate takes {named}")
     return written
 
 

@@ -21,26 +21,27 @@ from stargan_lab.errors import ConfigError, nearest, unknown
 CONFIG_MODULE = "stargan_lab.conf"
 
 
-def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> RunConfig:
+def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None, rules: bool = True) -> RunConfig:
     """The checked configuration of one run, as ``stargan-lab train OVERRIDES`` would use it.
 
     Args:
         overrides: Hydra overrides, e.g. ``["preset=quickstart", "discriminator.norm=layer"]``.
         config_dir: folder with further YAML files for the groups.
+        rules: whether the parts must go together, which does not matter to who looks at the data alone.
     Raises:
         ConfigError: in one line, the key, the nearest right one and what is allowed.
     """
-    return resolve(compose_raw(overrides, config_dir))
+    return resolve(compose_raw(overrides, config_dir), rules)
 
 
-def resolve(config: DictConfig) -> RunConfig:
+def resolve(config: DictConfig, rules: bool = True) -> RunConfig:
     """Check a configuration that Hydra composed. Raises ConfigError."""
     try:
         raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
     assert isinstance(raw, dict)
-    return validate({str(key): value for key, value in raw.items() if key != "hydra"})
+    return validate({str(key): value for key, value in raw.items() if key != "hydra"}, rules)
 
 
 def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
@@ -84,6 +85,8 @@ def _not_composed(error: Exception, overrides: Sequence[str]) -> str:
     found = re.search(r"Could not override '([^']+)'", str(error))
     if not found:
         culprits = [o for o in overrides if _fails(o)] if len(overrides) > 1 else overrides
+        if "Ambiguous value" in str(error):
+            return f"{' '.join(culprits)}: several values need -m, one run for each; a list is written [a,b]"
         return f"{' '.join(culprits)}: {_first_line(error)}"
     key = found.group(1)
     keys = _existing_keys([o for o in overrides if not o.lstrip("+~").startswith(f"{key}=")])

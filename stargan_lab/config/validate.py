@@ -17,8 +17,8 @@ from stargan_lab.registry import family
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(raw: Mapping[str, Any]) -> RunConfig:
-    """Check a composed configuration.
+def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
+    """Check a composed configuration, and unless ``rules`` is off that its parts go together.
 
     Raises:
         ConfigError: in one line, the first thing that is wrong.
@@ -36,7 +36,8 @@ def validate(raw: Mapping[str, Any]) -> RunConfig:
     if config.evaluation.extractor is not None:
         _at("evaluation.extractor", lambda: family("extractor").get(config.evaluation.extractor or ""))
     _at("targets", lambda: family("targets").get(config.targets))
-    check_rules(config)
+    if rules:
+        check_rules(config)
     return config
 
 
@@ -143,6 +144,7 @@ _PLAIN = {
     "a valid boolean": "true or false",
     "a valid string": "text",
     "a valid tuple": "a list",
+    "Tuple should have at least 1 item after validation, not 0": "a list of at least one",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "String should match pattern '^(auto|cpu|cuda(:\\d+)?)$'": "auto, cpu, cuda or cuda:N",

@@ -70,7 +70,7 @@ class CelebAListing:
         if not found:
             raise DataError(
                 f"{self.root}: expected CelebA there: images/ (or img_align_celeba/), list_attr_celeba.txt and"
-                " list_eval_partition.txt; `stargan-lab data make` draws a stand-in"
+                " list_eval_partition.txt; data=synthfaces trains on drawn faces instead"
             )
         return found[0]
 

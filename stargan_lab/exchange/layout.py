@@ -65,7 +65,8 @@ def reference_layout(width: int, attributes: Sequence[str] = (), classes: Sequen
         defaults = {len(CELEBA): (CELEBA, ()), len(RAFD): ((), RAFD), len(CELEBA) + len(RAFD) + 2: (CELEBA, RAFD)}
         if width not in defaults:
             raise ConfigError(
-                f"--attributes: the generator takes {width} labels and its file does not name them; do, in order"
+                f"--attributes: the generator takes {width} labels and its file does not name them; name them, in"
+                " their order"
             )
         attributes, classes = defaults[width]
     groups = (tuple(name for name in attributes if name in HAIR),)
