@@ -5,11 +5,11 @@ import pty
 import re
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 
 import pytest
 from processes import SCRIPT
@@ -18,8 +18,6 @@ from stargan_lab.registry import family
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 1.0
-"""Twice what a TAB is meant to take, so that a busy machine passes too."""
 
 DRIVER = """\
 eval "$(stargan-lab completion bash)"
@@ -119,10 +117,12 @@ def _prompt(folder: Path) -> Iterator:
         os.close(main)
 
 
-def test_a_tab_is_quick(tmp_path: Path) -> None:
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([str(SCRIPT), "__complete", "stargan-lab train generator.norm=", "="], check=True, cwd=tmp_path)
-        seconds.append(time.perf_counter() - began)
-    assert median(seconds) < SECONDS
+def test_a_tab_imports_nothing_heavy(tmp_path: Path) -> None:
+    """What makes it quick: names are read off sources and YAML."""
+    seen = "import sys; from stargan_lab.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", seen, "__complete", "stargan-lab train generator.norm=", "="]
+    done = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert "instance" in done.stdout
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert "stargan_lab" in loaded
+    assert loaded.isdisjoint({"torch", "torchvision", "hydra", "omegaconf", "mlflow", "pydantic", "matplotlib"})

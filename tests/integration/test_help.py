@@ -48,7 +48,7 @@ def test_train_is_a_plain_hydra_app(told: dict[str, Outcome], name: str) -> None
 def test_train_help_shows_groups_and_keys(told: dict[str, Outcome]) -> None:
     lines = told["help"].out.splitlines()
     assert "preset: joint, quickstart, reference, small, tiny" in lines
-    assert "lipschitz: gp, none" in lines
+    assert "lipschitz: clip, gp, none" in lines
     assert "total_steps: 200000" in lines
     assert "  conditioning: concat" in lines
 
