@@ -82,8 +82,8 @@ def test_what_tab_inserts_at_a_prompt(tmp_path: Path, typed: str, line: str) -> 
     with _prompt(tmp_path) as say:
         say('eval "$(stargan-lab completion bash)"\n')
         for part in re.split(r"(?<=\t)", typed):
-            say(part, wait=1.5 if part.endswith("\t") else 0.0)
-        shown = say("'\x01echo 'LINE: \n")
+            say(part, wait=3.0 if part.endswith("\t") else 0.0)
+        shown = say("'\x01echo 'LINE: \n", until="\nLINE: ") + say("\n")  # the prompt is drawn anew while it is edited
     assert f"\nLINE: {line}\n" in shown.replace("\r", ""), shown
 
 
@@ -104,9 +104,9 @@ def _prompt(folder: Path) -> Iterator:
                 shown += os.read(main, 65536).decode(errors="replace")
         return shown
 
-    def say(text: str, wait: float | None = None) -> str:
+    def say(text: str, wait: float | None = None, until: str = "READY> ") -> str:
         os.write(main, text.encode())
-        return read("READY> ", 30) if wait is None else read(None, wait)
+        return read(until, 30) if wait is None else read(None, wait)
 
     try:
         read("READY> ", 30)
