@@ -108,3 +108,14 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def standing_parent(folder: Path) -> Path:
+    """``folder``, or the nearest folder above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def can_be_written(folder: Path) -> bool:
+    """Whether files can be put into ``folder``, which need not exist yet."""
+    there = standing_parent(folder)
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from stargan_lab.config import RunConfig, run_id
+from stargan_lab.config.factors import select
 from stargan_lab.console import say
 from stargan_lab.factory import build_sources
 from stargan_lab.ledger import Ledger
@@ -49,18 +50,12 @@ def run(config: RunConfig) -> dict[str, Any]:
 def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
     """How a run is scored is not part of its id: say so when it was scored otherwise than asked for now."""
     recorded, asked = (yaml.safe_load(text) for text in (folder.config_path.read_text(), yaml.safe_dump(config.flat())))
-    keys: list[tuple[str, ...]] = [("evaluation", key) for key in asked["evaluation"]]
-    keys += [("data", "sources", name, "exclusive") for name in asked["data"]["sources"]]
+    keys = [f"evaluation.{key}" for key in asked["evaluation"]]
+    keys += [f"data.sources.{name}.exclusive" for name in asked["data"]["sources"]]
     for key in keys:
-        before, now = _at(recorded, key), _at(asked, key)
-        if before is not None and before != now:
-            say(f"note: it was scored with {'.'.join(key)}={before}; delete {folder.path} to score anew")
-
-
-def _at(raw: Any, key: tuple[str, ...]) -> Any:
-    for part in key:
-        raw = raw.get(part) if isinstance(raw, dict) else None
-    return raw
+        before = select(recorded, key)
+        if before is not None and before != select(asked, key):
+            say(f"note: it was scored with {key}={before}; delete {folder.path} to score anew")
 
 
 def _warn_of_other_code(config: RunConfig, folder: RunFolder) -> None:

@@ -32,8 +32,7 @@ from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
 from stargan_lab.training.timing import StepTimer, peak_memory_mib
 from stargan_lab.training.updates import Trainee
-
-CHECKPOINT = "checkpoints/last.pt"
+from stargan_lab.weights import LAST
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Trial:
 
     def __init__(self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, identity: str) -> None:
         self.config, self.sources, self.folder, self.identity = config, sources, folder, identity
-        self.checkpoint_path = folder.path / CHECKPOINT
+        self.checkpoint_path = folder.path / LAST
         self.meter = Meter()
         self.scores: Scores | None = None
         self._stop = StopSignal()

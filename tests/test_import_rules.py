@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "translation": {"batch", "console", "data", "exchange", "files", "pictures", "samples"},
     "recording": {"config", "batch", "files", "evaluation", "tracking", "training", "provenance"},
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory", "exchange"}
-    | {"console", "recording", "randomness", "samples"},
+    | {"console", "recording", "randomness", "samples", "weights"},
     "running": {"config", "tracking", "ledger", "factory", "trial", "console", "recording", "provenance"},
     "sweep": {"config", "ledger", "running", "factory", "hypothesis", "console", "tracking"},
     "guide": {"config", "registry", "hypothesis", "data", "evaluation", "files", "ledger", "provenance", "tracking"}

@@ -40,7 +40,7 @@ def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
     """The factors a configuration has, as text: the usual ones, every component's name, each of its options that is not
     at its default, and the ``further`` keys an experiment varies."""
     raw = config.flat()
-    found = {key: _select(raw, key) for key in (*FACTORS, *_departures(config), *further)}
+    found = {key: select(raw, key, _ABSENT) for key in (*FACTORS, *_departures(config), *further)}
     return {key: _text(value) for key, value in found.items() if value is not _ABSENT}
 
 
@@ -56,10 +56,11 @@ def _departures(config: RunConfig) -> Iterator[str]:
 _ABSENT = object()
 
 
-def _select(raw: Any, key: str) -> Any:
+def select(raw: Any, key: str, default: Any = None) -> Any:
+    """What stands at a dotted key of nested dicts."""
     for part in key.split("."):
         if not isinstance(raw, dict) or part not in raw:
-            return _ABSENT
+            return default
         raw = raw[part]
     return raw
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
+from stargan_lab.files import can_be_written, standing_parent
 from stargan_lab.provenance import environment, git_commit
 
 LIBRARIES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "pytorch-fid")
@@ -104,11 +105,10 @@ def cpu_bfloat16() -> list[str]:
 
 
 def disk(outputs: Path) -> Iterator[Finding]:
-    there = next(path for path in (outputs.absolute(), *outputs.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    if not can_be_written(outputs):
         yield Finding("problem", "outputs", f"{outputs}: cannot be written; set paths.outputs to another folder")
         return
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(standing_parent(outputs)).free
     text = f"{outputs.absolute()}: {free / GIB:.1f} GiB free"
     if free < LOW_DISK:
         yield Finding("problem", "outputs", f"{text}; make room, or set paths.outputs to another disk")

@@ -84,7 +84,7 @@ def test_constructor_touches_nothing(tmp_path: Path) -> None:
     source = opened(tmp_path / "absent")
     assert source.spec.names == CHOSEN
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match=r"absent: expected CelebA there.*stargan-lab data make"):
+    with pytest.raises(DataError, match=r"absent: expected CelebA there.*data=synthfaces trains on drawn faces"):
         source.prepare()
 
 
