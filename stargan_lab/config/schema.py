@@ -73,6 +73,8 @@ class Trainer(Model):
 class Evaluation(Model):
     extractor: str | None
     weights: str | None
+    dims: Count | None
+    checkpoint: Literal["average", "last"]
     max_images: Annotated[int, Field(ge=2)] | None
     batch_size: Count
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from stargan_lab.batch import ImageSource, LabelSpec, target_labels, to_float, to_uint8
 from stargan_lab.evaluation import counterfactual
 from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.scoring import Setting, Translate
+from stargan_lab.evaluation.setting import Setting, Translate
 from stargan_lab.evaluation.truth import drawn
 
 
@@ -74,8 +74,7 @@ def _score_pair(
 ) -> None:
     index, other = asked
     test, names = source.split("test"), other.spec.names
-    count = len(test) if setting.max_images is None else min(len(test), setting.max_images)
-    images = test.images(range(count))
+    images = test.images(range(setting.count(source)))
     own = labels_seen(judge, images, other.spec, setting.batch_size)
     targets = torch.stack([target_labels(own, other.spec, domain) for domain in range(len(names))])  # (A, n, A)
     answers = None

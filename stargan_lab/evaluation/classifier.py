@@ -105,8 +105,8 @@ class DomainClassifier:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8 → (n, 64) float64 on the CPU."""
-        return self.network.features(to_float(images.to(self.device))).double().cpu()
+        """(n, 3, H, W) uint8 → (n, 64) float32 on the CPU."""
+        return self.network.features(to_float(images.to(self.device))).float().cpu()
 
     def warning(self, dataset: str) -> str | None:
         """One line when the judge itself is poor, else None."""

@@ -9,13 +9,40 @@ from typing import Any
 import torch
 
 from stargan_lab.batch import ImageSource
+from stargan_lab.evaluation import truth
 from stargan_lab.evaluation.across import score_across
 from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
-from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor
+from stargan_lab.evaluation.distances import SETTINGS
+from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, metric_name
 from stargan_lab.evaluation.protocol import Protocol
+from stargan_lab.evaluation.reconstruction import BEST_PSNR
 from stargan_lab.evaluation.reference import reference_split
-from stargan_lab.evaluation.scoring import Setting, SourceScores, Translate, score_source
+from stargan_lab.evaluation.scoring import SourceScores, image_counts, score_source
+from stargan_lab.evaluation.setting import Caution, Setting, Translate
 from stargan_lab.evaluation.weights import WeightsMissing
+
+KINDS = ("frechet", "frechet_infinity", "frechet_pooled", "kid", "kid_spread", "precision", "recall")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to score.
+
+    Attributes:
+        extractor: features beside the classifier's own, by name; None for the classifier's only.
+        weights: of the extractor: a path, ``download``, or None for what is in a cache.
+        dims: of Inception's features; None for its own default.
+        checkpoint: the rule by which the weights were picked, for the protocol.
+        max_images: only the first so many test images, and reference images of each domain; None for all.
+        batch_size: images translated together.
+    """
+
+    extractor: str | None
+    weights: str | None
+    dims: int | None
+    checkpoint: str
+    max_images: int | None
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -25,104 +52,174 @@ class Scores:
     Attributes:
         metrics: ``eval/<metric>`` the mean over domains (then over datasets), ``eval/<metric>/<domain>`` each; with
             several datasets a domain is called ``<dataset>.<domain>``, and ``eval/<metric>/<dataset>`` is its mean.
-        protocol, protocol_hash: the identity of this scoring.
-        notes: one line each on what could not be measured or is measured badly.
+        protocol: how they were made, as ``Protocol.as_dict`` has it.
+        notes: one line each on what was left out.
+        warnings: what the numbers do not show by themselves, as ``Caution.as_dict`` has it.
     """
 
     metrics: dict[str, float]
     protocol: dict[str, Any]
-    protocol_hash: str
     notes: list[str]
+    warnings: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Everything a scoring needs, ready to score any number of generators alike.
+
+    Attributes:
+        extractors: per dataset the classifier's features, and those asked for.
+        cautions: what is known before anything is translated.
+    """
+
+    sources: Sequence[ImageSource]
+    judges: Sequence[DomainClassifier]
+    extractors: Sequence[list[Extractor]]
+    setting: Setting
+    protocol: dict[str, Any]
+    cautions: Sequence[Caution]
+
+    def score(self, translate: Translate) -> Scores:
+        """Translate the test images of every dataset to each of its labels and score the outcome as 8-bit images.
+
+        - ``accuracy``: share of outputs in which a classifier trained on real images sees the target's value of the
+          label; images whose target equals their own label are left out. ``accuracy_ceiling`` is what it reaches on
+          real test images.
+        - ``frechet_classifier``, ``kid_classifier`` … and with official Inception weights ``fid``, ``kid`` …: between
+          translations of images without the label and real images, of another split, that have it.
+        - ``edit``, ``leak``, ``identity`` against the exact answer, where the dataset can draw it.
+        - ``reconstruction``, ``psnr``, ``ssim``: G(G(x, target), own) against x.
+        - with several datasets, ``cross_accuracy`` and ``cross_edit``: see ``across.score_across``.
+
+        Calling it twice gives the same numbers; torch's global random state is neither read nor moved.
+
+        Args:
+            translate: see ``setting.Translate``; it normalises each image by its own statistics (train mode).
+        Raises:
+            LabError: the generator's outputs are not finite.
+        """
+        notes: list[str] = []
+        cautions = list(self.cautions)
+        scored = []
+        for index, (source, judge) in enumerate(zip(self.sources, self.judges, strict=True)):
+            scores = score_source(translate, index, source, judge, self.extractors[index], self.setting)
+            notes += scores.notes
+            cautions += scores.cautions
+            scored.append((source.name, scores))
+        several = len(self.sources) > 1
+        across = score_across(translate, self.sources, self.judges, self.setting).metrics() if several else {}
+        return Scores(_named(scored) | across, self.protocol, notes, [caution.as_dict() for caution in cautions])
+
+
+def assemble(
+    sources: Sequence[ImageSource],
+    options: Options,
+    outputs: Path,
+    device: torch.device | str,
+    progress: bool = True,
+) -> Panel:
+    """Judges, extractors and the protocol of a scoring, before anything is translated.
+
+    Args:
+        sources: prepared datasets.
+        outputs: whose cache holds judges and statistics; what is missing is made.
+    Raises:
+        LabError: no test split, or unusable weights.
+    """
+    setting = Setting(options.max_images, options.batch_size, outputs, torch.device(device), progress)
+    references = {source.name: reference_split(source) for source in sources}
+    judges = [trained_classifier(source, outputs, setting.device, progress) for source in sources]
+    extractors, cautions = _extractors(options, judges, setting)
+    instruments, metrics = _instruments(sources, judges, extractors, references)
+    protocol = Protocol(
+        data={source.name: source.fingerprint[:16] for source in sources},
+        images={source.name: image_counts(source, setting) for source in sources},
+        groups={source.name: [list(group) for group in source.spec.groups] for source in sources},
+        checkpoint=options.checkpoint,
+        max_images=options.max_images,
+        batch_size=options.batch_size,
+        instruments=instruments,
+        metrics=metrics,
+    )
+    return Panel(sources, judges, extractors, setting, protocol.as_dict(), cautions)
 
 
 def evaluate(
     translate: Translate,
     sources: Sequence[ImageSource],
-    *,
-    extractor: str | None,
-    weights: str | None,
-    max_images: int | None,
-    batch_size: int,
+    options: Options,
     outputs: Path,
-    checkpoint_rule: str,
     device: torch.device | str,
     progress: bool = True,
 ) -> Scores:
-    """Translate the test images of every dataset to each of its labels and score the outcome as 8-bit images.
-
-    - ``accuracy``: share of outputs in which a classifier trained on real images sees the target's value of the label;
-      images whose target equals their own label are left out.
-    - ``frechet_classifier``, and ``fid`` where the official Inception weights are at hand: distance between
-      translations of images without the label and real images, of another split, that have it.
-    - ``edit``, ``leak``, ``identity`` against the exact answer, where the dataset can draw it.
-    - ``reconstruction``: mean |x - G(G(x, target), own)| on the [0, 1] scale.
-    - with several datasets, ``cross_accuracy`` and ``cross_edit``: see ``across.score_across``.
-
-    Calling it twice gives the same numbers; torch's global random state is neither read nor moved.
-
-    Args:
-        translate: see ``scoring.Translate``; it normalises each image by its own statistics (train mode).
-        sources: prepared datasets.
-        extractor: features of a further Fréchet distance, by name; None for the classifier's only.
-        weights: a path to Inception weights, ``download``, or None for what is in a cache.
-        max_images: only the first so many test images, and reference images of each domain.
-        checkpoint_rule: ``ema`` or ``last``, for the protocol.
-    Raises:
-        LabError: no test split, unusable weights, or a generator whose outputs are not finite.
-    """
-    setting = Setting(max_images, batch_size, outputs, torch.device(device), progress)
-    references = {source.name: reference_split(source) for source in sources}
-    judges = [trained_classifier(source, outputs, setting.device, progress) for source in sources]
-    extractors, notes = _extractors(extractor, weights, judges, setting)
-    scored = []
-    for index, (source, judge) in enumerate(zip(sources, judges, strict=True)):
-        scores = score_source(translate, index, source, judge, extractors[index], setting)
-        warning = judge.warning(source.name)
-        notes += ([warning] if warning else []) + scores.notes
-        scored.append((source.name, scores))
-    across = score_across(translate, sources, judges, setting).metrics() if len(sources) > 1 else {}
-    further = [e for e in extractors[0] if e.name == extractor]
-    protocol = Protocol(
-        extractor=extractor if further else None,
-        extractor_sha256=further[0].identity if further else None,
-        classifiers={source.name: judge.sha256[:16] for source, judge in zip(sources, judges, strict=True)},
-        references=references,
-        groups={source.name: [list(group) for group in source.spec.groups] for source in sources},
-        max_images=max_images,
-        batch_size=batch_size,
-        weights=checkpoint_rule,
-    )
-    return Scores(_named(scored) | across, protocol.as_dict(), protocol.hash, notes)
+    """Score one generator: ``assemble`` and ``Panel.score`` in one."""
+    return assemble(sources, options, outputs, device, progress).score(translate)
 
 
 def _extractors(
-    name: str | None, weights: str | None, judges: list[DomainClassifier], setting: Setting
-) -> tuple[list[list[Extractor]], list[str]]:
-    """Per dataset the classifier's features and those asked for; notes when their weights are missing."""
-    notes: list[str] = []
-    built: list[list[Extractor]] = []
-    for judge in judges:
-        own: list[Extractor] = [ClassifierExtractor(judge)]
-        if name is not None and name != own[0].name:
-            try:
-                own.append(build_extractor(name, setting.outputs, setting.device, judge, weights=weights))
-            except WeightsMissing as missing:
-                notes = [str(missing)]
-        built.append(own)
-    return built, notes
+    options: Options, judges: list[DomainClassifier], setting: Setting
+) -> tuple[list[list[Extractor]], list[Caution]]:
+    """Per dataset the classifier's features and those asked for; a caution when the weights of these are missing."""
+    name = options.extractor
+    own: list[list[Extractor]] = [[ClassifierExtractor(judge)] for judge in judges]
+    if name is None or name == ClassifierExtractor.name:
+        return own, []
+    try:
+        for built, judge in zip(own, judges, strict=True):
+            built.append(
+                build_extractor(
+                    name, setting.outputs, setting.device, judge, weights=options.weights, dims=options.dims
+                )
+            )
+    except WeightsMissing as missing:
+        absent = tuple(metric_name(kind, "") for kind in KINDS)
+        return [built[:1] for built in own], [Caution("no-weights", absent, str(missing))]
+    return own, []
+
+
+def _instruments(
+    sources: Sequence[ImageSource],
+    judges: Sequence[DomainClassifier],
+    extractors: Sequence[Sequence[Extractor]],
+    references: dict[str, str],
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Each instrument with what its numbers depend on, and which metric is read off which."""
+    names = [source.name for source in sources]
+    classifiers = {name: judge.sha256[:16] for name, judge in zip(names, judges, strict=True)}
+    instruments: dict[str, dict[str, Any]] = {
+        "judge": {"classifiers": classifiers},
+        "right answers": {"gallery": truth.GALLERY, "seen by": classifiers if len(sources) > 1 else None},
+        "round trip": {"between": "uint8", "best psnr": round(BEST_PSNR, 3)},
+    }
+    metrics = {f"eval/{short}": "judge" for short in ("accuracy", "accuracy_ceiling", "cross_accuracy")}
+    metrics |= {f"eval/{short}": "right answers" for short in ("edit", "leak", "identity", "cross_edit")}
+    metrics |= {f"eval/{short}": "round trip" for short in ("reconstruction", "psnr", "ssim")}
+    for position, first in enumerate(extractors[0]):
+        instruments[first.name] = {
+            "identity": {name: built[position].identity for name, built in zip(names, extractors, strict=True)},
+            "dims": first.dims or "as the image",
+            "preprocessing": first.preprocessing,
+            "references": references,
+            **SETTINGS,
+        }
+        metrics |= {metric_name(kind, first.label): first.name for kind in KINDS}
+    return instruments, metrics
 
 
 def _named(scored: list[tuple[str, SourceScores]]) -> dict[str, float]:
-    """Means first, then every domain's own value."""
+    """Means first, then every dataset's and every domain's own value."""
     several = len(scored) > 1
-    metrics = list(dict.fromkeys(metric for _, scores in scored for metric in scores.values))
+    metrics = dict.fromkeys(metric for _, scores in scored for metric in (*scores.values, *scores.whole))
     means: dict[str, float] = {}
-    domains: dict[str, float] = {}
+    parts: dict[str, float] = {}
     for metric in metrics:
-        present = [(name, scores.values[metric]) for name, scores in scored if metric in scores.values]
-        means[metric] = fmean(fmean(values.values()) for _, values in present)
-        for name, values in present:
+        of_datasets: dict[str, float] = {}
+        for name, scores in scored:
+            domains = scores.values.get(metric, {})
+            if domains or metric in scores.whole:
+                of_datasets[name] = fmean(domains.values()) if domains else scores.whole[metric]
             prefix = f"{metric}/{name}." if several else f"{metric}/"
-            domains |= {f"{metric}/{name}": fmean(values.values())} if several else {}
-            domains |= {f"{prefix}{domain}": value for domain, value in values.items()}
-    return means | domains
+            parts |= {f"{prefix}{domain}": value for domain, value in domains.items()}
+        means[metric] = fmean(of_datasets.values())
+        parts |= {f"{metric}/{name}": value for name, value in of_datasets.items()} if several else {}
+    return means | parts

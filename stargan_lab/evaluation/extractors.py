@@ -1,20 +1,21 @@
-"""Feature extractors of the Fréchet distance. Register your own under the family ``extractor``.
+"""Feature extractors: what a Fréchet distance, KID, precision and recall are measured in.
 
-A builder takes ``(outputs, device, classifier)`` and its keyword-only options; n images, D feature dimensions.
+Register your own under the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and its keyword-only
+options: of ``evaluation.weights`` and ``evaluation.dims`` those it has. Shapes: n images, D feature dimensions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import LabError
+from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import weights as weight_files
 from stargan_lab.evaluation.classifier import RECIPE, DomainClassifier
+from stargan_lab.evaluation.inception import DIMS, MIB, WHOLE, InceptionExtractor
 from stargan_lab.registry import family
 
 extractor = family("extractor")
@@ -22,25 +23,43 @@ extractor = family("extractor")
 
 class Extractor(Protocol):
     name: str
-    metric: str
-    """What a Fréchet distance of these features is called, e.g. ``eval/fid``."""
+    label: str
+    """What scores of these features are called: ``eval/frechet_<label>`` …; see ``metric_name``."""
     dims: int
+    """0 where only an image tells."""
     sha256: str
     """Of the weights: the key of cached statistics."""
     identity: str
     """What stands in the protocol; equal where the features mean the same."""
+    preprocessing: str
+    """What becomes of an image before the first layer, for the protocol."""
+    memory: int
+    """Bytes that an image takes at the peak, about; 0 for next to nothing."""
 
     def features(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8 → (n, D) float64 on the CPU."""
+        """(n, 3, H, W) uint8 → (n, D) float32 on the CPU."""
         ...
+
+
+def metric_name(kind: str, label: str) -> str:
+    """``eval/fid`` for ``frechet`` of official Inception features, whose label is empty; else ``eval/<kind>_<label>``.
+
+    Args:
+        kind: frechet, kid, precision or recall; of the first also frechet_pooled and frechet_infinity.
+    """
+    measure, _, variety = kind.partition("_")
+    if measure == "frechet" and not label:
+        measure = "fid"
+    return "eval/" + "_".join(part for part in (measure, label, variety) if part)
 
 
 class ClassifierExtractor:
     """The 64 features the domain classifier decides on: no download, made for the dataset at hand."""
 
-    name = "classifier"
-    metric = "eval/frechet_classifier"
+    name = label = "classifier"
     dims = RECIPE.features
+    preprocessing = "uint8 to [-1, 1]"
+    memory = 0
 
     def __init__(self, classifier: DomainClassifier) -> None:
         self._classifier = classifier
@@ -51,27 +70,49 @@ class ClassifierExtractor:
         return self._classifier.features(images)
 
 
-class InceptionExtractor:
-    """pytorch-fid's InceptionV3: 2,048 pool3 features at 299 × 299 (Heusel et al. 2017; Seitzer 2020).
+class PixelExtractor:
+    """The pixels themselves, in [0, 1]: a plain floor to hold other features against, and easy to check."""
 
-    Attributes:
-        verified: whether the weights are the official ones; if not, no distance of these features is called FID.
-    """
+    name = label = "pixels"
+    dims = 0
+    sha256 = identity = "none"
+    preprocessing = "uint8 / 255"
+    memory = 0
 
-    name = "inception"
-    dims = 2048
+    def features(self, images: Tensor) -> Tensor:
+        return images.cpu().flatten(1).float() / 255
+
+
+class TorchScriptExtractor:
+    """Somebody's own network, saved by ``torch.jit.save``: (n, 3, H, W) float32 in [0, 1] → (n, D)."""
+
+    name = label = "torchscript"
+    dims = 0
+    preprocessing = "uint8 / 255"
+    memory = 32 * MIB
 
     def __init__(self, path: Path, device: torch.device) -> None:
-        self._network = _inception(path).to(device).eval()
-        self._device = device
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of torch, about a form that it goes on reading
+                self._network = torch.jit.load(str(path), map_location=device).eval()
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+            raise LabError(f"{path}: cannot be read as a TorchScript module ({reason})") from None
+        self._path, self._device = path, device
         self.sha256 = self.identity = files.sha256_file(path)
-        self.verified = self.sha256 == weight_files.VERIFIED_SHA256
-        self.metric = "eval/fid" if self.verified else "eval/frechet_inception_unverified"
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        features = self._network(images.to(self._device).float() / 255)[0]
-        return features.flatten(1).double().cpu()
+        try:
+            found = self._network(images.to(self._device).float() / 255)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise LabError(f"{self._path}: fails on {tuple(images.shape)} images in [0, 1] ({reason})") from None
+        if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
+            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise LabError(f"{self._path}: should give ({len(images)}, D) features, gave {got}")
+        return found.float().cpu()
 
 
 @extractor.register("classifier", source="this project")
@@ -84,57 +125,62 @@ def classifier(outputs: Path, device: torch.device, classifier: DomainClassifier
 
 @extractor.register("inception", source="Heusel et al. 2017, weights of pytorch-fid")
 def inception(
-    outputs: Path, device: torch.device, classifier: DomainClassifier | None = None, *, weights: str | None = None
+    outputs: Path,
+    device: torch.device,
+    classifier: DomainClassifier | None = None,
+    *,
+    weights: str | None = None,
+    dims: int = WHOLE,
 ) -> Extractor:
     """pytorch-fid's InceptionV3.
 
     Args:
         weights: a path, ``download``, or None for what is in a cache.
+        dims: 64, 192, 768 or 2048.
     Raises:
         WeightsMissing: None was asked and no cache has the file.
         LabError: the file does not exist, is not readable or does not fit the network.
     """
-    return InceptionExtractor(weight_files.find_weights(weights, outputs), device)
+    if dims not in DIMS:
+        raise ConfigError(f"evaluation.dims: Inception has features of {', '.join(map(str, DIMS))}, not of {dims}")
+    return InceptionExtractor(weight_files.find_weights(weights, outputs), device, dims)
+
+
+@extractor.register("pixels", source="this project")
+def pixels(outputs: Path, device: torch.device, classifier: DomainClassifier | None) -> Extractor:
+    """The pixels themselves."""
+    return PixelExtractor()
+
+
+@extractor.register("torchscript", source="this project")
+def torchscript(
+    outputs: Path, device: torch.device, classifier: DomainClassifier | None, *, weights: str | None = None
+) -> Extractor:
+    """One's own network as a TorchScript file: (n, 3, H, W) float32 in [0, 1] to (n, D).
+
+    Such a file is a program: load none that you do not trust.
+
+    Args:
+        weights: its path.
+    Raises:
+        ConfigError: no path; LabError: not such a file.
+    """
+    if weights is None or weights == weight_files.DOWNLOAD:
+        raise ConfigError("evaluation.weights: the extractor 'torchscript' needs the path of a TorchScript file")
+    return TorchScriptExtractor(weight_files.find_weights(weights, outputs), device)
 
 
 def build_extractor(
     name: str, outputs: Path, device: torch.device, classifier: DomainClassifier | None, **options: Any
 ) -> Extractor:
-    """Build extractor ``name`` with those of ``options`` that it takes."""
-    taken = {key: value for key, value in options.items() if key in extractor.options(name)}
-    built: Extractor = extractor.build(name, outputs, device, classifier, **taken)
+    """Build extractor ``name``; of ``options`` those that are None take its own defaults.
+
+    Raises:
+        ConfigError: an unknown name, or an option the extractor does not take.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    taken = extractor.options(name)
+    if extra := [key for key in given if key not in taken]:
+        raise ConfigError(f"evaluation.{extra[0]}: the extractor {name!r} takes no {extra[0]}; set it to null")
+    built: Extractor = extractor.build(name, outputs, device, classifier, **given)
     return built
-
-
-def _inception(path: Path) -> nn.Module:
-    """pytorch-fid's network with the weights in ``path``. Its constructor would download them; here it cannot."""
-    import pytorch_fid.inception as original
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise LabError(f"{path}: cannot be read as weights ({_first_line(error)})") from None
-    with (
-        torch.random.fork_rng(devices=[]),  # its layers' own initialisation draws from the global generator
-        _no_download(original, state),
-    ):
-        try:
-            network: nn.Module = original.InceptionV3()
-        except Exception as error:
-            raise LabError(f"{path}: does not fit pytorch-fid's InceptionV3 ({_first_line(error)})") from None
-    return network
-
-
-@contextmanager
-def _no_download(module: Any, state: Any) -> Iterator[None]:
-    """While held, what pytorch-fid would download is ``state``."""
-    download = module.load_state_dict_from_url
-    module.load_state_dict_from_url = lambda *args, **kwargs: state
-    try:
-        yield
-    finally:
-        module.load_state_dict_from_url = download
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

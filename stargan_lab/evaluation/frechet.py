@@ -3,6 +3,7 @@
 Shapes: n samples, D feature dimensions. Everything is float64.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,3 +92,21 @@ class Moments:
     def distance(self, other: "Moments") -> float:
         """Fréchet distance to ``other``."""
         return frechet_distance(self.mean, self.covariance, other.mean, other.covariance)
+
+
+def pooled_distance(pairs: Sequence[tuple[Moments, Moments]]) -> float:
+    """Fréchet distance of two mixtures to which every domain contributes alike, however many images it has.
+
+    Args:
+        pairs: per domain the moments of one side and of the other.
+    """
+    sides = [_mixture([pair[side] for pair in pairs]) for side in (0, 1)]
+    return frechet_distance(*sides[0], *sides[1])
+
+
+def _mixture(parts: Sequence[Moments]) -> tuple[Array, Array]:
+    """Mean and covariance of a mixture in equal shares: the covariances' mean and that of the means themselves."""
+    means = np.stack([part.mean for part in parts])
+    centred = means - means.mean(axis=0)
+    within = sum((part.covariance for part in parts), np.zeros_like(parts[0].scatter)) / len(parts)
+    return means.mean(axis=0), within + centred.T @ centred / len(parts)

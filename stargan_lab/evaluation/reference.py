@@ -1,18 +1,22 @@
-"""Statistics of the real images a translation is compared with, kept under ``outputs/cache/features``.
+"""The real images a translation is compared with: their features and statistics, measured once and kept.
 
-Shapes: A labels, D feature dimensions.
+Shapes: A labels, n reference images, D feature dimensions.
 """
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from stargan_lab import files
 from stargan_lab.batch import ImageSource
 from stargan_lab.errors import LabError
+from stargan_lab.evaluation.distances import Sample
 from stargan_lab.evaluation.extractors import Extractor
+from stargan_lab.evaluation.features import Features, batch_size, in_batches, kept_features, kept_moments
 from stargan_lab.evaluation.frechet import Moments
+from stargan_lab.evaluation.setting import Setting
 
 
 def reference_split(source: ImageSource) -> str:
@@ -23,59 +27,63 @@ def reference_split(source: ImageSource) -> str:
     return "valid" if "valid" in filled else "train"
 
 
-def reference_moments(
-    source: ImageSource,
-    extractor: Extractor,
-    max_images: int | None,
-    batch_size: int,
-    outputs: Path,
-    progress: bool = True,
-) -> list[Moments]:
-    """Per label, mean and covariance of the features of the first ``max_images`` reference images that have it."""
+def reference_images(source: ImageSource, max_images: int | None) -> Tensor:
+    """(N, A) bool: which images of the reference split stand for which label, the first ``max_images`` of each."""
+    held = source.split(reference_split(source)).labels == 1
+    return held if max_images is None else held & (held.cumsum(0) <= max_images)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Features of one dataset's reference images.
+
+    Attributes:
+        rows: (n, D) of all that are needed, memory-mapped.
+        held: (n, A) bool, which of them have which label.
+        moments: A means and covariances.
+    """
+
+    rows: Features
+    held: Tensor
+    moments: list[Moments]
+
+    def sample(self, domain: int) -> Sample:
+        """The images that have label ``domain``."""
+        return Sample(self.rows[self.held[:, domain].numpy()], self.moments[domain])
+
+
+def reference(source: ImageSource, extractor: Extractor, setting: Setting) -> Reference:
+    """Features of the reference images of every label, and their statistics, from the cache where they are there."""
     split = reference_split(source)
+    held = reference_images(source, setting.max_images)
+    needed = held.any(dim=1).nonzero()[:, 0]
     key = {
         "data": source.fingerprint,
         "split": split,
-        "extractor": [extractor.name, extractor.sha256],
-        "max_images": max_images,
-        "version": 1,
+        "max_images": setting.max_images,
+        "extractor": [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing],
     }
-    path = outputs / "cache" / "features" / f"{files.canonical_hash(key)[:16]}.npz"
-    if not path.exists():
-        with files.locked(path.with_suffix(".lock")):
-            if not path.exists():
-                moments = _measure(source, split, extractor, max_images, batch_size, progress)
-                _write(path, moments)
-    with np.load(path, allow_pickle=False) as saved:
-        stored = zip(saved["n"].tolist(), saved["mean"], saved["scatter"], strict=True)
-        return [Moments(n, mean, scatter) for n, mean, scatter in stored]
+
+    def measure() -> Iterator[Tensor]:
+        images, size = source.split(split), batch_size(extractor, setting.device)
+        parts = list(in_batches(needed.tolist(), size))
+        hidden = None if setting.progress else True
+        for chosen in tqdm(parts, f"{extractor.name} features of {source.name}", leave=False, disable=hidden):
+            yield extractor.features(images.images(chosen))
+
+    if len(needed) == 0:
+        return Reference(torch.empty(0, 1).numpy(), held[needed], [Moments.empty(1) for _ in source.spec.names])
+    rows = kept_features(setting.outputs, {**key, "what": "features"}, measure, len(needed))
+    held = held[needed]
+    moments = kept_moments(setting.outputs, {**key, "what": "moments"}, lambda: _moments(rows, held))
+    return Reference(rows, held, moments)
 
 
-def _measure(
-    source: ImageSource, split: str, extractor: Extractor, max_images: int | None, batch_size: int, progress: bool
-) -> list[Moments]:
-    images = source.split(split)
-    held = images.labels == 1
-    if max_images is not None:
-        held &= held.cumsum(0) <= max_images
-    moments = [Moments.empty(extractor.dims) for _ in source.spec.names]
-    needed = held.any(dim=1).nonzero()[:, 0]
-    for chosen in tqdm(
-        needed.split(batch_size),
-        desc=f"{extractor.name} features of {source.name}",
-        leave=False,
-        disable=None if progress else True,
-    ):
-        features = extractor.features(images.images(chosen.tolist())).numpy()
+def _moments(rows: Features, held: Tensor) -> list[Moments]:
+    """Per label, of the rows that have it, without more than a thousand rows in memory."""
+    moments = [Moments.empty(rows.shape[1]) for _ in range(held.shape[1])]
+    for start in range(0, len(rows), 1000):
+        part, own = rows[start : start + 1000], held[start : start + 1000].numpy()
         for index, domain in enumerate(moments):
-            domain.update(features[held[chosen, index].numpy()])
+            domain.update(part[own[:, index]])
     return moments
-
-
-def _write(path: Path, moments: list[Moments]) -> None:
-    arrays = {
-        "n": np.array([domain.n for domain in moments]),
-        "mean": np.stack([domain.mean for domain in moments]),
-        "scatter": np.stack([domain.scatter for domain in moments]),
-    }
-    files.write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))

@@ -3,9 +3,8 @@
 Shapes: N batch, A labels, n test images. The generator comes as a callable.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,34 +14,31 @@ from tqdm import tqdm
 from stargan_lab.batch import ImageSet, ImageSource, target_labels, to_float, to_uint8
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.extractors import Extractor
-from stargan_lab.evaluation.frechet import Moments
-from stargan_lab.evaluation.reference import reference_moments
+from stargan_lab.evaluation.diagnosis import Watch, one_class
+from stargan_lab.evaluation.distances import Sample, distances
+from stargan_lab.evaluation.extractors import Extractor, metric_name
+from stargan_lab.evaluation.features import Collected, batch_size
+from stargan_lab.evaluation.frechet import Moments, pooled_distance
+from stargan_lab.evaluation.reconstruction import SMALLEST_SSIM, reconstruction
+from stargan_lab.evaluation.reference import Reference, reference, reference_images
+from stargan_lab.evaluation.setting import Caution, Setting, Translate
 from stargan_lab.evaluation.truth import Answers, answers
-
-Translate = Callable[[Tensor, Tensor, int], Tensor]
-"""(images (N, 3, H, W) in [-1, 1], target labels (N, A), index of the dataset) → images in [-1, 1]."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all datasets of one scoring share."""
-
-    max_images: int | None
-    batch_size: int
-    outputs: Path
-    device: torch.device
-    progress: bool
 
 
 @dataclass
 class SourceScores:
-    """Metric -> domain -> value; a domain that cannot be measured is absent, and ``notes`` says why."""
+    """Metric -> domain -> value; a domain that cannot be measured is absent, and ``notes`` says why.
+
+    Attributes:
+        whole: metrics of the dataset as a whole, which have no domains.
+        fewest: metric -> images on the smaller side, feature dimensions and domain, where images are too few.
+    """
 
     values: dict[str, dict[str, float]] = field(default_factory=dict)
+    whole: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    cautions: list[Caution] = field(default_factory=list)
     fewest: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    """Metric -> images on the smaller side and feature dimensions of the domain that has fewest, where too few."""
 
     def add(self, metric: str, domain: str, value: float) -> None:
         self.values.setdefault(metric, {})[domain] = value
@@ -57,9 +53,14 @@ class _Subject:
     test: ImageSet
     judge: DomainClassifier
     extractors: list[Extractor]
-    references: list[list[Moments]]
+    references: list[Reference]
     exact: Answers | None
     count: int
+    watch: Watch
+
+    @property
+    def name(self) -> str:
+        return self.source.name
 
 
 def score_source(
@@ -71,97 +72,139 @@ def score_source(
     setting: Setting,
 ) -> SourceScores:
     """Every metric of dataset ``index`` for each of its domains."""
-    test = source.split("test")
-    count = len(test) if setting.max_images is None else min(len(test), setting.max_images)
-    references = [
-        reference_moments(source, e, setting.max_images, setting.batch_size, setting.outputs, setting.progress)
-        for e in extractors
-    ]
+    test, count, names = source.split("test"), setting.count(source), source.spec.names
+    references = [reference(source, extractor, setting) for extractor in extractors]
     exact = answers(source, "test", count, setting.outputs, setting.progress)
-    subject = _Subject(index, source, test, judge, extractors, references, exact, count)
+    watch = Watch(source.name, source.spec)
+    subject = _Subject(index, source, test, judge, extractors, references, exact, count, watch)
     scores = SourceScores()
+    pools: list[list[tuple[Moments, Moments]]] = [[] for _ in extractors]
     skipped = 0
-    names = source.spec.names
-    with tqdm(
-        total=count * len(names), desc=f"scoring {source.name}", leave=False, disable=None if setting.progress else True
-    ) as bar:
+    hidden = None if setting.progress else True
+    with tqdm(total=count * len(names), desc=f"scoring {source.name}", leave=False, disable=hidden) as bar:
         for domain in range(len(names)):
-            per_image, moments = _translate_domain(translate, subject, domain, setting, bar)
+            per_image, collected = _translate_domain(translate, subject, domain, setting, bar)
             skipped += int(per_image["edit"].isnan().sum()) if "edit" in per_image else 0
             _summarise(scores, subject, domain, per_image)
-            _distances(scores, subject, domain, moments)
+            bar.set_postfix_str(f"distances of {names[domain]}")
+            for extractor_index, pool in enumerate(pools):
+                pool += _distances(scores, subject, domain, extractor_index, collected[extractor_index])
+            bar.set_postfix_str("")
+    for extractor, pool in zip(extractors, pools, strict=True):
+        if pool:
+            scores.whole[metric_name("frechet_pooled", extractor.label)] = pooled_distance(pool)
     if skipped:
+        total = count * len(names)
         scores.notes.append(
-            f"{source.name}: edit leaves out {skipped} of {count * len(names)} outputs whose target changes no pixel"
+            f"{source.name}: edit leaves out {skipped} of {total} outputs whose target changes no pixel"
         )
-    for metric, (images, dims, name) in scores.fewest.items():
-        scores.notes.append(
-            f"{source.name}: {metric} has fewer images than its {dims} features ({images} for {name}): "
-            "biased upwards, compare only with equal numbers"
-        )
+    _caution(scores, subject, setting)
     return scores
 
 
 @torch.no_grad()
 def _translate_domain(
     translate: Translate, subject: _Subject, domain: int, setting: Setting, bar: "tqdm[Any]"
-) -> tuple[dict[str, Tensor], list[Moments]]:
+) -> tuple[dict[str, Tensor], list[Collected]]:
     """Translate the test images to one domain: a value per metric and image (NaN: does not apply), and features."""
     test, spec = subject.test, subject.source.spec
-    collected: dict[str, list[Tensor]] = {}
-    moments = [Moments.empty(extractor.dims) for extractor in subject.extractors]
+    values: dict[str, list[Tensor]] = {}
+    collected = [Collected(setting.outputs / "cache" / "features") for _ in subject.extractors]
     for start in range(0, subject.count, setting.batch_size):
         indices = range(start, min(start + setting.batch_size, subject.count))
         images, own = test.images(indices), test.labels[start : indices.stop]
         target = target_labels(own, spec, domain)
         outputs, back = _round_trip(translate, subject, images, own, target, setting.device)
+        subject.watch.see(domain, images, outputs)
         agrees = (subject.judge.predict(outputs)[:, domain] == target[:, domain]).double()
-        batch = {"accuracy": agrees.masked_fill(own[:, domain] == target[:, domain], torch.nan), "reconstruction": back}
+        batch = {"accuracy": agrees.masked_fill(own[:, domain] == target[:, domain], torch.nan)}
+        batch |= reconstruction(images, back)
         if subject.exact is not None:
             batch |= subject.exact.scores(images, outputs, domain, indices)
-        for metric, values in batch.items():
-            collected.setdefault(metric, []).append(values)
-        gained = outputs[own[:, domain] == 0]
-        if len(gained):
-            for extractor, accumulated in zip(subject.extractors, moments, strict=True):
-                accumulated.update(extractor.features(gained).numpy())
+        for metric, found in batch.items():
+            values.setdefault(metric, []).append(found)
+        for extractor, kept in zip(subject.extractors, collected, strict=True):
+            for part in outputs[own[:, domain] == 0].split(batch_size(extractor, setting.device)):
+                if len(part):  # of nothing, split makes one empty part
+                    kept.add(extractor.features(part))
         bar.update(len(indices))
-    return {metric: torch.cat(parts) for metric, parts in collected.items()}, moments
+    return {metric: torch.cat(parts) for metric, parts in values.items()}, collected
 
 
 def _round_trip(
     translate: Translate, subject: _Subject, images: Tensor, own: Tensor, target: Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Outputs as (N, 3, H, W) uint8, and per image mean |x - G(G(x, target), own)| on the [0, 1] scale, unquantised."""
-    x = to_float(images.to(device))
-    y = translate(x, target.to(device), subject.index).float()
+    """y = G(x, target) and G(y, own) as (N, 3, H, W) uint8 on the CPU; the way back starts from the 8-bit y."""
+    y = to_uint8(_translated(translate, images, target, subject, device))
+    return y, to_uint8(_translated(translate, y, own, subject, device))
+
+
+def _translated(
+    translate: Translate, images: Tensor, labels: Tensor, subject: _Subject, device: torch.device
+) -> Tensor:
+    """(N, 3, H, W) float32 on the CPU. Raises LabError for what is not finite, which no 8-bit image would show."""
+    y = translate(to_float(images.to(device)), labels.to(device), subject.index).float().cpu()
     if not torch.isfinite(y).all():
-        raise LabError(f"{subject.source.name}: a translated test image is not finite; the generator has diverged")
-    back = translate(y, own.to(device), subject.index).float()
-    return to_uint8(y).cpu(), ((x - back).abs() / 2).flatten(1).mean(1).double().cpu()
+        raise LabError(f"{subject.name}: a translated test image is not finite; the generator has diverged")
+    return y
 
 
-def _summarise(scores: SourceScores, subject: _Subject, domain: int, per_image: dict[str, Tensor]) -> None:
+def _summarise(scores: SourceScores, subject: _Subject, domain: int, per_image: Mapping[str, Tensor]) -> None:
     name = subject.source.spec.names[domain]
+    scores.add("eval/accuracy_ceiling", name, subject.judge.accuracy[name])
     for metric, values in per_image.items():
         if values.isnan().all():
-            scores.notes.append(f"{subject.source.name}.{name}: no test image to measure eval/{metric} on")
+            scores.notes.append(f"{subject.name}.{name}: no test image to measure eval/{metric} on")
         else:
             scores.add(f"eval/{metric}", name, float(values.nanmean()))
 
 
-def _distances(scores: SourceScores, subject: _Subject, domain: int, moments: list[Moments]) -> None:
-    """Fréchet distances of one domain: images that gained the label against real images that have it."""
-    name = subject.source.spec.names[domain]
-    for extractor, outputs, references in zip(subject.extractors, moments, subject.references, strict=True):
-        real = references[domain]
-        if min(outputs.n, real.n) < 2:
-            scores.notes.append(
-                f"{subject.source.name}.{name}: {extractor.metric} left out, "
-                f"it needs 2 images a side and has {outputs.n} translated and {real.n} real ones"
-            )
-            continue
-        scores.add(extractor.metric, name, outputs.distance(real))
-        fewest = (min(outputs.n, real.n), extractor.dims, name)
-        if fewest[0] <= extractor.dims:
-            scores.fewest[extractor.metric] = min(fewest, scores.fewest.get(extractor.metric, fewest))
+def _distances(
+    scores: SourceScores, subject: _Subject, domain: int, which: int, outputs: Collected
+) -> list[tuple[Moments, Moments]]:
+    """Distances of one domain in the features of extractor ``which``: images that gained the label against real images
+    that have it. Returns the two sides' moments; nothing where there are too few images."""
+    name, extractor, known = subject.source.spec.names[domain], subject.extractors[which], subject.references[which]
+    real = known.moments[domain]
+    if min(len(outputs), real.n) < 2:
+        scores.notes.append(
+            f"{subject.name}.{name}: {metric_name('frechet', extractor.label)} left out, "
+            f"it needs 2 images a side and has {len(outputs)} translated and {real.n} real ones"
+        )
+        return []
+    translated = Sample(outputs.rows, outputs.moments)
+    for kind, value in distances(translated, known.sample(domain)).items():
+        scores.add(metric_name(kind, extractor.label), name, value)
+    fewest = (min(len(outputs), real.n), len(real.mean), name)
+    if fewest[0] <= fewest[1]:
+        metric = metric_name("frechet", extractor.label)
+        scores.fewest[metric] = min(fewest, scores.fewest.get(metric, fewest))
+    return [(translated.moments, real)]
+
+
+def _caution(scores: SourceScores, subject: _Subject, setting: Setting) -> None:
+    """Put down what would not be seen in the numbers."""
+    source, judge = subject.source, subject.judge
+    if warning := judge.warning(source.name):
+        scores.cautions.append(Caution("weak-judge", ("eval/accuracy", "eval/cross_accuracy"), warning))
+    held = reference_images(source, setting.max_images)
+    scores.cautions += one_class(source.name, source.spec, subject.test.labels[: subject.count], held)
+    scores.cautions += subject.watch.cautions(scores.values.get("eval/accuracy", {}))
+    for metric, (images, dims, name) in scores.fewest.items():
+        text = (
+            f"{source.name}: {metric.removeprefix('eval/')} has fewer images than its {dims} features "
+            f"({images} for {name}): biased upwards, compare only with equal numbers"
+        )
+        scores.cautions.append(Caution("few-images", (metric, f"{metric}_infinity", f"{metric}_pooled"), text))
+    if min(subject.test.images([0]).shape[2:]) < SMALLEST_SSIM:
+        scores.notes.append(f"{source.name}: eval/ssim left out, it needs images of {SMALLEST_SSIM} pixels a side")
+
+
+def image_counts(source: ImageSource, setting: Setting) -> dict[str, dict[str, int]]:
+    """Domain -> how many translated and how many real images a distance is taken of; for the protocol."""
+    own = source.split("test").labels[: setting.count(source)]
+    held = reference_images(source, setting.max_images)
+    return {
+        name: {"translated": int((own[:, index] == 0).sum()), "real": int(held[:, index].sum())}
+        for index, name in enumerate(source.spec.names)
+    }

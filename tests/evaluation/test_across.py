@@ -14,7 +14,7 @@ from stargan_lab.data import open_sources
 from stargan_lab.evaluation import classifier
 from stargan_lab.evaluation.across import labels_seen
 from stargan_lab.evaluation.classifier import trained_classifier
-from stargan_lab.evaluation.evaluate import Scores, evaluate
+from stargan_lab.evaluation.evaluate import Options, Scores, evaluate
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -57,18 +57,8 @@ def always_right(sources: Sequence[ImageSource]) -> Translate:
 
 
 def scores(translate: Translate, sources: Sequence[ImageSource], outputs: Path, limit: int | None = None) -> Scores:
-    return evaluate(
-        translate,
-        sources,
-        extractor=None,
-        weights=None,
-        max_images=limit,
-        batch_size=16,
-        outputs=outputs,
-        checkpoint_rule="last",
-        device="cpu",
-        progress=False,
-    )
+    options = Options(extractor=None, weights=None, dims=None, checkpoint="last", max_images=limit, batch_size=16)
+    return evaluate(translate, sources, options, outputs, "cpu", progress=False)
 
 
 def test_every_domain_is_scored_on_every_datasets_images(pair: list[ImageSource], outputs: Path) -> None:

@@ -11,7 +11,7 @@ from translators import perfect_translator
 
 from stargan_lab.batch import GroundTruth, ImageSet, ImageSource, LabelSpec
 from stargan_lab.evaluation import classifier
-from stargan_lab.evaluation.evaluate import evaluate
+from stargan_lab.evaluation.evaluate import Options, evaluate
 
 
 @dataclass
@@ -76,13 +76,12 @@ def hair(faces: ImageSource) -> Hair:
 
 def test_scores_of_classes(hair: Hair, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=150, max_steps=150))
-    options = {"extractor": None, "weights": None, "max_images": None, "batch_size": 64, "outputs": outputs}
-    options |= {"checkpoint_rule": "last", "device": "cpu", "progress": False}
-    m = evaluate(perfect_translator([hair]), [hair], **options).metrics
+    options = Options(extractor=None, weights=None, dims=None, checkpoint="last", max_images=None, batch_size=64)
+    m = evaluate(perfect_translator([hair]), [hair], options, outputs, "cpu", progress=False).metrics
     assert m["eval/edit"] == 1 and m["eval/leak"] == 0 and m["eval/identity"] == 1 and m["eval/reconstruction"] == 0
     assert m["eval/accuracy"] >= 0.97
     assert {f"eval/accuracy/{name}" for name in hair.spec.names} <= set(m)
-    unchanged = evaluate(lambda images, labels, index: images, [hair], **options).metrics
+    unchanged = evaluate(lambda images, labels, index: images, [hair], options, outputs, "cpu", False).metrics
     assert unchanged["eval/edit"] == 0
     assert unchanged["eval/accuracy"] <= 0.03  # images already of the class are left out
     assert unchanged["eval/frechet_classifier"] > 10 * m["eval/frechet_classifier"]

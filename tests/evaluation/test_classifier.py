@@ -31,7 +31,7 @@ def test_judges_real_faces_nearly_perfectly(judge: DomainClassifier, faces: Imag
 def test_features_are_what_the_logits_are_taken_of(judge: DomainClassifier, faces: ImageSource) -> None:
     images = faces.split("test").images(range(8))
     features = judge.features(images)
-    assert features.shape == (8, 64) and features.dtype == torch.float64
+    assert features.shape == (8, 64) and features.dtype == torch.float32
     logits = judge.network.head(features.float().relu())
     assert torch.equal(decide(logits, "binary"), judge.predict(images))
 

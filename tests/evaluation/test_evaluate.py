@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -8,12 +8,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource, target_labels
+from stargan_lab.batch import ImageSource, target_labels, to_float, to_uint8
 from stargan_lab.data import open_sources
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation import classifier
 from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.evaluate import Scores, evaluate
+from stargan_lab.evaluation.evaluate import Options, Scores, evaluate
 from stargan_lab.evaluation.truth import answers
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
@@ -24,16 +24,8 @@ def unchanged(images: Tensor, labels: Tensor, index: int) -> Tensor:
 
 
 def score(translate: Translate, sources: list[ImageSource], outputs: Path, **options: object) -> Scores:
-    arguments = {
-        "extractor": None,
-        "weights": None,
-        "max_images": None,
-        "batch_size": 64,
-        "checkpoint_rule": "ema",
-        "device": "cpu",
-        "progress": False,
-    }
-    return evaluate(translate, sources, outputs=outputs, **(arguments | options))  # type: ignore[arg-type]
+    usual = Options(extractor=None, weights=None, dims=None, checkpoint="last", max_images=None, batch_size=64)
+    return evaluate(translate, sources, replace(usual, **options), outputs, "cpu", progress=False)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +55,11 @@ def test_doing_nothing_gets_none(nothing_done: Scores, all_right: Scores) -> Non
 
 def test_each_metric_is_the_mean_of_its_domains(nothing_done: Scores, faces: ImageSource) -> None:
     overall = {name for name in nothing_done.metrics if name.count("/") == 1}
-    assert overall == {
-        f"eval/{name}" for name in ("accuracy", "edit", "leak", "identity", "reconstruction", "frechet_classifier")
-    }
-    for name in overall:
+    against_answers = {"accuracy", "accuracy_ceiling", "edit", "leak", "identity", "reconstruction", "psnr", "ssim"}
+    by_features = {"frechet_{}", "frechet_{}_infinity", "kid_{}", "kid_{}_spread", "precision_{}", "recall_{}"}
+    means = {f"eval/{name}" for name in against_answers | {name.format("classifier") for name in by_features}}
+    assert overall == means | {"eval/frechet_classifier_pooled"}
+    for name in means:
         domains = [nothing_done.metrics[f"{name}/{domain}"] for domain in faces.spec.names]
         assert nothing_done.metrics[name] == pytest.approx(fmean(domains))
 
@@ -102,8 +95,10 @@ def test_half_an_edit_and_a_known_leak(faces: ImageSource, redraw: Translate, ou
 def test_reconstruction_by_hand(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
     m = score(lambda images, labels, index: images * 0.5, [faces], outputs).metrics
     test = faces.split("test")
-    expected = ((test.images(range(len(test))).double() / 127.5 - 1).abs() * 0.75).mean() / 2
-    assert m["eval/reconstruction/Male"] == pytest.approx(float(expected), rel=1e-5)
+    x = test.images(range(len(test)))
+    back = to_uint8(to_float(to_uint8(to_float(x) * 0.5)) * 0.5)  # both ways end in 8 bits
+    expected = (x.double() - back.double()).abs().mean() / 255
+    assert m["eval/reconstruction/Male"] == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_twice_the_same_and_the_global_generator_is_left(
@@ -119,15 +114,13 @@ def test_batch_size_does_not_move_what_does_not_depend_on_it(
     faces: ImageSource, nothing_done: Scores, outputs: Path
 ) -> None:
     other = score(unchanged, [faces], outputs, batch_size=37)
-    assert other.protocol_hash != nothing_done.protocol_hash
+    assert other.protocol["hash"] != nothing_done.protocol["hash"]
     assert other.metrics == pytest.approx(nothing_done.metrics, rel=1e-4, abs=1e-9)
 
 
 def test_caches_change_no_number(faces: ImageSource, all_right: Scores, redraw: Translate, outputs: Path) -> None:
-    cached = sorted((outputs / "cache" / "truth").glob("*.npy")) + sorted(
-        (outputs / "cache" / "features").glob("*.npz")
-    )
-    assert cached
+    cached = [path for folder in ("truth", "features") for path in (outputs / "cache" / folder).glob("*.np[yz]")]
+    assert {path.suffix for path in cached} == {".npy", ".npz"}
     for path in cached:
         path.unlink()
     assert score(redraw, [faces], outputs) == all_right
@@ -143,7 +136,9 @@ def test_max_images_takes_the_first(faces: ImageSource, redraw: Translate, outpu
     scores = score(watched, [faces], outputs, max_images=10)
     assert scores.protocol["max_images"] == 10 and scores.metrics["eval/identity"] == 1
     assert {len(images) for images in seen} == {10}
-    assert any("frechet_classifier has fewer images than its 64 features" in note for note in scores.notes)
+    (few,) = (warning for warning in scores.warnings if warning["code"] == "few-images")
+    assert "frechet_classifier has fewer images than its 64 features" in few["text"]
+    assert "eval/frechet_classifier" in few["metrics"]
 
 
 def test_too_few_images_for_a_distance_are_noted(faces: ImageSource, outputs: Path, judge: DomainClassifier) -> None:
@@ -170,7 +165,9 @@ def test_inception_is_scored_under_its_own_name(faces: ImageSource, inception_we
     )
     assert scores.metrics["eval/frechet_inception_unverified"] > 0.01
     assert "eval/frechet_inception_unverified/Male" in scores.metrics and "eval/fid" not in scores.metrics
-    assert scores.protocol["extractor"] == "inception" and len(scores.protocol["extractor_sha256"]) == 64
+    instrument = scores.protocol["instruments"]["inception"]
+    assert len(instrument["identity"]["faces"]) == 64 and instrument["dims"] == 2048
+    assert scores.protocol["metrics"]["eval/kid_inception_unverified"] == "inception"
 
 
 def test_missing_weights_are_one_note(
@@ -178,9 +175,9 @@ def test_missing_weights_are_one_note(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     scores = score(unchanged, [faces], outputs, extractor="inception")
-    assert [note for note in scores.notes if "evaluation.weights=download" in note] == scores.notes[:1]
-    assert scores.metrics == nothing_done.metrics
-    assert scores.protocol["extractor"] is None and scores.protocol_hash == nothing_done.protocol_hash
+    (missing,) = (warning for warning in scores.warnings if warning["code"] == "no-weights")
+    assert "evaluation.weights=download" in missing["text"] and "eval/fid" in missing["metrics"]
+    assert scores.metrics == nothing_done.metrics and scores.protocol == nothing_done.protocol
 
 
 def test_an_unknown_extractor_is_refused(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
@@ -213,7 +210,8 @@ def test_several_datasets(
     first = fmean(m[f"eval/reconstruction/faces.{name}"] for name in faces.spec.names)
     second = fmean(m[f"eval/reconstruction/others.{name}"] for name in ("Male", "Young"))
     assert first == 0 and m["eval/reconstruction"] == pytest.approx(second / 2)
-    assert scores.protocol["references"] == {"faces": "valid", "others": "train"}
+    assert scores.protocol["instruments"]["classifier"]["references"] == {"faces": "valid", "others": "train"}
+    assert m["eval/frechet_classifier_pooled/faces"] > 0
 
 
 def test_without_test_images_it_says_so(outputs: Path) -> None:
@@ -225,4 +223,6 @@ def test_without_test_images_it_says_so(outputs: Path) -> None:
 
 def test_configuration_offers_what_evaluate_takes() -> None:
     text = (Path(__file__).parents[2] / "conf" / "evaluation" / "default.yaml").read_text()
-    assert yaml.safe_load(text) == {"extractor": "inception", "weights": None, "max_images": None, "batch_size": 64}
+    offered = yaml.safe_load(text)
+    assert set(offered) == {field.name for field in fields(Options)}
+    assert offered["extractor"] == "inception" and offered["checkpoint"] == "average"

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from stargan_lab.batch import ImageSource
-from stargan_lab.errors import LabError
+from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import weights
 from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor
+from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor, metric_name
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
 from stargan_lab.evaluation.weights import WeightsMissing, find_weights
 from stargan_lab.registry import family
@@ -25,17 +25,72 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "outputs"
 
 
-def test_every_extractor_gives_float64_features(
+def test_every_extractor_gives_float32_features(
     faces: ImageSource, judge: DomainClassifier, inception_weights: Path, outputs: Path
 ) -> None:
     images = faces.split("test").images(range(3))
+    weights_of = {"inception": inception_weights, "torchscript": scripted(outputs / "pool.pt")}
     for name in family("extractor").names():
-        built = build_extractor(name, outputs, CPU, judge, weights=str(inception_weights))
+        given = {"weights": str(weights_of[name])} if name in weights_of else {}
+        built = build_extractor(name, outputs, CPU, judge, **given)
         features = built.features(images)
-        assert features.shape == (3, built.dims) and features.dtype == torch.float64
-        assert built.name == name and built.metric.startswith("eval/") and built.sha256
+        assert features.shape == (3, built.dims or features.shape[1]) and features.dtype == torch.float32
+        assert built.name == name and built.label and built.sha256 and built.identity and built.preprocessing
         assert torch.equal(features, built.features(images))
         assert features.std(0).max() > 1e-3  # tells images apart
+
+
+def scripted(path: Path, network: torch.nn.Module | None = None) -> Path:
+    """A TorchScript file: the mean colour of 4 × 4 cells, unless told otherwise."""
+    network = network or torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
+    torch.jit.save(torch.jit.script(network), str(path))
+    return path
+
+
+def test_a_torchscript_module_gets_images_in_0_to_1(tmp_path: Path) -> None:
+    path = scripted(tmp_path / "pool.pt")
+    built = build_extractor("torchscript", tmp_path, CPU, None, weights=str(path))
+    images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
+    cells = images.double().reshape(5, 3, 4, 2, 4, 2).mean((3, 5)) / 255
+    torch.testing.assert_close(built.features(images).double(), cells.flatten(1), rtol=1e-6, atol=1e-7)
+    assert built.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_torchscript_module_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    maps = scripted(tmp_path / "maps.pt", torch.nn.Sequential(torch.nn.AvgPool2d(2)))
+    with pytest.raises(LabError, match=r"maps\.pt: should give \(2, D\) features, gave \(2, 3, 4, 4\)"):
+        build_extractor("torchscript", tmp_path, CPU, None, weights=str(maps)).features(images)
+    grey = scripted(tmp_path / "grey.pt", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
+    with pytest.raises(LabError, match=r"grey\.pt: fails on \(2, 3, 8, 8\) images") as caught:
+        build_extractor("torchscript", tmp_path, CPU, None, weights=str(grey)).features(images)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "text.pt").write_text("no module")
+    with pytest.raises(LabError, match=r"text\.pt: cannot be read as a TorchScript module"):
+        build_extractor("torchscript", tmp_path, CPU, None, weights=str(tmp_path / "text.pt"))
+    with pytest.raises(ConfigError, match=r"evaluation\.weights: .* needs the path"):
+        build_extractor("torchscript", tmp_path, CPU, None)
+
+
+def test_pixels_are_the_pixels(tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (4, 3, 5, 7), dtype=torch.uint8)
+    features = build_extractor("pixels", tmp_path, CPU, None).features(images)
+    assert torch.equal((features * 255).round().to(torch.uint8), images.flatten(1))
+
+
+def test_an_option_an_extractor_has_not_is_refused(tmp_path: Path, inception_weights: Path) -> None:
+    with pytest.raises(ConfigError, match=r"evaluation\.dims: the extractor 'pixels' takes no dims"):
+        build_extractor("pixels", tmp_path, CPU, None, dims=192)
+    with pytest.raises(
+        ConfigError, match=r"evaluation\.dims: Inception has features of 64, 192, 768, 2048, not of 200"
+    ):
+        build_extractor("inception", tmp_path, CPU, None, weights=str(inception_weights), dims=200)
+
+
+def test_what_scores_are_called() -> None:
+    assert metric_name("frechet", "") == "eval/fid" and metric_name("frechet_infinity", "") == "eval/fid_infinity"
+    assert metric_name("kid", "") == "eval/kid" and metric_name("kid_spread", "pixels") == "eval/kid_pixels_spread"
+    assert metric_name("frechet_pooled", "classifier") == "eval/frechet_classifier_pooled"
 
 
 def write_pngs(images: torch.Tensor, folder: Path) -> list[Path]:
@@ -92,9 +147,10 @@ def test_distance_is_pytorch_fids_where_its_square_root_is_regular(faces: ImageS
 
 
 def test_only_official_weights_make_it_fid(inception_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert InceptionExtractor(inception_weights, CPU).metric == "eval/frechet_inception_unverified"
+    assert InceptionExtractor(inception_weights, CPU).label == "inception_unverified"
     monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(inception_weights.read_bytes()).hexdigest())
-    assert InceptionExtractor(inception_weights, CPU).metric == "eval/fid"
+    assert InceptionExtractor(inception_weights, CPU).label == ""
+    assert InceptionExtractor(inception_weights, CPU, 192).label == "inception_192"
 
 
 def test_building_inception_leaves_the_global_generator(inception_weights: Path) -> None:

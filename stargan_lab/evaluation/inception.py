@@ -1,0 +1,85 @@
+"""pytorch-fid's InceptionV3 as an extractor (Heusel et al. 2017; Seitzer 2020).
+
+Shapes: n images, D feature dimensions.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stargan_lab import files
+from stargan_lab.errors import LabError
+from stargan_lab.evaluation import weights as weight_files
+
+DIMS = (64, 192, 768, 2048)
+"""What pytorch-fid's ``--dims`` takes: the first and second max pooling, before the auxiliary classifier, pool3."""
+
+WHOLE = 2048
+"""Dimensions of the features that FID is defined on."""
+
+MIB = 1 << 20
+
+
+class InceptionExtractor:
+    """Features of 299 × 299 images, averaged over the map where it has more than one position, as pytorch-fid does.
+
+    Attributes:
+        dims: one of 64, 192, 768, 2048.
+        verified: whether the weights are the official ones; if not, no distance of these features is called FID.
+    """
+
+    name = "inception"
+    preprocessing = "uint8 / 255, bilinear to 299 × 299 without antialiasing, to [-1, 1] (pytorch-fid's)"
+    memory = 24 * MIB
+
+    def __init__(self, path: Path, device: torch.device, dims: int = WHOLE) -> None:
+        self._network = _inception(path, dims).to(device).eval()
+        self._device = device
+        self.dims = dims
+        self.sha256 = self.identity = files.sha256_file(path)
+        self.verified = self.sha256 == weight_files.VERIFIED_SHA256
+        self.label = "inception_unverified" if not self.verified else "" if dims == WHOLE else f"inception_{dims}"
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """(n, 3, H, W) uint8 → (n, D) float32 on the CPU."""
+        maps = self._network(images.to(self._device).float() / 255)[0]
+        return maps.mean(dim=(2, 3)).cpu()
+
+
+def _inception(path: Path, dims: int) -> nn.Module:
+    """pytorch-fid's network with the weights in ``path``. Its constructor would download them; here it cannot."""
+    import pytorch_fid.inception as original
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise LabError(f"{path}: cannot be read as weights ({_first_line(error)})") from None
+    with (
+        torch.random.fork_rng(devices=[]),  # its layers' own initialisation draws from the global generator
+        _no_download(original, state),
+    ):
+        try:
+            network: nn.Module = original.InceptionV3([original.InceptionV3.BLOCK_INDEX_BY_DIM[dims]])
+        except Exception as error:
+            raise LabError(f"{path}: does not fit pytorch-fid's InceptionV3 ({_first_line(error)})") from None
+    return network
+
+
+@contextmanager
+def _no_download(module: Any, state: Any) -> Iterator[None]:
+    """While held, what pytorch-fid would download is ``state``."""
+    download = module.load_state_dict_from_url
+    module.load_state_dict_from_url = lambda *args, **kwargs: state
+    try:
+        yield
+    finally:
+        module.load_state_dict_from_url = download
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]

@@ -1,0 +1,61 @@
+import torch
+from torch import Tensor
+
+from stargan_lab.batch import LabelSpec
+from stargan_lab.evaluation.diagnosis import Watch, one_class
+
+SPEC = LabelSpec("faces", ("Male", "Young"))
+GENERATOR = torch.Generator().manual_seed(0)
+X = torch.randint(30, 220, (20, 3, 8, 8), generator=GENERATOR, dtype=torch.uint8)
+
+
+def codes(outputs: dict[int, Tensor], accuracy: dict[str, float] | None = None) -> dict[str, str]:
+    watch = Watch("faces", SPEC)
+    for domain, y in outputs.items():
+        for part in (slice(0, 7), slice(7, 20)):
+            watch.see(domain, X[part], y[part])
+    return {caution.code: caution.text for caution in watch.cautions(accuracy or {"Male": 0.9, "Young": 0.9})}
+
+
+def test_a_sound_generator_raises_nothing() -> None:
+    assert codes({0: X + 20, 1: X - 20}) == {}
+
+
+def test_the_label_is_ignored() -> None:
+    found = codes({0: X + 20, 1: X + 20})
+    assert list(found) == ["label-ignored"] and "0.00 grey levels" in found["label-ignored"]
+    one_pixel = (X + 20).clone()
+    one_pixel[:, 0, 0, 0] += 30  # 30 / 192 of a grey level on average
+    assert list(codes({0: X + 20, 1: one_pixel})) == ["label-ignored"]
+
+
+def test_one_target_cannot_tell_whether_the_label_is_ignored() -> None:
+    assert codes({0: X + 20}) == {}
+
+
+def test_the_input_comes_back() -> None:
+    found = codes({0: X, 1: X + 20}, {"Male": 0.1, "Young": 0.9})
+    assert (
+        list(found) == ["returns-input"] and "Male" in found["returns-input"] and "Young" not in found["returns-input"]
+    )
+    assert codes({0: X, 1: X + 20}, {"Male": 0.9, "Young": 0.9}) == {}  # so small a change does it
+    assert list(codes({0: X, 1: X + 20}, {"Young": 0.9})) == ["returns-input"]  # could not be measured
+
+
+def test_all_images_become_one() -> None:
+    one = X[:1].expand(20, -1, -1, -1)
+    found = codes({0: one, 1: X + 20})
+    assert list(found) == ["collapse"] and "Male 0.000" in found["collapse"] and "Young" not in found["collapse"]
+    nearly = (one.float() + (X.float() - X.float().mean(0)) * 0.05).round().to(torch.uint8)
+    assert list(codes({0: nearly, 1: X + 20})) == ["collapse"]
+    half = (one.float() + (X.float() - X.float().mean(0)) * 0.4).clamp(0, 255).round().to(torch.uint8)
+    assert codes({0: half, 1: X + 20}) == {}
+
+
+def test_one_class_only() -> None:
+    both = torch.tensor([[1.0, 0], [0, 1]])
+    assert one_class("faces", SPEC, both, both) == []
+    (found,) = one_class("faces", SPEC, torch.tensor([[1.0, 0], [1, 1]]), both)
+    assert found.code == "one-class" and found.text == "faces: every test image has Male"
+    (found,) = one_class("faces", SPEC, torch.tensor([[1.0, 0], [0, 0]]), torch.tensor([[1.0, 0]]))
+    assert found.text == "faces: no test image has Young; no real image has Young"
