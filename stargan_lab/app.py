@@ -26,7 +26,7 @@ from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import CONFIG_MODULE, compose_raw, resolve
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.files import can_be_written, standing_parent
+from stargan_lab.files import check_writable
 
 _PASSIVE = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc")
 """Flags with which Hydra only tells something and overrides need not be right."""
@@ -128,7 +128,7 @@ def preflight(arguments: Sequence[str]) -> None:
     tasks = [o for o in parsed.overrides if not _is_hydra(o)]
     for job in _jobs(tasks) if parsed.multirun else [tasks]:
         config = resolve(compose_raw(job, parsed.config_dir))
-        _check_outputs(Path(config.paths.outputs))
+        check_writable("paths.outputs", Path(config.paths.outputs))
         if parsed.cfg is None and not parsed.info:
             _look_around(config)
 
@@ -149,13 +149,6 @@ def _overrides_last(arguments: Sequence[str]) -> list[str]:
 
 def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message} (see stargan-lab train --help)")
-
-
-def _check_outputs(outputs: Path) -> None:
-    """Raises ConfigError when the folder that everything goes to cannot be made or written to."""
-    if not can_be_written(outputs):
-        there = standing_parent(outputs)
-        raise ConfigError(f"paths.outputs: {outputs} cannot be written, as {there} is no folder one may write to")
 
 
 def _look_around(config: RunConfig) -> None:

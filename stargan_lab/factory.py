@@ -1,5 +1,6 @@
 """From a configuration to objects. Networks and losses get arguments, never the configuration."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,8 +137,10 @@ def find_device(key: str, asked: str) -> torch.device:
     """The device that ``asked`` names: auto, cpu, cuda or cuda:N.
 
     Raises:
-        ConfigError: it is not there; names ``key`` and those that are.
+        ConfigError: it is none of these, or not there; names ``key`` and those that are.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
+        raise ConfigError(f"{key}: expected auto, cpu, cuda or cuda:N, got {asked!r}")
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if asked == "auto":
         return torch.device("cuda" if there else "cpu")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from stargan_lab.errors import LabError
+from stargan_lab.errors import ConfigError, LabError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -119,3 +119,10 @@ def can_be_written(folder: Path) -> bool:
     """Whether files can be put into ``folder``, which need not exist yet."""
     there = standing_parent(folder)
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def check_writable(key: str, folder: Path) -> None:
+    """Raises ConfigError, which names ``key``, when ``folder`` cannot be made or written to."""
+    if not can_be_written(folder):
+        there = standing_parent(folder)
+        raise ConfigError(f"{key}: {folder} cannot be written, as {there} is no folder one may write to")

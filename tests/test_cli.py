@@ -37,7 +37,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"stargan-lab {stargan_lab.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["sweep", "report", "data", "track", "ui", "export", "translate"])
+@pytest.mark.parametrize(
+    "command", ["sweep", "report", "evaluate", "fid", "data", "track", "ui", "export", "translate"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of([command, "--help"]) == 0
     assert f"stargan-lab {command}" in capsys.readouterr().out
@@ -51,6 +53,14 @@ def test_overrides_may_stand_before_and_after_flags() -> None:
         ["seed=0"],
         ["total_steps=2"],
     )
+
+
+def test_words_behind_flags_reach_the_commands_that_take_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(cli, "_late", lambda place: lambda parsed: seen.append(parsed.words) or 0)
+    assert main(["evaluate", "3f2a", "--again", "evaluation.max_images=4"]) == 0
+    assert main(["list", "norm", "--format", "md", "imports=[mine]"]) == 0
+    assert seen == [["3f2a", "evaluation.max_images=4"], ["norm", "imports=[mine]"]]
 
 
 EXPERIMENT = "{{base: [preset=tiny], claim: None., baseline: {0}, variants: {1}, seeds: [0], primary: eval/edit}}"
@@ -68,6 +78,9 @@ REFUSED = [
     (["sweep", "quickstart", "--dryrun"], ["--dryrun"]),
     (["report", "quickstart", "stray=1", "--nope"], ["--nope"]),
     (["data", "draw"], ["draw", "make"]),
+    (["evaluate"], ["RUN_ID"]),
+    (["fid", "real"], ["FAKE"]),
+    (["fid", "experiment", "b"], ["experiment: no such folder", "'experiments'"]),
     (["ui", "--port", "abc"], ["--port", "abc"]),
     (["ui", "a", "b"], ["b"]),
     (["train", "--nosuchflag"], ["--nosuchflag"]),

@@ -1,7 +1,6 @@
 """``export`` and ``translate``: networks out, and a person's own pictures through them."""
 
 import argparse
-import re
 from functools import partial
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def translate(parsed: argparse.Namespace) -> int:
     outputs = Path(parsed.outputs)
     opened = _open(parsed, outputs)
     targets = parse_targets(parsed.to, opened.layout)
-    translator = opened.translator(_device(parsed.device))
+    translator = opened.translator(find_device("--device", parsed.device))
     size = opened.image_size if parsed.size is None else parsed.size
     frame = Frame(size, translator.size_multiple, parsed.crop, parsed.keep_aspect)
     own = _Own(opened, frame, targets, parsed.own)
@@ -159,7 +158,8 @@ def cached_judge(opened: Opened, source: int) -> DomainClassifier | None:
 def _recorded_judge(opened: Opened, folder: Path, dataset: str) -> Path | None:
     """The one the run was scored by, found by the hash in its protocol: for that the data need not be there."""
     protocol = (RunFolder(opened.path.parent.parent).result() or {}).get("protocol") or {}
-    digest = protocol.get("classifiers", {}).get(dataset)
+    judge = protocol.get("instruments", {}).get("judge", protocol)  # earlier records have it among the rest
+    digest = judge.get("classifiers", {}).get(dataset)
     found = (path for path in sorted(folder.glob("*.pt")) if digest and sha256_file(path).startswith(digest))
     return next(found, None)
 
@@ -190,9 +190,3 @@ def _names(text: str | None) -> list[str]:
 def _which(opened: Opened) -> str:
     step = "" if opened.step is None else f" at step {opened.step:,}"
     return f"{opened.name}{step}, {'averaged' if opened.averaged else 'last'} weights"
-
-
-def _device(asked: str) -> torch.device:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
-        raise ConfigError(f"--device: expected auto, cpu, cuda or cuda:N, got {asked!r}")
-    return find_device("--device", asked)

@@ -25,7 +25,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     """
     raw = dict(raw)
     raw.pop("preset", None)
-    _import_user_modules(raw.get("imports", ()))
+    import_user_modules(raw.get("imports", ()))
     _check_keys(raw, RunConfig, "")
     for key in COMPONENTS:
         if key in raw:
@@ -41,7 +41,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     return config
 
 
-def _import_user_modules(names: Any) -> None:
+def import_user_modules(names: Any) -> None:
     """Import the modules named in ``imports``, from the current folder too, so that their components register."""
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")

@@ -1,12 +1,13 @@
 """What can come next on a command line, for the shell's TAB. Imports neither torch nor Hydra, and says no errors."""
 
 import shlex
-from argparse import ArgumentParser, _SubParsersAction
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from argparse import Action, ArgumentParser, _SubParsersAction
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stargan_lab import hypothesis
+from stargan_lab.guide import outline
 from stargan_lab.guide.overrides import FILES, Overrides, value_of
 
 SCRIPT = """\
@@ -32,7 +33,7 @@ TRAIN_FLAGS = (
 """Hydra's; ``train`` is not argparse's."""
 
 _TRAIN_VALUES = {"--cfg": ("job", "hydra", "all"), "--info": ("all", "config", "defaults", "plugins", "searchpath")}
-_RUNS = ("evaluate", "translate", "export")
+_RUNS = ("translate", "export")
 """Commands whose first word is a run."""
 
 _HYPOTHESES = ("sweep", "report", "ui")
@@ -92,7 +93,7 @@ def _command(name: str, parser: ArgumentParser, words: Sequence[str], current: s
     flags = {flag: action for action in parser._actions for flag in action.option_strings}
     before = flags.get(words[-1]) if words else None
     if before is not None and before.nargs != 0:
-        yield from before.choices or _flag_values(str(before.metavar or ""), current)
+        yield from map(str, before.choices or _flag_values(before, current))
         return
     if current.startswith("-"):
         yield from flags
@@ -106,6 +107,9 @@ def _command(name: str, parser: ArgumentParser, words: Sequence[str], current: s
         return
     if place.choices:
         yield from map(str, place.choices)
+    elif name == "evaluate":  # its words are runs and how to score them
+        yield from _run_ids(words)
+        yield from (word for word in Overrides(words).candidates(current) if word.startswith("evaluation."))
     elif place.dest == "overrides" or "=" in current:
         yield from Overrides(words).candidates(current)
     elif place.dest == "words":
@@ -120,8 +124,17 @@ def _command(name: str, parser: ArgumentParser, words: Sequence[str], current: s
         yield FILES
 
 
-def _flag_values(metavar: str, current: str) -> Iterator[str]:
+_NAMED: Mapping[str, Callable[[], Iterable[str]]] = {
+    "--of": hypothesis.available,
+    "--features": lambda: outline.registered()["extractor"],
+}
+"""Flags that take one of the names that are there."""
+
+
+def _flag_values(flag: Action, current: str) -> Iterator[str]:
     """By what a flag's help calls its value: ``md,csv,html`` is a list of these, ``DIR`` and ``RUNS.csv`` are files."""
+    metavar = str(flag.metavar or "")
+    yield from (name for option in flag.option_strings if option in _NAMED for name in _NAMED[option]())
     before, comma, _ = current.rpartition(",")
     if "," in metavar:
         yield from (f"{before}{comma}{name}" for name in metavar.split(",") if name not in before.split(","))

@@ -126,6 +126,18 @@ def test_trains_flags_are_hydras() -> None:
         ("list discriminator.", ["discriminator.head", "discriminator.norm"]),
         ("list norm ", ["imports="]),
         ("completion ", ["bash"]),
+        ("fid ", [FILES]),
+        ("fid real fa", [FILES]),
+        ("fid real fake ", []),
+        ("fid real fake --features ", family("extractor").names()),
+        ("fid real fake --dims 1", ["192"]),
+        ("fid --weights ", [FILES]),
+        ("fid --allow", ["--allow-unverified"]),
+        ("evaluate --of ", ["quickstart"]),
+        ("evaluate --ag", ["--again"]),
+        ("evaluate 3f2a ev", ["evaluation."]),
+        ("evaluate 3f2a evaluation.extractor=pi", ["pixels"]),
+        ("evaluate 3f2a discriminator.norm=", []),
         ("nosuchcommand ", []),
         ("train nosuchgroup=", []),
         ("train generator.nosuch.key", []),
@@ -156,6 +168,7 @@ def test_files_of_ones_own_are_offered(parser: ArgumentParser, here: Path) -> No
 
     assert ask("sweep t") == ["try"]
     assert ask("translate 01") == ask("export 01") == ["0123456789ab"]
+    assert ask("evaluate 01") == ask("evaluate 4567 01") == ["0123456789ab"]
     assert ask("translate 0123456789ab my_p") == [FILES]
     assert ask("translate --outputs elsewhere 01") == [FILES]
     assert ask("train --config-dir conf preset=m") == ["mine"]
