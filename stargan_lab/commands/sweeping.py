@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from stargan_lab.app import launch
-from stargan_lab.console import say
+from stargan_lab.console import elsewhere, say
 from stargan_lab.errors import ConfigError, LabError, unknown
 from stargan_lab.files import read_json, write_json
 from stargan_lab.hypothesis import Hypothesis, load
 from stargan_lab.ledger import Ledger
 from stargan_lab.report.build import FORMATS, build, terminal
-from stargan_lab.report.rows import RunRow, collect, read_csv
+from stargan_lab.report.rows import RunRow, collect
+from stargan_lab.report.spreadsheet import read_csv
 from stargan_lab.sweep.execute import dry_run, status, status_table
 from stargan_lab.sweep.plan import plan
 
@@ -41,15 +42,10 @@ def sweep(parsed: argparse.Namespace) -> int:
     for cell, now in lost:
         result = Ledger(outputs).folder(cell.run_id).result() or {}
         say(f"{now}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
-    _write_report(hypothesis, _recorded(hypothesis, outputs), outputs, list(FORMATS), parsed.allow_mixed)
+    _write_report(hypothesis, recorded(hypothesis, outputs), outputs, list(FORMATS), parsed.allow_mixed)
     if not lost:
-        say(f"next: stargan-lab ui {hypothesis.name}{_elsewhere(outputs)}")
+        say(f"next: stargan-lab ui {hypothesis.name}{elsewhere(outputs)}")
     return 1 if lost else 0
-
-
-def _elsewhere(outputs: Path) -> str:
-    """What the next command needs to find runs that are not in the usual place."""
-    return "" if outputs == Path("outputs") else f" --outputs {outputs}"
 
 
 def _cells_file(outputs: Path, hypothesis: Hypothesis) -> Path:
@@ -63,10 +59,12 @@ def report(parsed: argparse.Namespace) -> int:
     for name in formats:
         if name not in FORMATS:
             raise ConfigError(f"--format: {unknown('format', name, FORMATS)}")
+    if parsed.csv and parsed.protocol:
+        raise ConfigError("--protocol: a CSV has one scoring of each run; leave out --from or --protocol")
     outputs = Path(parsed.outputs)
     for name in parsed.names:
         hypothesis = load(name)
-        rows = read_csv(Path(parsed.csv)) if parsed.csv else _recorded(hypothesis, outputs)
+        rows = read_csv(Path(parsed.csv)) if parsed.csv else recorded(hypothesis, outputs, parsed.protocol)
         if not any(row.usable for row in rows):
             raise LabError(
                 f"{parsed.csv or outputs}: no finished run of {name}; `stargan-lab sweep {name}` trains them"
@@ -75,15 +73,15 @@ def report(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _recorded(hypothesis: Hypothesis, outputs: Path) -> list[RunRow]:
-    """The runs of the last sweep, or those that a sweep without further overrides would have."""
+def recorded(hypothesis: Hypothesis, outputs: Path, protocol: str | None = None) -> list[RunRow]:
+    """The runs of the last sweep, or those that a sweep without further overrides would have; see ``collect``."""
     path = _cells_file(outputs, hypothesis)
     cells: list[tuple[str, int, str]]
     if path.exists():
         cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
     else:
         cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(hypothesis)]
-    return collect(hypothesis, cells, outputs)
+    return collect(hypothesis, cells, outputs, protocol)
 
 
 def _write_report(

@@ -6,6 +6,7 @@ from pathlib import Path
 from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.files import write_text
 from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.report.comparable import check_comparable, listed, mixed
 from stargan_lab.report.document import (
     Block,
     Bullets,
@@ -18,9 +19,19 @@ from stargan_lab.report.document import (
     to_text,
 )
 from stargan_lab.report.figures import plot
-from stargan_lab.report.rows import RunRow, write_csv
+from stargan_lab.report.marks import Marks
+from stargan_lab.report.rows import RunRow
+from stargan_lab.report.spreadsheet import write_csv
 from stargan_lab.report.strip import strip
-from stargan_lab.report.table import absent, check_comparable, domain_table, legend, main_metrics, main_table
+from stargan_lab.report.table import (
+    absent,
+    domain_table,
+    further_metrics,
+    further_table,
+    legend,
+    main_metrics,
+    main_table,
+)
 
 FORMATS = ("md", "csv", "html", "tex")
 EXPECTED = {
@@ -43,7 +54,7 @@ def build(
 
     Args:
         out: the folder, e.g. ``outputs/reports/NAME``.
-        allow_mixed: take rows of several protocols or sources of code, and say so.
+        allow_mixed: take rows that were scored in several ways or made by several sources of code, and say so.
         findings: further blocks, put after the claim: verdicts, what else differs between variants.
     Returns:
         The files written, the pages first.
@@ -55,7 +66,7 @@ def build(
         if name not in FORMATS:
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
-        check_comparable(rows)
+        check_comparable(hypothesis, rows)
     figures = []
     for file, drawn in (
         ("metrics.png", plot(hypothesis, rows, out / "metrics.png")),
@@ -93,6 +104,8 @@ def page(
     """The report's content."""
     blocks: list[Block] = [Heading(hypothesis.title, 1), *_claim(hypothesis), *findings]
     blocks += [Heading("Results"), main_table(hypothesis, rows)]
+    if warnings := Marks(rows).lines():
+        blocks += [Paragraph("Warnings; a letter stands at each score that one concerns:"), Bullets(tuple(warnings))]
     if missing := absent(hypothesis, rows):
         blocks += [Paragraph("Not in the table:"), Bullets(tuple(missing))]
     captions = {
@@ -100,9 +113,12 @@ def page(
         "strip.png": "The same picture of each dataset, by the first finished run of each variant at its last step.",
     }
     blocks += [Image(path, captions[path.name]) for path in figures]
+    if (further := further_table(hypothesis, rows)) is not None:
+        blocks += [Heading("Further scores"), further]
     if (domains := domain_table(hypothesis, rows, hypothesis.primary)) is not None:
         blocks += [Heading("By domain"), domains]
-    blocks += [Heading("Metrics"), Bullets(tuple(legend(main_metrics(hypothesis, rows))))]
+    metrics = [*main_metrics(hypothesis, rows), *further_metrics(hypothesis, rows)]
+    blocks += [Heading("Metrics"), Bullets(tuple(legend(metrics)))]
     blocks += [Heading("How it was made"), Bullets(tuple(_circumstances(hypothesis, rows)))]
     return blocks
 
@@ -124,7 +140,7 @@ def _circumstances(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
     lines = [
         f"runs: {len(usable)} finished of {planned} planned",
         f"seeds: {', '.join(map(str, sorted({row.seed for row in usable}))) or 'none'}",
-        f"protocol: {_all(row.protocol for row in usable)}",
+        f"protocol: {_protocols(usable)}",
         f"code: {_all(row.code for row in usable)}",
         f"machine: {_all(row.machine for row in usable)}",
     ]
@@ -135,6 +151,14 @@ def _circumstances(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
         lines.append(f"time: {sum(times) / 60:.1f} minutes of training and scoring in all")
     lines += [f"{variant}: {' '.join(overrides) or 'the base'}" for variant, overrides in hypothesis.variants.items()]
     return [*lines, f"base: {' '.join(hypothesis.base) or 'the defaults'}"]
+
+
+def _protocols(rows: Sequence[RunRow]) -> str:
+    """The hashes, and which scores were made in different ways; several hashes alone need not mean that."""
+    kinds = ", ".join(sorted({row.protocol or "unknown" for row in rows})) or "unknown"
+    if found := mixed(rows):
+        return f"{kinds} (mixed: compare with care: {listed(list(found))})"
+    return f"{kinds} (every score in the tables was made alike)" if ", " in kinds else kinds
 
 
 def _all(values: Iterable[str]) -> str:

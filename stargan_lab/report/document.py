@@ -1,6 +1,7 @@
 """A report as a list of blocks, and the same blocks as Markdown, HTML, LaTeX or text for a terminal."""
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -143,6 +144,7 @@ def to_tex(blocks: Sequence[Block], folder: Path) -> str:
 def tex(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     special = {c: f"\\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+    special |= {"[": "{[}", "]": "{]}"}  # after \item or the end of a row it would be an argument
     special |= {"^": r"\textasciicircum{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "Δ": r"$\Delta$"}
     special |= {"−": "$-$", "·": r"\textperiodcentered{}", "–": "--", "<": "$<$", ">": "$>$", "|": "$|$", "²": "$^2$"}
     return "".join(special.get(character, character) for character in text)
@@ -158,13 +160,21 @@ def _html_table(table: Table) -> str:
 
 
 def _text_table(table: Table) -> str:
-    lines = [table.header, *table.rows]
+    columns = [_marks_apart(column) for column in zip(*table.rows, strict=True)]
+    lines = [table.header, *zip(*columns, strict=True)]
     widths = [max(_width(row[i]) for row in lines) for i in range(len(table.header))]
     pad: list[Callable[[str, int], str]] = [lambda cell, width: cell + " " * (width - _width(cell))]
     pad += [lambda cell, width: " " * (width - _width(cell)) + cell] * (len(widths) - 1)
     shown = ["  ".join(p(c, w) for p, c, w in zip(pad, row, widths, strict=True)).rstrip() for row in lines]
     shown.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(shown) + (f"\n{table.caption}" if table.caption else "")
+
+
+def _marks_apart(cells: Sequence[str]) -> list[str]:
+    """Cells of one column with equal room for a mark such as `` [a, b]`` at their end, so that numbers align."""
+    marks = [found.group() if (found := re.search(r" \[[a-z0-9, ]+\]$", cell)) else "" for cell in cells]
+    room = max(map(len, marks), default=0)
+    return [cell + " " * (room - len(mark)) for cell, mark in zip(cells, marks, strict=True)]
 
 
 def _tex_table(table: Table) -> str:

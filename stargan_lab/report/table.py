@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from stargan_lab.errors import LabError
 from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.document import Table
-from stargan_lab.report.rows import NETWORKS, RunRow
-from stargan_lab.tracking.metrics import Metric, lookup, names
+from stargan_lab.report.marks import Marks
+from stargan_lab.report.rows import NETWORKS, NOT_SCORED, RunRow, scores
+from stargan_lab.tracking.metrics import Metric, lookup
 
 
 @dataclass(frozen=True)
@@ -45,29 +45,13 @@ def paired_differences(rows: Sequence[RunRow], variant: str, baseline: str, metr
 
 
 def main_metrics(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
-    """The scores a table shows: the primary one first, then all others that a finished run has; none per domain."""
-    present = {name for row in rows if row.usable for name in row.metrics}
-    scores = [name for name in names() if name.startswith("eval/") and name in present]
-    return [hypothesis.primary, *(name for name in scores if name != hypothesis.primary)]
+    """The scores of the main table: the primary one first, then all other main ones that a finished run has."""
+    return [hypothesis.primary, *(s for s in scores(rows) if lookup(s).main and s != hypothesis.primary)]
 
 
-def check_comparable(rows: Sequence[RunRow]) -> None:
-    """Refuse rows that were not scored alike or not made by the same code.
-
-    Raises:
-        LabError: names the first two that differ.
-    """
-    usable = [row for row in rows if row.usable]
-    again = "delete the folders of the older runs and sweep again"
-    advice = {"protocol": again, "code": again}
-    for what, mend in advice.items():
-        kinds: dict[str, RunRow] = {}
-        for row in usable:
-            kinds.setdefault(getattr(row, what), row)
-        if len(kinds) > 1:
-            one, other = list(kinds.items())[:2]
-            pair = f"{one[0] or 'none'} of run {one[1].run_id} and {other[0] or 'none'} of run {other[1].run_id}"
-            raise LabError(f"the rows mix {len(kinds)} values of {what} ({pair}): {mend}, or --allow-mixed")
+def further_metrics(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
+    """The scores that a finished run has and the main table has not."""
+    return [s for s in scores(rows) if not lookup(s).main and s != hypothesis.primary]
 
 
 def main_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table:
@@ -77,9 +61,9 @@ def main_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table:
     short = lookup_of[hypothesis.primary].name.split("/", 1)[1]
     header = ["variant", lookup_of[metrics[0]].label, f"Δ {short}", *(lookup_of[name].label for name in metrics[1:])]
     header += ["G params", "D params", "s/step"]
-    lines = []
+    marks, lines = Marks(rows), []
     for variant in hypothesis.variants:
-        cells = [_cell(summarise(list(by_seed(rows, variant, name).values())), lookup_of[name]) for name in metrics]
+        cells = [_cell(rows, variant, name, marks) for name in metrics]
         cells.insert(1, _difference(hypothesis, rows, variant, lookup_of[metrics[0]]))
         lines.append((_named(hypothesis, variant), *cells, *_costs(rows, variant)))
     caption = (
@@ -89,21 +73,28 @@ def main_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table:
     return Table(tuple(header), tuple(lines), caption)
 
 
+def further_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table | None:
+    """A line per score that the main table leaves out, a column per variant; None where there is none."""
+    metrics = further_metrics(hypothesis, rows)
+    if not metrics:
+        return None
+    marks = Marks(rows)
+    lines = [(lookup(m).label, *(_cell(rows, variant, m, marks) for variant in hypothesis.variants)) for m in metrics]
+    header = ("score", *(_named(hypothesis, variant) for variant in hypothesis.variants))
+    return Table(header, tuple(lines), "Mean ± standard deviation over seeds (number of runs).")
+
+
 def domain_table(hypothesis: Hypothesis, rows: Sequence[RunRow], metric: str) -> Table | None:
     """The metric per domain; None where there are no domains."""
     found = [name for row in rows if row.usable for name in row.metrics if name.startswith(f"{metric}/")]
     if not found:
         return None
-    domains = list(dict.fromkeys(found))
-    kind = lookup(metric)
-    lines = []
+    domains, marks, lines = list(dict.fromkeys(found)), Marks(rows), []
     for variant in hypothesis.variants:
-        cells = [_cell(summarise(list(by_seed(rows, variant, name).values())), kind) for name in domains]
-        lines.append((_named(hypothesis, variant), *cells))
+        lines.append((_named(hypothesis, variant), *(_cell(rows, variant, name, marks) for name in domains)))
     header = ("variant", *(name.removeprefix(f"{metric}/") for name in domains))
-    return Table(
-        header, tuple(lines), f"{kind.label} per domain, mean ± standard deviation over seeds (number of runs)."
-    )
+    caption = f"{lookup(metric).label} per domain, mean ± standard deviation over seeds (number of runs)."
+    return Table(header, tuple(lines), caption)
 
 
 def absent(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
@@ -116,6 +107,8 @@ def absent(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
             row = found.get((variant, seed))
             if row is None:
                 lines.append(f"{variant}, seed {seed}: no run")
+            elif row.status == NOT_SCORED:
+                lines.append(f"{variant}, seed {seed}: {row.error}")
             elif not row.usable:
                 lines.append(
                     f"{variant}, seed {seed}: {row.status} (run {row.run_id}){f': {row.error}' if row.error else ''}"
@@ -135,8 +128,10 @@ def _named(hypothesis: Hypothesis, variant: str) -> str:
     return f"{variant} (baseline)" if variant == hypothesis.baseline else variant
 
 
-def _cell(summary: Summary | None, metric: Metric) -> str:
-    return "–" if summary is None else summary.show(metric)
+def _cell(rows: Sequence[RunRow], variant: str, metric: str, marks: Marks) -> str:
+    """``0.431 ± 0.012 (3) [a]``; a dash where no run has it."""
+    summary = summarise(list(by_seed(rows, variant, metric).values()))
+    return ("–" if summary is None else summary.show(lookup(metric))) + marks.of(variant, metric)
 
 
 def _difference(hypothesis: Hypothesis, rows: Sequence[RunRow], variant: str, metric: Metric) -> str:

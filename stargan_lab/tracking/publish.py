@@ -85,7 +85,7 @@ class Publication:
         self.store.set_tags(self.mlflow_id, tags)
 
     def close(self, result: Mapping[str, Any], rows: Sequence[Row]) -> None:
-        """Final metrics that the rows do not hold already, result.json, tags and the status."""
+        """Final metrics that the rows do not hold already, result.json, scores, tags and the status."""
         end = float(result["finished_at"])
         if result["status"] == "finished":
             step = rows[-1].step if rows else 0
@@ -94,6 +94,8 @@ class Publication:
             self.store.send_rows(self.mlflow_id, [Row(step, end, final)])
         self.tags()
         self.store.artifact(self.mlflow_id, self.folder.result_path)
+        for path in sorted(self.folder.scores.glob("*.json")):
+            self.store.artifact(self.mlflow_id, path, "scores")
         self.store.set_status(self.mlflow_id, str(result["status"]), end)
 
 

@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 class RunFolder:
-    """``outputs/runs/<run_id>``: config.yaml, metrics.jsonl, result.json, tags.json, samples/, checkpoints/.
+    """``outputs/runs/<run_id>``: config.yaml, metrics.jsonl, result.json, tags.json, samples/, checkpoints/, scores/.
 
     One process at a time appends metrics; tags may be added by several.
     """
@@ -40,6 +40,7 @@ class RunFolder:
         self.state_path = path / "tracking.json"
         self.lock_path = path / ".lock"
         self.samples = path / "samples"
+        self.scores = path / "scores"
         self.checkpoints = path / "checkpoints"
         self._buffer: list[str] = []
         self._spilled = time.monotonic()

@@ -5,7 +5,7 @@ import sys
 import time
 from urllib.parse import urlencode
 
-from stargan_lab.tracking.metrics import names
+from stargan_lab.tracking.metrics import lookup, names
 from stargan_lab.tracking.store import Store
 
 
@@ -36,13 +36,14 @@ def ui_url(store: Store, name: str | None = None, port: int = 5000) -> str:
 
 def _view(name: str) -> str:
     """A saved view in the form mlflow 3's page reads: an envelope whose ``state`` is JSON itself."""
+    shown = [metric for metric in names() if metric.startswith("eval/") and lookup(metric).main]
     group = {"mode": "tag", "groupByData": f"ablation.{name}"}
     state = {
         "searchFilter": hypothesis_filter(name),
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [group]},
         "useGroupedValuesInCharts": True,
         "runsHiddenMode": "SHOW_ALL",
-        "selectedColumns": [f"metrics.`{metric}`" for metric in names() if metric.startswith("eval/")],
+        "selectedColumns": [f"metrics.`{metric}`" for metric in shown],
     }
     now = round(time.time() * 1000)
     return json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": json.dumps(state)})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,22 @@ def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
                 "finished_at": 1_740_000_000.0,
             }
         )
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def scored_run(tmp_path: Path) -> Callable[..., RunFolder]:
+    """Makes a finished run that was scored once or several times; ``result.json`` has the first."""
+
+    def make(run_id: str, *scorings: dict[str, Any]) -> RunFolder:
+        folder = RunFolder(tmp_path / "runs" / run_id)
+        folder.update_tags({"code": "c1"})
+        folder.write_result({"run_id": run_id, "status": "finished", "notes": [], **scorings[0]})
+        for each in scorings:
+            path = folder.path / "scores" / f"{each['protocol']['hash']}.json"
+            write_json(path, {"run_id": run_id, "step": 10, "notes": [], **each})
         return folder
 
     return make

@@ -14,7 +14,9 @@ from stargan_lab.files import write_json
 from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.build import build, terminal
 from stargan_lab.report.document import Paragraph, Table, to_html, to_markdown, to_tex, to_text
-from stargan_lab.report.rows import RunRow, collect, read_csv
+from stargan_lab.report.rows import RunRow, collect
+from stargan_lab.report.scorings import RunWarning
+from stargan_lab.report.spreadsheet import read_csv
 from stargan_lab.report.strip import strip
 from stargan_lab.tracking.records import RunFolder
 
@@ -69,11 +71,58 @@ def test_mixing_is_refused_unless_allowed_and_then_said(
     hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
 ) -> None:
     rows[0] = replace(rows[0], protocol="p2")
-    with pytest.raises(LabError, match="mix 2 values of protocol"):
+    with pytest.raises(LabError, match="runs none1 and none2 were scored differently"):
         build(hypothesis, rows, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     build(hypothesis, rows, tmp_path / "out", ("md",), allow_mixed=True)
-    assert "protocol: p1, p2 (mixed: compare with care)" in (tmp_path / "out" / "report.md").read_text()
+    said = "protocol: p1, p2 (mixed: compare with care: eval/edit, eval/frechet_classifier)"
+    assert said in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_protocols_may_differ_where_every_score_was_made_alike(
+    hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
+) -> None:
+    alike = {"eval/edit": "aaaaaaaa", "eval/frechet_classifier": "bbbbbbbb"}
+    rows = [replace(row, protocols=alike) for row in rows]
+    rows[0] = replace(rows[0], protocol="p2", protocols=alike | {"eval/fid": "cccccccc"})
+    rows[0].metrics["eval/fid"] = 12.0
+    build(hypothesis, rows, tmp_path / "out", ("md",))
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "protocol: p1, p2 (every score in the tables was made alike)" in text
+    assert "mixed" not in text
+
+
+def test_warnings_and_further_scores_are_in_every_form(
+    hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
+) -> None:
+    few = RunWarning("few-images", ("eval/kid_classifier",), "faces: 9 images | fewer than 64_features")
+    rows = [
+        replace(
+            row,
+            metrics=row.metrics | {"eval/kid_classifier": 0.5, "eval/kid_dino": 0.25},
+            warnings=(few,) if row.variant == "none" else (),
+        )
+        for row in rows
+    ]
+    build(hypothesis, rows, tmp_path, ("md", "html", "tex", "csv"))
+    cell, line = "0.5000 ± 0.0000 (3) [a]", "[a] few-images: none seeds 1, 2, 3: faces: 9 images"
+    text = (tmp_path / "report.md").read_text()
+    assert "## Further scores\n\n| score | none (baseline) | instance | layer |" in text
+    assert f"| kid_classifier ↓ | {cell} | 0.5000 ± 0.0000 (3) | 0.5000 ± 0.0000 (2) |" in text
+    assert "| kid_dino ↓ | 0.2500 ± 0.0000 (3) |" in text
+    assert f"- {line}" in text
+    assert "- kid_dino ↓: kernel distance (MMD²); features dino" in text
+    page = (tmp_path / "report.html").read_text()
+    assert f"<td>{cell}</td>" in page and f"<li>{line}" in page
+    fragment = (tmp_path / "report.tex").read_text()
+    assert r"0.5000 $\pm$ 0.0000 (3) {[}a{]}" in fragment
+    assert r"\item {[}a{]} few-images: none seeds 1, 2, 3: faces: 9 images $|$ fewer than 64\_features" in fragment
+    assert cell in terminal(hypothesis, rows) and f"- {line}" in terminal(hypothesis, rows)
+
+    again = read_csv(tmp_path / "report.csv")
+    build(hypothesis, again, tmp_path / "again", ("md", "html", "tex", "csv"))
+    for name in ("report.md", "report.html", "report.tex", "report.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
 def test_before_any_run_has_finished(hypothesis: Hypothesis, tmp_path: Path) -> None:
@@ -96,6 +145,16 @@ def test_the_terminal_gets_aligned_columns(hypothesis: Hypothesis, rows: list[Ru
     ends = [lines[at + i].index(")", lines[at + i].index(".")) for i in (2, 3, 4)]
     assert len(set(ends)) == 1
     assert set(lines[at + 1]) == {"-", " "}
+
+
+def test_numbers_align_beside_marks() -> None:
+    table = Table(("variant", "edit"), (("a", "0.5 (3) [a, b]"), ("b", "10.5 (3)"), ("c", "–"), ("d", "0.5 (2) [a]")))
+    assert to_text([table]).splitlines()[2:] == [
+        "a         0.5 (3) [a, b]",
+        "b        10.5 (3)",
+        "c               –",
+        "d         0.5 (2) [a]",
+    ]
 
 
 def test_special_characters_in_every_form(tmp_path: Path) -> None:

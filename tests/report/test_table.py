@@ -5,14 +5,15 @@ from math import sqrt
 
 import pytest
 
-from stargan_lab.errors import LabError
 from stargan_lab.hypothesis import Hypothesis
-from stargan_lab.report.rows import RunRow
+from stargan_lab.report.rows import RunRow, scores
 from stargan_lab.report.table import (
     Summary,
     absent,
-    check_comparable,
     domain_table,
+    further_metrics,
+    further_table,
+    main_metrics,
     main_table,
     paired_differences,
     summarise,
@@ -80,10 +81,28 @@ def test_what_is_missing_is_named(hypothesis: Hypothesis, rows: list[RunRow]) ->
     assert absent(hypothesis, unscored)[0] == "none, seed 1: has no eval/edit (run none1)"
 
 
-@pytest.mark.parametrize("what", ["protocol", "code"])
-def test_mixed_rows_are_refused(rows: list[RunRow], what: str) -> None:
-    check_comparable(rows)  # the failed run has neither, and does not count
-    mixed = [replace(row, **{what: "zz"}) if row.run_id == "layer1" else row for row in rows]
-    with pytest.raises(LabError, match=f"mix 2 values of {what} \\(.*1 of run none1 and zz of run layer1\\)") as error:
-        check_comparable(mixed)
-    assert "\n" not in str(error.value)
+def test_scores_stand_in_the_order_of_the_registry_and_each_in_one_table(
+    hypothesis: Hypothesis, rows: list[RunRow]
+) -> None:
+    more = ["eval/ssim", "eval/reconstruction", "eval/recall_dino", "eval/frechet_dino", "eval/kid", "eval/kid_dino"]
+    more += ["eval/accuracy_ceiling", "eval/kid/Male", "rescored.0123456789ab/edit", "memory/peak_mib", "eval/leak"]
+    rows[0].metrics.update(dict.fromkeys(more, 1.0))
+    rows[-1].metrics["eval/psnr"] = 1.0  # of a failed run
+    main = ["eval/edit", "eval/leak", "eval/kid", "eval/frechet_classifier", "eval/frechet_dino", "eval/reconstruction"]
+    further = ["eval/accuracy_ceiling", "eval/kid_dino", "eval/recall_dino", "eval/ssim"]
+    assert main_metrics(hypothesis, rows) == main
+    assert further_metrics(hypothesis, rows) == further
+    assert sorted(scores(rows)) == sorted(main + further)
+    other = replace(hypothesis, primary="eval/kid_dino")
+    assert main_metrics(other, rows) == ["eval/kid_dino", *main]
+    assert further_metrics(other, rows) == ["eval/accuracy_ceiling", "eval/recall_dino", "eval/ssim"]
+
+
+def test_further_scores(hypothesis: Hypothesis, rows: list[RunRow]) -> None:
+    assert further_table(hypothesis, rows) is None
+    for row, value in zip(rows, (10.0, 20.0, 60.0), strict=False):  # none: mean 30, squares 400 + 100 + 900, / 2 = 700
+        row.metrics["eval/psnr"] = value
+    table = further_table(hypothesis, rows)
+    assert table is not None
+    assert table.header == ("score", "none (baseline)", "instance", "layer")
+    assert table.rows == (("psnr (dB) ↑", f"30.00 ± {sqrt(700):.2f} (3)", "–", "–"),)

@@ -46,6 +46,14 @@ def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
     assert set(names) <= set(shared.data.tags)
 
 
+def test_an_empty_tag_takes_the_place_of_another(store: Store) -> None:
+    run = store.open_run("a", "a", 1.0).info.run_id
+    for value in ("collapse", ""):
+        store.set_tags(run, {"warnings": value})
+        found = store.find("a")
+        assert found is not None and found.data.tags["warnings"] == value
+
+
 def test_a_new_store_says_nothing_and_stays_in_its_folder(tmp_path: Path) -> None:
     outputs = tmp_path / "out puts ä"
     script = (

@@ -1,0 +1,47 @@
+"""``stargan-lab report`` on runs that were scored several times."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scored import scoring
+
+from stargan_lab.cli import main
+from stargan_lab.files import write_json
+from stargan_lab.tracking.records import RunFolder
+
+FIRST = scoring({"eval/edit": 0.25})
+SECOND = scoring({"eval/edit": 0.75}, batch_size=8)
+HASH = SECOND["protocol"]["hash"]
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, scored_run: Callable[..., RunFolder]) -> Path:
+    scored_run("aaa", FIRST, SECOND)
+    scored_run("bbb", FIRST)
+    write_json(tmp_path / "reports" / "quickstart" / "cells.json", [["none", 0, "aaa"], ["instance", 0, "bbb"]])
+    return tmp_path
+
+
+def report(outputs: Path, *flags: str) -> int:
+    return main(["report", "quickstart", "--outputs", str(outputs), "--format", "md", *flags])
+
+
+def test_the_first_scoring_unless_another_is_asked_for(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(outputs) == 0
+    assert "| none (baseline) | 0.250 (1) |" in (outputs / "reports" / "quickstart" / "report.md").read_text()
+    assert report(outputs, "--protocol", HASH[:6]) == 0
+    text = (outputs / "reports" / "quickstart" / "report.md").read_text()
+    assert "| none (baseline) | 0.750 (1) |" in text
+    assert f"- instance, seed 0: not scored under protocol {HASH}; stargan-lab evaluate bbb …" in text
+    assert f"- protocol: {HASH}\n" in text
+    assert f"not scored under protocol {HASH}" in capsys.readouterr().out
+
+
+def test_refusals(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(outputs, "--protocol", "zz") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: --protocol zz: no run was scored under it; there are: ") and error.count("\n") == 1
+    assert f"{HASH} (1 run)" in error
+    assert report(outputs, "--protocol", HASH, "--from", "runs.csv") == 2
+    assert "--protocol: a CSV has one scoring of each run" in capsys.readouterr().err

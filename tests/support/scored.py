@@ -1,0 +1,30 @@
+"""Scores as a run's files have them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stargan_lab.evaluation.protocol import Protocol
+
+
+def scoring(
+    metrics: Mapping[str, float], warnings: Sequence[Mapping[str, Any]] = (), fid: bool = False, **changes: Any
+) -> dict[str, Any]:
+    """Metrics, protocol and warnings as a run's files have them.
+
+    Args:
+        fid: whether Inception was among the instruments.
+        changes: of the protocol.
+    """
+    instruments = {
+        "truth": {"tolerance": 1 / 255},
+        "judge": {"faces": "1a2b"},
+        "classifier": {"preprocessing": "plain"},
+    }
+    named = {"eval/edit": "truth", "eval/accuracy": "judge", "eval/frechet_classifier": "classifier"}
+    if fid:
+        instruments |= {"inception": {"dims": "2048"}}
+        named |= {"eval/fid": "inception"}
+    images = {"faces": {"Male": {"translated": 40, "real": 30}}}
+    common = {"data": {"faces": "0f0f"}, "images": images, "groups": {"faces": []}, "checkpoint": "average"}
+    facts = common | {"max_images": None, "batch_size": 64, "instruments": instruments, "metrics": named} | changes
+    return {"metrics": dict(metrics), "protocol": Protocol(**facts).as_dict(), "warnings": list(warnings)}

@@ -1,0 +1,14 @@
+"""What is recorded of a run."""
+
+from stargan_lab.recording import warning_tag
+from stargan_lab.tracking.records import RunFolder
+
+
+def test_the_tag_of_warnings_goes_with_their_cause(tmp_path) -> None:
+    few = [{"code": "few-images", "metrics": [f"eval/{score}"], "text": "few"} for score in ("fid", "kid")]
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.update_tags(warning_tag([*few, {"code": "collapse", "metrics": [], "text": "alike"}]))
+    assert folder.tags() == {"warnings": "few-images, collapse"}
+    folder.update_tags(warning_tag([]))
+    assert folder.tags() == {"warnings": ""}
