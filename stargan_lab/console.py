@@ -36,12 +36,15 @@ def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
     """Closing lines of a finished run: its scores, where everything is, what to do next."""
     overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}
     scores = "  ".join(f"{name} {value:.3f}" for name, value in overall.items())
-    outputs = folder.parent.parent
-    elsewhere = "" if outputs == Path("outputs") else f" --outputs {outputs}"
     return (
         f"{name}  finished in {short_duration(result['seconds'])}: {scores}\n"
-        f"written to {folder} (samples/ are worth a look); next: stargan-lab ui{elsewhere}"
+        f"written to {folder} (samples/ are worth a look); next: stargan-lab ui{elsewhere(folder.parent.parent)}"
     )
+
+
+def elsewhere(outputs: Path) -> str:
+    """What the next command needs to find runs that are not in the usual place."""
+    return "" if outputs == Path("outputs") else f" --outputs {outputs}"
 
 
 class Progress:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stargan_lab.errors import LabError, nearest
+from stargan_lab.errors import ConfigError, nearest
 from stargan_lab.files import locked
 from stargan_lab.tracking.records import RunFolder, Status
 from stargan_lab.tracking.sync import run_folders
@@ -46,7 +46,7 @@ class Ledger:
         """The run id that begins with ``prefix``.
 
         Raises:
-            LabError: none does, with the nearest one, or several do.
+            ConfigError: none does, with the nearest one, or several do.
         """
         runs = self.runs()
         if prefix in runs:
@@ -55,6 +55,6 @@ class Ledger:
         if len(found) == 1:
             return found[0]
         if found:
-            raise LabError(f"run {prefix!r} is not unique: {', '.join(found[:5])}{', …' if len(found) > 5 else ''}")
-        hint = nearest(prefix, runs) or f"; there are {len(runs)}" if runs else "; there is none yet"
-        raise LabError(f"no run {prefix!r} in {self.outputs / 'runs'}{hint}")
+            raise ConfigError(f"run {prefix!r} is not unique: {', '.join(found[:5])}{', …' if len(found) > 5 else ''}")
+        hint = nearest(prefix, runs) or (f"; there are {len(runs)}" if runs else "; there is none yet")
+        raise ConfigError(f"no run {prefix!r} in {self.outputs / 'runs'}{hint}")

@@ -56,9 +56,12 @@ class Opened:
     notes: tuple[str, ...] = ()
 
     def translator(self, device: torch.device | str = "cpu") -> Translator:
-        """Numbers as in the run's own scoring: under its precision."""
+        """Numbers as in the run's own scoring: under its precision and with its layout of memory."""
         mixed = self.config is not None and self.config.trainer.precision == "bfloat16"
-        return Translator(self.generator.to(device), self.layout, torch.device(device), mixed)
+        generator = self.generator.to(device)
+        if self.config is not None and self.config.trainer.channels_last:
+            generator = generator.to(memory_format=torch.channels_last)
+        return Translator(generator, self.layout, torch.device(device), mixed)
 
 
 def load_run(outputs: Path, run: str, ema: bool | None = None) -> Opened:
@@ -200,15 +203,14 @@ def read_config(folder: Path) -> RunConfig:
         raw["paths"] = {**raw.get("paths", {}), "outputs": str(folder.parent.parent)}
     raw["initial"] = {"generator": None, "discriminator": None}
     try:
-        return validate(_completed(raw))
+        return validate(_completed(raw), rules=False)  # that its parts go together was seen before it was trained
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
 def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
     fixed = [key for key in RunConfig.model_fields if key not in (*COMPONENTS, "data")]
-    whole = all(key in raw for key in fixed) and set(raw.get("trainer", ())) >= set(_fields("trainer"))
-    if whole:
+    if all(_is_whole(raw, key) for key in fixed):
         return dict(raw)
     from omegaconf import OmegaConf
 
@@ -220,5 +222,8 @@ def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def _fields(key: str) -> list[str]:
-    return list(RunConfig.model_fields[key].annotation.model_fields)  # type: ignore[union-attr]
+def _is_whole(raw: Mapping[str, Any], key: str) -> bool:
+    """Whether a key is there, and where it is a group all that belong to it."""
+    fields = getattr(RunConfig.model_fields[key].annotation, "model_fields", {})
+    given = raw.get(key)
+    return key in raw and (not fields or (isinstance(given, dict) and fields.keys() <= given.keys()))

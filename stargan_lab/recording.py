@@ -1,6 +1,6 @@
 """What is recorded of a run: where, under which tags, and what its result says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from stargan_lab.training.updates import Trainee
 
 def ablation_tags(config: RunConfig) -> dict[str, str]:
     return {f"ablation.{name}": variant for name, variant in config.tracking.ablations.items()}
+
+
+def warning_tag(warnings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The tag ``warnings``: their codes, each once; empty for none, so that it replaces that of an earlier scoring."""
+    return {"warnings": ", ".join(dict.fromkeys(str(warning["code"]) for warning in warnings))}
 
 
 def open_store(config: RunConfig) -> Store | None:
@@ -67,8 +72,9 @@ def result_of(
         "run_id": identity,
         **progress,
         "metrics": scores.metrics if scores and progress["status"] == "finished" else {},
-        "protocol": scores.protocol | {"hash": scores.protocol_hash} if scores else None,
+        "protocol": scores.protocol if scores else None,
         "notes": scores.notes if scores else [],
+        "warnings": scores.warnings if scores else [],
         "step": trainee.step,
         "state_sha256": state_sha256(trainee),
         "parameters": {"generator": _size(trainee.generator), "discriminator": _size(trainee.critic)},

@@ -1,5 +1,6 @@
 """One run from start to end: data, training, scores, records. The same call again resumes it or finds it finished."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import yaml
 
 from stargan_lab.config import RunConfig, run_id
-from stargan_lab.config.factors import select
-from stargan_lab.console import say
+from stargan_lab.config.revise import changed, written
+from stargan_lab.console import elsewhere, say
 from stargan_lab.factory import build_sources
 from stargan_lab.ledger import Ledger
 from stargan_lab.provenance import code_hash
@@ -29,14 +30,11 @@ def run(config: RunConfig) -> dict[str, Any]:
     sources = build_sources(config)
     identity = run_id(config, [source.fingerprint for source in sources])
     ledger = Ledger(Path(config.paths.outputs))
+    if (result := _finished(ledger.folder(identity))) is not None:  # which may be held, to be scored again
+        return _found_finished(config, ledger.folder(identity), result)
     with ledger.claim(identity) as folder:
-        result = folder.result()
-        if result is not None and result["status"] == "finished":
-            tag_finished(config, identity)
-            say(f"run {identity} is finished already: {folder.path}")
-            _warn_of_other_scoring(config, folder)
-            _warn_of_other_code(config, folder)
-            return result
+        if (result := _finished(folder)) is not None:
+            return _found_finished(config, folder, result)
         try:
             return Trial(config, sources, folder, identity).carry_out()
         except StoreError:  # says nothing about the run, which can go on once the store is back
@@ -47,15 +45,26 @@ def run(config: RunConfig) -> dict[str, Any]:
             raise
 
 
+def _finished(folder: RunFolder) -> dict[str, Any] | None:
+    result = folder.result()
+    return result if result is not None and result["status"] == "finished" else None
+
+
+def _found_finished(config: RunConfig, folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
+    tag_finished(config, folder.run_id)
+    say(f"run {folder.run_id} is finished already: {folder.path}")
+    _warn_of_other_scoring(config, folder)
+    _warn_of_other_code(config, folder)
+    return result
+
+
 def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
     """How a run is scored is not part of its id: say so when it was scored otherwise than asked for now."""
-    recorded, asked = (yaml.safe_load(text) for text in (folder.config_path.read_text(), yaml.safe_dump(config.flat())))
-    keys = [f"evaluation.{key}" for key in asked["evaluation"]]
-    keys += [f"data.sources.{name}.exclusive" for name in asked["data"]["sources"]]
-    for key in keys:
-        before = select(recorded, key)
-        if before is not None and before != select(asked, key):
-            say(f"note: it was scored with {key}={before}; delete {folder.path} to score anew")
+    asked = dict(changed(yaml.safe_load(folder.config_path.read_text()), config))
+    if asked:
+        keys = " ".join(shlex.quote(written(key, value)) for key, value in asked.items())
+        command = f"stargan-lab evaluate {folder.run_id} {keys}{elsewhere(Path(config.paths.outputs))}"
+        say(f"note: it was scored with another {', '.join(asked)}; `{command}` scores it so too")
 
 
 def _warn_of_other_code(config: RunConfig, folder: RunFolder) -> None:

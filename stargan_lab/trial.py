@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
+from stargan_lab.assessment import panel, remarks, scores_average, write_scores
 from stargan_lab.batch import Batch, ImageSource, LabelLayout
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
@@ -17,14 +18,15 @@ from stargan_lab.console import Progress, StopSignal, closing, headline, say
 from stargan_lab.data.order import load_batch
 from stargan_lab.evaluation.across import labels_seen
 from stargan_lab.evaluation.classifier import trained_classifier
-from stargan_lab.evaluation.evaluate import Scores, evaluate
+from stargan_lab.evaluation.evaluate import Scores
 from stargan_lab.exchange.layout import write_layout
 from stargan_lab.exchange.translator import Translator
-from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee
+from stargan_lab.factory import build_layout, build_objective, build_plan, build_trainee, pick_device
 from stargan_lab.files import write_text
 from stargan_lab.randomness import cpu_threads
-from stargan_lab.recording import open_tracker, reason, result_of
+from stargan_lab.recording import open_tracker, reason, result_of, warning_tag
 from stargan_lab.samples import Samples
+from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.records import RunFolder
 from stargan_lab.training.checkpoint import restore, save
 from stargan_lab.training.loop import Interrupted, Plan, train
@@ -63,6 +65,7 @@ class Trial:
             for source in self.sources:
                 source.prepare()
             self.samples = self._pick_samples()  # which may refuse, so before anything is recorded
+            self.panel = panel(self.config, self.sources, pick_device(self.config))  # may refuse too, and train judges
             layout = build_layout(self.sources)
             self.networks = _Networks(build_trainee(self.config, layout), layout, build_plan(self.config))
             resumed_from = self._resume()
@@ -94,7 +97,8 @@ class Trial:
         finally:
             self.progress.close()
         result = self._finish("finished", resumed_from)
-        say(closing(self._name(), result, self.folder.path))
+        main = {name: value for name, value in result["metrics"].items() if lookup(name).main}
+        say(closing(self._name(), result | {"metrics": main}, self.folder.path))
         return result
 
     # What the loop calls.
@@ -110,25 +114,14 @@ class Trial:
 
     def sample(self, step: int) -> None:
         with self._timer.paused():
-            self.tracker.artifact(self.samples.write(step, self.translate), "samples")
+            self.tracker.artifact(self.samples.write(step, self._translator(averaged=True)), "samples")
 
     def evaluate(self, step: int) -> None:
         with self._timer.paused():
-            options = self.config.evaluation
-            self.scores = evaluate(
-                self.translate,
-                self.sources,
-                extractor=options.extractor,
-                weights=options.weights,
-                max_images=options.max_images,
-                batch_size=options.batch_size,
-                outputs=Path(self.config.paths.outputs),
-                checkpoint_rule="ema" if self.config.ema.decay else "last",
-                device=self.networks.trainee.device,
-            )
+            self.scores = self.panel.score(self._translator(scores_average(self.config)))
             self.tracker.log(step, self.scores.metrics)
-            for note in self.scores.notes:
-                say(f"{self._name()}  note: {note}")
+            for line in remarks(self.scores):
+                say(f"{self._name()}  {line}")
 
     def checkpoint(self, step: int) -> None:
         with self._timer.paused():
@@ -140,14 +133,13 @@ class Trial:
     def stop_requested(self) -> bool:
         return self._stop.asked
 
-    def translate(self, images: Tensor, labels: Tensor, source: int) -> Tensor:
-        """Images in [-1, 1] under new labels, by the averaged generator where there is one."""
-        trainee = self.networks.trainee
-        network = trainee.ema.network or trainee.generator
-        mixed = trainee.precision == "bfloat16"
-        return Translator(network, self.networks.layout, trainee.device, mixed)(images, labels, source)
-
     # Pieces.
+
+    def _translator(self, averaged: bool) -> Translator:
+        """The generator under training, or its average where it is asked for and there is one."""
+        trainee = self.networks.trainee
+        network = (trainee.ema.network if averaged else None) or trainee.generator
+        return Translator(network, self.networks.layout, trainee.device, trainee.precision == "bfloat16")
 
     def _pick_samples(self) -> Samples:
         trainer, size = self.config.trainer, self.config.data.image_size
@@ -202,6 +194,8 @@ class Trial:
         if error:
             result["error"] = error
         if self.scores:
-            self.folder.update_tags({"protocol": self.scores.protocol_hash})
+            self.folder.update_tags({"protocol": self.scores.protocol["hash"], **warning_tag(self.scores.warnings)})
+        if self.scores and status == "finished":
+            write_scores(self.folder, self.scores, self.networks.trainee.step)
         self.tracker.finish(result)
         return result

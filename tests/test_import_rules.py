@@ -47,13 +47,16 @@ MAY_IMPORT = {
     "loading": {"config", "batch", "exchange", "factory", "weights"},
     "translation": {"batch", "console", "data", "exchange", "files", "pictures", "samples"},
     "recording": {"config", "batch", "files", "evaluation", "tracking", "training", "provenance"},
+    "assessment": {"config", "batch", "files", "evaluation", "tracking"},
     "trial": {"config", "batch", "files", "data", "losses", "training", "evaluation", "tracking", "factory", "exchange"}
-    | {"console", "recording", "randomness", "samples", "weights"},
+    | {"assessment", "console", "recording", "randomness", "samples", "weights"},
     "running": {"config", "tracking", "ledger", "factory", "trial", "console", "recording", "provenance"},
+    "rescoring": {"config", "batch", "files", "tracking", "ledger", "factory", "loading", "assessment", "recording"}
+    | {"console", "randomness", "weights"},
     "sweep": {"config", "ledger", "running", "factory", "hypothesis", "console", "tracking"},
     "guide": {"config", "registry", "hypothesis", "data", "evaluation", "files", "ledger", "provenance", "tracking"}
     | {"weights"},
-    "report": {"tracking", "factory", "hypothesis", "files", "ledger", "pictures"},
+    "report": {"tracking", "factory", "hypothesis", "files", "ledger", "pictures", "evaluation"},
 }
 ANYTHING = {"app", "cli", "commands", "__init__", "__main__"}
 
