@@ -75,7 +75,7 @@ def batch_size(extractor: Extractor, device: torch.device) -> int:
     else:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     fitting = int(total * MEMORY_SHARE / extractor.memory)
-    largest = LARGEST_BATCH if device.type == "cuda" else LARGEST_BATCH // 4  # a CPU gains nothing by more
+    largest = LARGEST_BATCH if device.type == "cuda" else LARGEST_BATCH // 16  # a CPU gains nothing by more
     return max(1, min(largest, 1 << max(fitting.bit_length() - 1, 0)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stargan_lab import files
 from stargan_lab.errors import LabError
@@ -37,7 +38,7 @@ class InceptionExtractor:
     memory = 24 * MIB
 
     def __init__(self, path: Path, device: torch.device, dims: int = WHOLE) -> None:
-        self._network = _inception(path, dims).to(device).eval()
+        self._network = _fused(_inception(path, dims).eval()).to(device).to(memory_format=torch.channels_last)
         self._device = device
         self.dims = dims
         self.sha256 = self.identity = files.sha256_file(path)
@@ -47,8 +48,21 @@ class InceptionExtractor:
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 → (n, D) float32 on the CPU."""
-        maps = self._network(images.to(self._device).float() / 255)[0]
+        x = (images.to(self._device).float() / 255).contiguous(memory_format=torch.channels_last)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # a GPU is to see what a CPU sees
+            maps = self._network(x)[0]
         return maps.mean(dim=(2, 3)).cpu()
+
+
+def _fused(network: nn.Module) -> nn.Module:
+    """Each batch norm taken into the convolution before it, in float64: the same function, in about half the time."""
+    from torchvision.models.inception import BasicConv2d
+
+    for module in network.modules():
+        if isinstance(module, BasicConv2d):
+            module.conv = fuse_conv_bn_eval(module.conv.double(), module.bn.double()).float()
+            module.bn = nn.Identity()
+    return network
 
 
 def _inception(path: Path, dims: int) -> nn.Module:

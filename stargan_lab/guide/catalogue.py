@@ -38,7 +38,7 @@ _WHAT = {
     "schedule": "The learning rate over the training.",
     "data": "The datasets, at which size; every dataset has a name of its own under data.sources.",
     "data.sources.NAME.kind": "What a dataset is read from or drawn by; NAME is the dataset's own, e.g. faces.",
-    "evaluation.extractor": "The features of the further Fréchet distance.",
+    "evaluation.extractor": "The features of every distance beside those of the classifier's own.",
 }
 
 

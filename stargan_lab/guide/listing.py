@@ -93,7 +93,7 @@ def _how(axis: Axis) -> str:
         return f"({axis.key}=VALUE)"
     own = any(option for entry in axis.entries for option in entry.options)
     ways = [f"{axis.key}=NAME"] * bool(axis.entries)
-    below = axis.key.removesuffix(".kind")  # of a dataset, options stand beside its kind
+    below = axis.key.rpartition(".")[0] or axis.key  # a dataset's or an extractor's options stand beside its name
     ways += [f"{below}.OPTION=VALUE"] * (own or bool(axis.options))
     return f"({', '.join(ways)})"
 
