@@ -55,7 +55,7 @@ def write(images: torch.Tensor, folder: Path) -> Path:
 
 def moments_of(images: torch.Tensor, extractor: InceptionExtractor) -> Moments:
     moments = Moments.empty(extractor.dims)
-    for part in tqdm(images.split(batch_size(extractor, CPU)), leave=False):
+    for part in tqdm(images.split(batch_size(extractor, CPU)), leave=False, disable=None):
         moments.update(extractor.features(part).numpy())
     return moments
 

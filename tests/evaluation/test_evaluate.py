@@ -226,3 +226,34 @@ def test_configuration_offers_what_evaluate_takes() -> None:
     offered = yaml.safe_load(text)
     assert set(offered) == {field.name for field in fields(Options)}
     assert offered["extractor"] == "inception" and offered["checkpoint"] == "average"
+
+
+def test_accuracy_stands_beside_its_ceiling(nothing_done: Scores, faces: ImageSource, judge: DomainClassifier) -> None:
+    m = nothing_done.metrics
+    assert {name: m[f"eval/accuracy_ceiling/{name}"] for name in faces.spec.names} == judge.accuracy
+
+
+def test_a_generator_that_does_nothing_is_called_so(nothing_done: Scores, all_right: Scores) -> None:
+    codes = {warning["code"]: warning["text"] for warning in nothing_done.warnings}
+    assert set(codes) == {"label-ignored", "returns-input"}
+    assert all_right.warnings == []
+
+
+def test_a_collapsed_generator_is_called_so(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
+    face = to_float(faces.split("test").images([0]))
+    scores = score(lambda images, labels, index: face.expand_as(images), [faces], outputs)
+    assert {"collapse", "label-ignored"} <= {warning["code"] for warning in scores.warnings}
+    assert scores.metrics["eval/recall_classifier"] < 0.1
+
+
+def test_the_protocol_counts_images(nothing_done: Scores, faces: ImageSource) -> None:
+    test, valid = faces.split("test").labels, faces.split("valid").labels
+    for index, name in enumerate(faces.spec.names):
+        counts = nothing_done.protocol["images"]["faces"][name]
+        assert counts == {"translated": int((test[:, index] == 0).sum()), "real": int(valid[:, index].sum())}
+
+
+def test_every_distance_says_how_it_was_made(nothing_done: Scores) -> None:
+    known = nothing_done.protocol["metrics"]
+    assert {name for name in nothing_done.metrics if name.count("/") == 1} <= set(known)
+    assert set(known.values()) <= set(nothing_done.protocol["instruments"])

@@ -76,7 +76,7 @@ def test_without_weights_one_line_says_how_to_get_them(lab: Lab) -> None:
     outcome = lab("train", "preset=tiny", "evaluation.extractor=inception", NO_MLFLOW)
     assert outcome.code == 0, outcome.err
     said = [line for line in outcome.lines() if "Inception" in line]
-    assert len(said) == 1 and "note: " in said[0]
+    assert len(said) == 1 and "warning: " in said[0]
     assert "evaluation.weights=download" in said[0] and "pt_inception-2015-12-05-6726825d.pth" in said[0]
     result = lab.result()
     assert result["status"] == "finished" and result["metrics"]["eval/frechet_classifier"] > 0

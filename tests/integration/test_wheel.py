@@ -185,7 +185,8 @@ def test_a_dataset_a_norm_and_a_loss_of_ones_own_are_trained_with(own: tuple[Lab
     assert len(lab.run_ids()) == 3
     results = [lab.result(run_id) for run_id in lab.run_ids()]
     assert {result["status"] for result in results} == {"finished"}
-    assert all(set(result["protocol"]["classifiers"]) == {"tiles"} for result in results)
+    assert all(set(result["protocol"]["data"]) == {"tiles"} for result in results)
+    assert all(result["metrics"]["eval/frechet_cells"] >= 0 for result in results)
     runs = lab.mlflow().runs().values()
     shown = {(run.data.params["adversarial.name"], run.data.params["discriminator.norm"]) for run in runs}
     assert shown == {("margin", "scale"), ("margin", "none")}
