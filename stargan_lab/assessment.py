@@ -8,6 +8,7 @@ import torch
 
 from stargan_lab.batch import ImageSource
 from stargan_lab.config import RunConfig
+from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation.evaluate import Options, Panel, Scores, assemble
 from stargan_lab.files import write_json
 from stargan_lab.tracking.metrics import lookup
@@ -38,7 +39,12 @@ def panel(config: RunConfig, sources: Sequence[ImageSource], device: torch.devic
     )
     assembled = assemble(sources, options, Path(config.paths.outputs), device, progress)
     for metric in assembled.protocol["metrics"]:
-        lookup(metric)
+        try:
+            lookup(metric)
+        except LabError as error:
+            raise ConfigError(
+                f"evaluation.extractor: {asked.extractor!r} needs another label, or register_features ({error})"
+            ) from None
     return assembled
 
 

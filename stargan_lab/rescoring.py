@@ -122,6 +122,7 @@ def _add_row(config: RunConfig, folder: RunFolder, record: Mapping[str, Any]) ->
     before = _recorded(folder, protocol)
     if before is None:
         row = {f"rescored.{protocol}/{name.removeprefix('eval/')}": value for name, value in metrics.items()}
+        folder.truncate_after(record["step"])  # keeps all but half a line, which a full disk may have left
         folder.append(record["step"], row)
         folder.flush()
         _publish(config, folder)

@@ -72,6 +72,7 @@ class Trial:
             self._before, self._began = self.networks.trainee.seconds, time.perf_counter()
             write_text(self.folder.config_path, yaml.safe_dump(self.config.flat(), sort_keys=False))
             self.tracker = open_tracker(self.config, self.sources, self.folder, self.identity, self._name())
+            self._forget_other_scores()
             self.tracker.start(resumed_from)
             return self._train_and_record(resumed_from)
 
@@ -134,6 +135,13 @@ class Trial:
         return self._stop.asked
 
     # Pieces.
+
+    def _forget_other_scores(self) -> None:
+        """Scores on the way that were made under another protocol than the coming ones would stand in one curve."""
+        before, now = self.folder.tags().get("protocol"), self.panel.protocol["hash"]
+        if before not in (None, now) and (dropped := self.folder.drop("eval/")):
+            say(f"note: {dropped} rows of scores under protocol {before} are dropped; it is scored under {now} now")
+        self.folder.update_tags({"protocol": now})
 
     def _translator(self, averaged: bool) -> Translator:
         """The generator under training, or its average where it is asked for and there is one."""

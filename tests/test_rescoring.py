@@ -315,3 +315,28 @@ def test_other_groups_are_another_protocol(of_files: Path, tmp_path: Path) -> No
     scores = rescore(outputs, folder.run_id, [groups])
     assert scores["protocol"]["hash"] != folder.tags()["protocol"]
     assert ["Male", "Young"] in scores["protocol"]["groups"]["celeba"]
+
+
+def test_half_a_line_does_no_lasting_damage(outputs: Path) -> None:
+    folder = folder_in(outputs)
+    with folder.metrics_path.open("ab") as file:
+        file.write(b'{"step": 4, "time')  # the disk was full
+    rows = len(folder.rows())
+    record = rescore(outputs, folder.run_id, [FEWER], progress=False)
+    after = RunFolder(folder.path).rows()
+    assert len(after) == rows + 1
+    assert after[-1].metrics[f"rescored.{record['protocol']['hash']}/edit"] == record["metrics"]["eval/edit"]
+
+
+def test_a_run_resumed_under_another_protocol_has_scores_of_one(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_in(outputs)
+    first = folder.result()
+    folder.result_path.unlink()  # killed between its scores and its result
+    run(compose([*TINY, "ema.decay=0.9", NO_MLFLOW, FEWER, f"paths.outputs={outputs}"]))
+    result = folder_in(outputs).result()
+    assert first is not None and result is not None and result["protocol"]["hash"] != first["protocol"]["hash"]
+    edits = [row.metrics["eval/edit"] for row in folder_in(outputs).rows() if "eval/edit" in row.metrics]
+    assert edits == [result["metrics"]["eval/edit"]] and edits[0] != first["metrics"]["eval/edit"]
+    assert "rows of scores under protocol" in capsys.readouterr().err

@@ -137,7 +137,7 @@ def evaluate(parsed: argparse.Namespace) -> int:
         records.append(record)
         _show(record, parsed.json)
     if parsed.json:
-        print(json.dumps(records[0] if len(folders) == 1 else records, indent=2, allow_nan=False))
+        print(json.dumps(records[0] if len(folders) == 1 and not parsed.of else records, indent=2, allow_nan=False))
     for protocol in dict.fromkeys(record["protocol"]["hash"] for record in records) if parsed.of else ():
         say(f"next: stargan-lab report {parsed.of} --protocol {protocol}{elsewhere(outputs)}")
     return 0 if len(records) == len(folders) else 1

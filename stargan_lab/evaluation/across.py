@@ -4,17 +4,17 @@ An image has no labels of its own under another dataset's names. What that datas
 them. Shapes: n images, A labels of the dataset that is asked for, H W pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan_lab.batch import ImageSource, LabelSpec, target_labels, to_float, to_uint8
+from stargan_lab.batch import ImageSource, LabelSpec, target_labels
 from stargan_lab.evaluation import counterfactual
 from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.setting import Setting, Translate
+from stargan_lab.evaluation.setting import Setting, Translate, translated
 from stargan_lab.evaluation.truth import drawn
 
 
@@ -83,24 +83,17 @@ def _score_pair(
         answers = drawn(source, "test", names, targets, folder, setting.progress, other.fingerprint)
     bar = tqdm(names, f"scoring {source.name} as {other.name}", leave=False, disable=None if setting.progress else True)
     for domain, name in enumerate(bar):
-        outputs = _translated(lambda x, y: translate(x, y, index), images, targets[domain], setting)
-        found = torch.cat([judge.predict(part)[:, domain] for part in outputs.split(setting.batch_size)])
-        agrees = (found == targets[domain, :, domain]).double()
+        agrees, edits = [], []
+        for start in range(0, len(images), setting.batch_size):
+            part = slice(start, start + setting.batch_size)
+            x, target = images[part], targets[domain, part]
+            y = translated(translate, x, target, index, source.name, setting.device)
+            seen = (judge.predict(y)[:, domain] == target[:, domain]).double()
+            agrees.append(seen.masked_fill(own[part, domain] == target[:, domain], torch.nan))
+            if answers is not None:
+                right = torch.from_numpy(answers[domain, part].copy())
+                edits.append(counterfactual.edit(*(pixels.double() / 255 for pixels in (x, y, right))))
         title = f"{source.name}.as.{other.name}.{name}"
-        held = own[:, domain] == targets[domain, :, domain]
-        scores.add("eval/cross_accuracy", title, agrees.masked_fill(held, torch.nan))
-        if answers is not None:
-            right = torch.from_numpy(answers[domain].copy())
-            x, y, t = (pixels.double() / 255 for pixels in (images, outputs, right))
-            scores.add("eval/cross_edit", title, counterfactual.edit(x, y, t))
-
-
-@torch.no_grad()
-def _translated(
-    translate: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor, setting: Setting
-) -> Tensor:
-    """(n, 3, H, W) uint8."""
-    parts = zip(images.split(setting.batch_size), labels.split(setting.batch_size), strict=True)
-    return torch.cat(
-        [to_uint8(translate(to_float(x.to(setting.device)), y.to(setting.device))).cpu() for x, y in parts]
-    )
+        scores.add("eval/cross_accuracy", title, torch.cat(agrees))
+        if edits:
+            scores.add("eval/cross_edit", title, torch.cat(edits))

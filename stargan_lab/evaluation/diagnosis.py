@@ -94,7 +94,7 @@ class _Spread:
 
     def deviation(self) -> float:
         assert isinstance(self._sum, Tensor)
-        # whole numbers below 2^53, so nothing is lost in the difference
+        # float64 on grey levels: what is lost in the difference is far below a grey level
         return max(0.0, self._squares - float((self._sum**2).sum()) / self.n) ** 0.5
 
 

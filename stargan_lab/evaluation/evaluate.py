@@ -9,11 +9,14 @@ from typing import Any
 import torch
 
 from stargan_lab.batch import ImageSource
+from stargan_lab.errors import LabError
 from stargan_lab.evaluation import truth
 from stargan_lab.evaluation.across import score_across
 from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
 from stargan_lab.evaluation.distances import SETTINGS
-from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, metric_name
+from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, metric_name, take
+from stargan_lab.evaluation.features import LARGEST_DIMS, whole_memory
+from stargan_lab.evaluation.inception import WHOLE
 from stargan_lab.evaluation.protocol import Protocol
 from stargan_lab.evaluation.reconstruction import BEST_PSNR
 from stargan_lab.evaluation.reference import reference_split
@@ -130,6 +133,9 @@ def assemble(
     references = {source.name: reference_split(source) for source in sources}
     judges = [trained_classifier(source, outputs, setting.device, progress) for source in sources]
     extractors, cautions = _extractors(options, judges, setting)
+    for source, built in zip(sources, extractors, strict=True):
+        for extractor in built:
+            _try(extractor, source)
     instruments, metrics = _instruments(sources, judges, extractors, references)
     protocol = Protocol(
         data={source.name: source.fingerprint[:16] for source in sources},
@@ -172,9 +178,25 @@ def _extractors(
                 )
             )
     except WeightsMissing as missing:
-        absent = tuple(metric_name(kind, "") for kind in KINDS)
+        label = "" if options.dims in (None, WHOLE) else f"inception_{options.dims}"
+        absent = tuple(metric_name(kind, label) for kind in KINDS)
         return [built[:1] for built in own], [Caution("no-weights", absent, str(missing))]
     return own, []
+
+
+def _try(extractor: Extractor, source: ImageSource) -> None:
+    """See before a training, not after it, that one image has features, and that statistics of them fit the memory.
+
+    Raises:
+        LabError: they have not, or do not.
+    """
+    dims = take(extractor, source.split("test").images([0])).shape[1]
+    needed = (3 * len(source.spec.names) + 4) * dims**2 * 8
+    if dims > LARGEST_DIMS or needed > whole_memory() / 2:
+        raise LabError(
+            f"evaluation.extractor: {extractor.name!r} has {dims:,} features of an image of {source.name}, whose"
+            f" statistics take {needed / 2**30:.1f} GiB; use smaller images or another extractor"
+        )
 
 
 def _instruments(
@@ -195,6 +217,8 @@ def _instruments(
     metrics |= {f"eval/{short}": "right answers" for short in ("edit", "leak", "identity", "cross_edit")}
     metrics |= {f"eval/{short}": "round trip" for short in ("reconstruction", "psnr", "ssim")}
     for position, first in enumerate(extractors[0]):
+        if first.name in instruments or metric_name("frechet", first.label) in metrics:
+            raise LabError(f"extractor {first.name!r}: its name or label {first.label!r} is another instrument's")
         instruments[first.name] = {
             "identity": {name: built[position].identity for name, built in zip(names, extractors, strict=True)},
             "dims": first.dims or "as the image",

@@ -41,6 +41,44 @@ class Extractor(Protocol):
         ...
 
 
+_TOLD = ("name", "label", "dims", "sha256", "identity", "preprocessing", "memory")
+
+
+def check_extractor(extractor: Extractor) -> None:
+    """Refuse an extractor that does not say what it is, or passes for official Inception.
+
+    Raises:
+        LabError: names what is missing or wrong.
+    """
+    who = f"extractor {getattr(extractor, 'name', type(extractor).__name__)!r}"
+    if missing := [told for told in _TOLD if not hasattr(extractor, told)]:
+        raise LabError(f"{who}: lacks {', '.join(missing)}; each extractor has {', '.join(_TOLD)}")
+    if not extractor.label and not getattr(extractor, "verified", False):
+        raise LabError(f"{who}: an empty label is of scores in official Inception features alone; give it one")
+
+
+def take(extractor: Extractor, images: Tensor) -> Tensor:
+    """Features of (n, 3, H, W) uint8 images as (n, D) float32 on the CPU, whatever the extractor makes them as.
+
+    Raises:
+        LabError: it fails, or gives something else than a finite row for each image.
+    """
+    try:
+        found = extractor.features(images)
+    except LabError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise LabError(f"extractor {extractor.name!r}: fails on {tuple(images.shape)} images ({reason})") from error
+    if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise LabError(f"extractor {extractor.name!r}: should give ({len(images)}, D) features, gave {got}")
+    found = found.detach().to("cpu", torch.float32)
+    if not torch.isfinite(found).all():
+        raise LabError(f"extractor {extractor.name!r}: gives features that are not finite")
+    return found
+
+
 def metric_name(kind: str, label: str) -> str:
     """``eval/fid`` for ``frechet`` of official Inception features, whose label is empty; else ``eval/<kind>_<label>``.
 
@@ -64,7 +102,7 @@ class ClassifierExtractor:
     def __init__(self, classifier: DomainClassifier) -> None:
         self._classifier = classifier
         self.sha256 = classifier.sha256
-        self.identity = classifier.hash
+        self.identity = classifier.sha256[:16]
 
     def features(self, images: Tensor) -> Tensor:
         return self._classifier.features(images)
@@ -109,10 +147,10 @@ class TorchScriptExtractor:
         except Exception as error:
             reason = str(error).strip().splitlines()[-1]
             raise LabError(f"{self._path}: fails on {tuple(images.shape)} images in [0, 1] ({reason})") from None
-        if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
+        if not isinstance(found, Tensor) or found.dim() != 2:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise LabError(f"{self._path}: should give ({len(images)}, D) features, gave {got}")
-        return found.float().cpu()
+        return found
 
 
 @extractor.register("classifier", source="this project")
@@ -183,4 +221,5 @@ def build_extractor(
     if extra := [key for key in given if key not in taken]:
         raise ConfigError(f"evaluation.{extra[0]}: the extractor {name!r} takes no {extra[0]}; set it to null")
     built: Extractor = extractor.build(name, outputs, device, classifier, **given)
+    check_extractor(built)
     return built

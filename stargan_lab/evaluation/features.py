@@ -23,9 +23,11 @@ Features = NDArray[np.float32]
 T = TypeVar("T")
 
 LARGEST_BATCH = 128
+LARGEST_DIMS = 16384
+"""Features of an image, whose covariance is 2 GiB."""
 MEMORY_SHARE = 0.25
 """Of the device's whole memory, not of what is free now: the batch, and with it the last digit, is to stay the same."""
-VERSION = 2
+VERSION = 3
 """Of what the cached files hold."""
 
 
@@ -68,15 +70,24 @@ class Collected:
 
 def batch_size(extractor: Extractor, device: torch.device) -> int:
     """How many images to take at once: a power of two of which a quarter of the device's memory holds the work."""
-    if not extractor.memory:
+    if extractor.memory <= 0:
         return LARGEST_BATCH
-    if device.type == "cuda":
-        total = torch.cuda.get_device_properties(device).total_memory
-    else:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cuda = device.type == "cuda"
+    total = torch.cuda.get_device_properties(device).total_memory if cuda else whole_memory()
     fitting = int(total * MEMORY_SHARE / extractor.memory)
-    largest = LARGEST_BATCH if device.type == "cuda" else LARGEST_BATCH // 16  # a CPU gains nothing by more
+    largest = LARGEST_BATCH if cuda else LARGEST_BATCH // 16  # a CPU gains nothing by more
     return max(1, min(largest, 1 << max(fitting.bit_length() - 1, 0)))
+
+
+def whole_memory() -> int:
+    """Bytes of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def key_of(extractor: Extractor, device: torch.device) -> list[Any]:
+    """What features depend on beside the images; device and batch move their last digit."""
+    facts = [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing]
+    return [*facts, device.type, batch_size(extractor, device)]
 
 
 def in_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -95,13 +106,17 @@ def kept_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[], I
     """
 
     def write(file: BinaryIO) -> None:
-        begun = False
+        written, dims = 0, 0
         for part in batches():
-            if not begun:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (n, part.shape[1])}
+            if not written:
+                dims = part.shape[1]
+                header = {"descr": "<f4", "fortran_order": False, "shape": (n, dims)}
                 np.lib.format.write_array_header_1_0(file, header)
-                begun = True
-            file.write(part.contiguous().numpy().tobytes())
+            if part.shape[1] != dims:
+                raise LabError(f"features of {dims} and of {part.shape[1]} dimensions; all images need as many")
+            file.write(np.ascontiguousarray(part.numpy(), "<f4").tobytes())
+            written += len(part)
+        assert written == n, "a row for each image"
 
     def read(path: Path) -> Features:
         found: Features = np.load(path, mmap_mode="r", allow_pickle=False)

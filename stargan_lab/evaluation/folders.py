@@ -15,13 +15,10 @@ from tqdm import tqdm
 
 from stargan_lab import files
 from stargan_lab.errors import DataError, LabError, nearest
-from stargan_lab.evaluation.extractors import Extractor
-from stargan_lab.evaluation.features import batch_size, kept_moments
+from stargan_lab.evaluation.extractors import Extractor, take
+from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, kept_moments, key_of
 from stargan_lab.evaluation.frechet import Array, Moments
 from stargan_lab.evaluation.imagefiles import ENDINGS, Picture, batches, images_in, inside, look, pixels, threads
-
-LARGEST_DIMS = 16_384
-"""Of features: a covariance of more takes over two gigabytes."""
 
 Gaussian = tuple[Array, Array]
 """(D,) mean and (D, D) covariance."""
@@ -79,7 +76,7 @@ class ImageFolder:
         """
         key = {
             "images": self.fingerprint,
-            "extractor": [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing],
+            "extractor": key_of(extractor, device),
             "what": "moments of a folder",
         }
         (moments,) = kept_moments(outputs, key, lambda: [self._measure(extractor, device)])
@@ -91,7 +88,7 @@ class ImageFolder:
         title = f"{extractor.name} features of {self.path.name}"
         with threads() as pool, tqdm(total=self.count, desc=title, leave=False, disable=None) as bar:
             for batch in batches(self.pictures, batch_size(extractor, device)):
-                rows = extractor.features(torch.stack(list(pool.map(pixels, batch)))).numpy()
+                rows = take(extractor, torch.stack(list(pool.map(pixels, batch)))).numpy()
                 moments = moments or _no_moments(rows.shape[1], extractor)
                 if rows.shape[1] != len(moments.mean):
                     dims = f"{len(moments.mean)} and {rows.shape[1]}"
@@ -199,4 +196,6 @@ def _read_statistics(path: Path, dims: int) -> Statistics:
         raise DataError(f"{path}: has statistics of {len(mean)} features, {dims} are asked for")
     if not np.isfinite(mean).all() or not np.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-9):
         raise DataError(f"{path}: is no mean and covariance: has a value that is not finite, or sigma is not symmetric")
+    if np.linalg.eigvalsh(covariance)[0] < -1e-6 * np.abs(np.diag(covariance)).max():
+        raise DataError(f"{path}: sigma is no covariance: it has a negative eigenvalue")
     return Statistics(path, files.sha256_file(path), mean, covariance)

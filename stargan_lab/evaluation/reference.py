@@ -13,8 +13,8 @@ from tqdm import tqdm
 from stargan_lab.batch import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.distances import Sample
-from stargan_lab.evaluation.extractors import Extractor
-from stargan_lab.evaluation.features import Features, batch_size, in_batches, kept_features, kept_moments
+from stargan_lab.evaluation.extractors import Extractor, take
+from stargan_lab.evaluation.features import Features, batch_size, in_batches, kept_features, kept_moments, key_of
 from stargan_lab.evaluation.frechet import Moments
 from stargan_lab.evaluation.setting import Setting
 
@@ -61,7 +61,7 @@ def reference(source: ImageSource, extractor: Extractor, setting: Setting) -> Re
         "data": source.fingerprint,
         "split": split,
         "max_images": setting.max_images,
-        "extractor": [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing],
+        "extractor": key_of(extractor, setting.device),
     }
 
     def measure() -> Iterator[Tensor]:
@@ -69,7 +69,7 @@ def reference(source: ImageSource, extractor: Extractor, setting: Setting) -> Re
         parts = list(in_batches(needed.tolist(), size))
         hidden = None if setting.progress else True
         for chosen in tqdm(parts, f"{extractor.name} features of {source.name}", leave=False, disable=hidden):
-            yield extractor.features(images.images(chosen))
+            yield take(extractor, images.images(chosen))
 
     if len(needed) == 0:
         return Reference(torch.empty(0, 1).numpy(), held[needed], [Moments.empty(1) for _ in source.spec.names])

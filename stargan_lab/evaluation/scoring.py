@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from stargan_lab.batch import ImageSet, ImageSource, target_labels, to_float, to_uint8
-from stargan_lab.errors import LabError
+from stargan_lab.batch import ImageSet, ImageSource, target_labels
 from stargan_lab.evaluation.classifier import DomainClassifier
 from stargan_lab.evaluation.diagnosis import Watch, one_class
 from stargan_lab.evaluation.distances import Sample, distances
-from stargan_lab.evaluation.extractors import Extractor, metric_name
+from stargan_lab.evaluation.extractors import Extractor, metric_name, take
 from stargan_lab.evaluation.features import Collected, batch_size
 from stargan_lab.evaluation.frechet import Moments, pooled_distance
 from stargan_lab.evaluation.reconstruction import SMALLEST_SSIM, reconstruction
 from stargan_lab.evaluation.reference import Reference, reference, reference_images
-from stargan_lab.evaluation.setting import Caution, Setting, Translate
+from stargan_lab.evaluation.setting import Caution, Setting, Translate, translated
 from stargan_lab.evaluation.truth import Answers, answers
 
 
@@ -126,7 +125,7 @@ def _translate_domain(
         for extractor, kept in zip(subject.extractors, collected, strict=True):
             for part in outputs[own[:, domain] == 0].split(batch_size(extractor, setting.device)):
                 if len(part):  # of nothing, split makes one empty part
-                    kept.add(extractor.features(part))
+                    kept.add(take(extractor, part))
         bar.update(len(indices))
     return {metric: torch.cat(parts) for metric, parts in values.items()}, collected
 
@@ -135,18 +134,8 @@ def _round_trip(
     translate: Translate, subject: _Subject, images: Tensor, own: Tensor, target: Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """y = G(x, target) and G(y, own) as (N, 3, H, W) uint8 on the CPU; the way back starts from the 8-bit y."""
-    y = to_uint8(_translated(translate, images, target, subject, device))
-    return y, to_uint8(_translated(translate, y, own, subject, device))
-
-
-def _translated(
-    translate: Translate, images: Tensor, labels: Tensor, subject: _Subject, device: torch.device
-) -> Tensor:
-    """(N, 3, H, W) float32 on the CPU. Raises LabError for what is not finite, which no 8-bit image would show."""
-    y = translate(to_float(images.to(device)), labels.to(device), subject.index).float().cpu()
-    if not torch.isfinite(y).all():
-        raise LabError(f"{subject.name}: a translated test image is not finite; the generator has diverged")
-    return y
+    y = translated(translate, images, target, subject.index, subject.name, device)
+    return y, translated(translate, y, own, subject.index, subject.name, device)
 
 
 def _summarise(scores: SourceScores, subject: _Subject, domain: int, per_image: Mapping[str, Tensor]) -> None:

@@ -8,10 +8,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource
+from stargan_lab.batch import ImageSource, to_float, to_uint8
+from stargan_lab.errors import LabError
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
 """(images (N, 3, H, W) in [-1, 1], target labels (N, A), index of the dataset) → images in [-1, 1]."""
+
+
+@torch.no_grad()
+def translated(
+    translate: Translate, images: Tensor, labels: Tensor, index: int, name: str, device: torch.device
+) -> Tensor:
+    """(N, 3, H, W) uint8 images of dataset ``index``, called ``name``, under new labels, as uint8 on the CPU.
+
+    Raises:
+        LabError: an output is not finite, which no 8-bit image would show.
+    """
+    y = translate(to_float(images.to(device)), labels.to(device), index).float()
+    if not torch.isfinite(y).all():
+        raise LabError(f"{name}: a translated test image is not finite; the generator has diverged")
+    return to_uint8(y).cpu()
 
 
 @dataclass(frozen=True)

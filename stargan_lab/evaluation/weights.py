@@ -48,7 +48,7 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
                 f"evaluation.weights: {path} is not a file; give a path, {DOWNLOAD!r}, or null for the cache"
             )
         return path
-    found = next((path for path in paths if path.is_file()), None)
+    found = next((path for path in paths if path.is_file() and (weights is None or is_official(path))), None)
     if found is not None:
         return found
     if weights is None:
@@ -56,9 +56,13 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
             f"no Inception weights, so no FID: set evaluation.weights={DOWNLOAD} or a path, or put them at {paths[0]}"
         )
     with files.locked(paths[0].with_suffix(".lock")):
-        if not paths[0].is_file():
+        if not (paths[0].is_file() and is_official(paths[0])):
             files.write_atomically(paths[0], lambda file: _download(official_url(), file))
     return paths[0]
+
+
+def is_official(path: Path) -> bool:
+    return files.sha256_file(path) == VERIFIED_SHA256
 
 
 def _download(url: str, file: BinaryIO) -> None:

@@ -75,9 +75,20 @@ class RunFolder:
         Step 0 is the start itself, which will be logged again: nothing is kept.
         """
         kept = [row for row in self.rows() if step > 0 and row.step <= step]
-        lines = [json.dumps(row._asdict(), allow_nan=False) + "\n" for row in kept]
-        write_atomically(self.metrics_path, lambda file: file.write("".join(lines).encode()))
+        self._replace(kept)
         return len(kept)
+
+    def _replace(self, rows: list[Row]) -> None:
+        lines = [json.dumps(row._asdict(), allow_nan=False) + "\n" for row in rows]
+        write_atomically(self.metrics_path, lambda file: file.write("".join(lines).encode()))
+
+    def drop(self, prefix: str) -> int:
+        """Leave out the rows all of whose metrics begin with ``prefix``; how many these were."""
+        rows = self.rows()
+        kept = [row for row in rows if not all(name.startswith(prefix) for name in row.metrics)]
+        if len(kept) < len(rows):
+            self._replace(kept)
+        return len(rows) - len(kept)
 
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, None when there is none. Raises LabError when it is damaged."""

@@ -171,11 +171,27 @@ def test_without_weights_it_says_how_to_get_them(no_cache: Path) -> None:
 
 
 @pytest.mark.parametrize("where", [0, 1])
-def test_both_caches_are_looked_in(no_cache: Path, where: int) -> None:
+def test_both_caches_are_looked_in(no_cache: Path, where: int, monkeypatch: pytest.MonkeyPatch) -> None:
     path = weights.cache_paths(no_cache)[where]
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
-    assert find_weights(None, no_cache) == path == find_weights("download", no_cache)
+    assert find_weights(None, no_cache) == path
+    monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(b"weights").hexdigest())
+    assert find_weights("download", no_cache) == path
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_download_does_not_take_just_any_file_of_that_name(
+    no_cache: Path, tmp_path: Path, where: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = tmp_path / "published.pth"
+    published.write_bytes(b"official")
+    serve(published, monkeypatch)
+    monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(b"official").hexdigest())
+    path = weights.cache_paths(no_cache)[where]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"offi")  # what a broken download left
+    assert find_weights("download", no_cache).read_bytes() == b"official"
 
 
 def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
