@@ -14,13 +14,16 @@ from stargan_lab.errors import LabError
 
 Array = NDArray[np.float64]
 
+EXACT_UP_TO = 512
+"""Rank up to which singular values take no time worth saving; fewer images than features are mostly below it."""
+
 
 def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> float:
     """Squared Fréchet distance |mu_a - mu_b|² + tr(A + B - 2 (AB)^½) (Dowson and Landau 1982; Heusel et al. 2017).
 
     The trace of (AB)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½. With A = F Fᵀ and B = G Gᵀ these
-    roots are the singular values of Fᵀ G, which need no square root of a rounding error: singular covariances, of fewer
-    samples than dimensions, cost no precision, and nothing can become complex.
+    roots are the singular values of Fᵀ G: singular covariances, of fewer samples than dimensions, cost no precision,
+    and nothing can become complex.
 
     Args:
         mu_a, mu_b: (D,) means.
@@ -33,11 +36,23 @@ def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> fl
     if not all(np.isfinite(part).all() for part in (mu_a, cov_a, mu_b, cov_b)):
         raise LabError("Fréchet distance: a mean or covariance is not finite; the features overflowed")
     factor_a, factor_b = _factor(cov_a), _factor(cov_b)
-    overlap = (
-        float(np.linalg.svd(factor_a.T @ factor_b, compute_uv=False).sum()) if factor_a.size * factor_b.size else 0.0
-    )
+    overlap = _nuclear_norm(factor_a.T @ factor_b)
     shift = np.asarray(mu_a, np.float64) - np.asarray(mu_b, np.float64)
     return max(0.0, float(shift @ shift) + float(np.trace(cov_a)) + float(np.trace(cov_b)) - 2 * overlap)
+
+
+def _nuclear_norm(matrix: Array) -> float:
+    """Sum of the singular values.
+
+    Those of a large matrix are the roots of the eigenvalues of its product with itself: a fifth of the time, and each
+    exact to 3e-8 of the largest, where the singular values themselves are exact to 1e-16 of it.
+    """
+    if not matrix.size:
+        return 0.0
+    if min(matrix.shape) <= EXACT_UP_TO:
+        return float(np.linalg.svd(matrix, compute_uv=False).sum())
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    return float(np.sqrt(np.linalg.eigvalsh(wide @ wide.T).clip(min=0)).sum())
 
 
 def _factor(covariance: Array) -> Array:

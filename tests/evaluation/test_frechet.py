@@ -78,3 +78,20 @@ def test_one_sample_has_no_covariance() -> None:
     moments.update(np.ones((1, 2)))
     with pytest.raises(LabError, match="at least 2 images, got 1"):
         _ = moments.covariance
+
+
+@pytest.mark.parametrize("decay", [0.0, 30.0])
+def test_many_dimensions_by_eigenvalues_are_as_good(decay: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the spectrum falls below what the eigenvalues of a product can resolve."""
+    rng, dims = np.random.default_rng(4), 560
+    scales = np.exp(-decay * np.arange(dims) / dims)
+    sides = []
+    for n in (900, 700):
+        rows = rng.normal(size=(n, dims)) * scales + rng.normal(size=dims) * 0.1
+        sides += [rows.mean(0), np.cov(rows, rowvar=False)]
+    value, same = frechet_distance(*sides), frechet_distance(*sides[:2], *sides[:2])
+    flipped = frechet_distance(*sides[2:], *sides[:2])
+    monkeypatch.setattr("stargan_lab.evaluation.frechet.EXACT_UP_TO", dims)
+    assert value == pytest.approx(frechet_distance(*sides), rel=1e-7)
+    assert value == pytest.approx(flipped, rel=1e-7)
+    assert same < 1e-7 * np.trace(sides[1])
