@@ -51,10 +51,35 @@ def test_a_failed_cell_leaves_the_others_alone(lab: Lab) -> None:
     assert {run_id for run_id in now if now[run_id] != written[run_id]} == set(failed)
 
 
-def test_a_scoring_that_fails_loses_no_training(lab: Lab) -> None:
+def test_weights_that_cannot_be_used_are_refused_before_the_training(lab: Lab) -> None:
     broken = lab.write("broken.pth", "no weights")
     outcome = lab("train", "preset=tiny", "evaluation.extractor=inception", f"evaluation.weights={broken.name}")
     assert outcome.code == 1 and outcome.lines()[-1].startswith("error: broken.pth")
+    assert not any("step " in line for line in outcome.lines())
+    assert lab.result()["status"] == "failed"
+
+
+FAILING = """\
+from stargan_lab.registry import family
+
+@family("extractor").register("single")
+class Single:
+    name = label = "single"
+    sha256 = identity = "1"
+    dims, memory, preprocessing = 3, 0, "uint8"
+
+    def __init__(self, outputs, device, classifier): ...
+
+    def features(self, images):
+        assert len(images) == 1, "one at a time"
+        return images.float().mean(dim=(2, 3))
+"""
+
+
+def test_a_scoring_that_fails_loses_no_training(lab: Lab) -> None:
+    lab.write("my_features.py", FAILING)
+    outcome = lab("train", "preset=tiny", "imports=[my_features]", "evaluation.extractor=single")
+    assert outcome.code == 1 and "one at a time" in outcome.lines()[-1]
     assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
     assert lab.result()["status"] == "failed"
     assert lab("train", "preset=tiny", NO_MLFLOW).code == 0
