@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stargan_lab.evaluation.features import Features
-from stargan_lab.evaluation.frechet import Array, Moments, frechet_distance
+from stargan_lab.evaluation.frechet import Array, Moments
 
 SUBSETS = 100
 SUBSET_SIZE = 1000
@@ -143,4 +143,4 @@ def _share_distance(a: Features, b: Features) -> float:
     moments = Moments.empty(a.shape[1]), Moments.empty(b.shape[1])
     for part, accumulated in zip((a, b), moments, strict=True):
         accumulated.update(np.asarray(part, np.float64))
-    return frechet_distance(moments[0].mean, moments[0].covariance, moments[1].mean, moments[1].covariance)
+    return moments[0].distance(moments[1])

@@ -19,6 +19,16 @@ TIMEOUT = 300.0
 NO_MLFLOW = "tracking.enabled=false"
 """Where it is not what is tested: opening a new store takes longer than a tiny run."""
 
+RATES = """\
+claim: A lower rate helps.
+base: [preset=tiny]
+baseline: usual
+variants: {usual: [optimizer.d_lr=0.0001], low: [optimizer.d_lr=0.00001]}
+seeds: [0]
+primary: eval/leak
+"""
+"""A hypothesis of two runs, for experiments/rates.yaml."""
+
 MEASURED = ("speed/", "memory/")
 """Metrics of the machine, not of the training: no two runs agree in them."""
 

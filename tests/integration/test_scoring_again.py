@@ -6,19 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import NO_MLFLOW, Lab, Outcome, finish
+from processes import NO_MLFLOW, RATES, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
 
 FEWER = "evaluation.max_images=8"
-RATES = """\
-claim: A lower rate helps.
-base: [preset=tiny]
-baseline: usual
-variants: {usual: [optimizer.d_lr=0.0001], low: [optimizer.d_lr=0.00001]}
-seeds: [0]
-primary: eval/leak
-"""
 
 
 @pytest.fixture

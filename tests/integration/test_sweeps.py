@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from processes import NO_MLFLOW, Lab, Outcome, finish
+from processes import NO_MLFLOW, RATES, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
 
@@ -24,14 +24,6 @@ variants:
 seeds: [0, 1]
 primary: eval/edit
 expected: better
-"""
-RATES = """\
-claim: A lower rate helps.
-base: [preset=tiny]
-baseline: usual
-variants: {usual: [optimizer.d_lr=0.0001], low: [optimizer.d_lr=0.00001]}
-seeds: [0]
-primary: eval/leak
 """
 
 
