@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from stargan_lab.data import open_sources
+from stargan_lab.data.sources import open_sources
 from stargan_lab.evaluation.features import batch_size
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
 from stargan_lab.evaluation.inception import InceptionExtractor

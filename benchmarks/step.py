@@ -11,10 +11,10 @@ from statistics import median
 
 import torch
 
-from stargan_lab.batch import Batch, LabelLayout, LabelSpec
 from stargan_lab.config import compose
-from stargan_lab.factory import build_objective, build_trainee
+from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
+from stargan_lab.runs.build import build_objective, build_trainee
 from stargan_lab.training.updates import Draws, Trainee, draw, train_step
 
 

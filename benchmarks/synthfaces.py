@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from stargan_lab.data.faces import EXPRESSIONS, KIND, OPTIONAL, Form, relabel, sample
-from stargan_lab.data.renderer import render
+from stargan_lab.data.synthfaces.identity import EXPRESSIONS, KIND, OPTIONAL, Form, relabel, sample
+from stargan_lab.data.synthfaces.renderer import render
 
 ROWS = (
     ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young", "Oval_Face", "Eyeglasses"),

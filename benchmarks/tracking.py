@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.tracker import Tracker
 

@@ -12,8 +12,8 @@ _PUBLIC = {
     "compose": "stargan_lab.config",
     "ConfigError": "stargan_lab.errors",
     "LabError": "stargan_lab.errors",
-    "build_networks": "stargan_lab.factory",
-    "run": "stargan_lab.running",
+    "build_networks": "stargan_lab.runs.build",
+    "run": "stargan_lab.runs.run",
 }
 __all__ = ["ConfigError", "LabError", "__version__", "build_networks", "compose", "run"]
 

@@ -28,7 +28,7 @@ _HOMES = {
     "targets": "stargan_lab.losses.targets",
     "optimizer": "stargan_lab.training.optimizers",
     "schedule": "stargan_lab.training.schedules",
-    "dataset": "stargan_lab.data",
+    "dataset": "stargan_lab.data.sources",
     "extractor": "stargan_lab.evaluation.extractors",
 }
 

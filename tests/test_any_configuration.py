@@ -16,8 +16,8 @@ from stargan_lab.config import RunConfig
 from stargan_lab.config.schema import COMPONENTS, REFERENCES
 from stargan_lab.config.validate import validate
 from stargan_lab.errors import ConfigError
-from stargan_lab.factory import build_objective, build_plan, build_trainee
 from stargan_lab.registry import family
+from stargan_lab.runs.build import build_objective, build_plan, build_trainee
 from stargan_lab.training.updates import draw, train_step
 
 LEGAL = 220

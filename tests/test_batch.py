@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from stargan_lab.batch import Batch, LabelSpec, target_labels, to_float, to_uint8
 from stargan_lab.data.celeba import HAIR
+from stargan_lab.data.transforms import to_float, to_uint8
+from stargan_lab.labels import Batch, LabelSpec, target_labels
 
 REFERENCE = Path(__file__).parent / "reference"
 CASES: list[dict[str, Any]] = json.loads((REFERENCE / "golden_small.json").read_text())["create_labels"]

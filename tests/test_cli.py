@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import stargan_lab
-from stargan_lab import cli
-from stargan_lab.cli import main
+from stargan_lab.cli.main import main
+from stargan_lab.cli.main import main as cli
 
 HEAVY = ("torch", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "numpy", "pydantic", "PIL")
 
@@ -27,7 +27,7 @@ def code_of(arguments: list[str]) -> int:
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:
-    code = f"import sys, stargan_lab.cli as c; c._parser(); print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, stargan_lab.cli.main as c; c._parser(); print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -7,9 +7,9 @@ import pytest
 import stargan_lab.experiments
 import yaml
 
+from stargan_lab.ablation.plan import plan
+from stargan_lab.ablation.spec import Hypothesis, available, load
 from stargan_lab.errors import ConfigError
-from stargan_lab.hypothesis import Hypothesis, available, load
-from stargan_lab.sweep.plan import plan
 from stargan_lab.tracking.metrics import lookup
 
 SHIPPED = sorted(path.stem for path in Path(next(iter(stargan_lab.experiments.__path__))).glob("*.yaml"))

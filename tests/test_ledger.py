@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.ledger import Ledger
+from stargan_lab.runs.ledger import Ledger
 
 HOLD = """
 import sys
 from pathlib import Path
-from stargan_lab.ledger import Ledger
+from stargan_lab.runs.ledger import Ledger
 with Ledger(Path(sys.argv[1])).claim(sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()

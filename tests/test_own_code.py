@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from stargan_lab import build_networks, compose
-from stargan_lab.batch import LabelLayout, LabelSpec
 from stargan_lab.errors import ConfigError
-from stargan_lab.provenance import code_hash
+from stargan_lab.labels import LabelLayout, LabelSpec
 from stargan_lab.registry import family
+from stargan_lab.runs.provenance import code_hash
 
 LAYOUT = LabelLayout((LabelSpec("faces", ("Male", "Young")),))
 

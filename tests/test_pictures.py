@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stargan_lab.pictures import Row, draw_sheet, font, wrapped
+from stargan_lab.image_grid import Row, draw_sheet, font, wrapped
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:

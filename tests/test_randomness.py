@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stargan_lab.randomness import generator_for, seed_for
+from stargan_lab.seeding import generator_for, seed_for
 
 PINNED = {
     (0,): 4_246_866_556_266_386_882,

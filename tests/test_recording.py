@@ -1,7 +1,7 @@
 """What is recorded of a run."""
 
-from stargan_lab.recording import warning_tag
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.runs.metadata import warning_tag
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 def test_the_tag_of_warnings_goes_with_their_cause(tmp_path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab import cli, compose
+from stargan_lab import compose
+from stargan_lab.cli.main import main as cli
 
 ROOT = Path(__file__).parents[1]
 ROWS = [

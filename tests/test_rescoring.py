@@ -12,15 +12,15 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from stargan_lab import compose
-from stargan_lab.assessment import scores_path
 from stargan_lab.config.revise import revise, written
 from stargan_lab.errors import ConfigError, DataError
-from stargan_lab.evaluation import classifier
+from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.files import locked
-from stargan_lab.loading import read_config
-from stargan_lab.rescoring import rescore
-from stargan_lab.running import run
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.runs.load import read_config
+from stargan_lab.runs.reevaluate import rescore
+from stargan_lab.runs.run import run
+from stargan_lab.runs.scores import scores_path
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, StoreError
 from stargan_lab.tracking.sync import sync
 
@@ -89,7 +89,7 @@ def test_the_same_protocol_is_not_computed_again(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = folder_in(outputs)
-    monkeypatch.setattr("stargan_lab.rescoring.load_run", None)
+    monkeypatch.setattr("stargan_lab.runs.reevaluate.load_run", None)
     scores = rescore(outputs, folder.run_id)
     assert scores["metrics"] == (folder.result() or {})["metrics"]
     assert "scored already" in capsys.readouterr().err
@@ -172,7 +172,7 @@ def test_a_store_that_fails_costs_one_line(
         raise StoreError("MLflow store x cannot be opened: no")
 
     folder = folder_in(tracked)
-    monkeypatch.setattr("stargan_lab.rescoring.open_store", broken)
+    monkeypatch.setattr("stargan_lab.runs.reevaluate.open_store", broken)
     scores = rescore(tracked, folder.run_id, [FEWER])
     assert scores_path(folder, scores["protocol"]["hash"]).exists() and len(rescored(folder)) == 1
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: MLflow store x")]

@@ -11,15 +11,17 @@ from PIL import Image
 from torch import Tensor
 
 from stargan_lab import compose
-from stargan_lab.batch import ImageSource, LabelSpec, target_labels, to_uint8
-from stargan_lab.cli import main
+from stargan_lab.cli.main import main
 from stargan_lab.data.celeba import synthfaces
-from stargan_lab.data.folders import synthexpressions
-from stargan_lab.data.source import PackedSource
+from stargan_lab.data.image_folder import synthexpressions
+from stargan_lab.data.packed_source import PackedSource
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.transforms import to_uint8
 from stargan_lab.errors import ConfigError
+from stargan_lab.labels import LabelSpec, target_labels
 from stargan_lab.report.strip import newest_samples
-from stargan_lab.running import run
-from stargan_lab.samples import Samples, check_named
+from stargan_lab.runs.run import run
+from stargan_lab.runs.samples import Samples, check_named
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stargan_lab.checkpoints.files import ROLES, content_hash
 from stargan_lab.config.schema import RunConfig
 from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family
-from stargan_lab.weights import ROLES, content_hash
 
 NOT_IDENTITY = ("paths", "tracking", "evaluation", "imports")
 """Groups that cannot change what a training computes. ``evaluation`` is the identity of a scoring, its protocol."""

@@ -10,10 +10,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from stargan_lab.batch import LabelSpec
-from stargan_lab.data import faces
-from stargan_lab.data.listing import Rows
-from stargan_lab.data.lists import (
+from stargan_lab.data.annotations import (
     ATTRIBUTE_FILE,
     CELEBA_ATTRIBUTES,
     PARTITION_FILE,
@@ -27,9 +24,12 @@ from stargan_lab.data.lists import (
     refuse,
     split_rows,
 )
-from stargan_lab.data.source import Count, Crop, Difficulty, Limit, Many, PackedSource, Serving, Side, Unreadable
-from stargan_lab.data.synthfaces import SynthSpec, read_spec
+from stargan_lab.data.listing import Rows
+from stargan_lab.data.packed_source import Count, Crop, Difficulty, Limit, Many, PackedSource, Serving, Side, Unreadable
+from stargan_lab.data.synthfaces import identity as faces
+from stargan_lab.data.synthfaces.dataset import SynthSpec, read_spec
 from stargan_lab.errors import ConfigError, DataError, unknown
+from stargan_lab.labels import LabelSpec
 from stargan_lab.registry import family
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]

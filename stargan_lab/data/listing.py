@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from stargan_lab.batch import LabelSpec
-from stargan_lab.data.lists import Complain, refuse
-from stargan_lab.data.synthspec import SynthSpec
+from stargan_lab.data.annotations import Complain, refuse
+from stargan_lab.data.synthfaces.spec import SynthSpec
+from stargan_lab.labels import LabelSpec
 
 
 @dataclass(frozen=True)

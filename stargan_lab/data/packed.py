@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.data.scan import each
+from stargan_lab.data.image_reader import each
 
 
 class PackedSet:

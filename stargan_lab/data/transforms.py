@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from stargan_lab.errors import DataError
 
@@ -115,3 +117,13 @@ def centre_crop(image: Image.Image, crop: int) -> Image.Image:
 
 def _start(length: int, crop: int) -> int:
     return -((crop - length) // 2) if length < crop else round((length - crop) / 2)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """(…) uint8 as float32 in [-1, 1], the reference's way: (v / 255 - 0.5) / 0.5."""
+    return (images.float() / 255 - 0.5) / 0.5
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """(…) in [-1, 1] as uint8, rounded and clamped: what a PNG of it holds."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from stargan_lab.data.lists import ATTRIBUTE_FILE, SPLITS
+from stargan_lab.data.annotations import ATTRIBUTE_FILE, SPLITS
 from stargan_lab.data.transforms import IMAGE_ENDINGS as IMAGES
 from stargan_lab.errors import DataError
 

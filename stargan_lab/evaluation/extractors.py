@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stargan_lab import files
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.evaluation import weights as weight_files
-from stargan_lab.evaluation.classifier import RECIPE, DomainClassifier
+from stargan_lab.evaluation import inception_weights as weight_files
+from stargan_lab.evaluation.attribute_classifier import RECIPE, DomainClassifier
 from stargan_lab.evaluation.inception import DIMS, MIB, WHOLE, InceptionExtractor
 from stargan_lab.registry import family
 

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stargan_lab import files
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation import weights as weight_files
+from stargan_lab.evaluation import inception_weights as weight_files
 
 DIMS = (64, 192, 768, 2048)
 """What pytorch-fid's ``--dims`` takes: the first and second max pooling, before the auxiliary classifier, pool3."""

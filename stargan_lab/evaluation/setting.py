@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource, to_float, to_uint8
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import LabError
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]

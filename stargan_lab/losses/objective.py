@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from stargan_lab.batch import Batch, LabelLayout
+from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.losses.adversarial import AdversarialLoss
 from stargan_lab.losses.lipschitz import LipschitzConstraint
 from stargan_lab.losses.targets import TargetPolicy, permuted

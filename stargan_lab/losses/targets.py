@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import LabelSpec, target_labels
+from stargan_lab.labels import LabelSpec, target_labels
 from stargan_lab.registry import family
 
 TARGETS = family("targets")

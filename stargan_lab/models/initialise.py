@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from stargan_lab.randomness import seed_for
+from stargan_lab.seeding import seed_for
 
 
 def named(module: nn.Module, role: str) -> nn.Module:

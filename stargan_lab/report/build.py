@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.files import write_text
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.comparable import check_comparable, listed, mixed
 from stargan_lab.report.document import (
     Block,

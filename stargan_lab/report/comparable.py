@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import differences, metric_protocol
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.rows import RunRow, scores
 
 SHOWN = 3

@@ -6,8 +6,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.files import write_atomically
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.rows import RunRow
 from stargan_lab.report.table import by_seed, main_metrics
 from stargan_lab.tracking.metrics import lookup

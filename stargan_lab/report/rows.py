@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import LabError
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.scorings import RunWarning, Scoring, find_protocol, first_scoring, scoring_under
 from stargan_lab.tracking.metrics import lookup, order
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 NETWORKS = ("generator", "discriminator")
 NOT_SCORED = "not scored"

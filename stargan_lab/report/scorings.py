@@ -10,7 +10,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import canonical_hash, read_json
 from stargan_lab.tracking.metrics import lookup
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_atomically
-from stargan_lab.pictures import Row, draw_sheet
+from stargan_lab.image_grid import Row, draw_sheet
 from stargan_lab.report.rows import RunRow
 
 TILE = 96

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.report.document import Table
 from stargan_lab.report.marks import Marks
 from stargan_lab.report.rows import NETWORKS, NOT_SCORED, RunRow, scores

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stargan_lab.files import read_json, write_json
-from stargan_lab.tracking.records import Row, RunFolder
+from stargan_lab.tracking.run_folder import Row, RunFolder
 from stargan_lab.tracking.store import Store
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stargan_lab.errors import LabError
 from stargan_lab.files import locked
 from stargan_lab.tracking.metrics import rounded
-from stargan_lab.tracking.records import Row
+from stargan_lab.tracking.run_folder import Row
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from pathlib import Path
 from stargan_lab.errors import LabError, unknown
 from stargan_lab.files import locked
 from stargan_lab.tracking.publish import rebuild
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, StoreError
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.publish import Publication, describe
-from stargan_lab.tracking.records import Row, RunFolder
+from stargan_lab.tracking.run_folder import Row, RunFolder
 from stargan_lab.tracking.store import Store, StoreError
 
 _log = logging.getLogger(__name__)

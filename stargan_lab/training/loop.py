@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from stargan_lab.batch import Batch
+from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.updates import Trainee, draw, train_step

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-from stargan_lab.batch import Batch
+from stargan_lab.labels import Batch
 
 
 @contextmanager

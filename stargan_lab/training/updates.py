@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from stargan_lab.batch import Batch
+from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective, Parts
-from stargan_lab.randomness import generator_for
+from stargan_lab.seeding import generator_for
 from stargan_lab.training.ema import Ema
 
 PRECISIONS: Mapping[str, torch.dtype] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stargan_lab import compose
-from stargan_lab.cli import main
+from stargan_lab.cli.main import main
 from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
 

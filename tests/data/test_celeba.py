@@ -14,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from stargan_lab.data import open_sources
+from stargan_lab.data.annotations import read_attributes, split_rows
 from stargan_lab.data.celeba import celeba
-from stargan_lab.data.lists import read_attributes, split_rows
-from stargan_lab.data.source import PackedSource
+from stargan_lab.data.packed_source import PackedSource
+from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.registry import family
 

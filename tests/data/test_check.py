@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from stargan_lab.data.annotations import read_attributes
 from stargan_lab.data.celeba import celeba, synthfaces
-from stargan_lab.data.check import Report, check
-from stargan_lab.data.folders import image_folder
-from stargan_lab.data.lists import read_attributes
-from stargan_lab.data.source import PackedSource
+from stargan_lab.data.image_folder import image_folder
+from stargan_lab.data.packed_source import PackedSource
+from stargan_lab.data.validate import Report, check
 from stargan_lab.errors import ConfigError
 
 Make = Callable[..., Path]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab.cli import main
+from stargan_lab.cli.main import main
 
 Make = Callable[..., Path]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stargan_lab.data import faces
-from stargan_lab.data.faces import (
+from stargan_lab.data.synthfaces import identity as faces
+from stargan_lab.data.synthfaces.identity import (
     ATTRIBUTES,
     CORE,
     EXCLUSIVE,
@@ -18,7 +18,7 @@ from stargan_lab.data.faces import (
     relabel,
     sample,
 )
-from stargan_lab.data.renderer import render
+from stargan_lab.data.synthfaces.renderer import render
 from stargan_lab.errors import ConfigError, DataError
 
 

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from stargan_lab.batch import LabelLayout
-from stargan_lab.data.folders import image_folder
-from stargan_lab.data.source import PackedSource
+from stargan_lab.data.image_folder import image_folder
+from stargan_lab.data.packed_source import PackedSource
 from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.labels import LabelLayout
 
 MakeTree = Callable[..., Path]
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from stargan_lab.batch import LabelLayout, target_labels
-from stargan_lab.data import faces
+from stargan_lab.data.annotations import CELEBA_ATTRIBUTES
 from stargan_lab.data.celeba import HAIR, celeba, synthfaces
-from stargan_lab.data.lists import CELEBA_ATTRIBUTES
-from stargan_lab.data.source import PackedSource
-from stargan_lab.data.synthfaces import SynthSpec, make_synthfaces
+from stargan_lab.data.packed_source import PackedSource
+from stargan_lab.data.synthfaces import identity as faces
+from stargan_lab.data.synthfaces.dataset import SynthSpec, make_synthfaces
 from stargan_lab.errors import ConfigError
+from stargan_lab.labels import LabelLayout, target_labels
 
 MakeFolder = Callable[..., Path]
 COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair")

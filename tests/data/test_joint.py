@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from stargan_lab import compose
-from stargan_lab.batch import LabelLayout, target_labels
-from stargan_lab.data import faces, open_sources
 from stargan_lab.data.celeba import synthfaces
-from stargan_lab.data.check import check
-from stargan_lab.data.folders import image_folder, synthexpressions
-from stargan_lab.data.order import load_batch
-from stargan_lab.data.source import PackedSource
+from stargan_lab.data.image_folder import image_folder, synthexpressions
+from stargan_lab.data.packed_source import PackedSource
+from stargan_lab.data.sampling import load_batch
+from stargan_lab.data.sources import open_sources
+from stargan_lab.data.synthfaces import identity as faces
+from stargan_lab.data.validate import check
 from stargan_lab.errors import ConfigError
-from stargan_lab.factory import build_layout, build_networks, build_sources
+from stargan_lab.labels import LabelLayout, target_labels
+from stargan_lab.runs.build import build_layout, build_networks, build_sources
 
 
 def expressions(outputs: Path, image_size: int = 16, **options: Any) -> PackedSource:

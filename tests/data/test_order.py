@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from stargan_lab.batch import to_float
-from stargan_lab.data import order
+from stargan_lab.data import sampling as order
 from stargan_lab.data.celeba import synthfaces
-from stargan_lab.data.order import batch_indices, flips, load_batch
+from stargan_lab.data.sampling import batch_indices, flips, load_batch
+from stargan_lab.data.transforms import to_float
 
 
 @pytest.mark.parametrize("n, batch_size", [(10, 3), (7, 7), (5, 16), (100, 16), (1, 4)])

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from stargan_lab.batch import LabelSpec
-from stargan_lab.data import canvas
-from stargan_lab.data.faces import (
+from stargan_lab.data.synthfaces import canvas
+from stargan_lab.data.synthfaces.identity import (
     ATTRIBUTES,
     CORE,
     EXCLUSIVE,
@@ -24,9 +23,10 @@ from stargan_lab.data.faces import (
     relabel,
     sample,
 )
-from stargan_lab.data.renderer import FEATURE_VERSIONS, RENDERER_VERSION, render
-from stargan_lab.data.synthspec import SynthSpec
-from stargan_lab.evaluation.classifier import trained_classifier
+from stargan_lab.data.synthfaces.renderer import FEATURE_VERSIONS, RENDERER_VERSION, render
+from stargan_lab.data.synthfaces.spec import SynthSpec
+from stargan_lab.evaluation.attribute_classifier import trained_classifier
+from stargan_lab.labels import LabelSpec
 
 PINNED = {1: "696b4c3e804b20c8dcce542f5beb822f17049627582a146073c3509b7eff0c43"}
 FEATURES: dict[tuple[str, int], str] = {

@@ -9,13 +9,14 @@ import torch
 from PIL import Image
 
 from stargan_lab import files
-from stargan_lab.batch import target_labels
-from stargan_lab.data import faces, renderer, synthspec
+from stargan_lab.data.annotations import read_attributes, read_partition
 from stargan_lab.data.celeba import celeba, synthfaces
-from stargan_lab.data.lists import read_attributes, read_partition
-from stargan_lab.data.synthfaces import SynthSpec, Truth, make_synthfaces, read_spec
+from stargan_lab.data.synthfaces import identity as faces
+from stargan_lab.data.synthfaces import spec as synthspec
+from stargan_lab.data.synthfaces.dataset import SynthSpec, Truth, make_synthfaces, read_spec, renderer
 from stargan_lab.data.transforms import read_image
 from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.labels import target_labels
 
 SMALL = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0)
 POSED = SynthSpec(size=32, train=20, valid=8, test=9, seed=4, difficulty=1.0, form="rafd")

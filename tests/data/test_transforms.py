@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as tv
 
-from stargan_lab.batch import to_float
 from stargan_lab.data import tree
-from stargan_lab.data.transforms import IMAGE_ENDINGS, centre_crop, decode, fit, read_image
+from stargan_lab.data.transforms import IMAGE_ENDINGS, centre_crop, decode, fit, read_image, to_float
 from stargan_lab.errors import DataError
 
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden_small.npz"

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from stargan_lab.data import scan
+from stargan_lab.data import image_reader as scan
 from stargan_lab.data.celeba import celeba, synthfaces
-from stargan_lab.data.folders import image_folder
-from stargan_lab.data.source import PackedSource
+from stargan_lab.data.image_folder import image_folder
+from stargan_lab.data.packed_source import PackedSource
 from stargan_lab.errors import DataError
 
 Make = Callable[..., Path]

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource
-from stargan_lab.data import open_sources
-from stargan_lab.evaluation.classifier import DomainClassifier, trained_classifier
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.sources import open_sources
+from stargan_lab.evaluation.attribute_classifier import DomainClassifier, trained_classifier
 
 ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Oval_Face"]
 

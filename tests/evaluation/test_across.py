@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource, to_float, to_uint8
-from stargan_lab.data import open_sources
-from stargan_lab.evaluation import classifier
-from stargan_lab.evaluation.across import labels_seen
-from stargan_lab.evaluation.classifier import trained_classifier
-from stargan_lab.evaluation.evaluate import Options, Scores, evaluate
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.sources import open_sources
+from stargan_lab.data.transforms import to_float, to_uint8
+from stargan_lab.evaluation import attribute_classifier as classifier
+from stargan_lab.evaluation.attribute_classifier import trained_classifier
+from stargan_lab.evaluation.cross_dataset import labels_seen
+from stargan_lab.evaluation.evaluator import Options, Scores, evaluate
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
 

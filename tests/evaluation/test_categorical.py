@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from translators import perfect_translator
 
-from stargan_lab.batch import GroundTruth, ImageSet, ImageSource, LabelSpec
-from stargan_lab.evaluation import classifier
-from stargan_lab.evaluation.evaluate import Options, evaluate
+from stargan_lab.data.protocols import GroundTruth, ImageSet, ImageSource
+from stargan_lab.evaluation import attribute_classifier as classifier
+from stargan_lab.evaluation.evaluator import Options, evaluate
+from stargan_lab.labels import LabelSpec
 
 
 @dataclass

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stargan_lab.batch import ImageSource
+from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation import classifier
-from stargan_lab.evaluation.classifier import DomainClassifier, classifier_hash, decide, trained_classifier
+from stargan_lab.evaluation import attribute_classifier as classifier
+from stargan_lab.evaluation.attribute_classifier import DomainClassifier, classifier_hash, decide, trained_classifier
 
 CPU = torch.device("cpu")
 

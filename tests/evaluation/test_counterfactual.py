@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.counterfactual import edit, identity, leak, to_change
+from stargan_lab.evaluation.ground_truth_scores import edit, identity, leak, to_change
 
 
 def row(*values: float) -> Tensor:

@@ -1,8 +1,8 @@
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import LabelSpec
-from stargan_lab.evaluation.diagnosis import Watch, one_class
+from stargan_lab.evaluation.failure_checks import Watch, one_class
+from stargan_lab.labels import LabelSpec
 
 SPEC = LabelSpec("faces", ("Male", "Young"))
 GENERATOR = torch.Generator().manual_seed(0)

@@ -3,8 +3,14 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from stargan_lab.evaluation import distances as module
-from stargan_lab.evaluation.distances import Sample, distances, frechet_at_infinity, kernel_distance, precision_recall
+from stargan_lab.evaluation import feature_distances as module
+from stargan_lab.evaluation.feature_distances import (
+    Sample,
+    distances,
+    frechet_at_infinity,
+    kernel_distance,
+    precision_recall,
+)
 from stargan_lab.evaluation.frechet import Moments, frechet_distance, pooled_distance
 
 

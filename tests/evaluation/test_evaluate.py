@@ -8,13 +8,15 @@ import torch
 import yaml
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource, target_labels, to_float, to_uint8
-from stargan_lab.data import open_sources
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.sources import open_sources
+from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation import classifier
-from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.evaluate import Options, Scores, evaluate
-from stargan_lab.evaluation.truth import answers
+from stargan_lab.evaluation import attribute_classifier as classifier
+from stargan_lab.evaluation.attribute_classifier import DomainClassifier
+from stargan_lab.evaluation.evaluator import Options, Scores, evaluate
+from stargan_lab.evaluation.ground_truth import answers
+from stargan_lab.labels import target_labels
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
 

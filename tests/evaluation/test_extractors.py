@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from stargan_lab.batch import ImageSource
+from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import inception as inception_module
-from stargan_lab.evaluation import weights
-from stargan_lab.evaluation.classifier import DomainClassifier
+from stargan_lab.evaluation import inception_weights as weights
+from stargan_lab.evaluation.attribute_classifier import DomainClassifier
 from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor, metric_name
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
-from stargan_lab.evaluation.weights import WeightsMissing, find_weights
+from stargan_lab.evaluation.inception_weights import WeightsMissing, find_weights
 from stargan_lab.registry import family
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stargan_lab.data import open_sources
+from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.extractors import Extractor, PixelExtractor, TorchScriptExtractor
 from stargan_lab.evaluation.features import Collected, batch_size, kept_features, kept_moments
 from stargan_lab.evaluation.frechet import Moments
-from stargan_lab.evaluation.reference import Reference, reference
+from stargan_lab.evaluation.real_images import Reference, reference
 from stargan_lab.evaluation.setting import Setting
 
 CPU = torch.device("cpu")

@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 
 from stargan_lab import files
-from stargan_lab.batch import ImageSource
-from stargan_lab.cli import main
+from stargan_lab.cli.main import main
+from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import DataError
-from stargan_lab.evaluation import imagefiles, weights
+from stargan_lab.evaluation import image_files as imagefiles
+from stargan_lab.evaluation import inception_weights as weights
 from stargan_lab.evaluation.extractors import build_extractor
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
-from stargan_lab.evaluation.imagefiles import ENDINGS, batches, look, pixels
+from stargan_lab.evaluation.image_files import ENDINGS, batches, look, pixels
 
 Capture = pytest.CaptureFixture[str]
 Fid = Callable[..., dict[str, Any]]
@@ -361,7 +362,7 @@ def test_weights_of_ones_own_are_refused_unless_allowed(
     pair: Path, inception_weights: Path, fid: Fid, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("stargan_lab.commands.scoring.examine", None)
+        patch.setattr("stargan_lab.cli.evaluate.examine", None)
         said = refused("a", "b", "--weights", inception_weights)
     assert "--weights: their SHA-256" in said
     assert "add --allow-unverified to have it as frechet_inception_unverified" in said

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource
+from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation.classifier import DomainClassifier
-from stargan_lab.evaluation.evaluate import Options, assemble
+from stargan_lab.evaluation.attribute_classifier import DomainClassifier
+from stargan_lab.evaluation.evaluator import Options, assemble
 from stargan_lab.evaluation.extractors import take
-from stargan_lab.evaluation.reference import reference
+from stargan_lab.evaluation.real_images import reference
 from stargan_lab.evaluation.setting import Setting
 from stargan_lab.registry import family
 

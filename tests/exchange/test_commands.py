@@ -12,16 +12,20 @@ from PIL import Image
 from stored import golden_state, tiny_config, write_pair, write_run
 from torch import Tensor
 
-from stargan_lab.batch import to_float, to_uint8
-from stargan_lab.cli import main
+from stargan_lab.checkpoints.files import digest, read_stored
+from stargan_lab.cli.main import main
 from stargan_lab.config import run_id, training_identity
-from stargan_lab.data.transforms import fit
+from stargan_lab.data.transforms import fit, to_float, to_uint8
 from stargan_lab.errors import ConfigError
-from stargan_lab.evaluation.classifier import DomainClassifier, DomainNetwork, classifier_hash, load_classifier
-from stargan_lab.factory import build_layout, build_sources, build_trainee, find_device
+from stargan_lab.evaluation.attribute_classifier import (
+    DomainClassifier,
+    DomainNetwork,
+    classifier_hash,
+    load_classifier,
+)
 from stargan_lab.files import locked
-from stargan_lab.loading import load_run, open_networks
-from stargan_lab.weights import digest, read_stored
+from stargan_lab.runs.build import build_layout, build_sources, build_trainee, find_device
+from stargan_lab.runs.load import load_run, open_networks
 
 Capture = pytest.CaptureFixture[str]
 

@@ -10,11 +10,11 @@ import torch
 from stored import golden_state
 from tiny import ONE, TWO, make_critic, make_generator
 
-from stargan_lab.batch import LabelLayout
+from stargan_lab.checkpoints.export import ONNX_LIMIT, reference_state, to_onnx
+from stargan_lab.checkpoints.stargan_format import shapes_of, sizes_of
 from stargan_lab.config.schema import REFERENCES
 from stargan_lab.errors import ConfigError
-from stargan_lab.exchange.export import ONNX_LIMIT, reference_state, to_onnx
-from stargan_lab.exchange.reference import shapes_of, sizes_of
+from stargan_lab.labels import LabelLayout
 from stargan_lab.registry import family
 
 
@@ -142,8 +142,8 @@ def test_an_onnx_file_says_what_its_columns_are() -> None:
 
 @pytest.mark.slow
 def test_an_onnx_file_that_would_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stargan_lab.checkpoints import export
     from stargan_lab.errors import LabError
-    from stargan_lab.exchange import export
 
     monkeypatch.setattr(export, "ONNX_LIMIT", -1.0)
     with pytest.raises(LabError, match="differ from torch's"):

@@ -10,9 +10,9 @@ import torch
 from stored import COUNTER, KIT, golden_config, golden_state, write_pair
 from torch import nn
 
-from stargan_lab.errors import ConfigError
-from stargan_lab.exchange.fit import start_from
-from stargan_lab.exchange.reference import (
+from stargan_lab.checkpoints.files import content_hash, digest, last_hash, read_stored
+from stargan_lab.checkpoints.load_state import start_from
+from stargan_lab.checkpoints.stargan_format import (
     CriticSizes,
     GeneratorSizes,
     difference,
@@ -20,8 +20,8 @@ from stargan_lab.exchange.reference import (
     shapes_of,
     sizes_of,
 )
+from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
-from stargan_lab.weights import content_hash, digest, last_hash, read_stored
 
 NOWHERE = Path("nowhere")
 

@@ -11,13 +11,13 @@ import pytest
 from pydantic import Field
 
 from stargan_lab import compose
-from stargan_lab.cli import main
+from stargan_lab.cli.component_page import COMMAND, WIDTH, details, overview, page
+from stargan_lab.cli.main import main
+from stargan_lab.config import catalogue
+from stargan_lab.config.catalogue import Axis, Option, axes, find
+from stargan_lab.config.option_help import as_yaml, described, meanings, yaml_comments
 from stargan_lab.config.schema import COMPONENTS, RunConfig
 from stargan_lab.errors import ConfigError
-from stargan_lab.guide import catalogue
-from stargan_lab.guide.catalogue import Axis, Option, axes, find
-from stargan_lab.guide.listing import COMMAND, WIDTH, details, overview, page
-from stargan_lab.guide.options import as_yaml, described, meanings, yaml_comments
 from stargan_lab.registry import families, family
 
 PAGE = Path(__file__).parents[2] / "docs" / "components.md"

@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from stargan_lab.cli import main
+from stargan_lab.cli import doctor, main
+from stargan_lab.cli.doctor import schema_revisions, weight_places
+from stargan_lab.cli.machine import cpu_bfloat16
 from stargan_lab.config import compose
-from stargan_lab.data.synthfaces import SynthSpec, make_synthfaces
-from stargan_lab.evaluation.weights import cache_paths
+from stargan_lab.data.synthfaces.dataset import SynthSpec, make_synthfaces
+from stargan_lab.evaluation.inception_weights import cache_paths
 from stargan_lab.files import sha256_file
-from stargan_lab.guide import doctor
-from stargan_lab.guide.doctor import schema_revisions, weight_places
-from stargan_lab.guide.machine import cpu_bfloat16
-from stargan_lab.ledger import Ledger
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.runs.ledger import Ledger
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 
 Found = dict[str, tuple[str, str]]
@@ -112,7 +111,7 @@ def test_datasets_are_looked_at_each(ask: Callable[..., tuple[int, Found, list[s
 
 
 def _drawn_folder() -> str:
-    from stargan_lab.factory import build_sources
+    from stargan_lab.runs.build import build_sources
 
     (source,) = build_sources(compose(list(CALM)))
     return str(source.root)  # type: ignore[attr-defined]

@@ -10,12 +10,12 @@ import pytest
 from hydra._internal.utils import get_args_parser
 from pydantic import BaseModel
 
-from stargan_lab import cli
+from stargan_lab.cli import outline
+from stargan_lab.cli.completion import FILES, TRAIN_FLAGS, answer
+from stargan_lab.cli.main import main as cli
+from stargan_lab.cli.overrides import Overrides
 from stargan_lab.config.compose import compose_raw
 from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
-from stargan_lab.guide import outline
-from stargan_lab.guide.completion import FILES, TRAIN_FLAGS, answer
-from stargan_lab.guide.overrides import Overrides
 from stargan_lab.registry import families, family
 
 ROOT = Path(__file__).parents[2]
@@ -190,7 +190,7 @@ def test_an_error_says_nothing_and_ends_well(here: Path, capfd: pytest.CaptureFi
 def test_nothing_heavy_is_imported() -> None:
     line = "stargan-lab train preset=tiny generator.norm="
     code = (
-        "import sys; from stargan_lab.cli import main;"
+        "import sys; from stargan_lab.cli.main import main;"
         f"main(['__complete', {line!r}, '=']); print([m for m in {HEAVY} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

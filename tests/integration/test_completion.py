@@ -119,7 +119,7 @@ def _prompt(folder: Path) -> Iterator:
 
 def test_a_tab_imports_nothing_heavy(tmp_path: Path) -> None:
     """What makes it quick: names are read off sources and YAML."""
-    seen = "import sys; from stargan_lab.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    seen = "import sys; from stargan_lab.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     command = [sys.executable, "-c", seen, "__complete", "stargan-lab train generator.norm=", "="]
     done = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
     assert "instance" in done.stdout

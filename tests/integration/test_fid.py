@@ -13,7 +13,7 @@ from PIL import Image
 from processes import Lab, Outcome, finish
 from torch import Tensor
 
-from stargan_lab.data import open_sources
+from stargan_lab.data.sources import open_sources
 from stargan_lab.evaluation.inception import InceptionExtractor
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ import pytest
 from processes import NO_MLFLOW, Lab
 
 from stargan_lab import compose
-from stargan_lab.factory import build_sources
-from stargan_lab.running import run
+from stargan_lab.runs.build import build_sources
+from stargan_lab.runs.run import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
@@ -59,7 +59,7 @@ def test_the_official_weights_give_the_same_number_as_fid(
 ) -> None:
     weights = scored.folder / "inception.pth"
     official = hashlib.sha256(weights.read_bytes()).hexdigest()
-    monkeypatch.setattr("stargan_lab.evaluation.weights.VERIFIED_SHA256", official)
+    monkeypatch.setattr("stargan_lab.evaluation.inception_weights.VERIFIED_SHA256", official)
     lab = Lab(prepare(tmp_path))
     overrides = [*ONE_DOMAIN, "evaluation.extractor=inception", f"evaluation.weights={weights}"]
     for norm in ("none", "layer"):  # the sweep's two runs

@@ -7,7 +7,7 @@ import torch
 from tiny import FACES, LAYOUTS, MOODS, ONE, TWO, make_batch, make_critic, make_generator, make_objective
 from torch import Tensor
 
-from stargan_lab.batch import LabelLayout, LabelSpec
+from stargan_lab.labels import LabelLayout, LabelSpec
 from stargan_lab.losses.adversarial import Wasserstein
 from stargan_lab.losses.lipschitz import GradientPenalty, Unconstrained
 from stargan_lab.losses.objective import Objective, classification

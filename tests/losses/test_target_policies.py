@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import FACES, MOODS, ONE, make_batch, make_objective, make_trainee
 
-from stargan_lab.batch import LabelSpec, target_labels
+from stargan_lab.labels import LabelSpec, target_labels
 from stargan_lab.registry import family
 from stargan_lab.training.updates import draw, train_step
 

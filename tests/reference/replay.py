@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stargan_lab.batch import Batch, LabelLayout, LabelSpec
+from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
 from stargan_lab.registry import family

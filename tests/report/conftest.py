@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.files import write_json
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.rows import RunRow
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 EDIT = {
     "none": {1: 0.5, 2: 0.6, 3: 0.7},

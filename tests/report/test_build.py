@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import LabError
 from stargan_lab.files import write_json
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.build import build, terminal
 from stargan_lab.report.document import Paragraph, Table, to_html, to_markdown, to_tex, to_text
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.scorings import RunWarning
 from stargan_lab.report.spreadsheet import read_csv
 from stargan_lab.report.strip import strip
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 MakeRun = Callable[[str, int, str, float], RunFolder]
 

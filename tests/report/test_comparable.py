@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from scored import scoring
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import LabError
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.spreadsheet import read_csv, write_csv
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 ScoredRun = Callable[..., RunFolder]
 CELLS = [("none", 1, "n1"), ("instance", 1, "i1"), ("instance", 2, "i2")]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.report.marks import Marks
 from stargan_lab.report.rows import RunRow
 from stargan_lab.report.scorings import RunWarning

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from scored import scoring
 
-from stargan_lab.cli import main
+from stargan_lab.cli.main import main
 from stargan_lab.files import write_json
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 FIRST = scoring({"eval/edit": 0.25})
 SECOND = scoring({"eval/edit": 0.75}, batch_size=8)

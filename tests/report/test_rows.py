@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import LabError
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.scorings import RunWarning
 from stargan_lab.report.spreadsheet import read_csv, write_csv
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 MakeRun = Callable[[str, int, str, float], RunFolder]
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from scored import scoring
 
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import write_json
-from stargan_lab.hypothesis import Hypothesis
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.scorings import RunWarning
 from stargan_lab.report.table import absent, main_table
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 
 ScoredRun = Callable[..., RunFolder]
 CELLS = [("none", 1, "n1"), ("instance", 1, "i1"), ("layer", 1, "l1")]

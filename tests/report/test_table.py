@@ -5,7 +5,7 @@ from math import sqrt
 
 import pytest
 
-from stargan_lab.hypothesis import Hypothesis
+from stargan_lab.ablation.spec import Hypothesis
 from stargan_lab.report.rows import RunRow, scores
 from stargan_lab.report.table import (
     Summary,

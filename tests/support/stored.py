@@ -10,12 +10,12 @@ import yaml
 from torch import Tensor
 
 from stargan_lab import compose
+from stargan_lab.checkpoints.label_layout import write_layout
+from stargan_lab.checkpoints.train_state import save
 from stargan_lab.config import RunConfig, run_id
-from stargan_lab.exchange.layout import write_layout
-from stargan_lab.factory import build_layout, build_sources, build_trainee
 from stargan_lab.files import write_text
-from stargan_lab.tracking.records import RunFolder
-from stargan_lab.training.checkpoint import save
+from stargan_lab.runs.build import build_layout, build_sources, build_trainee
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.training.meter import Meter
 
 KIT = Path(__file__).parents[1] / "reference" / "golden_small"

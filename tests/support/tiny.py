@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stargan_lab.batch import Batch, LabelLayout, LabelSpec
+from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
 from stargan_lab.losses.targets import TargetPolicy, permuted
 from stargan_lab.models.initialise import initialise

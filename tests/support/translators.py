@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from stargan_lab.batch import ImageSource, to_float, to_uint8
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.transforms import to_float, to_uint8
 
 
 def perfect_translator(sources: Sequence[ImageSource]) -> Callable[[Tensor, Tensor, int], Tensor]:

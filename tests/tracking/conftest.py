@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 
 History = Callable[[Store, str, str], list[tuple[int, float]]]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.tracking import records
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking import run_folder as records
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 def folder_with(tmp_path: Path, steps: list[int]) -> RunFolder:
@@ -91,7 +91,7 @@ def test_a_kill_in_the_middle_of_truncation_leaves_the_old_file(
 
 def test_tags_of_several_processes_all_survive(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from stargan_lab.tracking.records import RunFolder\n"
+        "import sys; from pathlib import Path; from stargan_lab.tracking.run_folder import RunFolder\n"
         "for i in range(25): RunFolder(Path(sys.argv[1])).update_tags({f'ablation.{sys.argv[2]}{i}': 'v'})"
     )
     path = tmp_path / "a1"

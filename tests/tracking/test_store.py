@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.tracking.records import Row
+from stargan_lab.tracking.run_folder import Row
 from stargan_lab.tracking.store import Store
 
 OPEN = """

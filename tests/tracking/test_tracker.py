@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.sync import add_tag, sync
 from stargan_lab.tracking.tracker import Tracker
@@ -124,7 +124,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from stargan_lab.tracking.publish import State
-from stargan_lab.tracking.records import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.tracker import Tracker
 outputs = Path(sys.argv[1])
@@ -247,7 +247,7 @@ def test_without_a_store_the_files_hold_everything(
 def test_sync_leaves_uncovered_rows_and_runs_in_training_alone(
     folder: RunFolder, tmp_path: Path, store: Store, history: History
 ) -> None:
-    from stargan_lab.ledger import Ledger
+    from stargan_lab.runs.ledger import Ledger
 
     tracker = tracker_of(folder, None)
     tracker.start(0)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny import ONE, make_batch, make_objective, make_trainee
 
+from stargan_lab.checkpoints import train_state as checkpoint
+from stargan_lab.checkpoints.train_state import read, restore, save, state_sha256
 from stargan_lab.errors import LabError, NonFiniteLossError
-from stargan_lab.training import checkpoint
-from stargan_lab.training.checkpoint import read, restore, save, state_sha256
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.updates import Trainee, draw, train_step
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from stargan_lab import compose
-from stargan_lab.batch import Batch, LabelLayout, LabelSpec
-from stargan_lab.factory import build_objective, build_trainee
+from stargan_lab.labels import Batch, LabelLayout, LabelSpec
+from stargan_lab.runs.build import build_objective, build_trainee
 from stargan_lab.training.updates import draw, train_step
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from tiny import LAYOUTS, ONE, TWO, make_batch, make_objective, make_trainee
 
-from stargan_lab.batch import Batch, LabelLayout
+from stargan_lab.checkpoints.train_state import restore, save, state_sha256
 from stargan_lab.errors import NonFiniteLossError
+from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.registry import family
-from stargan_lab.training.checkpoint import restore, save, state_sha256
 from stargan_lab.training.loop import Interrupted, Plan, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched

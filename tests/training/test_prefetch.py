@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import TWO, make_batch
 
-from stargan_lab.batch import Batch
+from stargan_lab.labels import Batch
 from stargan_lab.training.prefetch import prefetched
 
 

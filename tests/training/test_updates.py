@@ -9,7 +9,7 @@ from tiny import LAYOUTS, ONE, TWO, make_batch, make_critic, make_generator, mak
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stargan_lab.batch import Batch, LabelLayout
+from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.updates import Draws, Trainee, draw, train_step
 

@@ -1,0 +1,1 @@
+"""Ablations: the file that declares one, its plan of cells, and their execution."""

@@ -1,0 +1,169 @@
+"""Networks out of here: as the reference's checkpoints, and as ONNX with everything a user of it must know."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stargan_lab.checkpoints.files import Role
+from stargan_lab.checkpoints.label_layout import as_plain
+from stargan_lab.checkpoints.stargan_format import CriticSizes, difference, sizes_of
+from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.labels import LabelLayout
+
+SAME = 1e-3
+"""Outputs that differ by less than this share of the largest are those of the same network."""
+ONNX_LIMIT = 1e-4
+"""Largest difference to torch, on images in [-1, 1], with which an ONNX file is written."""
+
+
+def reference_state(network: nn.Module, role: Role, image_size: int) -> dict[str, Tensor]:
+    """A network's weights as the reference's ``load_state_dict`` takes them, with its keys, order and dtypes.
+
+    Whether it has that form is seen from its keys and shapes, and from its outputs: those of the reference's network
+    with the same weights have to be equal, since padding and output leave no trace among the keys.
+
+    Args:
+        image_size: px a side that the discriminator takes.
+    Raises:
+        ConfigError: it has no such form, and where it departs.
+    """
+    state = network.state_dict()
+    sizes = sizes_of(state)
+    if sizes is None or sizes.role != role:
+        raise ConfigError(f"the {role} has no reference form: its first layer is another")
+    if departs := difference(state, sizes.form()):
+        raise ConfigError(f"the {role} has no reference form: it {departs}")
+    with torch.random.fork_rng(devices=[]):  # starting values are drawn, and then replaced
+        reference = sizes.build().to(next(network.parameters()).dtype)
+    reference.load_state_dict(state)
+    side = image_size if isinstance(sizes, CriticSizes) else 32
+    apart = _apart(network, reference, _arguments(role, side, sizes.label_width, next(network.parameters()).dtype))
+    if not apart <= SAME:
+        raise ConfigError(
+            f"the {role} has no reference form: its keys are the reference's, but its outputs are not (they differ by"
+            f" {apart:.0%}); padding, output or head is another"
+        )
+    return {key: _as_stored(state[key]) for key in sizes.form()}
+
+
+def _arguments(role: Role, side: int, label_width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, side, side, generator=random).to(dtype) * 2 - 1
+    labels = torch.randint(2, (2, label_width), generator=random).to(dtype)
+    return (images, labels) if role == "generator" else (images,)
+
+
+@torch.no_grad()
+def _apart(network: nn.Module, other: nn.Module, arguments: tuple[Tensor, ...]) -> float:
+    """The largest difference of their outputs, as a share of the largest output; infinite for other shapes."""
+    ours, theirs = (
+        [found] if isinstance(found := each(*arguments), Tensor) else list(found) for each in (network, other)
+    )
+    shares = [
+        float((a - b).abs().max() / b.abs().max().clamp_min(1e-12)) if a.shape == b.shape else float("inf")
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    return max(shares)
+
+
+def _as_stored(value: Tensor) -> Tensor:
+    """On the CPU, in storage of its own, float32 where it is a float."""
+    dtype = torch.float32 if value.is_floating_point() else value.dtype
+    return value.detach().to("cpu", dtype).contiguous().clone(memory_format=torch.contiguous_format)
+
+
+def to_onnx(
+    generator: nn.Module, layout: LabelLayout, image_size: int, about: Mapping[str, Any]
+) -> tuple[bytes, float]:
+    """A generator as ONNX, float32: inputs ``image`` (N, 3, H, W) and ``label`` (N, K), output ``translated``.
+
+    N, H and W are free, H and W being multiples of the generator's ``size_multiple``. The model's metadata say what
+    the columns of ``label`` are, the range of images, and ``about``.
+
+    Returns:
+        The file's content, and the largest difference between torch and onnxruntime at two sizes and batch sizes.
+    Raises:
+        LabError: the packages of the extra ``onnx`` are missing, torch cannot export it, or the two differ.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ImportError as error:
+        raise LabError(f"ONNX needs {error.name}: pip install 'stargan-lab[onnx]'") from None
+    network = deepcopy(generator).to("cpu", torch.float32)
+    multiple = int(getattr(network, "size_multiple", 1))
+    model = _exported(network, layout.generator_width, multiple)
+    _name_sizes(model)
+    onnx.helper.set_model_props(model, _metadata(layout, image_size, multiple, about))
+    content: bytes = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    shapes = [(2, image_size, image_size), (3, image_size + multiple, image_size + 3 * multiple)]
+    apart = max(_onnx_apart(session, network, layout.generator_width, shape) for shape in shapes)
+    if not apart <= ONNX_LIMIT:
+        raise LabError(f"onnxruntime's images differ from torch's by {apart:.1e}, above {ONNX_LIMIT:.0e}: not written")
+    return content, apart
+
+
+def _exported(network: nn.Module, label_width: int, multiple: int) -> Any:
+    dim = torch.export.Dim
+    batch, height, width = dim("batch", min=1, max=2**16), dim("h", min=2, max=2**12), dim("w", min=2, max=2**12)
+    shapes = ({0: batch, 2: multiple * height, 3: multiple * width}, {0: batch})
+    example = (torch.zeros(2, 3, 4 * multiple, 6 * multiple), torch.zeros(2, label_width))
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of train mode, which these networks do not heed
+            program: Any = torch.onnx.export(
+                network,
+                example,
+                input_names=["image", "label"],
+                output_names=["translated"],
+                dynamic_shapes=shapes,
+                dynamo=True,
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LabError(f"torch cannot export this generator as ONNX ({reason})") from None
+    return program.model_proto
+
+
+def _name_sizes(model: Any) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        names = ["batch", None, "height", "width"]
+        for dim, name in zip(dims, names, strict=False):
+            if dim.dim_param and name:
+                dim.dim_param = name
+
+
+def _metadata(layout: LabelLayout, image_size: int, multiple: int, about: Mapping[str, Any]) -> dict[str, str]:
+    several = len(layout.specs) > 1
+    columns = [f"{spec.dataset}: {name}" if several else name for spec in layout.specs for name in spec.names]
+    columns += [f"mask: {spec.dataset}" for spec in layout.specs] if several else []
+    values = {
+        "columns_of_label": columns,
+        "datasets": as_plain(layout),
+        "label": "0 or 1; other datasets' columns 0, the mask 1 for the dataset asked for" if several else "0 or 1",
+        "image": "RGB, (v / 255 - 0.5) / 0.5 of 8-bit values v",
+        "range": [-1, 1],
+        "image_size": image_size,
+        "size_multiple": multiple,
+        **about,
+    }
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+@torch.no_grad()
+def _onnx_apart(session: Any, network: nn.Module, label_width: int, shape: tuple[int, int, int]) -> float:
+    count, height, width = shape
+    random = torch.Generator().manual_seed(height)
+    images = torch.rand(count, 3, height, width, generator=random) * 2 - 1
+    labels = torch.randint(2, (count, label_width), generator=random).float()
+    (found,) = session.run(None, {"image": images.numpy(), "label": labels.numpy()})
+    return float((torch.from_numpy(found) - network(images, labels)).abs().max())

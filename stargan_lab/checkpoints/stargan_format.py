@@ -1,0 +1,158 @@
+"""The form of the reference's checkpoints (yunjey/stargan): which keys of which shapes, and the sizes they tell.
+
+Letters: C width, K label width, R residual blocks, L stride-2 convolutions, S image size, k side of the last map.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from stargan_lab.checkpoints.files import COUNTER, Role, State
+from stargan_lab.models import discriminators, generators  # noqa: F401  the networks whose form this is
+from stargan_lab.registry import family
+
+Shapes = Mapping[str, tuple[int, ...]]
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class GeneratorSizes:
+    """Of the reference's ``Generator(C, K, R)``."""
+
+    width: int
+    blocks: int
+    label_width: int
+
+    role = "generator"
+
+    def keys(self) -> dict[str, int]:
+        """As a configuration says them."""
+        return {"generator.width": self.width, "generator.blocks": self.blocks}
+
+    def form(self) -> dict[str, tuple[int, ...]]:
+        """Keys and shapes, in the reference's order."""
+        c, r = self.width, self.blocks
+        shapes: dict[str, tuple[int, ...]] = {"main.0.weight": (c, 3 + self.label_width, 7, 7), **_norm("main.1", c)}
+        for place, width in ((3, c), (6, 2 * c)):
+            shapes |= {f"main.{place}.weight": (2 * width, width, 4, 4), **_norm(f"main.{place + 1}", 2 * width)}
+        for block in range(9, 9 + r):
+            for place in (0, 3):
+                shapes[f"main.{block}.main.{place}.weight"] = (4 * c, 4 * c, 3, 3)
+                shapes |= _norm(f"main.{block}.main.{place + 1}", 4 * c)
+        for place, width in ((9 + r, 4 * c), (12 + r, 2 * c)):
+            shapes |= {f"main.{place}.weight": (width, width // 2, 4, 4), **_norm(f"main.{place + 1}", width // 2)}
+        return shapes | {f"main.{15 + r}.weight": (3, c, 7, 7)}
+
+    def build(self) -> nn.Module:
+        """The reference's generator in these sizes, at torch's own starting values."""
+        network: nn.Module = family("generator").build("resnet", self.label_width, width=self.width, blocks=self.blocks)
+        return network
+
+
+@dataclass(frozen=True)
+class CriticSizes:
+    """Of the reference's ``Discriminator(S, C, K, L)``; of S it tells k = floor(S / 2^L)."""
+
+    width: int
+    depth: int
+    label_width: int
+    side: int
+
+    role = "discriminator"
+
+    @property
+    def image_size(self) -> int:
+        """The smallest S it fits, and the only one that is a multiple of 2^L."""
+        return self.side * 2**self.depth
+
+    def keys(self) -> dict[str, int]:
+        return {
+            "discriminator.width": self.width,
+            "discriminator.depth": self.depth,
+            "data.image_size": self.image_size,
+        }
+
+    def form(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        before, after = 3, self.width
+        for layer in range(self.depth):
+            shapes |= {f"main.{2 * layer}.weight": (after, before, 4, 4), f"main.{2 * layer}.bias": (after,)}
+            before, after = after, 2 * after
+        shapes["conv1.weight"] = (1, before, 3, 3)
+        return shapes | {"conv2.weight": (self.label_width, before, self.side, self.side)}
+
+    def build(self) -> nn.Module:
+        """The reference's discriminator in these sizes, at torch's own starting values."""
+        options = {"width": self.width, "depth": self.depth}
+        network: nn.Module = family("discriminator").build("patchgan", self.label_width, self.image_size, **options)
+        return network
+
+
+Sizes = GeneratorSizes | CriticSizes
+
+
+def _norm(place: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{place}.{key}": (channels,) for key in NORM} | {f"{place}.{COUNTER}": ()}
+
+
+def sizes_of(state: State | Shapes) -> Sizes | None:
+    """The sizes of the reference's network that a state dict is nearest to; None when it is like neither.
+
+    Its first convolution tells them apart: 7x7 in the generator, 4x4 on three channels in the discriminator.
+    """
+    shapes = shapes_of(state)
+    first = shapes.get("main.0.weight", ())
+    if len(first) != 4:
+        return None
+    if first[2:] == (7, 7) and first[1] >= 3:
+        blocks = sum(1 for _ in _places(shapes, "main.{}.main.0.weight", 9, 1))
+        return GeneratorSizes(first[0], blocks, first[1] - 3)
+    head = shapes.get("conv2.weight", ())
+    if first[1:] == (3, 4, 4) and len(head) == 4:
+        depth = sum(1 for _ in _places(shapes, "main.{}.weight", 0, 2))
+        return CriticSizes(first[0], depth, head[0], head[2])
+    return None
+
+
+def _places(shapes: Shapes, pattern: str, start: int, step: int) -> Iterator[int]:
+    """Consecutive places that exist."""
+    while pattern.format(start) in shapes:
+        yield start
+        start += step
+
+
+def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(getattr(value, "shape", value)) for key, value in state.items()}
+
+
+def difference(state: State | Shapes, form: Shapes) -> str | None:
+    """How a state dict departs from a form, after "it"; None when it has that form.
+
+    A missing counter of torch's is no departure: files from before torch 0.4 have none.
+    """
+    shapes = shapes_of(state)
+    missing = [key for key in form if key not in shapes and not key.endswith(COUNTER)]
+    further = [key for key in shapes if key not in form]
+    wrong = [key for key in form if key in shapes and shapes[key] != form[key]]
+    if further:
+        return f"has {_first(further)} too many"
+    if missing:
+        return f"lacks {_first(missing)}"
+    if wrong:
+        return f"has {wrong[0]} of shape {_by(shapes[wrong[0]])} instead of {_by(form[wrong[0]])}"
+    return None
+
+
+def _first(keys: list[str]) -> str:
+    return keys[0] if len(keys) == 1 else f"{keys[0]} (and {len(keys) - 1} more)"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "()"
+
+
+def in_reference_form(state: State | Shapes, role: Role) -> bool:
+    sizes = sizes_of(state)
+    return sizes is not None and sizes.role == role and difference(state, sizes.form()) is None

@@ -1,0 +1,54 @@
+"""The order of data as a pure function of (seed, source, iteration), whoever asks and whatever was asked before.
+
+The images of a source come as the endless concatenation of one permutation per epoch; batches are of constant size and
+run across the borders of epochs. Draws use Philox's raw bits (Salmon et al. 2011), which stay equal over versions of
+NumPy.
+"""
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stargan_lab.data.protocols import ImageSet
+from stargan_lab.data.transforms import to_float
+from stargan_lab.labels import Batch
+
+
+def batch_indices(n: int, batch_size: int, seed: int, source: int, iteration: int) -> list[int]:
+    """Which of ``n`` images make the batch of an iteration, counted from 0."""
+    start = batch_size * iteration
+    indices: list[int] = []
+    while len(indices) < batch_size:
+        epoch, place = divmod(start + len(indices), n)
+        indices += _permutation(n, seed, source, epoch)[place : place + batch_size - len(indices)].tolist()
+    return indices
+
+
+def flips(batch_size: int, seed: int, source: int, iteration: int) -> Tensor:
+    """(batch_size,) bool: which images of the batch are mirrored, each with probability 1/2."""
+    return torch.from_numpy(_bits("flip", seed, source, iteration, batch_size) >> np.uint64(63) == 1)
+
+
+def load_batch(images: ImageSet, source: int, batch_size: int, seed: int, iteration: int, flip: bool) -> Batch:
+    """The batch of an iteration, counted from 0: images (batch_size, 3, H, W) in [-1, 1] with their labels."""
+    indices = batch_indices(len(images), batch_size, seed, source, iteration)
+    pixels = images.images(indices)
+    if flip:
+        mirrored = flips(batch_size, seed, source, iteration)[:, None, None, None]
+        pixels = torch.where(mirrored, pixels.flip(-1), pixels)
+    return Batch(to_float(pixels), images.labels[indices], source)
+
+
+@lru_cache(maxsize=8)
+def _permutation(n: int, seed: int, source: int, epoch: int) -> np.ndarray:
+    """(n,) int64; sorting 64-bit draws makes a uniform permutation."""
+    return np.argsort(_bits("order", seed, source, epoch, n), kind="stable")
+
+
+def _bits(purpose: str, seed: int, source: int, number: int, n: int) -> np.ndarray:
+    """(n,) uint64 of the stream named by the other arguments."""
+    digest = hashlib.blake2b(f"{purpose}/{seed}/{source}/{number}".encode(), digest_size=16).digest()
+    return np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(n)

@@ -1,0 +1,1 @@
+"""SynthFaces: drawn faces whose translations have an exact ground truth."""

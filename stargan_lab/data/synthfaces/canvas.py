@@ -1,0 +1,100 @@
+"""A batch of anti-aliased drawings made of two kinds of shapes, in coordinates of [-1, 1] with y downwards.
+
+Pixel maths uses + - * / sqrt min max abs floor and comparisons on float32 arrays only: IEEE 754 rounds these alike
+everywhere, so that pixels are equal to the bit on any CPU. Shapes: n images, h w the pixels of a window.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stargan_lab.data.synthfaces.identity import Floats
+
+Window = tuple[float, float, float, float]
+"""left, right, top, bottom: no part of a shape may lie outside."""
+EVERYWHERE: Window = (-1.0, 1.0, -1.0, 1.0)
+Rows = tuple[slice, slice, slice]
+Labels = dict[str, Floats]
+Factors = dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One coordinate's part of an implicit curve: ``value`` and its ``slope``, (n, 1, w) for x and (n, h, 1) for y."""
+
+    value: Floats
+    slope: Floats
+
+
+def power2(offset: Floats, radius: Floats | float) -> Term:
+    """(offset / radius)²."""
+    ratio = offset / radius
+    return Term(ratio * ratio, 2 * ratio / radius)
+
+
+def power4(offset: Floats, radius: Floats | float) -> Term:
+    """(offset / radius)⁴."""
+    ratio = offset / radius
+    square = ratio * ratio
+    return Term(square * square, 4 * square * ratio / radius)
+
+
+def pick(condition: Floats, yes: Term, no: Term) -> Term:
+    """Weighted sum of two terms; a comparison's 0/1 selects."""
+    return Term(no.value + condition * (yes.value - no.value), no.slope + condition * (yes.slope - no.slope))
+
+
+class Canvas:
+    """n pictures (n, 3, size, size) float32 in [0, 1], painted back to front.
+
+    Args:
+        shift_x, shift_y: (n,) where each picture's origin lies.
+    """
+
+    def __init__(self, size: int, shift_x: Floats, shift_y: Floats) -> None:
+        self.size = size
+        self.pixels = np.zeros((len(shift_x), 3, size, size), dtype=np.float32)
+        centres = (2 * np.arange(size, dtype=np.float32) + 1 - size) / np.float32(size)
+        self._x: Floats = centres[None, None, :] - shift_x[:, None, None]
+        self._y: Floats = centres[None, :, None] - shift_y[:, None, None]
+
+    def axes(self, window: Window = EVERYWHERE) -> tuple[Floats, Floats]:
+        """x (n, 1, w) and y (n, h, 1) of a window's pixel centres."""
+        _, rows, columns = self.rows(window)
+        return self._x[:, :, columns], self._y[:, rows]
+
+    def rows(self, window: Window) -> Rows:
+        """A window as an index into (n, h, w), with room for the largest shift and two pixels of soft edge."""
+        left, right, top, bottom = (self._pixel(v, after) for v, after in zip(window, (0, 1, 0, 1), strict=True))
+        return slice(None), slice(top, bottom), slice(left, right)
+
+    def inside(self, x: Term, y: Term) -> Floats:
+        """(n, h, w) coverage of the region x + y < 1, by the curve's first-order distance."""
+        steepness = x.slope * x.slope + y.slope * y.slope
+        distance: np.ndarray = (x.value + y.value - 1) / np.sqrt(steepness + np.float32(1e-12))
+        distance *= np.float32(-0.5 * self.size)
+        distance += np.float32(0.5)
+        return np.clip(distance, 0, 1, out=distance)
+
+    def band(self, offset: Floats, half_width: Floats) -> Floats:
+        """(n, h, w) coverage of |offset| < half_width, exact where the band runs along the pixels."""
+        scale = np.float32(0.5 * self.size)
+        distance, half = np.abs(offset) * scale, half_width * scale
+        overlap = np.minimum(distance + np.float32(0.5), half) - np.maximum(distance - np.float32(0.5), -half)
+        return np.clip(overlap, 0, 1)
+
+    def paint(self, coverage: Floats, colour: Floats, window: Window = EVERYWHERE) -> None:
+        """Lay ``colour`` (n, 3) over the window's pixels as far as ``coverage`` (n, h, w) says."""
+        _, rows, columns = self.rows(window)
+        for channel in range(3):
+            below = self.pixels[:, channel, rows, columns]
+            below += coverage * (colour[:, channel, None, None] - below)
+
+    def bytes(self) -> np.ndarray:
+        """(n, 3, size, size) uint8, rounded and clamped."""
+        return (np.clip(self.pixels, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+    def _pixel(self, coordinate: float, after: int) -> int:
+        margin = 0.05 if after else -0.05
+        place = (coordinate + margin + 1) * self.size / 2
+        return max(0, min(self.size, int(place) + (3 if after else -2)))

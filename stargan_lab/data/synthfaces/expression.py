@@ -1,0 +1,161 @@
+"""SynthFaces' expressions: brows, eyes and mouth; RaFD's eight, and Smiling, which has the happy mouth.
+
+A pose is added to what an identity has of its own, so that this still shows; the neutral pose changes no bit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stargan_lab.data.synthfaces.canvas import Canvas, Factors, Labels, Window, power2
+from stargan_lab.data.synthfaces.face import eye_place
+from stargan_lab.data.synthfaces.identity import EXPRESSIONS, Floats
+from stargan_lab.data.synthfaces.palette import along, between, column, mix, rgb
+
+_EYES = ((0.34, 0.19, 0.08), (0.22, 0.52, 0.28), (0.18, 0.42, 0.82))
+_RED, _LIPSTICK, _THROAT, _TEETH = (0.82, 0.10, 0.17), (0.80, 0.06, 0.66), (0.24, 0.03, 0.06), (0.98, 0.97, 0.94)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """An expression; the defaults are the neutral one.
+
+    Attributes:
+        brow_height, brow_slant, one_brow: how much higher both brows are, their outer ends, the one at the right.
+        eye: the opening of the eyes, as a factor.
+        width, lips: the mouth's width and the lips' thickness, as factors.
+        lift, lean: how much higher both corners are; the right one, and lower the left one.
+        drop: how much lower the mouth lies.
+        gap, round, teeth: half the opening in the middle; 1: it is an ellipse, 0: it has pointed corners; the share of
+            it that upper teeth fill.
+    """
+
+    brow_height: float = 0.0
+    brow_slant: float = 0.0
+    one_brow: float = 0.0
+    eye: float = 1.0
+    width: float = 1.0
+    lips: float = 1.0
+    lift: float = 0.0
+    lean: float = 0.0
+    drop: float = 0.0
+    gap: float = 0.0
+    round: float = 0.0
+    teeth: float = 0.0
+
+
+NEUTRAL = Pose()
+POSES: dict[str, Pose] = {
+    "angry": Pose(brow_height=-0.055, brow_slant=0.60, eye=0.72, width=0.85, lips=0.45, lift=-0.05),
+    "contemptuous": Pose(one_brow=0.085, eye=0.72, lift=0.03, lean=0.075, lips=0.75),
+    "disgusted": Pose(brow_height=-0.050, brow_slant=0.15, eye=0.58, lips=0.8, lift=-0.10, drop=-0.01, gap=0.040),
+    "fearful": Pose(
+        brow_height=0.055,
+        brow_slant=-0.50,
+        eye=1.28,
+        width=1.20,
+        lips=0.55,
+        lift=-0.03,
+        gap=0.042,
+        round=0.5,
+        teeth=1.0,
+    ),
+    "happy": Pose(eye=0.88, width=1.28, lips=0.6, lift=0.085, drop=0.030, gap=0.055, teeth=0.55),
+    "neutral": NEUTRAL,
+    "sad": Pose(brow_height=0.010, brow_slant=-0.60, eye=0.75, width=0.90, lips=0.8, lift=-0.115, drop=0.005),
+    "surprised": Pose(brow_height=0.085, eye=1.35, width=0.60, lips=0.55, drop=0.020, gap=0.095, round=1.0),
+}
+_MOVED = tuple(name for name in EXPRESSIONS if POSES[name] != NEUTRAL)
+
+
+def _shown(a: Labels) -> Labels:
+    """(n,) of 0 and 1 per expression: what brows and eyes show."""
+    return {name: a[name] for name in _MOVED if a[name].any()}
+
+
+def _shown_by_mouth(a: Labels) -> Labels:
+    """(n,) of 0 and 1 per expression: what the mouth shows; under Smiling that is ``happy``, whatever the rest."""
+    quiet = 1 - a["Smiling"]
+    weights = {name: a[name] * quiet for name in _MOVED if name != "happy"} | {"happy": a["Smiling"]}
+    return {name: weight for name, weight in weights.items() if weight.any()}
+
+
+def _pose(shown: Labels, part: str) -> Floats:
+    """(n, 1, 1), or (1, 1, 1) where ``shown`` is empty: one part of the faces' poses."""
+    neutral = getattr(NEUTRAL, part)
+    value = np.full((1, 1, 1), neutral, dtype=np.float32)
+    for name, weight in shown.items():
+        value = value + np.float32(getattr(POSES[name], part) - neutral) * column(weight)
+    return value
+
+
+def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
+    """Lashes, white, iris, pupil, a highlight; brows in the hair's colour, thick under Male or Bushy_Eyebrows."""
+    shown = _shown(a)
+    window: Window = (-0.5, 0.5, -0.40, 0.30) if shown else (-0.5, 0.5, -0.30, 0.25)
+    x, y = canvas.axes(window)
+    right = (x > 0).astype(np.float32)
+    male, ink = column(a["Male"]), np.broadcast_to(rgb((0.10, 0.07, 0.08)), hair.shape)
+    x, y, scale = np.abs(x) - eye_place(f), y - np.float32(0.06), between(f["eye_size"], 0.88, 1.12)
+    lash, opening = 0.034 - 0.016 * male, _pose(shown, "eye")
+    canvas.paint(canvas.inside(power2(x, 0.122 * scale), power2(y + lash, 0.083 * scale * opening)), ink, window)
+    white = canvas.inside(power2(x, 0.115 * scale), power2(y, 0.080 * scale * opening))
+    canvas.paint(white, np.broadcast_to(rgb((0.97, 0.97, 0.96)), hair.shape), window)
+
+    def within(shape: Floats) -> Floats:
+        return np.where(opening < 1, np.minimum(shape, white), shape) if shown else shape
+
+    iris = canvas.inside(power2(x, 0.073 * scale), power2(y, 0.074 * scale))
+    canvas.paint(within(iris), along(f["eye_colour"], _EYES), window)
+    canvas.paint(within(canvas.inside(power2(x, 0.036 * scale), power2(y, 0.038 * scale))), ink, window)
+    shine = canvas.inside(power2(x + 0.026, 0.022), power2(y + 0.030, 0.022))
+    canvas.paint(within(shine), np.ones_like(hair), window)
+    slant = between(f["brow_slant"], -0.25, 0.15) + _pose(shown, "brow_slant")
+    height = between(f["brow_height"], 0.165, 0.205) + _pose(shown, "brow_height")
+    arch = height + slant * x - 1.4 * x * x
+    if shown:
+        arch = arch + _pose(shown, "one_brow") * right
+    half = (0.018 + 0.032 * male + 0.036 * column(a["Bushy_Eyebrows"])) * (1 - power2(x, 0.15).value)
+    shade = between(a["Bushy_Eyebrows"], 0.62, 0.46)[:, :, 0]
+    canvas.paint(canvas.band(y + arch, half), hair * shade, window)
+
+
+def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:
+    """Two wrinkles across the bridge of a disgusted nose."""
+    if not a["disgusted"].any():
+        return
+    window: Window = (-0.25, 0.25, -0.15, 0.25)
+    x, y = canvas.axes(window)
+    half = np.float32(0.021) * (1 - power2(x, 0.12).value)
+    bent = np.float32(0.5) * np.abs(x)
+    for height in (0.03, 0.105):
+        fold = canvas.band(y - height - bent, half)
+        canvas.paint(between(a["disgusted"], 0, 0.9) * fold, skin * rgb((0.50, 0.42, 0.42)), window)
+
+
+def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
+    """Lips full and red, or thin and pale under Male, magenta under Wearing_Lipstick; open in some poses."""
+    shown = _shown_by_mouth(a)
+    window: Window = (-0.4, 0.4, 0.15, 0.75) if shown else (-0.3, 0.3, 0.3, 0.6)
+    x, y = canvas.axes(window)
+    male, wide = column(a["Male"]), between(f["mouth_width"], 0.135, 0.205) * _pose(shown, "width")
+    middle = between(f["mouth_height"], 0.415, 0.455) + _pose(shown, "drop")
+    curve = y - middle + between(f["mouth_curve"], 0.0, 1.8) * x * x
+    if shown:
+        across = x / wide
+        curve = curve + (_pose(shown, "lift") * across + _pose(shown, "lean")) * across
+    taper = 1 - power2(x, wide).value
+    red = np.broadcast_to(rgb(_RED), skin.shape)
+    lips = mix(mix(red, skin * rgb((0.86, 0.62, 0.58)), a["Male"]), rgb(_LIPSTICK), a["Wearing_Lipstick"])
+    thick, line = (0.070 - 0.028 * male) * _pose(shown, "lips"), lips * np.float32(0.45)
+    if not shown:
+        canvas.paint(canvas.band(curve, thick * taper), lips, window)
+        canvas.paint(canvas.band(curve, 0.011 * taper), line, window)
+        return
+    gap, bowl = _pose(shown, "gap"), np.maximum(taper, np.float32(0))
+    opening = gap * (bowl + _pose(shown, "round") * (np.sqrt(bowl) - bowl))
+    canvas.paint(canvas.band(curve, thick * taper + opening), lips, window)
+    throat = mix(line, rgb(_THROAT), (gap[:, 0, 0] > 0).astype(np.float32))
+    canvas.paint(canvas.band(curve, np.float32(0.011) * taper + opening), throat, window)
+    teeth = _pose(shown, "teeth") * opening
+    canvas.paint(canvas.band(curve + opening - teeth, teeth), np.broadcast_to(rgb(_TEETH), skin.shape), window)

@@ -1,0 +1,35 @@
+"""Colours and ranges per face: small steps between (n,) values and what a canvas paints, float32 throughout."""
+
+import numpy as np
+
+from stargan_lab.data.synthfaces.identity import Floats
+
+Colour = tuple[float, float, float]
+"""Red, green, blue in [0, 1]."""
+
+
+def column(values: Floats) -> Floats:
+    """(n,) as (n, 1, 1)."""
+    return values[:, None, None]
+
+
+def between(values: Floats, low: float, high: float) -> Floats:
+    """(n,) in [0, 1] as (n, 1, 1) in [low, high]."""
+    return column(low + values * (high - low))
+
+
+def rgb(*colours: Colour) -> Floats:
+    """(k, 3) float32."""
+    return np.asarray(colours, dtype=np.float32)
+
+
+def along(values: Floats, stops: tuple[Colour, Colour, Colour]) -> Floats:
+    """(n, 3) colours at (n,) in [0, 1) along three equally spaced stops."""
+    dark, middle, light = rgb(*stops)
+    place = values[:, None] * 2
+    return dark + np.minimum(place, 1) * (middle - dark) + np.maximum(place - 1, 0) * (light - middle)
+
+
+def mix(colour: Floats, other: Floats, share: Floats) -> Floats:
+    """(n, 3) from ``colour`` towards ``other`` by ``share`` (n,) of the way; to the bit ``colour`` where that is 0."""
+    return colour + share[:, None] * (other - colour)

@@ -1,0 +1,83 @@
+"""SynthFaces, how it is drawn: from factors and labels to pixels, back to front.
+
+``canvas`` says what keeps it exact. What only some datasets ask for (optional attributes, expressions) is laid over or
+added with weight 0 where it is absent, which changes no bit, and left out where no face of a chunk has it.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from stargan_lab.data.synthfaces import expression
+from stargan_lab.data.synthfaces import face as head
+from stargan_lab.data.synthfaces.canvas import Canvas, Factors
+from stargan_lab.data.synthfaces.identity import OPTIONAL, Faces, Form
+from stargan_lab.data.synthfaces.palette import between, column
+
+RENDERER_VERSION = 1
+"""Goes into every fingerprint: raise it with any change of the pixels (a test holds them to it)."""
+FEATURE_VERSIONS: dict[str, int] = {name: 1 for name in (*OPTIONAL, "expressions")}
+"""Of what only some datasets show: goes into their fingerprints, so that theirs alone change with it."""
+
+_CHUNK_PIXELS = 1 << 15  # a plane of a chunk stays in the processor's cache
+
+
+def feature_versions(form: Form, vary: Iterable[str]) -> dict[str, int]:
+    """The versions of what a dataset shows beside the core attributes; empty where it shows nothing else."""
+    features = [*vary, *(["expressions"] if form == "rafd" else [])]
+    return {name: FEATURE_VERSIONS[name] for name in sorted(features)}
+
+
+def render(faces: Faces, size: int) -> np.ndarray:
+    """Draw faces.
+
+    Returns:
+        (n, 3, size, size) uint8; each picture depends on its own face only.
+    """
+    step = max(1, _CHUNK_PIXELS // (size * size))
+    parts = [_draw(faces.part(slice(i, i + step)), size) for i in range(0, len(faces), step)]
+    return np.concatenate(parts) if parts else np.empty((0, 3, size, size), dtype=np.uint8)
+
+
+def _draw(faces: Faces, size: int) -> np.ndarray:
+    f, a = faces.factors, faces.labels
+    reach = np.float32(0.06 + 0.10 * faces.difficulty)
+    canvas = Canvas(size, (f["shift_x"] - 0.5) * reach, (f["shift_y"] - 0.5) * reach)
+    skin, hair = head.skin_colour(f, a, faces.difficulty), head.hair_colour(f, a, faces.difficulty)
+    _background(canvas, f, faces.difficulty)
+    head.body(canvas, f, a, skin, hair, faces.difficulty)
+    head.head(canvas, f, a, skin)
+    head.wrinkles(canvas, f, a, skin)
+    expression.eyes(canvas, f, a, hair)
+    head.nose(canvas, f, a, skin)
+    expression.nose_folds(canvas, a, skin)
+    expression.mouth(canvas, f, a, skin)
+    head.hair_front(canvas, f, a, hair)
+    head.glasses(canvas, f, a)
+    _light(canvas, f, faces.difficulty)
+    return canvas.bytes()
+
+
+def _background(canvas: Canvas, f: Factors, difficulty: float) -> None:
+    """One colour, a gradient and stripes; muted and nearly even at difficulty 0, all over the colour cube at 1."""
+    x, y = canvas.axes()
+    spread, slope, stripes = 0.04 + 0.90 * difficulty, 0.04 + 0.36 * difficulty, 0.20 * difficulty
+    middle = 0.74 - 0.22 * difficulty
+    base = np.stack([f[f"background_{c}"] for c in ("red", "green", "blue")], axis=1)
+    gradient = slope * (column(f["gradient_x"] - 0.5) * x + column(f["gradient_y"] - 0.5) * y)
+    if stripes > 0:
+        turn = x * between(f["stripe_x"], -2, 2) + y * between(f["stripe_y"], 1, 3) + column(f["stripe_phase"])
+        wave = np.abs(turn - np.floor(turn) - np.float32(0.5))
+        gradient = gradient + stripes * (np.clip(4 * wave - 0.5, 0, 1) - np.float32(0.5))
+    canvas.pixels[:] = (middle + (base - 0.5) * spread)[:, :, None, None] + gradient[:, None]
+
+
+def _light(canvas: Canvas, f: Factors, difficulty: float) -> None:
+    """Strength, warmth and side of the light, over the whole picture."""
+    x, _ = canvas.axes()
+    strength = 1 + (f["light"] - 0.5) * (0.08 + 0.30 * difficulty)
+    warm = (f["warmth"] - 0.5) * (0.05 + 0.20 * difficulty)
+    tint = np.stack([strength * (1 + warm), strength, strength * (1 - warm)], axis=1)
+    side = 1 + column(f["light_side"] - 0.5) * (0.04 + 0.44 * difficulty) * x
+    for channel in range(3):
+        canvas.pixels[:, channel] *= tint[:, channel, None, None] * side

@@ -1,1 +1,0 @@
-"""Networks in and out: the form of the reference's checkpoints, and ONNX."""

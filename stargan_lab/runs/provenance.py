@@ -1,0 +1,74 @@
+"""Where a result came from: code, commit, machine, libraries."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from stargan_lab.files import sha256_bytes
+
+_PACKAGE = Path(__file__).parents[1]
+_ONLY_SHOWS = ("cli", "report", "console.py", "image_grid.py", "tracking/ui.py")
+"""Packages and modules that display numbers and cannot change one."""
+
+
+@cache
+def code_hash(modules: tuple[str, ...] = (), package: Path = _PACKAGE) -> str:
+    """Twelve hex digits over the sources that can change a number: equal code, equal hash.
+
+    Args:
+        modules: names of imported user modules, which are hashed too.
+        package: the sources of stargan_lab.
+    """
+    files = [file for file in sorted(package.rglob("*.py")) if not _only_shows(file.relative_to(package))]
+    parts = (part for file in files for part in (file.relative_to(package).as_posix().encode(), file.read_bytes()))
+    own = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
+    return sha256_bytes([*parts, *own])[:12]
+
+
+def _only_shows(file: Path) -> bool:
+    return file.parts[0] in _ONLY_SHOWS or file.as_posix() in _ONLY_SHOWS
+
+
+def _sources(file: Path) -> list[Path]:
+    """A module's file, or every source of a package."""
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+
+
+@cache
+def git_commit() -> str:
+    """The commit the package stands at, with ``-dirty`` when files changed since; ``unknown`` outside a checkout."""
+    git = ["git", "-C", str(_PACKAGE)]
+    command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:  # an installed package may lie in somebody else's checkout
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=5, check=True)
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def environment(device_type: str) -> dict[str, str]:
+    """Machine, libraries and date, as recorded with every result; the GPU's name for a run on one."""
+    import torch
+
+    device = torch.cuda.get_device_name() if device_type == "cuda" else _processor()
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": device,
+        "cores": str(len(os.sched_getaffinity(0))),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in lines[:30] if ":" in line)
+    named = {key.strip(): value.strip() for key, value in fields.items()}
+    return f"{named.get('model name', platform.machine())} (family {named.get('cpu family', '?')})"
