@@ -14,25 +14,27 @@ import torch
 from stargan_lab.config import compose
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
-from stargan_lab.runs.build import build_objective, build_trainee
-from stargan_lab.training.updates import Draws, Trainee, draw, train_step
+from stargan_lab.runs.build import build_objective, build_train_state
+from stargan_lab.training.updates import StepRandomness, TrainState, step_randomness, train_step
 
 
-def reference_step(trainee: Trainee, objective: Objective, batch: Batch, draws: Draws, update_generator: bool) -> None:
+def reference_step(
+    train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness, update_generator: bool
+) -> None:
     """The reference's order of work, with this project's terms."""
-    targets = batch.labels[draws.permutation]
+    targets = batch.labels[randomness.permutation]
     asked = objective.layout.generator_label(targets, batch.source)
-    total, _ = objective.critic(trainee.critic, batch, trainee.generator(batch.images, asked), draws.alpha)
-    descend(trainee, trainee.d_optimizer, total)
+    total, _ = objective.critic(train_state.critic, batch, train_state.generator(batch.images, asked), randomness.alpha)
+    descend(train_state, train_state.d_optimizer, total)
     if update_generator:
-        fake = trainee.generator(batch.images, asked)
-        total, _ = objective.generator(trainee.generator, trainee.critic, batch, fake, targets)
-        descend(trainee, trainee.g_optimizer, total)
+        fake = train_state.generator(batch.images, asked)
+        total, _ = objective.generator(train_state.generator, train_state.critic, batch, fake, targets)
+        descend(train_state, train_state.g_optimizer, total)
 
 
-def descend(trainee: Trainee, optimizer: torch.optim.Optimizer, total: torch.Tensor) -> None:
-    trainee.g_optimizer.zero_grad()
-    trainee.d_optimizer.zero_grad()
+def descend(train_state: TrainState, optimizer: torch.optim.Optimizer, total: torch.Tensor) -> None:
+    train_state.g_optimizer.zero_grad()
+    train_state.d_optimizer.zero_grad()
     total.backward()
     optimizer.step()
 
@@ -50,21 +52,21 @@ def main() -> None:
     batch = Batch(images, torch.eye(6)[torch.arange(config.batch_size) % 6], 0)
     for n_critic in (1, 2, 5):
         times: dict[str, list[float]] = {"ours": [], "reference": []}
-        trainees = {name: build_trainee(config, layout) for name in times}
+        train_states = {name: build_train_state(config, layout) for name in times}
         for pair in range(arguments.pairs + 1):
             for name, step in (("ours", train_step), ("reference", reference_step)):
                 began = time.perf_counter()
                 for i in range(n_critic):
-                    draws = draw(0, pair * n_critic + i, config.batch_size, 1)
-                    step(trainees[name], objective, batch, draws, i == n_critic - 1)
+                    randomness = step_randomness(0, pair * n_critic + i, config.batch_size, 1)
+                    step(train_states[name], objective, batch, randomness, i == n_critic - 1)
                 times[name].append((time.perf_counter() - began) / n_critic)
         ratios = [b / a for a, b in zip(times["ours"][1:], times["reference"][1:], strict=True)]
         ours, theirs = (median(times[name][1:]) * 1000 for name in ("ours", "reference"))
         same = all(
             torch.equal(a, b)
             for a, b in zip(
-                trainees["ours"].generator.state_dict().values(),
-                trainees["reference"].generator.state_dict().values(),
+                train_states["ours"].generator.state_dict().values(),
+                train_states["reference"].generator.state_dict().values(),
                 strict=True,
             )
         )

@@ -1,1 +1,1 @@
-"""Hypotheses that ship with the package, one YAML each."""
+"""Ablations that ship with the package, one YAML each."""

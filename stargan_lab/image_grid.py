@@ -20,7 +20,7 @@ APART = 8
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """Tiles of one size, as many as there are titles; ``label`` stands at the left, its further lines small."""
 
     tiles: Sequence[Image.Image]
@@ -45,7 +45,7 @@ class Sheet:
         return as_png(self.image)
 
 
-def draw_sheet(rows: Sequence[Row], titles: Sequence[str], minimum: int = 64, gap: int = 2) -> Sheet:
+def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64, gap: int = 2) -> Sheet:
     """Draw rows of tiles, titles on top and labels at the left.
 
     Args:

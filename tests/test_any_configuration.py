@@ -17,8 +17,8 @@ from stargan_lab.config.schema import COMPONENTS, REFERENCES
 from stargan_lab.config.validate import validate
 from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
-from stargan_lab.runs.build import build_objective, build_plan, build_trainee
-from stargan_lab.training.updates import draw, train_step
+from stargan_lab.runs.build import build_loop_plan, build_objective, build_train_state
+from stargan_lab.training.updates import step_randomness, train_step
 
 LEGAL = 220
 NUMBERS: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -63,8 +63,8 @@ def random_configuration(base: dict[str, Any], dice: random.Random) -> dict[str,
 
 def train_steps(config: RunConfig) -> None:
     """As many steps as give the generator two updates; whatever has a gradient moves."""
-    trainee, objective, plan = build_trainee(config, TWO), build_objective(config, TWO), build_plan(config)
-    networks = {"generator": trainee.generator, "critic": trainee.critic}
+    train_state, objective, plan = build_train_state(config, TWO), build_objective(config, TWO), build_loop_plan(config)
+    networks = {"generator": train_state.generator, "critic": train_state.critic}
     before = {name: {k: p.detach().clone() for k, p in net.named_parameters()} for name, net in networks.items()}
     felt: set[tuple[str, str]] = set()
     updates, step = 0, 0
@@ -74,8 +74,8 @@ def train_steps(config: RunConfig) -> None:
         updates += due
         assert 0 <= plan.schedule(plan.iteration(step), 8) <= 1
         batch = make_batch(TWO, step, n=config.batch_size, size=config.data.image_size)
-        draws = draw(config.seed, step, config.batch_size, objective.lipschitz.samples)
-        parts = train_step(trainee, objective, batch, draws, update_generator=due)
+        randomness = step_randomness(config.seed, step, config.batch_size, objective.lipschitz.samples)
+        parts = train_step(train_state, objective, batch, randomness, update_generator=due)
         assert {"g_rec" in parts, due} == {due}
         assert all(part.isfinite() and part.ndim == 0 for part in parts.values()), parts
         felt |= {

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "registry": set(),
     "batch": set(),
     "files": set(),
-    "hypothesis": set(),
+    "ablation": set(),
     "weights": {"files", "tracking"},
     "config": {"registry", "files", "weights"},
     "data": {"registry", "batch", "files", "randomness"},
@@ -53,10 +53,10 @@ MAY_IMPORT = {
     "running": {"config", "tracking", "ledger", "factory", "trial", "console", "recording", "provenance"},
     "rescoring": {"config", "batch", "files", "tracking", "ledger", "factory", "loading", "assessment", "recording"}
     | {"console", "randomness", "weights"},
-    "sweep": {"config", "ledger", "running", "factory", "hypothesis", "console", "tracking"},
-    "guide": {"config", "registry", "hypothesis", "data", "evaluation", "files", "ledger", "provenance", "tracking"}
+    "sweep": {"config", "ledger", "running", "factory", "ablation", "console", "tracking"},
+    "guide": {"config", "registry", "ablation", "data", "evaluation", "files", "ledger", "provenance", "tracking"}
     | {"weights"},
-    "report": {"tracking", "factory", "hypothesis", "files", "ledger", "pictures", "evaluation"},
+    "report": {"tracking", "factory", "ablation", "files", "ledger", "pictures", "evaluation"},
 }
 ANYTHING = {"app", "cli", "commands", "__init__", "__main__"}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.config import RunConfig, compose, run_id
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
@@ -27,44 +27,44 @@ class Cell:
         return f"{self.variant} · seed {self.seed}"
 
 
-def plan(hypothesis: Hypothesis, extra: Sequence[str] = (), config_dir: Path | None = None) -> list[Cell]:
+def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None = None) -> list[Cell]:
     """Every cell, seeds within variants, each configuration checked.
 
     Args:
-        extra: overrides for every cell; ``seed=3,4`` replaces the hypothesis' seeds.
+        extra: overrides for every cell; ``seed=3,4`` replaces the ablation's seeds.
     Raises:
         ConfigError: a cell's configuration is refused, or ``extra`` sets what the variants differ in.
     """
-    _known_metric(hypothesis)
-    extra, seeds = _take_seeds(extra, hypothesis.seeds)
-    varied = {_key(o): name for name, overrides in hypothesis.variants.items() for o in overrides}
+    _known_metric(ablation)
+    extra, seeds = _take_seeds(extra, ablation.seeds)
+    varied = {_key(o): name for name, overrides in ablation.variants.items() for o in overrides}
     for override in extra:
         if _key(override) in varied:
             raise ConfigError(
-                f"{_key(override)}: the variants of {hypothesis.name} differ in it; change the experiment file"
+                f"{_key(override)}: the variants of {ablation.name} differ in it; change the experiment file"
             )
     cells = []
-    for variant, overrides in hypothesis.variants.items():
+    for variant, overrides in ablation.variants.items():
         for seed in seeds:
-            tag = f"+tracking.ablations.{hypothesis.name}={_quoted(variant)}"
+            tag = f"+tracking.ablations.{ablation.name}={_quoted(variant)}"
             shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
-            merged = _merge(hypothesis.base, overrides, extra, [f"seed={seed}", shown, tag])
+            merged = _merge(ablation.base, overrides, extra, [f"seed={seed}", shown, tag])
             try:
                 config = compose(merged, config_dir)
             except ConfigError as error:
-                raise ConfigError(f"{hypothesis.name}, variant {variant}: {error}") from None
+                raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
             identity = run_id(config, check_surroundings(config))
             cells.append(Cell(variant, seed, merged, identity, config))
-    _refuse_twins(cells, hypothesis)
+    _refuse_twins(cells, ablation)
     return cells
 
 
-def _known_metric(hypothesis: Hypothesis) -> None:
+def _known_metric(ablation: Ablation) -> None:
     """The primary metric must be one that is recorded, or all training would be for nothing."""
     try:
-        lookup(hypothesis.primary)
+        lookup(ablation.primary)
     except LabError as error:
-        raise ConfigError(f"{hypothesis.name}: primary: {error}") from None
+        raise ConfigError(f"{ablation.name}: primary: {error}") from None
 
 
 def _take_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str], list[int]]:
@@ -104,12 +104,10 @@ def _quoted(name: str) -> str:
     return name if name.isidentifier() else "'" + name.replace("'", "\\'") + "'"
 
 
-def _refuse_twins(cells: Sequence[Cell], hypothesis: Hypothesis) -> None:
+def _refuse_twins(cells: Sequence[Cell], ablation: Ablation) -> None:
     """Two variants with one configuration would be one run under two names."""
     seen: dict[str, Cell] = {}
     for cell in cells:
         twin = seen.setdefault(cell.run_id, cell)
         if twin is not cell:
-            raise ConfigError(
-                f"{hypothesis.name}: variants {twin.variant} and {cell.variant} are the same configuration"
-            )
+            raise ConfigError(f"{ablation.name}: variants {twin.variant} and {cell.variant} are the same configuration")

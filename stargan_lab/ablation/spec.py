@@ -1,4 +1,4 @@
-"""A hypothesis as declared in ``experiments/NAME.yaml``: a claim, a baseline, and deltas to it."""
+"""An ablation as declared in ``experiments/NAME.yaml``: a claim, a baseline, and deltas to it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _KEYS = ("title", "claim", "source", "base", "baseline", "variants", "seeds", "p
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class Ablation:
     """One ablation.
 
     Attributes:
@@ -41,20 +41,20 @@ class Hypothesis:
 
 
 def folders() -> list[Path]:
-    """Where hypotheses are looked for: ``./experiments`` first, then those that come with the package."""
+    """Where ablations are looked for: ``./experiments`` first, then those that come with the package."""
     return [Path("experiments"), Path(str(files("stargan_lab.experiments")))]
 
 
 def available() -> dict[str, Path]:
-    """Every hypothesis by name; one's own hides a shipped one of the same name."""
+    """Every ablation by name; one's own hides a shipped one of the same name."""
     found: dict[str, Path] = {}
     for folder in reversed(folders()):
         found |= {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     return dict(sorted(found.items()))
 
 
-def load(name: str) -> Hypothesis:
-    """Read one hypothesis. Raises ConfigError that names the file and the key."""
+def load(name: str) -> Ablation:
+    """Read one ablation. Raises ConfigError that names the file and the key."""
     paths = available()
     if name not in paths:
         raise ConfigError(unknown("experiment", name, paths))
@@ -79,7 +79,7 @@ class _NoTwins(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _parse(name: str, path: Path, raw: dict[str, Any]) -> Hypothesis:
+def _parse(name: str, path: Path, raw: dict[str, Any]) -> Ablation:
     for key in raw:
         if key not in _KEYS:
             raise ConfigError(
@@ -106,7 +106,7 @@ def _parse(name: str, path: Path, raw: dict[str, Any]) -> Hypothesis:
         raise ConfigError(
             f"{path}: expected: {unknown('outcome', str(expected), ('better', 'worse', 'same', 'unknown'))}"
         )
-    return Hypothesis(
+    return Ablation(
         name=name,
         title=str(raw.get("title", name)),
         claim=str(raw["claim"]).strip(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Role = Literal["generator", "discriminator"]
 State = Mapping[str, "Tensor"]
 ROLES: tuple[Role, Role] = ("generator", "discriminator")
-LAST = Path("checkpoints") / "last.pt"
+CHECKPOINT = Path("checkpoints") / "last.pt"
 COUNTER = "num_batches_tracked"
 _WRAPPERS = ("module.", "_orig_mod.")
 """What torch's DataParallel and compile put before every key."""
@@ -29,7 +29,7 @@ _IN_A_RUN = {"generator": "generator", "discriminator": "critic", "average": "em
 
 
 @dataclass(frozen=True)
-class Stored:
+class Checkpoint:
     """What a file holds.
 
     Attributes:
@@ -84,7 +84,7 @@ def locate_start(text: str, outputs: Path) -> Path:
     """
     path = locate(text, outputs)
     folder = RunFolder(path.absolute().parent.parent)
-    if path.absolute() != folder.path / LAST or not folder.config_path.is_file():
+    if path.absolute() != folder.path / CHECKPOINT or not folder.config_path.is_file():
         return path
     status = folder.status()
     if status == "running":
@@ -98,12 +98,12 @@ def locate_start(text: str, outputs: Path) -> Path:
 
 
 def _checkpoint_in(folder: Path) -> Path:
-    if not (folder / LAST).is_file():
-        raise ConfigError(f"{folder}: no {LAST} in it; expected a run's folder with a checkpoint, or a file")
-    return folder / LAST
+    if not (folder / CHECKPOINT).is_file():
+        raise ConfigError(f"{folder}: no {CHECKPOINT} in it; expected a run's folder with a checkpoint, or a file")
+    return folder / CHECKPOINT
 
 
-def read_stored(path: Path) -> Stored:
+def read_checkpoint(path: Path) -> Checkpoint:
     """Read a file of weights onto the CPU. No code in it is run.
 
     Keys lose what DataParallel or compile put before them.
@@ -114,8 +114,8 @@ def read_stored(path: Path) -> Stored:
     content = _load(path)
     if isinstance(content, Mapping) and {"run_id", "step", "generator", "critic"} <= set(content):
         parts = {part: _unwrapped(content[key]) for part, key in _IN_A_RUN.items() if content.get(key)}
-        return Stored(path, parts, str(content["run_id"]), int(content["step"]))
-    return Stored(path, {"": _unwrapped(_plain_state(path, content))})
+        return Checkpoint(path, parts, str(content["run_id"]), int(content["step"]))
+    return Checkpoint(path, {"": _unwrapped(_plain_state(path, content))})
 
 
 def _load(path: Path) -> Any:
@@ -185,7 +185,7 @@ def content_hash(text: str, role: Role, outputs: Path) -> str:
     """Hash of the weights that ``text`` names for a network of that role, whatever file they are in.
 
     Raises:
-        ConfigError: see ``locate_start`` and ``read_stored``.
+        ConfigError: see ``locate_start`` and ``read_checkpoint``.
     """
     path = locate_start(text, outputs)
     status = path.stat()
@@ -206,7 +206,7 @@ def _asked(text: str, role: Role, outputs: Path) -> tuple[str, ...]:
 @lru_cache(maxsize=64)
 def _hash_of(path: Path, role: Role, changed: int, size: int) -> str:
     """Cached for as long as the file stays as it is: a sweep asks once per cell."""
-    return digest(read_stored(path).state(role))
+    return digest(read_checkpoint(path).state(role))
 
 
 def step_in_name(path: Path) -> int | None:

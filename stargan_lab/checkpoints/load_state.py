@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stargan_lab.checkpoints.files import COUNTER, ROLES, Role, State, digest, locate_start, read_stored
+from stargan_lab.checkpoints.files import COUNTER, ROLES, Role, State, digest, locate_start, read_checkpoint
 from stargan_lab.checkpoints.stargan_format import Sizes, difference, in_reference_form, shapes_of, sizes_of
 from stargan_lab.errors import ConfigError
 
@@ -25,7 +25,7 @@ def start_from(network: nn.Module, role: Role, text: str, outputs: Path, expecte
     """
     key = f"initial.{role}"
     try:
-        stored = read_stored(locate_start(text, outputs))
+        stored = read_checkpoint(locate_start(text, outputs))
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None
     state = stored.state(role)

@@ -10,24 +10,24 @@ from torch import Tensor
 from stargan_lab.errors import LabError
 from stargan_lab.files import write_atomically
 from stargan_lab.training.meter import Meter
-from stargan_lab.training.updates import Trainee
+from stargan_lab.training.updates import TrainState
 
 
-def state_of(trainee: Trainee) -> dict[str, Any]:
+def state_of(train_state: TrainState) -> dict[str, Any]:
     """Networks, average and optimisers as state dicts."""
     return {
-        "generator": trainee.generator.state_dict(),
-        "critic": trainee.critic.state_dict(),
-        "ema": trainee.ema.network.state_dict() if trainee.ema.network else {},
-        "g_optimizer": trainee.g_optimizer.state_dict(),
-        "d_optimizer": trainee.d_optimizer.state_dict(),
+        "generator": train_state.generator.state_dict(),
+        "critic": train_state.critic.state_dict(),
+        "ema": train_state.ema.network.state_dict() if train_state.ema.network else {},
+        "g_optimizer": train_state.g_optimizer.state_dict(),
+        "d_optimizer": train_state.d_optimizer.state_dict(),
     }
 
 
-def save(path: Path, trainee: Trainee, meter: Meter, run_id: str) -> None:
+def save(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
     """Write a checkpoint atomically. Raises NonFiniteLossError rather than save a broken state."""
-    progress = {"run_id": run_id, "step": trainee.step, "seconds": trainee.seconds, "meter": meter.state_dict()}
-    content = progress | state_of(trainee)
+    progress = {"run_id": run_id, "step": train_state.step, "seconds": train_state.seconds, "meter": meter.state_dict()}
+    content = progress | state_of(train_state)
     write_atomically(path, lambda file: torch.save(content, file))
 
 
@@ -45,25 +45,25 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return content
 
 
-def restore(path: Path, trainee: Trainee, meter: Meter, run_id: str) -> None:
-    """Bring a trainee to a checkpoint's state. Raises LabError when it belongs to another run."""
-    content = read(path, trainee.device)
+def restore(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
+    """Bring a train state to a checkpoint's state. Raises LabError when it belongs to another run."""
+    content = read(path, train_state.device)
     if content["run_id"] != run_id:
         raise LabError(f"{path}: belongs to run {content['run_id']}, not {run_id}")
-    trainee.generator.load_state_dict(content["generator"])
-    trainee.critic.load_state_dict(content["critic"])
-    if trainee.ema.network is not None:
-        trainee.ema.network.load_state_dict(content["ema"])
-    trainee.g_optimizer.load_state_dict(content["g_optimizer"])
-    trainee.d_optimizer.load_state_dict(content["d_optimizer"])
+    train_state.generator.load_state_dict(content["generator"])
+    train_state.critic.load_state_dict(content["critic"])
+    if train_state.ema.network is not None:
+        train_state.ema.network.load_state_dict(content["ema"])
+    train_state.g_optimizer.load_state_dict(content["g_optimizer"])
+    train_state.d_optimizer.load_state_dict(content["d_optimizer"])
     meter.load_state_dict(content["meter"])
-    trainee.step, trainee.seconds = content["step"], content["seconds"]
+    train_state.step, train_state.seconds = content["step"], content["seconds"]
 
 
-def state_sha256(trainee: Trainee) -> str:
+def state_sha256(train_state: TrainState) -> str:
     """SHA-256 over sorted name, dtype, shape and bytes of networks, average and optimisers."""
     digest = hashlib.sha256()
-    tensors = sorted(_tensors("", state_of(trainee)), key=lambda pair: pair[0])
+    tensors = sorted(_tensors("", state_of(train_state)), key=lambda pair: pair[0])
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.ablation import spec as hypothesis
+from stargan_lab.ablation import spec as ablation
 from stargan_lab.cli import outline
 from stargan_lab.cli.overrides import FILES, Overrides, value_of
 
@@ -36,7 +36,7 @@ _TRAIN_VALUES = {"--cfg": ("job", "hydra", "all"), "--info": ("all", "config", "
 _RUNS = ("translate", "export")
 """Commands whose first word is a run."""
 
-_HYPOTHESES = ("sweep", "report", "ui")
+_ABLATIONS = ("sweep", "report", "ui")
 
 
 def answer(parser: ArgumentParser, line: str, breaks: str) -> list[str]:
@@ -115,8 +115,8 @@ def _command(name: str, parser: ArgumentParser, words: Sequence[str], current: s
     elif place.dest == "words":
         yield from () if taken else Overrides(words).axes()
         yield "imports="
-    elif name in _HYPOTHESES:
-        yield from hypothesis.available()
+    elif name in _ABLATIONS:
+        yield from ablation.available()
     elif name in _RUNS and place is places[0]:
         yield from _run_ids(words)
         yield FILES
@@ -125,7 +125,7 @@ def _command(name: str, parser: ArgumentParser, words: Sequence[str], current: s
 
 
 _NAMED: Mapping[str, Callable[[], Iterable[str]]] = {
-    "--of": hypothesis.available,
+    "--of": ablation.available,
     "--features": lambda: outline.registered()["extractor"],
 }
 """Flags that take one of the names that are there."""

@@ -40,7 +40,7 @@ class Asked:
         return self._line(words, [*kept, *further])
 
     def sweep(self, name: str, *flags: str) -> str:
-        """The line that sweeps a hypothesis again, into the same outputs."""
+        """The line that sweeps an ablation again, into the same outputs."""
         places = [override for override in self.overrides if override.startswith("paths.outputs=")]
         return self._line("sweep", [name, *flags, *places])
 

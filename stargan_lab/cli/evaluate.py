@@ -14,11 +14,11 @@ from stargan_lab.console import elsewhere, say
 from stargan_lab.errors import ConfigError, DataError, LabError
 from stargan_lab.evaluation.extractors import Extractor, build_extractor, metric_name
 from stargan_lab.evaluation.frechet import frechet_distance
-from stargan_lab.evaluation.image_folders import ImageSet, examine, find
+from stargan_lab.evaluation.image_folders import FolderImages, examine, find
 from stargan_lab.evaluation.protocol import VERSION
 from stargan_lab.files import check_writable
 from stargan_lab.runs.build import find_device
-from stargan_lab.runs.reevaluate import finished_run, rescore
+from stargan_lab.runs.reevaluate import finished_run, reevaluate
 from stargan_lab.tracking.metrics import lookup, order
 
 _AS_FLAGS = {
@@ -79,7 +79,7 @@ def _verified(extractor: Extractor) -> bool | None:
     return getattr(extractor, "verified", None)
 
 
-def _protocol(extractor: Extractor, dims: int, real: ImageSet, fake: ImageSet) -> dict[str, Any]:
+def _protocol(extractor: Extractor, dims: int, real: FolderImages, fake: FolderImages) -> dict[str, Any]:
     """What the value depends on, beside the content of the second set."""
     return {
         "dims": dims,
@@ -95,7 +95,7 @@ def _protocol(extractor: Extractor, dims: int, real: ImageSet, fake: ImageSet) -
     }
 
 
-def _notes(side: ImageSet, dims: int, extractor: Extractor) -> list[str]:
+def _notes(side: FolderImages, dims: int, extractor: Extractor) -> list[str]:
     """What a reader of the number has to know of one side."""
     if side.count is None:
         return [f"{side.path}: does not say which weights and images it was made of; taken to be of {extractor.name!r}"]
@@ -120,13 +120,13 @@ def evaluate(parsed: argparse.Namespace) -> int:
         runs += _finished_of(parsed.of, outputs)
     if not runs:
         raise ConfigError(
-            "RUN_ID: name a finished run, or a hypothesis with --of NAME (see stargan-lab evaluate --help)"
+            "RUN_ID: name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
         )
     folders = {run.run_id: str(run.path) for run in (finished_run(outputs, name) for name in runs)}
     records = []
     for run_id, folder in folders.items():
         try:
-            record = rescore(outputs, folder, overrides, again=parsed.again)
+            record = reevaluate(outputs, folder, overrides, again=parsed.again)
         except (ConfigError, DataError):  # as true of the others
             raise
         except LabError as error:
@@ -144,7 +144,7 @@ def evaluate(parsed: argparse.Namespace) -> int:
 
 
 def _finished_of(name: str, outputs: Path) -> list[str]:
-    """The finished runs of a hypothesis' last sweep; says how many others there are."""
+    """The finished runs of an ablation's last sweep; says how many others there are."""
     from stargan_lab.cli.sweep import recorded  # which imports all that draws reports
 
     rows = recorded(load(name), outputs)

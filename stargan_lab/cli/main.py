@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_sweep(command: Command) -> None:
-    sweep = command("sweep", "sweep:sweep", "train every variant and seed of a hypothesis, then report")
+    sweep = command("sweep", "sweep:sweep", "train every variant and seed of an ablation, then report")
     sweep.add_argument("name", metavar="NAME", help="of experiments/NAME.yaml, one's own or a shipped one")
     sweep.add_argument("overrides", nargs="*", metavar="key=value", help="for every cell; seed=0,1 picks seeds")
     sweep.add_argument("--dry-run", action="store_true", help="show the cells and stop")
@@ -103,7 +103,7 @@ def _add_sweep(command: Command) -> None:
 
 
 def _add_report(command: Command) -> None:
-    report = command("report", "sweep:report", "tables and figures of one or more hypotheses, from what is recorded")
+    report = command("report", "sweep:report", "tables and figures of one or more ablations, from what is recorded")
     report.add_argument("names", nargs="+", metavar="NAME")
     report.add_argument(
         "--format", default="md,csv,html", metavar="md,csv,html,tex", help="what to write (default: md,csv,html)"
@@ -125,7 +125,7 @@ def _add_scoring(command: Command) -> None:
         metavar="RUN_ID [key=value]",
         help="runs by id or its beginning; then evaluation.* overrides",
     )
-    again.add_argument("--of", metavar="NAME", help="every finished run of a hypothesis' last sweep")
+    again.add_argument("--of", metavar="NAME", help="every finished run of an ablation's last sweep")
     again.add_argument("--again", action="store_true", help="score anew although there are scores under this protocol")
     again.add_argument("--json", action="store_true", help="print JSON")
     _take_outputs(again, "where the runs are (default: outputs)")
@@ -187,7 +187,7 @@ def _add_exchange(command: Command) -> None:
         "--from",
         dest="own",
         metavar="LABELS",
-        help="labels the pictures have now, apart by commas, others 0 (default: as the run's judge sees each)",
+        help="comma-separated source labels; unlisted ones are 0 (default: predicted by the run's classifier)",
     )
     translate.add_argument("--out", metavar="DIR", help="(default: translations/NAME under the outputs)")
     translate.add_argument("--size", type=int, metavar="PX", help="side of input and output (default: as trained)")
@@ -212,7 +212,7 @@ def _add_store(command: Command) -> None:
     track = command("track", "ui:track", "rebuild the MLflow store from the runs' plain files")
     track.add_argument("action", choices=["sync"])
     ui = command("ui", "ui:ui", "MLflow's pages on 127.0.0.1, at the right one")
-    ui.add_argument("name", nargs="?", metavar="NAME", help="of a hypothesis; none shows every run")
+    ui.add_argument("name", nargs="?", metavar="NAME", help="of an ablation; none shows every run")
     ui.add_argument("--port", type=int, default=5000)
     for added in (track, ui):
         added.add_argument("--uri", help="of the MLflow store (default: sqlite in the outputs)")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stargan_lab.ablation.execute import dry_run, status, status_table
 from stargan_lab.ablation.plan import plan
-from stargan_lab.ablation.spec import Hypothesis, load
+from stargan_lab.ablation.spec import Ablation, load
 from stargan_lab.cli.train import launch
 from stargan_lab.console import elsewhere, say
 from stargan_lab.errors import ConfigError, LabError, unknown
@@ -17,16 +17,16 @@ from stargan_lab.runs.ledger import Ledger
 
 
 def sweep(parsed: argparse.Namespace) -> int:
-    """Train what is left of a hypothesis and report; 1 when a cell failed or is still missing."""
-    hypothesis = load(parsed.name)
+    """Train what is left of an ablation and report; 1 when a cell failed or is still missing."""
+    ablation = load(parsed.name)
     config_dir = Path(parsed.config_dir) if parsed.config_dir else None
     tasks = [o for o in parsed.overrides if not o.startswith(("hydra/", "hydra."))]
-    cells = plan(hypothesis, tasks, config_dir)
+    cells = plan(ablation, tasks, config_dir)
     if parsed.dry_run or parsed.status:
         print(dry_run(cells) if parsed.dry_run else status_table(cells))
         return 0
     outputs = Path(cells[0].config.paths.outputs)
-    say(f"{hypothesis.title}: {len(hypothesis.variants)} variants, {len(cells)} runs, under {outputs}")
+    say(f"{ablation.title}: {len(ablation.variants)} variants, {len(cells)} runs, under {outputs}")
     launch(
         [
             "--multirun",
@@ -37,24 +37,24 @@ def sweep(parsed: argparse.Namespace) -> int:
             *parsed.overrides,
         ]
     )
-    write_json(_cells_file(outputs, hypothesis), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
+    write_json(_cells_file(outputs, ablation), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
     lost = [(cell, now) for cell in cells if (now := status(cell)) != "finished"]
     for cell, now in lost:
         result = Ledger(outputs).folder(cell.run_id).result() or {}
         say(f"{now}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
-    _write_report(hypothesis, recorded(hypothesis, outputs), outputs, list(FORMATS), parsed.allow_mixed)
+    _write_report(ablation, recorded(ablation, outputs), outputs, list(FORMATS), parsed.allow_mixed)
     if not lost:
-        say(f"next: stargan-lab ui {hypothesis.name}{elsewhere(outputs)}")
+        say(f"next: stargan-lab ui {ablation.name}{elsewhere(outputs)}")
     return 1 if lost else 0
 
 
-def _cells_file(outputs: Path, hypothesis: Hypothesis) -> Path:
-    """Which runs the last sweep of a hypothesis consisted of."""
-    return outputs / "reports" / hypothesis.name / "cells.json"
+def _cells_file(outputs: Path, ablation: Ablation) -> Path:
+    """Which runs the last sweep of an ablation consisted of."""
+    return outputs / "reports" / ablation.name / "cells.json"
 
 
 def report(parsed: argparse.Namespace) -> int:
-    """Write and print the report of each hypothesis named."""
+    """Write and print the report of each ablation named."""
     formats = parsed.format.split(",")
     for name in formats:
         if name not in FORMATS:
@@ -63,31 +63,29 @@ def report(parsed: argparse.Namespace) -> int:
         raise ConfigError("--protocol: a CSV has one scoring of each run; leave out --from or --protocol")
     outputs = Path(parsed.outputs)
     for name in parsed.names:
-        hypothesis = load(name)
-        rows = read_csv(Path(parsed.csv)) if parsed.csv else recorded(hypothesis, outputs, parsed.protocol)
+        ablation = load(name)
+        rows = read_csv(Path(parsed.csv)) if parsed.csv else recorded(ablation, outputs, parsed.protocol)
         if not any(row.usable for row in rows):
             raise LabError(
                 f"{parsed.csv or outputs}: no finished run of {name}; `stargan-lab sweep {name}` trains them"
             )
-        _write_report(hypothesis, rows, outputs, formats, parsed.allow_mixed)
+        _write_report(ablation, rows, outputs, formats, parsed.allow_mixed)
     return 0
 
 
-def recorded(hypothesis: Hypothesis, outputs: Path, protocol: str | None = None) -> list[RunRow]:
+def recorded(ablation: Ablation, outputs: Path, protocol: str | None = None) -> list[RunRow]:
     """The runs of the last sweep, or those that a sweep without further overrides would have; see ``collect``."""
-    path = _cells_file(outputs, hypothesis)
+    path = _cells_file(outputs, ablation)
     cells: list[tuple[str, int, str]]
     if path.exists():
         cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
     else:
-        cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(hypothesis)]
-    return collect(hypothesis, cells, outputs, protocol)
+        cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(ablation)]
+    return collect(ablation, cells, outputs, protocol)
 
 
-def _write_report(
-    hypothesis: Hypothesis, rows: list[RunRow], outputs: Path, formats: list[str], allow_mixed: bool
-) -> None:
-    written = build(hypothesis, rows, outputs / "reports" / hypothesis.name, formats, allow_mixed)
-    print(terminal(hypothesis, rows))
+def _write_report(ablation: Ablation, rows: list[RunRow], outputs: Path, formats: list[str], allow_mixed: bool) -> None:
+    written = build(ablation, rows, outputs / "reports" / ablation.name, formats, allow_mixed)
+    print(terminal(ablation, rows))
     for path in written:
         say(f"written {path}")

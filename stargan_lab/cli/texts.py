@@ -32,7 +32,7 @@ turn it on for this shell:
   eval "$(stargan-lab completion bash)"
 and for every new one, with stargan-lab on the path:
   echo 'eval "$(stargan-lab completion bash)"' >> ~/.bashrc
-then TAB completes commands, flags, groups, keys and their values, hypotheses and run ids:
+then TAB completes commands, flags, groups, keys and their values, ablations and run ids:
   stargan-lab train preset=q<TAB>
   stargan-lab train generator.<TAB>
   stargan-lab sweep <TAB>"""

@@ -12,13 +12,13 @@ from stargan_lab.checkpoints.export import reference_state, to_onnx
 from stargan_lab.checkpoints.files import Role
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier, classifier_hash, load_classifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, classifier_hash, load_classifier
 from stargan_lab.files import sha256_file, write_atomically
 from stargan_lab.runs.build import build_sources, find_device
 from stargan_lab.runs.load import Opened, open_networks
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.translation.targets import Target, parse_own, parse_targets
-from stargan_lab.translation.translate import Frame, find_pictures, translate_pictures
+from stargan_lab.translation.translate import Frame, find_images, translate_pictures
 
 WEIGHT_FILES = (".ckpt", ".pt", ".pth", ".onnx")
 
@@ -77,7 +77,7 @@ def translate(parsed: argparse.Namespace) -> int:
     size = opened.image_size if parsed.size is None else parsed.size
     frame = Frame(size, translator.size_multiple, parsed.crop, parsed.keep_aspect)
     own = _Own(opened, frame, targets, parsed.own)
-    paths = find_pictures(parsed.images)
+    paths = find_images(parsed.images)
     out = Path(parsed.out).expanduser() if parsed.out else outputs / "translations" / opened.name
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {out} is no folder")
@@ -107,45 +107,47 @@ def _other_squares(opened: Opened, frame: Frame, targets: list[Target]) -> list[
 
 
 class _Own:
-    """The own labels of a picture: as stated, else as the run's judge sees them, else none, and said which.
+    """Source labels of an image: as given by ``--from``, else predicted by the run's attribute classifier, else all 0.
 
-    The judge sees the square that the generator sees, in the size of training.
+    The attribute classifier sees the square that the generator sees, in the size of training.
     """
 
     def __init__(self, opened: Opened, frame: Frame, targets: list[Target], stated: str | None) -> None:
         self._opened = opened
         self._square = Frame(opened.image_size, crop=frame.crop)  # of a whole picture the largest
         self._stated = parse_own(stated if stated is not None else "", opened.layout)
-        self._judges: dict[int, DomainClassifier] = {}
+        self._attribute_classifiers: dict[int, AttributeClassifier] = {}
         asked = {target.source for target in targets if opened.layout.specs[target.source].kind == "binary"}
         if stated is not None:
             return
         for source in sorted(asked):
             dataset = opened.layout.specs[source].dataset
-            judge = cached_judge(opened, source)
-            if judge is not None:
-                self._judges[source] = judge
+            attribute_classifier = cached_attribute_classifier(opened, source)
+            if attribute_classifier is not None:
+                self._attribute_classifiers[source] = attribute_classifier
             else:
                 say(f"own labels of the pictures are not known, all of {dataset} taken to be 0; --from states them")
 
     def __call__(self, path: Path, picture: Image.Image) -> list[Tensor]:
         labels = list(self._stated)
         square = self._square.fit(picture)[None]
-        for source, judge in self._judges.items():
+        for source, attribute_classifier in self._attribute_classifiers.items():
             spec = self._opened.layout.specs[source]
-            labels[source] = judge.own_labels(square, spec)
+            labels[source] = attribute_classifier.own_labels(square, spec)
             held = [name for name, value in zip(spec.names, labels[source][0], strict=True) if value]
-            say(f"{path}: taken to be {', '.join(held) or 'none of the labels'} (by {spec.dataset}'s judge)")
+            say(f"{path}: predicted {', '.join(held) or 'no label'} ({spec.dataset}'s attribute classifier)")
         return labels
 
 
-def cached_judge(opened: Opened, source: int) -> DomainClassifier | None:
+def cached_attribute_classifier(opened: Opened, source: int) -> AttributeClassifier | None:
     """The classifier that scores translations of a run's data, where one is cached; nothing is trained for it."""
     if opened.config is None:
         return None
     folder = Path(opened.config.paths.outputs) / "cache" / "classifiers"
     spec = opened.layout.specs[source]
-    path = _recorded_judge(opened, folder, spec.dataset) or _judge_of_data(opened, folder, source)
+    path = _recorded_attribute_classifier(opened, folder, spec.dataset) or _attribute_classifier_of_data(
+        opened, folder, source
+    )
     if path is None:
         return None
     try:
@@ -155,16 +157,18 @@ def cached_judge(opened: Opened, source: int) -> DomainClassifier | None:
         return None
 
 
-def _recorded_judge(opened: Opened, folder: Path, dataset: str) -> Path | None:
+def _recorded_attribute_classifier(opened: Opened, folder: Path, dataset: str) -> Path | None:
     """The one the run was scored by, found by the hash in its protocol: for that the data need not be there."""
     protocol = (RunFolder(opened.path.parent.parent).result() or {}).get("protocol") or {}
-    judge = protocol.get("instruments", {}).get("judge", protocol)  # earlier records have it among the rest
-    digest = judge.get("classifiers", {}).get(dataset)
+    attribute_classifier = protocol.get("instruments", {}).get(
+        "attribute_classifier", protocol
+    )  # earlier records have it among the rest
+    digest = attribute_classifier.get("classifiers", {}).get(dataset)
     found = (path for path in sorted(folder.glob("*.pt")) if digest and sha256_file(path).startswith(digest))
     return next(found, None)
 
 
-def _judge_of_data(opened: Opened, folder: Path, source: int) -> Path | None:
+def _attribute_classifier_of_data(opened: Opened, folder: Path, source: int) -> Path | None:
     """The one that another run over the same data was scored by."""
     assert opened.config is not None
     if not folder.is_dir():

@@ -28,7 +28,7 @@ _WHAT = {
     "generator.conditioning": "How the label reaches the generator.",
     "generator.output": "What brings the generator's last layer to [-1, 1].",
     "generator.padding": "What the generator's convolutions see beyond the border.",
-    "discriminator": "The critic, which judges images and classifies their labels.",
+    "discriminator": "Scores images as real or fake and classifies their labels.",
     "discriminator.norm": "Norm in the discriminator, after every stride-2 convolution but the first.",
     "discriminator.head": "What turns the discriminator's features into real/fake scores.",
     "adversarial": "The loss on real/fake scores.",

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config.compose import compose_raw
-from stargan_lab.config.schema import Evaluation, RunConfig
+from stargan_lab.config.schema import EvaluationConfig, RunConfig
 from stargan_lab.config.validate import validate
 from stargan_lab.errors import ConfigError, nearest, unknown
 
@@ -43,7 +43,7 @@ def revise(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
 def allowed(config: RunConfig) -> list[str]:
     """The keys that ``revise`` takes."""
     data = [f"data.sources.{name}.{option}" for name in config.data.sources for option in SCORING_OF_DATA]
-    return ["evaluation", *(f"evaluation.{key}" for key in Evaluation.model_fields), *SCORING, *data]
+    return ["evaluation", *(f"evaluation.{key}" for key in EvaluationConfig.model_fields), *SCORING, *data]
 
 
 def changed(before: Mapping[str, Any], after: RunConfig) -> Iterator[tuple[str, Any]]:
@@ -83,11 +83,11 @@ def _check(key: str, config: RunConfig) -> None:
         return
     parent, _, last = key.rpartition(".")
     if parent == "evaluation":
-        fields = list(Evaluation.model_fields)
+        fields = list(EvaluationConfig.model_fields)
         raise ConfigError(f"{key}: unknown key{nearest(last, fields) or ';'} allowed: {', '.join(fields)}")
     if found := re.fullmatch(r"data\.sources\.([^.]+)\.(?:root|exclusive)", key):
         raise ConfigError(f"{key}: {unknown('dataset', found[1], config.data.sources)}")
-    shown = ", ".join(["evaluation.*", *keys[1 + len(Evaluation.model_fields) :]])
+    shown = ", ".join(["evaluation.*", *keys[1 + len(EvaluationConfig.model_fields) :]])
     if key == "paths.outputs":
         raise ConfigError(f"{key}: --outputs DIR says where the run is; allowed: {shown}")
     raise ConfigError(f"{key} is part of the training, which is done{nearest(key, keys) or ';'} allowed: {shown}")

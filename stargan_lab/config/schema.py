@@ -33,19 +33,19 @@ class Component(Model):
         return {key: self.name, **self.options}
 
 
-class Data(Model):
+class DataConfig(Model):
     image_size: Annotated[int, Field(ge=8, le=1024, multiple_of=4)]
     sources: dict[str, Component] = Field(min_length=1)
 
 
-class Initial(Model):
+class InitialConfig(Model):
     """Where the networks' first weights come from: a file, a run's folder or a run's id; None: drawn by the seed."""
 
     generator: Annotated[str, Field(min_length=1)] | None
     discriminator: Annotated[str, Field(min_length=1)] | None
 
 
-class Weights(Model):
+class WeightsConfig(Model):
     cls: Weight
     rec: Weight
 
@@ -54,7 +54,7 @@ class EmaConfig(Model):
     decay: Annotated[float, Field(ge=0, lt=1)]
 
 
-class Trainer(Model):
+class TrainerConfig(Model):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     devices: Annotated[int, Field(ge=1, le=1)]
     precision: Literal["float32", "bfloat16", "float64"]
@@ -70,7 +70,7 @@ class Trainer(Model):
     sample_seed: Annotated[int, Field(ge=0, lt=2**63)] | None
 
 
-class Evaluation(Model):
+class EvaluationConfig(Model):
     extractor: str | None
     weights: str | None
     dims: Count | None
@@ -79,7 +79,7 @@ class Evaluation(Model):
     batch_size: Count
 
 
-class Tracking(Model):
+class TrackingConfig(Model):
     enabled: bool
     uri: str | None
     experiment: Annotated[str, Field(min_length=1)]
@@ -87,7 +87,7 @@ class Tracking(Model):
     factors: tuple[str, ...]
 
 
-class Paths(Model):
+class PathsConfig(Model):
     outputs: Annotated[str, Field(min_length=1)]
 
 
@@ -100,20 +100,20 @@ class RunConfig(Model):
     n_critic: Count
     targets: str
     imports: tuple[str, ...]
-    data: Data
+    data: DataConfig
     generator: Component
     discriminator: Component
     adversarial: Component
     lipschitz: Component
     optimizer: Component
     schedule: Component
-    weights: Weights
-    initial: Initial
+    weights: WeightsConfig
+    initial: InitialConfig
     ema: EmaConfig
-    trainer: Trainer
-    evaluation: Evaluation
-    tracking: Tracking
-    paths: Paths
+    trainer: TrainerConfig
+    evaluation: EvaluationConfig
+    tracking: TrackingConfig
+    paths: PathsConfig
 
     def flat(self) -> dict[str, Any]:
         """Plain nested dicts, the form of the YAML files."""

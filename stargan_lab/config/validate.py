@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from stargan_lab.config.rules import check_rules
-from stargan_lab.config.schema import COMPONENTS, REFERENCES, Component, Data, Model, RunConfig, options_model
+from stargan_lab.config.schema import COMPONENTS, REFERENCES, Component, DataConfig, Model, RunConfig, options_model
 from stargan_lab.errors import ConfigError, nearest
 from stargan_lab.registry import family
 
@@ -58,7 +58,7 @@ def import_user_modules(names: Any) -> None:
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
-    _check_keys(raw, Data, "data")
+    _check_keys(raw, DataConfig, "data")
     sources = raw.get("sources")
     if not isinstance(sources, Mapping):
         raise ConfigError(f"data.sources: expected a mapping of a name to a dataset, got {sources!r}")

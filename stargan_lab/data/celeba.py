@@ -24,7 +24,7 @@ from stargan_lab.data.annotations import (
     refuse,
     split_rows,
 )
-from stargan_lab.data.listing import Rows
+from stargan_lab.data.listing import SplitRows
 from stargan_lab.data.packed_source import Count, Crop, Difficulty, Limit, Many, PackedSource, Serving, Side, Unreadable
 from stargan_lab.data.synthfaces import identity as faces
 from stargan_lab.data.synthfaces.dataset import SynthSpec, read_spec
@@ -74,13 +74,13 @@ class CelebAListing:
             )
         return found[0]
 
-    def rows(self, complain: Complain = refuse) -> dict[str, Rows]:
+    def rows(self, complain: Complain = refuse) -> dict[str, SplitRows]:
         _ = self.folder  # first, since it says what is expected here
         listed = read_attributes(self.root / ATTRIBUTE_FILE, complain)
         check_known(f"{self._key}.exclusive", self.groups, listed.attributes)
         if read_spec(self.root) is not None:
             check_drawn(f"{self._key}.exclusive", self.groups, self.attributes)
-        everything = Rows(list(listed.files), listed.columns(self.attributes))
+        everything = SplitRows(list(listed.files), listed.columns(self.attributes))
         return {which: everything.take(rows) for which, rows in split_rows(listed, self.split, complain).items()}
 
     def selection(self) -> list[object]:
@@ -207,7 +207,7 @@ def synthfaces(
     flip: bool = True,
     exclusive: Groups = HAIR,
 ) -> PackedSource:
-    """Drawn faces, of which every image's right answer under every label is known; draws itself when missing.
+    """Drawn faces, of which every image's ground truth under every label is known; draws itself when missing.
 
     Args:
         root: where the images are written; null: ``data/`` under the outputs, named after what is drawn.

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from stargan_lab.data.annotations import SPLITS, Complain, refuse
-from stargan_lab.data.listing import Rows
+from stargan_lab.data.listing import SplitRows
 from stargan_lab.data.packed_source import Count, Crop, Difficulty, Limit, PackedSource, Serving, Side, Unreadable
 from stargan_lab.data.synthfaces import identity as faces
 from stargan_lab.data.synthfaces.dataset import SynthSpec
@@ -56,7 +56,7 @@ class FolderListing:
     def folder(self) -> Path:
         return self.root
 
-    def rows(self, complain: Complain = refuse) -> dict[str, Rows]:
+    def rows(self, complain: Complain = refuse) -> dict[str, SplitRows]:
         self._check_classes(complain)
         names, found = self.spec.names, {}
         for which in SPLITS:
@@ -64,7 +64,7 @@ class FolderListing:
             ranked = sorted((rank, label) for label, files in enumerate(images) for rank in range(len(files)))
             if ranked:
                 paths = [f"{which}/{names[label]}/{images[label][rank]}" for rank, label in ranked]
-                found[which] = Rows(paths, np.eye(len(names), dtype=np.float32)[[label for _, label in ranked]])
+                found[which] = SplitRows(paths, np.eye(len(names), dtype=np.float32)[[label for _, label in ranked]])
         return found
 
     def selection(self) -> list[object]:
@@ -165,7 +165,7 @@ def synthexpressions(
     crop: Crop = None,
     flip: bool = True,
 ) -> PackedSource:
-    """Drawn faces with one of RaFD's eight expressions each, and their right answers; draws itself when missing.
+    """Drawn faces with one of RaFD's eight expressions each, and their ground truth; draws itself when missing.
 
     Args:
         root: where the images are written; null: ``data/`` under the outputs, named after what is drawn.

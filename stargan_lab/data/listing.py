@@ -13,14 +13,14 @@ from stargan_lab.labels import LabelSpec
 
 
 @dataclass(frozen=True)
-class Rows:
+class SplitRows:
     """The images of a split: n file names, relative to the listing's folder, and (n, A) float32 labels of 0 and 1."""
 
     names: list[str]
     labels: np.ndarray
 
-    def take(self, chosen: Sequence[int]) -> "Rows":
-        return Rows([self.names[i] for i in chosen], self.labels[list(chosen)])
+    def take(self, chosen: Sequence[int]) -> "SplitRows":
+        return SplitRows([self.names[i] for i in chosen], self.labels[list(chosen)])
 
 
 class Listing(Protocol):
@@ -44,7 +44,7 @@ class Listing(Protocol):
         """Where file names start from. Raises DataError that says what is expected when it is not there."""
         ...
 
-    def rows(self, complain: Complain = refuse) -> Mapping[str, Rows]:
+    def rows(self, complain: Complain = refuse) -> Mapping[str, SplitRows]:
         """Split -> its images, a split without any left out; what ``complain`` is told of and returns from is too."""
         ...
 

@@ -14,10 +14,10 @@ from tqdm import tqdm
 from stargan_lab import files
 from stargan_lab.data.annotations import ROW_FLAWS, SPLITS, refuse
 from stargan_lab.data.image_reader import Contents, contents
-from stargan_lab.data.listing import Listing, Rows
+from stargan_lab.data.listing import Listing, SplitRows
 from stargan_lab.data.packed import PackedSet, pack
 from stargan_lab.data.protocols import GroundTruth
-from stargan_lab.data.synthfaces.dataset import SynthSpec, Truth, make_synthfaces, read_spec
+from stargan_lab.data.synthfaces.dataset import SynthFacesGroundTruth, SynthSpec, make_synthfaces, read_spec
 from stargan_lab.data.transforms import UnreadableImage, read_image
 from stargan_lab.data.tree import first
 from stargan_lab.errors import DataError, unknown
@@ -86,13 +86,15 @@ class PackedSource:
         return files.canonical_hash([parts, served])
 
     @cached_property
-    def truth(self) -> GroundTruth | None:
-        """The exact answers, where the folder was drawn by SynthFaces."""
+    def ground_truth(self) -> GroundTruth | None:
+        """The exact ground truth, where the folder was drawn by SynthFaces."""
         spec = self._drawn or read_spec(self.root)
         if spec is None:
             return None
         names, serving = self.spec.names, self.serving
-        return Truth(spec, names, serving.crop, serving.image_size, lambda which: self._rows_of(which).names)
+        return SynthFacesGroundTruth(
+            spec, names, serving.crop, serving.image_size, lambda which: self._rows_of(which).names
+        )
 
     def prepare(self) -> None:
         """Draw what is missing and pack every split; says what was left out. Raises DataError that names the path."""
@@ -144,7 +146,7 @@ class PackedSource:
         return self._rows_of(which).names
 
     @cached_property
-    def listed(self) -> dict[str, Rows]:
+    def listed(self) -> dict[str, SplitRows]:
         """Split -> rows, limits applied; by lists or folders, no image is opened. Raises DataError at their flaws."""
         limits = dict(zip(SPLITS, self.serving.limits, strict=True))
         self._flawed.clear()
@@ -152,7 +154,9 @@ class PackedSource:
         if self._flawed and not found:
             rows = f"{len(self._flawed):,} rows of the lists"
             raise DataError(f"{self.root}: no image is left, {rows} are flawed; first {self._flawed[0]}")
-        return {which: Rows(rows.names[: limits[which]], rows.labels[: limits[which]]) for which, rows in found.items()}
+        return {
+            which: SplitRows(rows.names[: limits[which]], rows.labels[: limits[which]]) for which, rows in found.items()
+        }
 
     @cached_property
     def _contents(self) -> dict[str, Contents]:
@@ -167,7 +171,7 @@ class PackedSource:
             raise self._stop(error) from None
 
     @cached_property
-    def _rows(self) -> dict[str, Rows]:
+    def _rows(self) -> dict[str, SplitRows]:
         """Split -> rows that are served."""
         if not self.left_out():
             return self.listed
@@ -181,7 +185,7 @@ class PackedSource:
             served[which] = rows.take(kept)
         return served
 
-    def _rows_of(self, which: str) -> Rows:
+    def _rows_of(self, which: str) -> SplitRows:
         if which not in self._rows:
             raise DataError(f"{self.root}: {unknown('split', which, self._rows)}")
         return self._rows[which]
@@ -213,5 +217,5 @@ class PackedSource:
         )
 
 
-def _labels_digest(rows: Rows) -> str:
+def _labels_digest(rows: SplitRows) -> str:
     return files.sha256_bytes([rows.labels.tobytes()])

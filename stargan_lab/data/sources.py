@@ -1,4 +1,4 @@
-"""Datasets: images with labels, cropped, resized and packed; several at once; and drawn faces with right answers."""
+"""Datasets: images with labels, cropped, resized and packed; several at once; and drawn faces with ground truth."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stargan_lab.data.annotations import SPLITS
 from stargan_lab.data.image_reader import Look, each, look
-from stargan_lab.data.listing import Listing, Rows
+from stargan_lab.data.listing import Listing, SplitRows
 from stargan_lab.data.packed_source import PackedSource
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.tree import first
@@ -91,7 +91,7 @@ def check(source: ImageSource) -> Report:
     return report
 
 
-def _labels(listing: Listing, rows: Mapping[str, Rows], report: Report) -> None:
+def _labels(listing: Listing, rows: Mapping[str, SplitRows], report: Report) -> None:
     """Counts and balance; a label without contrast."""
     report.counts = {which: len(rows[which].names) for which in SPLITS if which in rows}
     report.balance = {}
@@ -106,7 +106,7 @@ def _labels(listing: Listing, rows: Mapping[str, Rows], report: Report) -> None:
                 tell("labels that are the same in all images of a split", f"{name} in {which}")
 
 
-def _images(listing: Listing, rows: Mapping[str, Rows], crop: int | None, report: Report) -> None:
+def _images(listing: Listing, rows: Mapping[str, SplitRows], crop: int | None, report: Report) -> None:
     names = [(which, name) for which, found in rows.items() for name in found.names]
     paths = [listing.folder / name for _, name in names]
     seen: dict[str, tuple[str, str]] = {}  # pixels -> split and name of the first that has them

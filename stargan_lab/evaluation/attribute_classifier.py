@@ -1,4 +1,4 @@
-"""The domain classifier that judges translations: one fixed recipe, trained once per dataset and size, then cached.
+"""The attribute classifier that scores translations: one fixed recipe, trained once per dataset and size, then cached.
 
 Shapes: N batch, A labels, H W pixels. It sees images as uint8 holds them, real ones and translated ones alike.
 """
@@ -42,7 +42,7 @@ CEILING = 0.9
 """A classifier below this accuracy on real test images is warned about."""
 
 
-class DomainNetwork(nn.Module):
+class ClassifierNetwork(nn.Module):
     """Strided convolutions with batch norm down to 4×4, global average pool, 64 features, linear logits."""
 
     def __init__(self, labels: int, image_size: int) -> None:
@@ -69,8 +69,8 @@ class DomainNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class DomainClassifier:
-    """A trained judge of one dataset's labels.
+class AttributeClassifier:
+    """A trained attribute classifier of one dataset's labels.
 
     Attributes:
         hash: identity of the recipe and its data (12 hex digits).
@@ -78,7 +78,7 @@ class DomainClassifier:
         accuracy: share of real test images judged rightly, per label: the ceiling of ``eval/accuracy``.
     """
 
-    network: DomainNetwork
+    network: ClassifierNetwork
     kind: LabelKind
     device: torch.device
     hash: str
@@ -111,7 +111,7 @@ class DomainClassifier:
         return self.network.features(to_float(images.to(self.device))).float().cpu()
 
     def warning(self, dataset: str) -> str | None:
-        """One line when the judge itself is poor, else None."""
+        """One line when the attribute classifier itself is poor, else None."""
         low = {name: value for name, value in self.accuracy.items() if value < CEILING}
         if not low:
             return None
@@ -134,7 +134,7 @@ def classifier_hash(source: ImageSource, image_size: int) -> str:
 
 def trained_classifier(
     source: ImageSource, outputs: Path, device: torch.device, progress: bool = True
-) -> DomainClassifier:
+) -> AttributeClassifier:
     """The classifier of ``source`` from ``outputs/cache/classifiers``; trained first when it is not there.
 
     Of several processes one trains and the others wait for it. Neither reads nor moves torch's global random state.
@@ -154,8 +154,8 @@ def trained_classifier(
     return load_classifier(path, source.spec, image_size, device)
 
 
-def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.device) -> DomainClassifier:
-    """A trained judge from its file, ``<hash>.pt``. Raises LabError when the file is none of this version."""
+def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.device) -> AttributeClassifier:
+    """The attribute classifier in ``<hash>.pt``. Raises LabError when this version cannot read the file."""
     network = _network(len(spec.names), image_size)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -165,13 +165,13 @@ def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.
         reason = str(error).split("\n", 1)[0]
         raise LabError(f"{path}: not a classifier this version can read ({reason}); delete it to train anew") from None
     network.to(device).eval()
-    return DomainClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
+    return AttributeClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
 
 
-def _network(labels: int, image_size: int) -> DomainNetwork:
+def _network(labels: int, image_size: int) -> ClassifierNetwork:
     """A freshly initialised network, its weights a function of the recipe's seed alone."""
     with torch.random.fork_rng(devices=[]):  # the modules' own initialisation draws from the global generator
-        network = DomainNetwork(labels, image_size)
+        network = ClassifierNetwork(labels, image_size)
     generator = torch.Generator().manual_seed(RECIPE.seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -227,7 +227,7 @@ def _loss(logits: Tensor, labels: Tensor, kind: LabelKind) -> Tensor:
 
 
 @torch.no_grad()
-def _test_accuracy(network: DomainNetwork, source: ImageSource, device: torch.device) -> list[float]:
+def _test_accuracy(network: ClassifierNetwork, source: ImageSource, device: torch.device) -> list[float]:
     """Per label, the share of real test images judged rightly; for a class, of the images that have it."""
     test = source.split("test")
     right = []

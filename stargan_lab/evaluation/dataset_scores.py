@@ -12,16 +12,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan_lab.data.protocols import ImageSet, ImageSource
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.extractors import Extractor, metric_name, take
-from stargan_lab.evaluation.failure_checks import Watch, one_class
+from stargan_lab.evaluation.failure_checks import FailureChecks, one_class
 from stargan_lab.evaluation.feature_distances import Sample, distances
 from stargan_lab.evaluation.features import Collected, batch_size
 from stargan_lab.evaluation.frechet import Moments, pooled_distance
-from stargan_lab.evaluation.ground_truth import Answers, answers
+from stargan_lab.evaluation.ground_truth import GroundTruthImages, ground_truth_images
 from stargan_lab.evaluation.real_images import Reference, reference, reference_images
 from stargan_lab.evaluation.reconstruction import SMALLEST_SSIM, reconstruction
-from stargan_lab.evaluation.setting import Caution, Setting, Translate, translated
+from stargan_lab.evaluation.setting import EvaluationWarning, Setting, Translate, translated
 from stargan_lab.labels import target_labels
 
 
@@ -37,7 +37,7 @@ class SourceScores:
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     whole: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    cautions: list[Caution] = field(default_factory=list)
+    warnings: list[EvaluationWarning] = field(default_factory=list)
     fewest: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def add(self, metric: str, domain: str, value: float) -> None:
@@ -51,12 +51,12 @@ class _Subject:
     index: int
     source: ImageSource
     test: ImageSet
-    judge: DomainClassifier
+    attribute_classifier: AttributeClassifier
     extractors: list[Extractor]
     references: list[Reference]
-    exact: Answers | None
+    exact: GroundTruthImages | None
     count: int
-    watch: Watch
+    checks: FailureChecks
 
     @property
     def name(self) -> str:
@@ -67,16 +67,16 @@ def score_source(
     translate: Translate,
     index: int,
     source: ImageSource,
-    judge: DomainClassifier,
+    attribute_classifier: AttributeClassifier,
     extractors: list[Extractor],
     setting: Setting,
 ) -> SourceScores:
     """Every metric of dataset ``index`` for each of its domains."""
     test, count, names = source.split("test"), setting.count(source), source.spec.names
     references = [reference(source, extractor, setting) for extractor in extractors]
-    exact = answers(source, "test", count, setting.outputs, setting.progress)
-    watch = Watch(source.name, source.spec)
-    subject = _Subject(index, source, test, judge, extractors, references, exact, count, watch)
+    exact = ground_truth_images(source, "test", count, setting.outputs, setting.progress)
+    checks = FailureChecks(source.name, source.spec)
+    subject = _Subject(index, source, test, attribute_classifier, extractors, references, exact, count, checks)
     scores = SourceScores()
     pools: list[list[tuple[Moments, Moments]]] = [[] for _ in extractors]
     skipped = 0
@@ -98,7 +98,7 @@ def score_source(
         scores.notes.append(
             f"{source.name}: edit leaves out {skipped} of {total} outputs whose target changes no pixel"
         )
-    _caution(scores, subject, setting)
+    _add_warnings(scores, subject, setting)
     return scores
 
 
@@ -115,8 +115,8 @@ def _translate_domain(
         images, own = test.images(indices), test.labels[start : indices.stop]
         target = target_labels(own, spec, domain)
         outputs, back = _round_trip(translate, subject, images, own, target, setting.device)
-        subject.watch.see(domain, images, outputs)
-        agrees = (subject.judge.predict(outputs)[:, domain] == target[:, domain]).double()
+        subject.checks.see(domain, images, outputs)
+        agrees = (subject.attribute_classifier.predict(outputs)[:, domain] == target[:, domain]).double()
         batch = {"accuracy": agrees.masked_fill(own[:, domain] == target[:, domain], torch.nan)}
         batch |= reconstruction(images, back)
         if subject.exact is not None:
@@ -141,7 +141,7 @@ def _round_trip(
 
 def _summarise(scores: SourceScores, subject: _Subject, domain: int, per_image: Mapping[str, Tensor]) -> None:
     name = subject.source.spec.names[domain]
-    scores.add("eval/accuracy_ceiling", name, subject.judge.accuracy[name])
+    scores.add("eval/accuracy_ceiling", name, subject.attribute_classifier.accuracy[name])
     for metric, values in per_image.items():
         if values.isnan().all():
             scores.notes.append(f"{subject.name}.{name}: no test image to measure eval/{metric} on")
@@ -172,20 +172,22 @@ def _distances(
     return [(translated.moments, real)]
 
 
-def _caution(scores: SourceScores, subject: _Subject, setting: Setting) -> None:
+def _add_warnings(scores: SourceScores, subject: _Subject, setting: Setting) -> None:
     """Put down what would not be seen in the numbers."""
-    source, judge = subject.source, subject.judge
-    if warning := judge.warning(source.name):
-        scores.cautions.append(Caution("weak-judge", ("eval/accuracy", "eval/cross_accuracy"), warning))
+    source, attribute_classifier = subject.source, subject.attribute_classifier
+    if warning := attribute_classifier.warning(source.name):
+        scores.warnings.append(EvaluationWarning("weak-classifier", ("eval/accuracy", "eval/cross_accuracy"), warning))
     held = reference_images(source, setting.max_images)
-    scores.cautions += one_class(source.name, source.spec, subject.test.labels[: subject.count], held)
-    scores.cautions += subject.watch.cautions(scores.values.get("eval/accuracy", {}))
+    scores.warnings += one_class(source.name, source.spec, subject.test.labels[: subject.count], held)
+    scores.warnings += subject.checks.warnings(scores.values.get("eval/accuracy", {}))
     for metric, (images, dims, name) in scores.fewest.items():
         text = (
             f"{source.name}: {metric.removeprefix('eval/')} has fewer images than its {dims} features "
             f"({images} for {name}): biased upwards, compare only with equal numbers"
         )
-        scores.cautions.append(Caution("few-images", (metric, f"{metric}_infinity", f"{metric}_pooled"), text))
+        scores.warnings.append(
+            EvaluationWarning("few-images", (metric, f"{metric}_infinity", f"{metric}_pooled"), text)
+        )
     if min(subject.test.images([0]).shape[2:]) < SMALLEST_SSIM:
         scores.notes.append(f"{source.name}: eval/ssim left out, it needs images of {SMALLEST_SSIM} pixels a side")
 

@@ -10,8 +10,8 @@ import torch
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation import ground_truth as truth
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier, trained_classifier
+from stargan_lab.evaluation import ground_truth as ground_truth
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, trained_classifier
 from stargan_lab.evaluation.cross_dataset import score_across
 from stargan_lab.evaluation.dataset_scores import SourceScores, image_counts, score_source
 from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, metric_name, take
@@ -22,7 +22,7 @@ from stargan_lab.evaluation.inception_weights import WeightsMissing
 from stargan_lab.evaluation.protocol import Protocol
 from stargan_lab.evaluation.real_images import reference_split
 from stargan_lab.evaluation.reconstruction import BEST_PSNR
-from stargan_lab.evaluation.setting import Caution, Setting, Translate
+from stargan_lab.evaluation.setting import EvaluationWarning, Setting, Translate
 
 KINDS = ("frechet", "frechet_infinity", "frechet_pooled", "kid", "kid_spread", "precision", "recall")
 
@@ -57,7 +57,7 @@ class Scores:
             several datasets a domain is called ``<dataset>.<domain>``, and ``eval/<metric>/<dataset>`` is its mean.
         protocol: how they were made, as ``Protocol.as_dict`` has it.
         notes: one line each on what was left out.
-        warnings: what the numbers do not show by themselves, as ``Caution.as_dict`` has it.
+        warnings: what the numbers do not show by themselves, as ``EvaluationWarning.as_dict`` has it.
     """
 
     metrics: dict[str, float]
@@ -67,7 +67,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Panel:
+class Evaluator:
     """Everything a scoring needs, ready to score any number of generators alike.
 
     Attributes:
@@ -76,11 +76,11 @@ class Panel:
     """
 
     sources: Sequence[ImageSource]
-    judges: Sequence[DomainClassifier]
+    attribute_classifiers: Sequence[AttributeClassifier]
     extractors: Sequence[list[Extractor]]
     setting: Setting
     protocol: dict[str, Any]
-    cautions: Sequence[Caution]
+    warnings: Sequence[EvaluationWarning]
 
     def score(self, translate: Translate) -> Scores:
         """Translate the test images of every dataset to each of its labels and score the outcome as 8-bit images.
@@ -90,7 +90,7 @@ class Panel:
           real test images.
         - ``frechet_classifier``, ``kid_classifier`` … and with official Inception weights ``fid``, ``kid`` …: between
           translations of images without the label and real images, of another split, that have it.
-        - ``edit``, ``leak``, ``identity`` against the exact answer, where the dataset can draw it.
+        - ``edit``, ``leak``, ``identity`` against the exact ground truth, where the dataset can draw it.
         - ``reconstruction``, ``psnr``, ``ssim``: G(G(x, target), own) against x.
         - with several datasets, ``cross_accuracy`` and ``cross_edit``: see ``across.score_across``.
 
@@ -102,16 +102,20 @@ class Panel:
             LabError: the generator's outputs are not finite.
         """
         notes: list[str] = []
-        cautions = list(self.cautions)
+        warnings = list(self.warnings)
         scored = []
-        for index, (source, judge) in enumerate(zip(self.sources, self.judges, strict=True)):
-            scores = score_source(translate, index, source, judge, self.extractors[index], self.setting)
+        for index, (source, attribute_classifier) in enumerate(
+            zip(self.sources, self.attribute_classifiers, strict=True)
+        ):
+            scores = score_source(translate, index, source, attribute_classifier, self.extractors[index], self.setting)
             notes += scores.notes
-            cautions += scores.cautions
+            warnings += scores.warnings
             scored.append((source.name, scores))
         several = len(self.sources) > 1
-        across = score_across(translate, self.sources, self.judges, self.setting).metrics() if several else {}
-        return Scores(_named(scored) | across, self.protocol, notes, [caution.as_dict() for caution in cautions])
+        across = (
+            score_across(translate, self.sources, self.attribute_classifiers, self.setting).metrics() if several else {}
+        )
+        return Scores(_named(scored) | across, self.protocol, notes, [warning.as_dict() for warning in warnings])
 
 
 def assemble(
@@ -120,23 +124,23 @@ def assemble(
     outputs: Path,
     device: torch.device | str,
     progress: bool = True,
-) -> Panel:
+) -> Evaluator:
     """Judges, extractors and the protocol of a scoring, before anything is translated.
 
     Args:
         sources: prepared datasets.
-        outputs: whose cache holds judges and statistics; what is missing is made.
+        outputs: whose cache holds attribute classifiers and statistics; what is missing is made.
     Raises:
         LabError: no test split, or unusable weights.
     """
     setting = Setting(options.max_images, options.batch_size, outputs, torch.device(device), progress)
     references = {source.name: reference_split(source) for source in sources}
-    judges = [trained_classifier(source, outputs, setting.device, progress) for source in sources]
-    extractors, cautions = _extractors(options, judges, setting)
+    attribute_classifiers = [trained_classifier(source, outputs, setting.device, progress) for source in sources]
+    extractors, warnings = _extractors(options, attribute_classifiers, setting)
     for source, built in zip(sources, extractors, strict=True):
         for extractor in built:
             _try(extractor, source)
-    instruments, metrics = _instruments(sources, judges, extractors, references)
+    instruments, metrics = _instruments(sources, attribute_classifiers, extractors, references)
     protocol = Protocol(
         data={source.name: source.fingerprint[:16] for source in sources},
         images={source.name: image_counts(source, setting) for source in sources},
@@ -147,7 +151,7 @@ def assemble(
         instruments=instruments,
         metrics=metrics,
     )
-    return Panel(sources, judges, extractors, setting, protocol.as_dict(), cautions)
+    return Evaluator(sources, attribute_classifiers, extractors, setting, protocol.as_dict(), warnings)
 
 
 def evaluate(
@@ -158,29 +162,36 @@ def evaluate(
     device: torch.device | str,
     progress: bool = True,
 ) -> Scores:
-    """Score one generator: ``assemble`` and ``Panel.score`` in one."""
+    """Score one generator: ``assemble`` and ``Evaluator.score`` in one."""
     return assemble(sources, options, outputs, device, progress).score(translate)
 
 
 def _extractors(
-    options: Options, judges: list[DomainClassifier], setting: Setting
-) -> tuple[list[list[Extractor]], list[Caution]]:
+    options: Options, attribute_classifiers: list[AttributeClassifier], setting: Setting
+) -> tuple[list[list[Extractor]], list[EvaluationWarning]]:
     """Per dataset the classifier's features and those asked for; a caution when the weights of these are missing."""
     name = options.extractor
-    own: list[list[Extractor]] = [[ClassifierExtractor(judge)] for judge in judges]
+    own: list[list[Extractor]] = [
+        [ClassifierExtractor(attribute_classifier)] for attribute_classifier in attribute_classifiers
+    ]
     if name is None or name == ClassifierExtractor.name:
         return own, []
     try:
-        for built, judge in zip(own, judges, strict=True):
+        for built, attribute_classifier in zip(own, attribute_classifiers, strict=True):
             built.append(
                 build_extractor(
-                    name, setting.outputs, setting.device, judge, weights=options.weights, dims=options.dims
+                    name,
+                    setting.outputs,
+                    setting.device,
+                    attribute_classifier,
+                    weights=options.weights,
+                    dims=options.dims,
                 )
             )
     except WeightsMissing as missing:
         label = "" if options.dims in (None, WHOLE) else f"inception_{options.dims}"
         absent = tuple(metric_name(kind, label) for kind in KINDS)
-        return [built[:1] for built in own], [Caution("no-weights", absent, str(missing))]
+        return [built[:1] for built in own], [EvaluationWarning("no-weights", absent, str(missing))]
     return own, []
 
 
@@ -201,21 +212,24 @@ def _try(extractor: Extractor, source: ImageSource) -> None:
 
 def _instruments(
     sources: Sequence[ImageSource],
-    judges: Sequence[DomainClassifier],
+    attribute_classifiers: Sequence[AttributeClassifier],
     extractors: Sequence[Sequence[Extractor]],
     references: dict[str, str],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Each instrument with what its numbers depend on, and which metric is read off which."""
     names = [source.name for source in sources]
-    classifiers = {name: judge.sha256[:16] for name, judge in zip(names, judges, strict=True)}
-    instruments: dict[str, dict[str, Any]] = {
-        "judge": {"classifiers": classifiers},
-        "right answers": {"gallery": truth.GALLERY, "seen by": classifiers if len(sources) > 1 else None},
-        "round trip": {"between": "uint8", "best psnr": round(BEST_PSNR, 3)},
+    classifiers = {
+        name: attribute_classifier.sha256[:16]
+        for name, attribute_classifier in zip(names, attribute_classifiers, strict=True)
     }
-    metrics = {f"eval/{short}": "judge" for short in ("accuracy", "accuracy_ceiling", "cross_accuracy")}
-    metrics |= {f"eval/{short}": "right answers" for short in ("edit", "leak", "identity", "cross_edit")}
-    metrics |= {f"eval/{short}": "round trip" for short in ("reconstruction", "psnr", "ssim")}
+    instruments: dict[str, dict[str, Any]] = {
+        "attribute_classifier": {"classifiers": classifiers},
+        "ground_truth": {"gallery": ground_truth.GALLERY, "seen by": classifiers if len(sources) > 1 else None},
+        "reconstruction": {"between": "uint8", "best psnr": round(BEST_PSNR, 3)},
+    }
+    metrics = {f"eval/{short}": "attribute_classifier" for short in ("accuracy", "accuracy_ceiling", "cross_accuracy")}
+    metrics |= {f"eval/{short}": "ground_truth" for short in ("edit", "leak", "identity", "cross_edit")}
+    metrics |= {f"eval/{short}": "reconstruction" for short in ("reconstruction", "psnr", "ssim")}
     for position, first in enumerate(extractors[0]):
         if first.name in instruments or metric_name("frechet", first.label) in metrics:
             raise LabError(f"extractor {first.name!r}: its name or label {first.label!r} is another instrument's")

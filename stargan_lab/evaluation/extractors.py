@@ -14,7 +14,7 @@ from torch import Tensor
 from stargan_lab import files
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import inception_weights as weight_files
-from stargan_lab.evaluation.attribute_classifier import RECIPE, DomainClassifier
+from stargan_lab.evaluation.attribute_classifier import RECIPE, AttributeClassifier
 from stargan_lab.evaluation.inception import DIMS, MIB, WHOLE, InceptionExtractor
 from stargan_lab.registry import family
 
@@ -99,7 +99,7 @@ class ClassifierExtractor:
     preprocessing = "uint8 to [-1, 1]"
     memory = 0
 
-    def __init__(self, classifier: DomainClassifier) -> None:
+    def __init__(self, classifier: AttributeClassifier) -> None:
         self._classifier = classifier
         self.sha256 = classifier.sha256
         self.identity = classifier.sha256[:16]
@@ -154,7 +154,7 @@ class TorchScriptExtractor:
 
 
 @extractor.register("classifier", source="this project")
-def classifier(outputs: Path, device: torch.device, classifier: DomainClassifier | None) -> Extractor:
+def classifier(outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> Extractor:
     """The features of the domain classifier. Raises LabError without one."""
     if classifier is None:
         raise LabError("the extractor 'classifier' needs a dataset with labels; use 'inception' for plain images")
@@ -165,7 +165,7 @@ def classifier(outputs: Path, device: torch.device, classifier: DomainClassifier
 def inception(
     outputs: Path,
     device: torch.device,
-    classifier: DomainClassifier | None = None,
+    classifier: AttributeClassifier | None = None,
     *,
     weights: str | None = None,
     dims: int = WHOLE,
@@ -185,14 +185,14 @@ def inception(
 
 
 @extractor.register("pixels", source="this project")
-def pixels(outputs: Path, device: torch.device, classifier: DomainClassifier | None) -> Extractor:
+def pixels(outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> Extractor:
     """The pixels themselves."""
     return PixelExtractor()
 
 
 @extractor.register("torchscript", source="this project")
 def torchscript(
-    outputs: Path, device: torch.device, classifier: DomainClassifier | None, *, weights: str | None = None
+    outputs: Path, device: torch.device, classifier: AttributeClassifier | None, *, weights: str | None = None
 ) -> Extractor:
     """One's own network as a TorchScript file: (n, 3, H, W) float32 in [0, 1] to (n, D).
 
@@ -209,7 +209,7 @@ def torchscript(
 
 
 def build_extractor(
-    name: str, outputs: Path, device: torch.device, classifier: DomainClassifier | None, **options: Any
+    name: str, outputs: Path, device: torch.device, classifier: AttributeClassifier | None, **options: Any
 ) -> Extractor:
     """Build extractor ``name``; of ``options`` those that are None take its own defaults.
 

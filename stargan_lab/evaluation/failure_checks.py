@@ -9,7 +9,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.setting import Caution
+from stargan_lab.evaluation.setting import EvaluationWarning
 from stargan_lab.labels import LabelSpec
 
 UNMOVED = 0.5
@@ -22,7 +22,7 @@ COMPARED = 64
 """Images whose outputs are held against each other under all targets."""
 
 
-class Watch:
+class FailureChecks:
     """Looks at every translation of one dataset's test images."""
 
     def __init__(self, dataset: str, spec: LabelSpec) -> None:
@@ -42,7 +42,7 @@ class Watch:
         for spread, images in zip(self._spread.setdefault(domain, (_Spread(), _Spread())), (x, y), strict=True):
             spread.add(images)
 
-    def cautions(self, accuracy: Mapping[str, float]) -> list[Caution]:
+    def warnings(self, accuracy: Mapping[str, float]) -> list[EvaluationWarning]:
         """What was seen.
 
         Args:
@@ -51,14 +51,14 @@ class Watch:
         found = []
         if len(self._first) > 1 and (largest := self._largest_difference()) < UNMOVED:
             text = f"outputs under different targets differ by {largest:.2f} grey levels at most: the label is ignored"
-            found.append(Caution("label-ignored", (), f"{self._dataset}: {text}"))
+            found.append(EvaluationWarning("label-ignored", (), f"{self._dataset}: {text}"))
         if unmoved := [name for name in self._unmoved() if not accuracy.get(name, 0) >= 0.5]:
             text = f"images come back as they went in (less than {UNMOVED} grey levels) for {', '.join(unmoved)}"
-            found.append(Caution("returns-input", (), f"{self._dataset}: {text}"))
+            found.append(EvaluationWarning("returns-input", (), f"{self._dataset}: {text}"))
         if collapsed := self._collapsed():
             shares = ", ".join(f"{name} {share:.3f}" for name, share in collapsed.items())
             text = f"different images become nearly the same; their spread, as a share of the inputs': {shares}"
-            found.append(Caution("collapse", (), f"{self._dataset}: {text}"))
+            found.append(EvaluationWarning("collapse", (), f"{self._dataset}: {text}"))
         return found
 
     def _largest_difference(self) -> float:
@@ -98,7 +98,7 @@ class _Spread:
         return max(0.0, self._squares - float((self._sum**2).sum()) / self.n) ** 0.5
 
 
-def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor) -> list[Caution]:
+def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor) -> list[EvaluationWarning]:
     """Labels that all images or none have, so that scores of them stand on one side only.
 
     Args:
@@ -111,4 +111,4 @@ def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor)
             lines.append(f"{'every' if own[0] else 'no'} test image has {name}")
         if not bool((references[:, index] == 1).any()):
             lines.append(f"no real image has {name}")
-    return [Caution("one-class", (), f"{dataset}: {'; '.join(lines)}")] if lines else []
+    return [EvaluationWarning("one-class", (), f"{dataset}: {'; '.join(lines)}")] if lines else []

@@ -1,4 +1,4 @@
-"""The exact answers of a drawn dataset for one scoring, drawn once and kept under ``outputs/cache/truth``.
+"""The exact ground truth of a drawn dataset for one scoring, drawn once and kept under ``outputs/cache/ground_truth``.
 
 Shapes: n images, A labels, V distinct target label vectors, g identities in the gallery.
 """
@@ -23,7 +23,7 @@ GALLERY = 100
 
 
 @dataclass(frozen=True)
-class Answers:
+class GroundTruthImages:
     """Right answers for the first n test images under every target.
 
     Attributes:
@@ -60,9 +60,11 @@ class Answers:
         return hits
 
 
-def answers(source: ImageSource, split: str, count: int, outputs: Path, progress: bool = True) -> Answers | None:
+def ground_truth_images(
+    source: ImageSource, split: str, count: int, outputs: Path, progress: bool = True
+) -> GroundTruthImages | None:
     """The answers for the first ``count`` images of ``split``; None for a dataset that cannot redraw its images."""
-    if source.truth is None:
+    if source.ground_truth is None:
         return None
     images = source.split(split)
     spec = source.spec
@@ -72,7 +74,7 @@ def answers(source: ImageSource, split: str, count: int, outputs: Path, progress
     vectors, rows = asked.flatten(0, 1).unique(dim=0, return_inverse=True)
     galleries = vectors[:, None].expand(-1, identities, -1)  # (V, g, A)
     folder = outputs / "cache" / "truth"
-    return Answers(
+    return GroundTruthImages(
         drawn(source, split, spec.names, targets, folder, progress),
         drawn(source, split, spec.names, galleries, folder, progress),
         rows.view(asked.shape[:2]),
@@ -97,8 +99,8 @@ def drawn(
     Returns:
         (K, m, 3, H, W) uint8, memory-mapped.
     """
-    truth, size = source.truth, tuple(source.split(split).images([0]).shape[1:])
-    assert truth is not None
+    ground_truth, size = source.ground_truth, tuple(source.split(split).images([0]).shape[1:])
+    assert ground_truth is not None
     digest = files.sha256_bytes([np.ascontiguousarray(labels.numpy().astype(np.uint8)).tobytes()])
     key = {"data": source.fingerprint, "split": split, "labels": digest, "shape": [*labels.shape, *size], "version": 1}
     if of is not None:
@@ -109,12 +111,10 @@ def drawn(
     def write(file: BinaryIO) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for row in tqdm(
-            labels, desc=f"right answers of {source.name}", leave=False, disable=None if progress else True
-        ):
+        for row in tqdm(labels, desc=f"ground truth of {source.name}", leave=False, disable=None if progress else True):
             for start in range(0, len(row), 500):
                 indices = range(start, min(start + 500, len(row)))
-                pixels = truth.redraw(split, indices, names, row[start : indices.stop])
+                pixels = ground_truth.redraw(split, indices, names, row[start : indices.stop])
                 file.write(pixels.contiguous().numpy().tobytes())
 
     if not path.exists():

@@ -1,6 +1,6 @@
-"""Scores against the exact right answer, which a drawn dataset can give for every image and every target.
+"""Scores against the exact ground truth, which a drawn dataset can give for every image and every target.
 
-Shapes: n images, g identities in the gallery, H W pixels. x is an input, y its translation, t the right answer (the
+Shapes: n images, g identities in the gallery, H W pixels. x is an input, y its translation, t the ground truth (the
 same face drawn with the target labels), all (n, 3, H, W) in [0, 1]. M is where there is work to do: the pixels at which
 x and t differ by more than one grey level in some channel.
 """

@@ -24,7 +24,7 @@ Gaussian = tuple[Array, Array]
 """(D,) mean and (D, D) covariance."""
 
 
-class ImageSet(Protocol):
+class FolderImages(Protocol):
     """One side of a distance."""
 
     @property
@@ -150,7 +150,7 @@ def find(place: str) -> Place:
     return Place(path, images)
 
 
-def examine(place: Place, dims: int) -> ImageSet:
+def examine(place: Place, dims: int) -> FolderImages:
     """Look ``place`` through: every image's header and content, or the shapes of the statistics.
 
     Args:

@@ -48,11 +48,11 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Caution:
+class EvaluationWarning:
     """A failure that a plain number would hide.
 
     Attributes:
-        code: label-ignored, returns-input, collapse, few-images, one-class, weak-judge or no-weights.
+        code: label-ignored, returns-input, collapse, few-images, one-class, weak-classifier or no-weights.
         metrics: which scores it bears on, without domains; none means all of them.
         text: one line.
     """

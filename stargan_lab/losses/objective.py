@@ -16,7 +16,7 @@ from stargan_lab.losses.targets import TargetPolicy, permuted
 
 Generator = Callable[[Tensor, Tensor], Tensor]
 Critic = Callable[[Tensor], tuple[Tensor, Tensor]]
-Parts = dict[str, Tensor]
+LossTerms = dict[str, Tensor]
 
 
 def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
@@ -51,7 +51,7 @@ class Objective:
 
     def critic(
         self, critic: Critic, batch: Batch, fake: Tensor, alpha: Tensor, eager: Critic | None = None
-    ) -> tuple[Tensor, Parts]:
+    ) -> tuple[Tensor, LossTerms]:
         """The critic's total and its unweighted terms.
 
         Args:
@@ -75,7 +75,7 @@ class Objective:
 
     def generator(
         self, generator: Generator, critic: Critic, batch: Batch, fake: Tensor, targets: Tensor
-    ) -> tuple[Tensor, Parts]:
+    ) -> tuple[Tensor, LossTerms]:
         """The generator's total and its unweighted terms.
 
         Args:

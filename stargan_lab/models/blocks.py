@@ -53,7 +53,7 @@ _padding("reflect", "Mirror image of the border.", "Zhu et al. 2017 (arXiv:1703.
 _padding("replicate", "The border's own values.")
 
 
-class Parts:
+class LayerFactory:
     """Layers of a generator by its settings: every convolution and norm is made here, under the role it plays.
 
     Args:
@@ -115,14 +115,14 @@ class ResidualBlock(LabelledModule):
         role: under which initial values are drawn.
     """
 
-    def __init__(self, parts: Parts, channels: int, role: str) -> None:
+    def __init__(self, factory: LayerFactory, channels: int, role: str) -> None:
         super().__init__()
 
         def conv_and_norm(index: int) -> list[nn.Module]:
             place = f"{role}.{index}"
-            return [parts.conv(place, channels, channels, 3, 1, 1), parts.norm(place, channels)]
+            return [factory.conv(place, channels, channels, 3, 1, 1), factory.norm(place, channels)]
 
-        self.main = LabelledSequential(*conv_and_norm(0), parts.relu(), *conv_and_norm(1))
+        self.main = LabelledSequential(*conv_and_norm(0), factory.relu(), *conv_and_norm(1))
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         return x + self.main(x, labels)

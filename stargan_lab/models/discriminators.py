@@ -18,7 +18,7 @@ HEADS = family("head")
 
 @HEADS.register("patch", source="Isola et al. 2017 (arXiv:1611.07004)")
 def patch(channels: int, size: int, bias: bool) -> nn.Module:
-    """One score per place of the last map: each judges a patch as large as the receptive field."""
+    """One score per place of the last map: each sees a patch as large as the receptive field."""
     return nn.Conv2d(channels, 1, 3, 1, 1, bias=bias)
 
 

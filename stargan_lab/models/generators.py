@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, cat, nn
 
-from stargan_lab.models.blocks import Parts, ResidualBlock
+from stargan_lab.models.blocks import LayerFactory, ResidualBlock
 from stargan_lab.models.conditioning import LabelledSequential
 from stargan_lab.registry import family
 
@@ -57,7 +57,7 @@ class ResNetGenerator(nn.Module):
         inplace: bool = True,
     ) -> None:
         super().__init__()
-        parts = Parts(
+        factory = LayerFactory(
             label_width,
             norm=norm,
             affine=affine,
@@ -66,24 +66,24 @@ class ResNetGenerator(nn.Module):
             padding=padding,
             inplace=inplace,
         )
-        self.condition, self.label_width = parts.condition, label_width
+        self.condition, self.label_width = factory.condition, label_width
         self.main = LabelledSequential()
 
         def add(role: str, convolution: nn.Module, channels: int) -> None:
-            self.main.extend([convolution, parts.norm(role, channels), parts.relu()])
+            self.main.extend([convolution, factory.norm(role, channels), factory.relu()])
 
-        add("first", parts.conv("first", parts.condition.input_channels, width, 7, 1, 3), width)
+        add("first", factory.conv("first", factory.condition.input_channels, width, 7, 1, 3), width)
         channels = width
         for index in range(2):
             role = f"down.{index}"
-            add(role, parts.conv(role, channels, 2 * channels, 4, 2, 1), 2 * channels)
+            add(role, factory.conv(role, channels, 2 * channels, 4, 2, 1), 2 * channels)
             channels *= 2
-        self.main.extend(ResidualBlock(parts, channels, f"block.{index}") for index in range(blocks))
+        self.main.extend(ResidualBlock(factory, channels, f"block.{index}") for index in range(blocks))
         for index in range(2):
             role = f"up.{index}"
-            add(role, parts.up(role, channels, channels // 2), channels // 2)
+            add(role, factory.up(role, channels, channels // 2), channels // 2)
             channels //= 2
-        self.main.extend([parts.conv("last", width, 3, 7, 1, 3), parts.output()])
+        self.main.extend([factory.conv("last", width, 3, 7, 1, 3), factory.output()])
 
     @staticmethod
     def smallest_map(image_size: int, options: Mapping[str, Any]) -> int:
@@ -129,7 +129,7 @@ class UNetGenerator(nn.Module):
         inplace: bool = True,
     ) -> None:
         super().__init__()
-        parts = Parts(
+        factory = LayerFactory(
             label_width,
             norm=norm,
             affine=affine,
@@ -138,23 +138,25 @@ class UNetGenerator(nn.Module):
             padding=padding,
             inplace=inplace,
         )
-        self.condition, self.label_width = parts.condition, label_width
+        self.condition, self.label_width = factory.condition, label_width
         self.size_multiple = 2**depth
         widths = [width * 2 ** min(level, 3) for level in range(depth)]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        channels = parts.condition.input_channels
+        channels = factory.condition.input_channels
         for level, after in enumerate(widths):
             role, bare = f"down.{level}", level in (0, depth - 1)
-            layers = [parts.conv(role, channels, after, 4, 2, 1, bias=bare)]
-            layers += [] if bare else [parts.norm(role, after)]
-            self.down.append(LabelledSequential(*layers, parts.leaky()))
+            layers = [factory.conv(role, channels, after, 4, 2, 1, bias=bare)]
+            layers += [] if bare else [factory.norm(role, after)]
+            self.down.append(LabelledSequential(*layers, factory.leaky()))
             channels = after
-        self.bottleneck = LabelledSequential(*(ResidualBlock(parts, channels, f"block.{i}") for i in range(blocks)))
+        self.bottleneck = LabelledSequential(*(ResidualBlock(factory, channels, f"block.{i}") for i in range(blocks)))
         for level in reversed(range(1, depth)):  # to the size of down level - 1
             role, after = f"up.{level}", widths[level - 1]
-            self.up.append(LabelledSequential(parts.up(role, channels, after), parts.norm(role, after), parts.relu()))
+            self.up.append(
+                LabelledSequential(factory.up(role, channels, after), factory.norm(role, after), factory.relu())
+            )
             channels = 2 * after
-        self.last = nn.Sequential(parts.up("last", channels, 3), parts.output())
+        self.last = nn.Sequential(factory.up("last", channels, 3), factory.output())
 
     @staticmethod
     def refusal(image_size: int, options: Mapping[str, Any]) -> str | None:

@@ -2,8 +2,8 @@
 
 ``norm`` serves generators, ``critic_norm`` the layers of a discriminator; shapes are (N, C, H, W).
 
-A module with a method ``settle`` has it called after each update of the critic's weights, one with ``start`` when the
-starting values have been drawn.
+``update_sigma`` of a module is called after each update of the critic's weights, ``start`` once its initial values are
+drawn.
 
 Traits: ``needs_map`` marks a norm that is zero on a 1x1 map, ``erases_planes`` one that removes what is constant over a
 channel, ``couples_samples`` one whose output for an image depends on the others of its batch, ``constrains`` one that
@@ -104,9 +104,9 @@ def batch(channels: int, affine: bool) -> nn.Module:
 class SpectralConv2d(nn.Conv2d):
     """Convolution by W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, section 2.1.
 
-    ``u`` (out,), the estimate of the left singular vector, is part of the state. ``settle`` improves it: by one power
-    iteration after each update of the weights, by fifteen when they are drawn. Passes only read it, so all passes
-    between two updates are judged by one critic. The weight keeps its name, shape and starting values.
+    ``u`` (out,), the estimate of the left singular vector, is part of the state. ``update_sigma`` runs one power iteration
+    after each update of the weights, and fifteen at initialisation. Forward passes only read ``u``, so all passes between
+    two updates use the same sigma. The weight keeps its name, shape and initial value.
     """
 
     u: Tensor
@@ -117,10 +117,10 @@ class SpectralConv2d(nn.Conv2d):
 
     def start(self) -> None:
         for _ in range(15):
-            self.settle()
+            self.update_sigma()
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def update_sigma(self) -> None:
         matrix = self.weight.flatten(1)
         right = functional.normalize(matrix.mT @ self.u, dim=0)
         self.u.copy_(functional.normalize(matrix @ right, dim=0))

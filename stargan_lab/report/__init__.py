@@ -1,1 +1,1 @@
-"""What the runs of one hypothesis show: rows, tables, figures and the page that holds them."""
+"""What the runs of one ablation show: rows, tables, figures and the page that holds them."""

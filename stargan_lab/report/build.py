@@ -1,9 +1,9 @@
-"""Write the report of one hypothesis: a page in several formats, its figures and its CSV."""
+"""Write the report of one ablation: a page in several formats, its figures and its CSV."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.files import write_text
 from stargan_lab.report.comparable import check_comparable, listed, mixed
@@ -43,7 +43,7 @@ EXPECTED = {
 
 
 def build(
-    hypothesis: Hypothesis,
+    ablation: Ablation,
     rows: Sequence[RunRow],
     out: Path,
     formats: Sequence[str] = ("md", "csv", "html"),
@@ -66,20 +66,20 @@ def build(
         if name not in FORMATS:
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
-        check_comparable(hypothesis, rows)
+        check_comparable(ablation, rows)
     figures = []
     for file, drawn in (
-        ("metrics.png", plot(hypothesis, rows, out / "metrics.png")),
+        ("metrics.png", plot(ablation, rows, out / "metrics.png")),
         ("strip.png", strip(rows, out / "strip.png")),
     ):
         if drawn:
             figures.append(out / file)
         else:
             (out / file).unlink(missing_ok=True)  # of an earlier report, which had runs that are gone
-    blocks = page(hypothesis, rows, figures, findings)
+    blocks = page(ablation, rows, figures, findings)
     pages = {
         "md": lambda: to_markdown(blocks, out),
-        "html": lambda: to_html(blocks, hypothesis.title),
+        "html": lambda: to_html(blocks, ablation.title),
         "tex": lambda: to_tex(blocks, out),
     }
     written = []
@@ -93,50 +93,49 @@ def build(
     return [*written, *figures]
 
 
-def terminal(hypothesis: Hypothesis, rows: Sequence[RunRow], findings: Sequence[Block] = ()) -> str:
+def terminal(ablation: Ablation, rows: Sequence[RunRow], findings: Sequence[Block] = ()) -> str:
     """The report as text for a terminal, without images."""
-    return to_text(page(hypothesis, rows, (), findings))
+    return to_text(page(ablation, rows, (), findings))
 
 
 def page(
-    hypothesis: Hypothesis, rows: Sequence[RunRow], figures: Sequence[Path], findings: Sequence[Block] = ()
+    ablation: Ablation, rows: Sequence[RunRow], figures: Sequence[Path], findings: Sequence[Block] = ()
 ) -> list[Block]:
     """The report's content."""
-    blocks: list[Block] = [Heading(hypothesis.title, 1), *_claim(hypothesis), *findings]
-    blocks += [Heading("Results"), main_table(hypothesis, rows)]
+    blocks: list[Block] = [Heading(ablation.title, 1), *_claim(ablation), *findings]
+    blocks += [Heading("Results"), main_table(ablation, rows)]
     if warnings := Marks(rows).lines():
         blocks += [Paragraph("Warnings; a letter stands at each score that one concerns:"), Bullets(tuple(warnings))]
-    if missing := absent(hypothesis, rows):
+    if missing := absent(ablation, rows):
         blocks += [Paragraph("Not in the table:"), Bullets(tuple(missing))]
     captions = {
         "metrics.png": "Each dot is a run, the runs of one seed are joined, the bar is the mean.",
         "strip.png": "The same picture of each dataset, by the first finished run of each variant at its last step.",
     }
     blocks += [Image(path, captions[path.name]) for path in figures]
-    if (further := further_table(hypothesis, rows)) is not None:
+    if (further := further_table(ablation, rows)) is not None:
         blocks += [Heading("Further scores"), further]
-    if (domains := domain_table(hypothesis, rows, hypothesis.primary)) is not None:
+    if (domains := domain_table(ablation, rows, ablation.primary)) is not None:
         blocks += [Heading("By domain"), domains]
-    metrics = [*main_metrics(hypothesis, rows), *further_metrics(hypothesis, rows)]
+    metrics = [*main_metrics(ablation, rows), *further_metrics(ablation, rows)]
     blocks += [Heading("Metrics"), Bullets(tuple(legend(metrics)))]
-    blocks += [Heading("How it was made"), Bullets(tuple(_circumstances(hypothesis, rows)))]
+    blocks += [Heading("How it was made"), Bullets(tuple(_circumstances(ablation, rows)))]
     return blocks
 
 
-def _claim(hypothesis: Hypothesis) -> list[Block]:
-    source = f" ({hypothesis.source})" if hypothesis.source else ""
+def _claim(ablation: Ablation) -> list[Block]:
+    source = f" ({ablation.source})" if ablation.source else ""
     return [
-        Paragraph(f"Claim: {hypothesis.claim}{source}"),
+        Paragraph(f"Claim: {ablation.claim}{source}"),
         Paragraph(
-            f"Expected on {hypothesis.primary}, the primary metric: {EXPECTED[hypothesis.expected]} "
-            f"({hypothesis.baseline})."
+            f"Expected on {ablation.primary}, the primary metric: {EXPECTED[ablation.expected]} ({ablation.baseline})."
         ),
     ]
 
 
-def _circumstances(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
+def _circumstances(ablation: Ablation, rows: Sequence[RunRow]) -> list[str]:
     usable = [row for row in rows if row.usable]
-    planned = len(hypothesis.variants) * len(hypothesis.seeds)
+    planned = len(ablation.variants) * len(ablation.seeds)
     lines = [
         f"runs: {len(usable)} finished of {planned} planned",
         f"seeds: {', '.join(map(str, sorted({row.seed for row in usable}))) or 'none'}",
@@ -149,8 +148,8 @@ def _circumstances(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
         lines.append(f"finished: {span} UTC")
     if times := [row.seconds for row in usable if row.seconds is not None]:
         lines.append(f"time: {sum(times) / 60:.1f} minutes of training and scoring in all")
-    lines += [f"{variant}: {' '.join(overrides) or 'the base'}" for variant, overrides in hypothesis.variants.items()]
-    return [*lines, f"base: {' '.join(hypothesis.base) or 'the defaults'}"]
+    lines += [f"{variant}: {' '.join(overrides) or 'the base'}" for variant, overrides in ablation.variants.items()]
+    return [*lines, f"base: {' '.join(ablation.base) or 'the defaults'}"]
 
 
 def _protocols(rows: Sequence[RunRow]) -> str:

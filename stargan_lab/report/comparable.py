@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import differences, metric_protocol
 from stargan_lab.report.rows import RunRow, scores
@@ -22,7 +22,7 @@ def mixed(rows: Sequence[RunRow]) -> dict[str, tuple[RunRow, RunRow]]:
     return found
 
 
-def check_comparable(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> None:
+def check_comparable(ablation: Ablation, rows: Sequence[RunRow]) -> None:
     """Refuse rows that have a score made in different ways, or that were not made by the same code.
 
     Whole protocols may differ: a score that some rows have not, for want of weights, does not keep the others apart.
@@ -35,7 +35,7 @@ def check_comparable(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> None:
         more = f" and {len(found) - 1} further score{'s' if len(found) > 2 else ''}" if len(found) > 1 else ""
         raise LabError(
             f"{score}{more}: runs {one.run_id} and {other.run_id} were scored differently ({_why(score, one, other)}): "
-            f"`stargan-lab evaluate --of {hypothesis.name} …` scores all alike; "
+            f"`stargan-lab evaluate --of {ablation.name} …` scores all alike; "
             "or take one scoring by --protocol HASH, or --allow-mixed"
         )
     kinds: dict[str, RunRow] = {}

@@ -1,4 +1,4 @@
-"""The plot of one hypothesis: every run a dot, pairs visible, means marked."""
+"""The plot of one ablation: every run a dot, pairs visible, means marked."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import write_atomically
 from stargan_lab.report.rows import RunRow
 from stargan_lab.report.table import by_seed, main_metrics
@@ -22,17 +22,15 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WORDS = {"higher": "higher is better ↑", "lower": "lower is better ↓", "none": ""}
 
 
-def plot(hypothesis: Hypothesis, rows: Sequence[RunRow], path: Path) -> bool:
+def plot(ablation: Ablation, rows: Sequence[RunRow], path: Path) -> bool:
     """Save a panel per main metric as a PNG of 170 dpi. False, and no file, when there is nothing to show."""
-    metrics = [
-        name for name in main_metrics(hypothesis, rows) if any(name in row.metrics for row in rows if row.usable)
-    ]
+    metrics = [name for name in main_metrics(ablation, rows) if any(name in row.metrics for row in rows if row.usable)]
     if not metrics:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    variants = list(hypothesis.variants)
+    variants = list(ablation.variants)
     columns = min(len(metrics), 3)
     lines = math.ceil(len(metrics) / columns)
     width = min(max(3.2, 0.75 * len(variants) + 1.4), 14 / columns)
@@ -41,7 +39,7 @@ def plot(hypothesis: Hypothesis, rows: Sequence[RunRow], path: Path) -> bool:
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     seeds = sorted({row.seed for row in rows if row.usable})
     for axis, metric in zip(axes, metrics, strict=False):
-        _panel(axis, hypothesis, rows, metric, seeds)
+        _panel(axis, ablation, rows, metric, seeds)
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     handles, labels = _legend(seeds)
@@ -53,13 +51,13 @@ def plot(hypothesis: Hypothesis, rows: Sequence[RunRow], path: Path) -> bool:
         frameon=False,
         fontsize=9,
     )
-    figure.suptitle(fill(hypothesis.title, round(figure.get_figwidth() * 8)), fontsize=12)
+    figure.suptitle(fill(ablation.title, round(figure.get_figwidth() * 8)), fontsize=12)
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=170, facecolor="white"))
     return True
 
 
-def _panel(axis: "Axes", hypothesis: Hypothesis, rows: Sequence[RunRow], metric: str, seeds: Sequence[int]) -> None:
-    variants, kind = list(hypothesis.variants), lookup(metric)
+def _panel(axis: "Axes", ablation: Ablation, rows: Sequence[RunRow], metric: str, seeds: Sequence[int]) -> None:
+    variants, kind = list(ablation.variants), lookup(metric)
     values = {variant: by_seed(rows, variant, metric) for variant in variants}
     shift = {seed: (i - (len(seeds) - 1) / 2) * min(0.1, 0.4 / len(seeds)) for i, seed in enumerate(seeds)}
     for i, seed in enumerate(seeds):
@@ -72,10 +70,10 @@ def _panel(axis: "Axes", hypothesis: Hypothesis, rows: Sequence[RunRow], metric:
         if values[variant]:
             mean = sum(values[variant].values()) / len(values[variant])
             axis.hlines(mean, x - 0.32, x + 0.32, color="black", linewidth=2, zorder=2.5)
-            if variant == hypothesis.baseline:
+            if variant == ablation.baseline:
                 axis.axhline(mean, color="#888888", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     crowded = len(variants) > 4 or any(len(variant) > 12 for variant in variants)
-    names = [f"{v}\n(baseline)" if v == hypothesis.baseline else v for v in variants]
+    names = [f"{v}\n(baseline)" if v == ablation.baseline else v for v in variants]
     axis.set_xticks(range(len(variants)), names, fontsize=8, rotation=35 if crowded else 0)
     if crowded:
         for label in axis.get_xticklabels():
@@ -83,7 +81,7 @@ def _panel(axis: "Axes", hypothesis: Hypothesis, rows: Sequence[RunRow], metric:
     axis.set_xlim(-0.6, len(variants) - 0.4)
     unit = f" ({kind.unit})" if kind.unit else ""
     name = kind.name.split("/", 1)[1].replace("_", " ") + unit
-    bold = "bold" if metric == hypothesis.primary else "normal"
+    bold = "bold" if metric == ablation.primary else "normal"
     axis.set_title(fill(name, 30), fontsize=10, loc="left", fontweight=bold)
     axis.set_ylabel(WORDS[kind.direction], fontsize=8, color="#555555")
     axis.tick_params(axis="y", labelsize=8)

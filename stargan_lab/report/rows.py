@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.report.scorings import RunWarning, Scoring, find_protocol, first_scoring, scoring_under
 from stargan_lab.tracking.metrics import lookup, order
@@ -14,7 +14,7 @@ from stargan_lab.tracking.run_folder import RunFolder
 
 NETWORKS = ("generator", "discriminator")
 NOT_SCORED = "not scored"
-Cell = tuple[str, int, str]
+CellKey = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ def scores(rows: Sequence[RunRow]) -> list[str]:
     return sorted({lookup(name).name for name in present} & present, key=order)
 
 
-def collect(hypothesis: Hypothesis, cells: Sequence[Cell], outputs: Path, protocol: str | None = None) -> list[RunRow]:
-    """The rows of ``cells`` (variant, seed, run id) from the files under ``outputs/runs``, in the hypothesis's order.
+def collect(ablation: Ablation, cells: Sequence[CellKey], outputs: Path, protocol: str | None = None) -> list[RunRow]:
+    """The rows of ``cells`` (variant, seed, run id) from the files under ``outputs/runs``, in the ablation's order.
 
     A cell that never began is a row too, with status ``planned``.
 
     Args:
         protocol: hash, or its beginning, of the scoring to take; None takes that of the run itself.
     Raises:
-        LabError: a cell names a variant the hypothesis has not, a record is damaged, or no run has such a scoring.
+        LabError: a cell names a variant the ablation has not, a record is damaged, or no run has such a scoring.
     """
-    variants = list(hypothesis.variants)
+    variants = list(ablation.variants)
     for variant, _, run_id in cells:
         if variant not in variants:
-            raise LabError(f"run {run_id}: {hypothesis.name} has no variant {variant!r}")
+            raise LabError(f"run {run_id}: {ablation.name} has no variant {variant!r}")
     ordered = sorted(cells, key=lambda cell: (variants.index(cell[0]), cell[1]))
     folders = [RunFolder(outputs / "runs" / run_id) for _, _, run_id in ordered]
     if protocol is not None:
@@ -88,7 +88,7 @@ def collect(hypothesis: Hypothesis, cells: Sequence[Cell], outputs: Path, protoc
     return [_row(cell, folder, protocol) for cell, folder in zip(ordered, folders, strict=True)]
 
 
-def _row(cell: Cell, folder: RunFolder, protocol: str | None) -> RunRow:
+def _row(cell: CellKey, folder: RunFolder, protocol: str | None) -> RunRow:
     result, tags = folder.result() or {}, folder.tags()
     end = result.get("finished_at")
     row = RunRow(

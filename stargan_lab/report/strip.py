@@ -9,7 +9,7 @@ from PIL import Image
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_atomically
-from stargan_lab.image_grid import Row, draw_sheet
+from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.report.rows import RunRow
 
 TILE = 96
@@ -17,7 +17,7 @@ GAP = 6
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampleGrid:
     """The newest grid of one run.
 
     Attributes:
@@ -39,7 +39,7 @@ class Samples:
         return [i for i, owner in enumerate(self.owners) if self.owners[:i].count(owner) < count]
 
 
-def newest_samples(folder: Path) -> Samples | None:
+def newest_samples(folder: Path) -> SampleGrid | None:
     """``samples/<step>.png`` of the largest step, taken apart by its ``targets.json``; None where there is no grid.
 
     Raises:
@@ -68,7 +68,7 @@ def newest_samples(folder: Path) -> Samples | None:
     for told in (owners, names):
         if len(told) not in (0, len(rows)):
             raise LabError(f"{described}: expected rows and names of {len(rows)} pictures, got {len(told)}")
-    return Samples(step, columns, size, rows, owners, names)
+    return SampleGrid(step, columns, size, rows, owners, names)
 
 
 def _places(about: Mapping[str, Any], image: Image.Image, columns: int, side: int) -> tuple[list[int], list[int]]:
@@ -96,7 +96,7 @@ def strip(rows: Sequence[RunRow], path: Path, target_names: Sequence[str] | None
     Raises:
         LabError: the runs show different targets, a different number of them, or different pictures.
     """
-    found: dict[str, tuple[RunRow, Samples]] = {}
+    found: dict[str, tuple[RunRow, SampleGrid]] = {}
     for row in rows:
         if row.variant not in found and row.usable and row.folder is not None:
             samples = newest_samples(row.folder)
@@ -118,13 +118,13 @@ def strip(rows: Sequence[RunRow], path: Path, target_names: Sequence[str] | None
         several = len(set(samples.owners)) > 1
         for index in samples.first(pictures):
             lines = [variant, *([samples.owners[index]] if several else []), made]
-            shown.append(Row(samples.rows[index], "\n".join(lines)))
+            shown.append(GridRow(samples.rows[index], "\n".join(lines)))
     sheet = draw_sheet(shown, titles, minimum=TILE, gap=GAP)
     write_atomically(path, lambda file: file.write(sheet.png()))
     return True
 
 
-def _check_pictures(row: RunRow, own: Samples, other_row: RunRow, other: Samples, pictures: int) -> None:
+def _check_pictures(row: RunRow, own: SampleGrid, other_row: RunRow, other: SampleGrid, pictures: int) -> None:
     """See that two runs show the same pictures, where both say which. Raises LabError."""
     if not own.names or not other.names:
         return

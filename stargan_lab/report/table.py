@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.document import Table
 from stargan_lab.report.marks import Marks
 from stargan_lab.report.rows import NETWORKS, NOT_SCORED, RunRow, scores
@@ -44,65 +44,65 @@ def paired_differences(rows: Sequence[RunRow], variant: str, baseline: str, metr
     return {seed: ours[seed] - theirs[seed] for seed in sorted(ours) if seed in theirs}
 
 
-def main_metrics(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
+def main_metrics(ablation: Ablation, rows: Sequence[RunRow]) -> list[str]:
     """The scores of the main table: the primary one first, then all other main ones that a finished run has."""
-    return [hypothesis.primary, *(s for s in scores(rows) if lookup(s).main and s != hypothesis.primary)]
+    return [ablation.primary, *(s for s in scores(rows) if lookup(s).main and s != ablation.primary)]
 
 
-def further_metrics(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
+def further_metrics(ablation: Ablation, rows: Sequence[RunRow]) -> list[str]:
     """The scores that a finished run has and the main table has not."""
-    return [s for s in scores(rows) if not lookup(s).main and s != hypothesis.primary]
+    return [s for s in scores(rows) if not lookup(s).main and s != ablation.primary]
 
 
-def main_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table:
+def main_table(ablation: Ablation, rows: Sequence[RunRow]) -> Table:
     """A line per variant: mean ± sd (n) of each score, the paired difference of the primary one, sizes and speed."""
-    metrics = main_metrics(hypothesis, rows)
+    metrics = main_metrics(ablation, rows)
     lookup_of = {name: lookup(name) for name in metrics}
-    short = lookup_of[hypothesis.primary].name.split("/", 1)[1]
+    short = lookup_of[ablation.primary].name.split("/", 1)[1]
     header = ["variant", lookup_of[metrics[0]].label, f"Δ {short}", *(lookup_of[name].label for name in metrics[1:])]
     header += ["G params", "D params", "s/step"]
     marks, lines = Marks(rows), []
-    for variant in hypothesis.variants:
+    for variant in ablation.variants:
         cells = [_cell(rows, variant, name, marks) for name in metrics]
-        cells.insert(1, _difference(hypothesis, rows, variant, lookup_of[metrics[0]]))
-        lines.append((_named(hypothesis, variant), *cells, *_costs(rows, variant)))
+        cells.insert(1, _difference(ablation, rows, variant, lookup_of[metrics[0]]))
+        lines.append((_named(ablation, variant), *cells, *_costs(rows, variant)))
     caption = (
-        f"Mean ± standard deviation over seeds (number of runs). Δ {short}: difference to {hypothesis.baseline}, "
+        f"Mean ± standard deviation over seeds (number of runs). Δ {short}: difference to {ablation.baseline}, "
         "paired by seed. ↑ higher is better, ↓ lower is better."
     )
     return Table(tuple(header), tuple(lines), caption)
 
 
-def further_table(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> Table | None:
+def further_table(ablation: Ablation, rows: Sequence[RunRow]) -> Table | None:
     """A line per score that the main table leaves out, a column per variant; None where there is none."""
-    metrics = further_metrics(hypothesis, rows)
+    metrics = further_metrics(ablation, rows)
     if not metrics:
         return None
     marks = Marks(rows)
-    lines = [(lookup(m).label, *(_cell(rows, variant, m, marks) for variant in hypothesis.variants)) for m in metrics]
-    header = ("score", *(_named(hypothesis, variant) for variant in hypothesis.variants))
+    lines = [(lookup(m).label, *(_cell(rows, variant, m, marks) for variant in ablation.variants)) for m in metrics]
+    header = ("score", *(_named(ablation, variant) for variant in ablation.variants))
     return Table(header, tuple(lines), "Mean ± standard deviation over seeds (number of runs).")
 
 
-def domain_table(hypothesis: Hypothesis, rows: Sequence[RunRow], metric: str) -> Table | None:
+def domain_table(ablation: Ablation, rows: Sequence[RunRow], metric: str) -> Table | None:
     """The metric per domain; None where there are no domains."""
     found = [name for row in rows if row.usable for name in row.metrics if name.startswith(f"{metric}/")]
     if not found:
         return None
     domains, marks, lines = list(dict.fromkeys(found)), Marks(rows), []
-    for variant in hypothesis.variants:
-        lines.append((_named(hypothesis, variant), *(_cell(rows, variant, name, marks) for name in domains)))
+    for variant in ablation.variants:
+        lines.append((_named(ablation, variant), *(_cell(rows, variant, name, marks) for name in domains)))
     header = ("variant", *(name.removeprefix(f"{metric}/") for name in domains))
     caption = f"{lookup(metric).label} per domain, mean ± standard deviation over seeds (number of runs)."
     return Table(header, tuple(lines), caption)
 
 
-def absent(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
-    """One line for each cell of the hypothesis that is not in the table: which, and why."""
+def absent(ablation: Ablation, rows: Sequence[RunRow]) -> list[str]:
+    """One line for each cell of the ablation that is not in the table: which, and why."""
     found = {(row.variant, row.seed): row for row in rows}
     lines = []
-    for variant in hypothesis.variants:
-        seeds = [*hypothesis.seeds, *(s for v, s in found if v == variant and s not in hypothesis.seeds)]
+    for variant in ablation.variants:
+        seeds = [*ablation.seeds, *(s for v, s in found if v == variant and s not in ablation.seeds)]
         for seed in seeds:
             row = found.get((variant, seed))
             if row is None:
@@ -113,8 +113,8 @@ def absent(hypothesis: Hypothesis, rows: Sequence[RunRow]) -> list[str]:
                 lines.append(
                     f"{variant}, seed {seed}: {row.status} (run {row.run_id}){f': {row.error}' if row.error else ''}"
                 )
-            elif hypothesis.primary not in row.metrics:
-                lines.append(f"{variant}, seed {seed}: has no {hypothesis.primary} (run {row.run_id})")
+            elif ablation.primary not in row.metrics:
+                lines.append(f"{variant}, seed {seed}: has no {ablation.primary} (run {row.run_id})")
     return lines
 
 
@@ -124,8 +124,8 @@ def legend(metrics: Sequence[str]) -> list[str]:
     return [f"{metric.label}: {metric.meaning}" for metric in found.values()]
 
 
-def _named(hypothesis: Hypothesis, variant: str) -> str:
-    return f"{variant} (baseline)" if variant == hypothesis.baseline else variant
+def _named(ablation: Ablation, variant: str) -> str:
+    return f"{variant} (baseline)" if variant == ablation.baseline else variant
 
 
 def _cell(rows: Sequence[RunRow], variant: str, metric: str, marks: Marks) -> str:
@@ -134,10 +134,10 @@ def _cell(rows: Sequence[RunRow], variant: str, metric: str, marks: Marks) -> st
     return ("–" if summary is None else summary.show(lookup(metric))) + marks.of(variant, metric)
 
 
-def _difference(hypothesis: Hypothesis, rows: Sequence[RunRow], variant: str, metric: Metric) -> str:
-    if variant == hypothesis.baseline:
+def _difference(ablation: Ablation, rows: Sequence[RunRow], variant: str, metric: Metric) -> str:
+    if variant == ablation.baseline:
         return "–"
-    differences = paired_differences(rows, variant, hypothesis.baseline, hypothesis.primary)
+    differences = paired_differences(rows, variant, ablation.baseline, ablation.primary)
     summary = summarise(list(differences.values()))
     return "–" if summary is None else summary.show(metric, signed=True)
 

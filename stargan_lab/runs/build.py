@@ -21,8 +21,8 @@ from stargan_lab.registry import family
 from stargan_lab.runs.samples import check_named
 from stargan_lab.seeding import seed_for
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.loop import Plan
-from stargan_lab.training.updates import PRECISIONS, Trainee
+from stargan_lab.training.loop import LoopPlan
+from stargan_lab.training.updates import PRECISIONS, TrainState
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -92,7 +92,7 @@ def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
     return Objective(layout, adversarial, lipschitz, cls=config.weights.cls, rec=config.weights.rec, targets=targets)
 
 
-def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
+def build_train_state(config: RunConfig, layout: LabelLayout) -> TrainState:
     """Networks on their device, their optimisers and the average, before the first step."""
     device = pick_device(config)
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
@@ -100,7 +100,7 @@ def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
         network.to(device, _parameter_dtype(config)).to(memory_format=memory)
         for network in build_networks(config, layout, as_hashed=True)
     )
-    return Trainee(
+    return TrainState(
         generator=generator,
         critic=critic,
         g_optimizer=_build("optimizer", config.optimizer, generator.parameters(), "generator"),
@@ -112,10 +112,10 @@ def build_trainee(config: RunConfig, layout: LabelLayout) -> Trainee:
     )
 
 
-def build_plan(config: RunConfig) -> Plan:
+def build_loop_plan(config: RunConfig) -> LoopPlan:
     schedule, options = family("schedule").get(config.schedule.name), config.schedule.options
     trainer = config.trainer
-    return Plan(
+    return LoopPlan(
         total_steps=config.total_steps,
         n_critic=config.n_critic,
         sources=len(config.data.sources),

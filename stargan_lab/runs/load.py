@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from stargan_lab.checkpoints.files import State, Stored, locate, read_stored, step_in_name
+from stargan_lab.checkpoints.files import Checkpoint, State, locate, read_checkpoint, step_in_name
 from stargan_lab.checkpoints.label_layout import LABELS, read_layout, reference_layout
 from stargan_lab.checkpoints.load_state import load_state
 from stargan_lab.checkpoints.stargan_format import CriticSizes, GeneratorSizes, difference, sizes_of
@@ -73,7 +73,7 @@ def load_run(outputs: Path, run: str, ema: bool | None = None) -> Opened:
     Raises:
         ConfigError, LabError: in one line; no data of the run are needed.
     """
-    stored = read_stored(locate(run, outputs))
+    stored = read_checkpoint(locate(run, outputs))
     if stored.plain:
         raise ConfigError(f"{stored.path}: a state dict alone, not a run's checkpoint")
     folder = stored.path.parent.parent
@@ -112,7 +112,7 @@ def open_networks(
     Args:
         attributes, classes: the labels' names, where the file does not tell; see ``reference_layout``.
     """
-    stored = read_stored(locate(text, outputs))
+    stored = read_checkpoint(locate(text, outputs))
     if not stored.plain and (stored.path.parent.parent / "config.yaml").is_file():
         if attributes or classes:
             raise ConfigError(f"--attributes, --classes: run {stored.run_id} knows its labels; leave them out")
@@ -120,7 +120,7 @@ def open_networks(
     return _by_shapes(stored, ema, attributes, classes)
 
 
-def _by_shapes(stored: Stored, ema: bool | None, attributes: Sequence[str], classes: Sequence[str]) -> Opened:
+def _by_shapes(stored: Checkpoint, ema: bool | None, attributes: Sequence[str], classes: Sequence[str]) -> Opened:
     averaged = not stored.plain and _takes_average(stored, ema)
     if stored.plain and ema:
         raise ConfigError(f"{stored.path}: --ema: one network's weights, with no average beside them")
@@ -150,14 +150,14 @@ def _by_shapes(stored: Stored, ema: bool | None, attributes: Sequence[str], clas
     )
 
 
-def _critic_beside(stored: Stored) -> tuple[nn.Module | None, int, list[str]]:
+def _critic_beside(stored: Checkpoint) -> tuple[nn.Module | None, int, list[str]]:
     """The discriminator in the checkpoint or in the file beside ``…-G.ckpt``, which alone tells the images' size."""
     path = stored.path.with_name(stored.path.name.replace("-G.", "-D.", 1))
     state: State | None = None
     if not stored.plain:
         state = stored.parts["discriminator"]
     elif path != stored.path and path.is_file():
-        state = read_stored(path).state("discriminator")
+        state = read_checkpoint(path).state("discriminator")
     sizes = sizes_of(state) if state is not None else None
     if state is None or not isinstance(sizes, CriticSizes) or difference(state, sizes.form()):
         return None, REFERENCE_SIZE, [f"the file does not tell the images' size; taken to be {REFERENCE_SIZE} px"]
@@ -178,7 +178,7 @@ def _load(network: nn.Module, state: State, what: str, role: Any = "generator") 
     network.requires_grad_(False)
 
 
-def _takes_average(stored: Stored, ema: bool | None) -> bool:
+def _takes_average(stored: Checkpoint, ema: bool | None) -> bool:
     if ema and "average" not in stored.parts:
         raise ConfigError(f"{stored.path}: --ema: the run kept no average; it was trained with ema.decay=0")
     return "average" in stored.parts if ema is None else ema

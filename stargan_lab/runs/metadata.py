@@ -17,7 +17,7 @@ from stargan_lab.runs.provenance import code_hash, environment, git_commit
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.tracker import Tracker
-from stargan_lab.training.updates import Trainee
+from stargan_lab.training.updates import TrainState
 
 
 def ablation_tags(config: RunConfig) -> dict[str, str]:
@@ -61,7 +61,7 @@ def open_tracker(
 
 
 def result_of(
-    config: RunConfig, identity: str, trainee: Trainee, scores: Scores | None, progress: dict[str, Any]
+    config: RunConfig, identity: str, train_state: TrainState, scores: Scores | None, progress: dict[str, Any]
 ) -> dict[str, Any]:
     """The content of ``result.json``; metrics are those of a finished run only.
 
@@ -75,11 +75,11 @@ def result_of(
         "protocol": scores.protocol if scores else None,
         "notes": scores.notes if scores else [],
         "warnings": scores.warnings if scores else [],
-        "step": trainee.step,
-        "state_sha256": state_sha256(trainee),
-        "parameters": {"generator": _size(trainee.generator), "discriminator": _size(trainee.critic)},
+        "step": train_state.step,
+        "state_sha256": state_sha256(train_state),
+        "parameters": {"generator": _size(train_state.generator), "discriminator": _size(train_state.critic)},
         "code": code_hash(config.imports),
-        **environment(trainee.device.type),
+        **environment(train_state.device.type),
     }
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.checkpoints.files import LAST
+from stargan_lab.checkpoints.files import CHECKPOINT
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
 from stargan_lab.config.revise import revise
@@ -20,14 +20,14 @@ from stargan_lab.runs.build import build_sources, pick_device
 from stargan_lab.runs.ledger import Ledger
 from stargan_lab.runs.load import load_run, read_config
 from stargan_lab.runs.metadata import open_store
-from stargan_lab.runs.scores import panel, scores_average, scores_path, write_scores
+from stargan_lab.runs.scores import build_evaluator, scores_average, scores_path, write_scores
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.publish import rebuild
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import StoreError
 
 
-def rescore(
+def reevaluate(
     outputs: Path, run: str, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
 ) -> dict[str, Any]:
     """Score a finished run and record the scores beside those it has.
@@ -51,14 +51,14 @@ def rescore(
         for source in sources:
             source.prepare()
         device = pick_device(config)
-        judged_by = panel(config, sources, device, progress)
-        path = scores_path(folder, judged_by.protocol["hash"])
+        evaluator = build_evaluator(config, sources, device, progress)
+        path = scores_path(folder, evaluator.protocol["hash"])
         if path.exists() and not again:
             record: dict[str, Any] = read_json(path)
             say(f"scored already: {path}")
         else:
-            opened = load_run(outputs, str(folder.path / LAST), None if scores_average(config) else False)
-            scores = judged_by.score(opened.translator(device))
+            opened = load_run(outputs, str(folder.path / CHECKPOINT), None if scores_average(config) else False)
+            scores = evaluator.score(opened.translator(device))
             record = write_scores(folder, scores, opened.step or 0)
             say(f"written {path}")
         _add_row(config, folder, record)

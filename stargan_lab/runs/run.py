@@ -14,7 +14,7 @@ from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.ledger import Ledger
 from stargan_lab.runs.metadata import ablation_tags, open_store, reason
 from stargan_lab.runs.provenance import code_hash
-from stargan_lab.runs.trainer import Trial
+from stargan_lab.runs.trainer import Trainer
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import add_tag
@@ -36,7 +36,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         if (result := _finished(folder)) is not None:
             return _found_finished(config, folder, result)
         try:
-            return Trial(config, sources, folder, identity).carry_out()
+            return Trainer(config, sources, folder, identity).carry_out()
         except StoreError:  # says nothing about the run, which can go on once the store is back
             raise
         except Exception as error:
@@ -75,7 +75,7 @@ def _warn_of_other_code(config: RunConfig, folder: RunFolder) -> None:
 
 
 def tag_finished(config: RunConfig, identity: str) -> None:
-    """Let a finished run belong to the hypotheses that ask for it now."""
+    """Let a finished run belong to the ablations that ask for it now."""
     outputs = Path(config.paths.outputs)
     known = RunFolder(outputs / "runs" / identity).tags()
     missing = {key: value for key, value in ablation_tags(config).items() if known.get(key) != value}

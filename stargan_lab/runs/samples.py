@@ -11,7 +11,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import ConfigError, nearest
 from stargan_lab.files import write_atomically, write_json
-from stargan_lab.image_grid import Row, draw_sheet
+from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.labels import target_labels
 from stargan_lab.seeding import generator_for
 
@@ -23,7 +23,7 @@ LabelsUnder = Callable[[Tensor, int, int], Tensor]
 other's names."""
 
 
-class Samples:
+class SampleWriter:
     """The same images in every run over the same data, whatever is trained and however it is seeded.
 
     Args:
@@ -68,7 +68,7 @@ class Samples:
                 continue
             columns = self._columns(index, translate)
             for tiles in zip(*columns, strict=True):
-                rows.append(Row([as_image(tile) for tile in tiles], source.name if len(self.sources) > 1 else ""))
+                rows.append(GridRow([as_image(tile) for tile in tiles], source.name if len(self.sources) > 1 else ""))
                 owners.append(source.name)
             names += [source.split("test").names[place] for place in self.picked[index]]
         sheet = draw_sheet(rows, self.titles)

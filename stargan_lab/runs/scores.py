@@ -9,7 +9,7 @@ import torch
 from stargan_lab.config import RunConfig
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.evaluation.evaluator import Options, Panel, Scores, assemble
+from stargan_lab.evaluation.evaluator import Evaluator, Options, Scores, assemble
 from stargan_lab.files import write_json
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
@@ -22,7 +22,9 @@ CHECKPOINTS = {
 that these can be compared; which a run has is one of its factors."""
 
 
-def panel(config: RunConfig, sources: Sequence[ImageSource], device: torch.device, progress: bool = True) -> Panel:
+def build_evaluator(
+    config: RunConfig, sources: Sequence[ImageSource], device: torch.device, progress: bool = True
+) -> Evaluator:
     """What scores the runs of ``config``; see ``evaluation.evaluate.assemble``.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from stargan_lab.checkpoints.files import LAST
+from stargan_lab.checkpoints.files import CHECKPOINT
 from stargan_lab.checkpoints.label_layout import write_layout
 from stargan_lab.checkpoints.train_state import restore, save
 from stargan_lab.config import RunConfig
@@ -23,18 +23,18 @@ from stargan_lab.evaluation.cross_dataset import labels_seen
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import write_text
 from stargan_lab.labels import Batch, LabelLayout
-from stargan_lab.runs.build import build_layout, build_objective, build_plan, build_trainee, pick_device
+from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
 from stargan_lab.runs.metadata import open_tracker, reason, result_of, warning_tag
-from stargan_lab.runs.samples import Samples
-from stargan_lab.runs.scores import panel, remarks, scores_average, write_scores
+from stargan_lab.runs.samples import SampleWriter
+from stargan_lab.runs.scores import build_evaluator, remarks, scores_average, write_scores
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.training.loop import Interrupted, Plan, train
+from stargan_lab.training.loop import Interrupted, LoopPlan, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
 from stargan_lab.training.timing import StepTimer, peak_memory_mib
-from stargan_lab.training.updates import Trainee
+from stargan_lab.training.updates import TrainState
 from stargan_lab.translation.translator import Translator
 
 
@@ -42,12 +42,12 @@ from stargan_lab.translation.translator import Translator
 class _Networks:
     """What a run builds once its data are there."""
 
-    trainee: Trainee
+    train_state: TrainState
     layout: LabelLayout
-    plan: Plan
+    plan: LoopPlan
 
 
-class Trial:
+class Trainer:
     """Builds, trains, scores and records one run.
 
     The caller holds the run's lock. ``sources`` are as the configuration names them, not prepared yet.
@@ -55,7 +55,7 @@ class Trial:
 
     def __init__(self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, identity: str) -> None:
         self.config, self.sources, self.folder, self.identity = config, sources, folder, identity
-        self.checkpoint_path = folder.path / LAST
+        self.checkpoint_path = folder.path / CHECKPOINT
         self.meter = Meter()
         self.scores: Scores | None = None
         self._stop = StopSignal()
@@ -66,11 +66,13 @@ class Trial:
             for source in self.sources:
                 source.prepare()
             self.samples = self._pick_samples()  # which may refuse, so before anything is recorded
-            self.panel = panel(self.config, self.sources, pick_device(self.config))  # may refuse too, and train judges
+            self.build_evaluator = build_evaluator(
+                self.config, self.sources, pick_device(self.config)
+            )  # may refuse too, and train attribute classifiers
             layout = build_layout(self.sources)
-            self.networks = _Networks(build_trainee(self.config, layout), layout, build_plan(self.config))
+            self.networks = _Networks(build_train_state(self.config, layout), layout, build_loop_plan(self.config))
             resumed_from = self._resume()
-            self._before, self._began = self.networks.trainee.seconds, time.perf_counter()
+            self._before, self._began = self.networks.train_state.seconds, time.perf_counter()
             write_text(self.folder.config_path, yaml.safe_dump(self.config.flat(), sort_keys=False))
             self.tracker = open_tracker(self.config, self.sources, self.folder, self.identity, self._name())
             self._forget_other_scores()
@@ -78,14 +80,14 @@ class Trial:
             return self._train_and_record(resumed_from)
 
     def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
-        trainee, plan = self.networks.trainee, self.networks.plan
+        train_state, plan = self.networks.train_state, self.networks.plan
         write_layout(self.folder.path, self.networks.layout)
-        self.progress = Progress(self._name(), trainee.step, plan.total_steps)
+        self.progress = Progress(self._name(), train_state.step, plan.total_steps)
         self._timer = StepTimer()
         objective = build_objective(self.config, self.networks.layout)
         try:
             with self._batches() as batches, self._stop:
-                train(trainee, objective, batches, plan, self.meter, self)
+                train(train_state, objective, batches, plan, self.meter, self)
             if self.scores is None:  # everything but the scores was done when it was stopped
                 self.evaluate(plan.total_steps)
         except KeyboardInterrupt as stopped:
@@ -110,7 +112,7 @@ class Trial:
         self.progress.advance(step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        memory = {"memory/peak_mib": peak_memory_mib(self.networks.trainee.device)}
+        memory = {"memory/peak_mib": peak_memory_mib(self.networks.train_state.device)}
         self.tracker.log(step, values | self._timer.metrics(self.config.batch_size) | memory)
         self.progress.line(values)
 
@@ -120,7 +122,7 @@ class Trial:
 
     def evaluate(self, step: int) -> None:
         with self._timer.paused():
-            self.scores = self.panel.score(self._translator(scores_average(self.config)))
+            self.scores = self.build_evaluator.score(self._translator(scores_average(self.config)))
             self.tracker.log(step, self.scores.metrics)
             for line in remarks(self.scores):
                 say(f"{self._name()}  {line}")
@@ -128,8 +130,8 @@ class Trial:
     def checkpoint(self, step: int) -> None:
         with self._timer.paused():
             self.tracker.flush()
-            self.networks.trainee.seconds = self._seconds()
-            save(self.checkpoint_path, self.networks.trainee, self.meter, self.identity)
+            self.networks.train_state.seconds = self._seconds()
+            save(self.checkpoint_path, self.networks.train_state, self.meter, self.identity)
             self.tracker.commit(step)
 
     def stop_requested(self) -> bool:
@@ -139,27 +141,27 @@ class Trial:
 
     def _forget_other_scores(self) -> None:
         """Scores on the way that were made under another protocol than the coming ones would stand in one curve."""
-        before, now = self.folder.tags().get("protocol"), self.panel.protocol["hash"]
+        before, now = self.folder.tags().get("protocol"), self.build_evaluator.protocol["hash"]
         if before not in (None, now) and (dropped := self.folder.drop("eval/")):
             say(f"note: {dropped} rows of scores under protocol {before} are dropped; it is scored under {now} now")
         self.folder.update_tags({"protocol": now})
 
     def _translator(self, averaged: bool) -> Translator:
         """The generator under training, or its average where it is asked for and there is one."""
-        trainee = self.networks.trainee
-        network = (trainee.ema.network if averaged else None) or trainee.generator
-        return Translator(network, self.networks.layout, trainee.device, trainee.precision == "bfloat16")
+        train_state = self.networks.train_state
+        network = (train_state.ema.network if averaged else None) or train_state.generator
+        return Translator(network, self.networks.layout, train_state.device, train_state.precision == "bfloat16")
 
-    def _pick_samples(self) -> Samples:
+    def _pick_samples(self) -> SampleWriter:
         trainer, size = self.config.trainer, self.config.data.image_size
         folder, images, seed = self.folder.path / "samples", trainer.sample_images, trainer.sample_seed
-        return Samples(folder, self.sources, images, size, seed, labels_under=self._labels_seen)
+        return SampleWriter(folder, self.sources, images, size, seed, labels_under=self._labels_seen)
 
     def _labels_seen(self, images: Tensor, own: int, other: int) -> Tensor:
         """Labels of one dataset's images under another's names, which only the other's classifier can tell."""
-        device = self.networks.trainee.device
-        judge = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
-        return labels_seen(judge, images, self.sources[other].spec, self.config.evaluation.batch_size)
+        device = self.networks.train_state.device
+        attribute_classifier = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
+        return labels_seen(attribute_classifier, images, self.sources[other].spec, self.config.evaluation.batch_size)
 
     def _name(self) -> str:
         """As tables and MLflow show the run."""
@@ -170,9 +172,9 @@ class Trial:
         """Bring networks and meter to the last checkpoint, if there is one; returns its step."""
         if not self.checkpoint_path.exists():
             return 0
-        restore(self.checkpoint_path, self.networks.trainee, self.meter, self.identity)
-        say(f"resuming from step {self.networks.trainee.step}")
-        return self.networks.trainee.step
+        restore(self.checkpoint_path, self.networks.train_state, self.meter, self.identity)
+        say(f"resuming from step {self.networks.train_state.step}")
+        return self.networks.train_state.step
 
     @contextmanager
     def _batches(self) -> Iterator[Callable[[int], Batch]]:
@@ -184,7 +186,7 @@ class Trial:
             images = source.split("train")
             return load_batch(images, index, config.batch_size, config.seed, plan.iteration(step) - 1, source.flip)
 
-        first, workers = self.networks.trainee.step + 1, config.trainer.workers
+        first, workers = self.networks.train_state.step + 1, config.trainer.workers
         with prefetched(batch, first, plan.total_steps, workers) if workers else nullcontext(batch) as batches:
             yield batches
 
@@ -199,12 +201,12 @@ class Trial:
             "seconds_per_step": self._timer.median(),
             "resumed_from": resumed_from,
         }
-        result = result_of(self.config, self.identity, self.networks.trainee, self.scores, progress)
+        result = result_of(self.config, self.identity, self.networks.train_state, self.scores, progress)
         if error:
             result["error"] = error
         if self.scores:
             self.folder.update_tags({"protocol": self.scores.protocol["hash"], **warning_tag(self.scores.warnings)})
         if self.scores and status == "finished":
-            write_scores(self.folder, self.scores, self.networks.trainee.step)
+            write_scores(self.folder, self.scores, self.networks.train_state.step)
         self.tracker.finish(result)
         return result

@@ -1,7 +1,7 @@
 """The one registry of metrics: what each is called, measured in, and which way is better.
 
 A part after the name, as in ``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``, is one domain or one dataset of it.
-``rescored.<protocol>/edit`` is ``eval/edit`` of a finished run that was scored once more, under another protocol.
+``reevaluatedd.<protocol>/edit`` is ``eval/edit`` of a finished run that was scored once more, under another protocol.
 """
 
 import math

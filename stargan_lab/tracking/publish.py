@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stargan_lab.files import read_json, write_json
-from stargan_lab.tracking.run_folder import Row, RunFolder
+from stargan_lab.tracking.run_folder import MetricRow, RunFolder
 from stargan_lab.tracking.store import Store
 
 _log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Publication:
         """How many rows of metrics.jsonl the MLflow run holds for sure."""
         return self.state.sent[self.mlflow_id][0]
 
-    def open(self, rows: Sequence[Row]) -> None:
+    def open(self, rows: Sequence[MetricRow]) -> None:
         """Open or make the run and give it params, tags and config. ``rows`` are all that the run's files hold.
 
         Points cannot be taken out of an MLflow run. So when it holds rows that a resume from an earlier checkpoint has
@@ -69,7 +69,7 @@ class Publication:
         if self.folder.config_path.exists():
             self.store.artifact(self.mlflow_id, self.folder.config_path)
 
-    def send(self, rows: Sequence[Row]) -> None:
+    def send(self, rows: Sequence[MetricRow]) -> None:
         """Send the rows that follow those sent. How far it will go is on disk before, how far it got after."""
         if not rows:
             return
@@ -84,14 +84,14 @@ class Publication:
         tags = self.folder.tags() | {"run_id": self.folder.run_id}
         self.store.set_tags(self.mlflow_id, tags)
 
-    def close(self, result: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    def close(self, result: Mapping[str, Any], rows: Sequence[MetricRow]) -> None:
         """Final metrics that the rows do not hold already, result.json, scores, tags and the status."""
         end = float(result["finished_at"])
         if result["status"] == "finished":
             step = rows[-1].step if rows else 0
             last = {name: value for row in rows if row.step == step for name, value in row.metrics.items()}
             final = {name: value for name, value in result["metrics"].items() if last.get(name) != value}
-            self.store.send_rows(self.mlflow_id, [Row(step, end, final)])
+            self.store.send_rows(self.mlflow_id, [MetricRow(step, end, final)])
         self.tags()
         self.store.artifact(self.mlflow_id, self.folder.result_path)
         for path in sorted(self.folder.scores.glob("*.json")):

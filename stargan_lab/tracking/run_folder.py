@@ -16,7 +16,7 @@ SPILL_SECONDS = 10.0
 _REQUIRED = ("status", "metrics")
 
 
-class Row(NamedTuple):
+class MetricRow(NamedTuple):
     """Metrics of one moment. ``time`` is Unix seconds, rounded to milliseconds."""
 
     step: int
@@ -45,9 +45,9 @@ class RunFolder:
         self._buffer: list[str] = []
         self._spilled = time.monotonic()
 
-    def append(self, step: int, metrics: Mapping[str, float]) -> Row:
+    def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
         """Add a row stamped with the present time; it reaches the disk within SPILL_SECONDS, for good at ``flush``."""
-        row = Row(step, round(time.time(), 3), dict(metrics))
+        row = MetricRow(step, round(time.time(), 3), dict(metrics))
         self._buffer.append(json.dumps({"step": step, "time": row.time, "metrics": row.metrics}, allow_nan=False))
         if len(self._buffer) >= SPILL_ROWS or time.monotonic() - self._spilled > SPILL_SECONDS:
             self._spill(durable=False)
@@ -57,7 +57,7 @@ class RunFolder:
         """Write what is buffered and fsync it."""
         self._spill(durable=True)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MetricRow]:
         """All rows, oldest first; a half last line, left by a kill, is not one.
 
         Raises:
@@ -78,7 +78,7 @@ class RunFolder:
         self._replace(kept)
         return len(kept)
 
-    def _replace(self, rows: list[Row]) -> None:
+    def _replace(self, rows: list[MetricRow]) -> None:
         lines = [json.dumps(row._asdict(), allow_nan=False) + "\n" for row in rows]
         write_atomically(self.metrics_path, lambda file: file.write("".join(lines).encode()))
 
@@ -125,12 +125,12 @@ class RunFolder:
         begun = any(not entry.name.startswith(".") for entry in saved)
         return "interrupted" if begun else "planned"
 
-    def _parse(self, line: bytes, number: int, lines: int) -> Row | None:
+    def _parse(self, line: bytes, number: int, lines: int) -> MetricRow | None:
         if not line:
             return None
         try:
             row = json.loads(line)
-            return Row(int(row["step"]), float(row["time"]), row["metrics"])
+            return MetricRow(int(row["step"]), float(row["time"]), row["metrics"])
         except (ValueError, KeyError, TypeError):
             if number == lines:  # no newline after it: the process died while writing
                 return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stargan_lab.errors import LabError
 from stargan_lab.files import locked
 from stargan_lab.tracking.metrics import rounded
-from stargan_lab.tracking.run_folder import Row
+from stargan_lab.tracking.run_folder import MetricRow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +78,7 @@ class Store:
         with _one_line(self.uri):
             self.client.delete_run(mlflow_id)
 
-    def send_rows(self, mlflow_id: str, rows: Sequence[Row]) -> None:
+    def send_rows(self, mlflow_id: str, rows: Sequence[MetricRow]) -> None:
         """Send rows with the times they were logged at: sending them once more changes nothing."""
         from mlflow.entities import Metric
 

@@ -11,7 +11,7 @@ from typing import Any
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.publish import Publication, describe
-from stargan_lab.tracking.run_folder import Row, RunFolder
+from stargan_lab.tracking.run_folder import MetricRow, RunFolder
 from stargan_lab.tracking.store import Store, StoreError
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Tracker:
 
     Args:
         params: the factors of the run, e.g. ``{"discriminator.norm": "instance"}``.
-        tags: seed, protocol, data, code, git_commit, ``ablation.<hypothesis>``.
+        tags: seed, protocol, data, code, git_commit, ``ablation.<ablation>``.
         run_name: as MLflow shows it; the run id if empty.
     """
 
@@ -46,7 +46,7 @@ class Tracker:
         self._state = describe(folder, run_name or run_id, params)
         self._tags = {key: str(value) for key, value in tags.items()} | {"run_id": run_id}
         self._publication: Publication | None = None
-        self._pending: deque[Row] = deque()  # logged, not covered by a checkpoint yet
+        self._pending: deque[MetricRow] = deque()  # logged, not covered by a checkpoint yet
         self._known: dict[str, int] = {}  # metric -> step, for what the last checkpoint's step has logged already
 
     def start(self, step: int) -> None:

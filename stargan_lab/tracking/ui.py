@@ -15,13 +15,13 @@ def ui_command(uri: str, port: int = 5000) -> list[str]:
     return [sys.executable, "-m", "mlflow", "ui", *where]
 
 
-def hypothesis_filter(name: str) -> str:
-    """MLflow's search expression for the runs of one hypothesis."""
+def ablation_filter(name: str) -> str:
+    """MLflow's search expression for the runs of one ablation."""
     return f"tags.`ablation.{name}` LIKE '%'"
 
 
 def ui_url(store: Store, name: str | None = None, port: int = 5000) -> str:
-    """Where the runs are: those of hypothesis ``name`` filtered and grouped by variant, or all.
+    """Where the runs are: those of ablation ``name`` filtered and grouped by variant, or all.
 
     MLflow's page takes a filter from its address but the grouping from a saved view only, which it keeps in a tag of
     the experiment; the view is written here.
@@ -39,7 +39,7 @@ def _view(name: str) -> str:
     shown = [metric for metric in names() if metric.startswith("eval/") and lookup(metric).main]
     group = {"mode": "tag", "groupByData": f"ablation.{name}"}
     state = {
-        "searchFilter": hypothesis_filter(name),
+        "searchFilter": ablation_filter(name),
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [group]},
         "useGroupedValuesInCharts": True,
         "runsHiddenMode": "SHOW_ALL",

@@ -7,11 +7,11 @@ from typing import Protocol
 from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
 from stargan_lab.training.meter import Meter
-from stargan_lab.training.updates import Trainee, draw, train_step
+from stargan_lab.training.updates import TrainState, step_randomness, train_step
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoopPlan:
     """How long, and what happens when. A step is one critic update on one dataset.
 
     Attributes:
@@ -64,9 +64,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(
-    trainee: Trainee, objective: Objective, batches: Callable[[int], Batch], plan: Plan, meter: Meter, hooks: Hooks
+    train_state: TrainState,
+    objective: Objective,
+    batches: Callable[[int], Batch],
+    plan: LoopPlan,
+    meter: Meter,
+    hooks: Hooks,
 ) -> None:
-    """Train from ``trainee.step`` to ``plan.total_steps``.
+    """Train from ``train_state.step`` to ``plan.total_steps``.
 
     Args:
         batches: step to the batch it trains on, a pure function.
@@ -74,11 +79,11 @@ def train(
         Interrupted: after a checkpoint, when ``hooks.stop_requested()``.
         NonFiniteLossError: at the next log or checkpoint after a loss term stopped being finite.
     """
-    groups = [group for o in (trainee.g_optimizer, trainee.d_optimizer) for group in o.param_groups]
+    groups = [group for o in (train_state.g_optimizer, train_state.d_optimizer) for group in o.param_groups]
     for group in groups:
         group.setdefault("initial_lr", group["lr"])  # travels in checkpoints, so a resume knows it
     total_iterations = plan.iteration(plan.total_steps)
-    for step in range(trainee.step + 1, plan.total_steps + 1):
+    for step in range(train_state.step + 1, plan.total_steps + 1):
         iteration = plan.iteration(step)
         # the learning rate of this iteration
         factor = plan.schedule(iteration, total_iterations)
@@ -86,9 +91,9 @@ def train(
             group["lr"] = group["initial_lr"] * factor
         # one critic update, and the generator's when due
         batch = batches(step)
-        draws = draw(plan.seed, step, len(batch.images), objective.lipschitz.samples)
-        parts = train_step(trainee, objective, batch, draws, iteration % plan.n_critic == 0)
-        trainee.step = step
+        randomness = step_randomness(plan.seed, step, len(batch.images), objective.lipschitz.samples)
+        parts = train_step(train_state, objective, batch, randomness, iteration % plan.n_critic == 0)
+        train_state.step = step
         meter.add(step, parts, objective.layout.specs[batch.source].dataset if plan.sources > 1 else None)
         # what is due at this step
         hooks.stepped(step)

@@ -21,7 +21,7 @@ class Meter:
         names = tuple(f"{name}/{dataset}" if dataset else name for name in parts)
         self._pending.append((step, names, torch.stack([p.double() for p in parts.values()])))
 
-    def settle(self) -> None:
+    def collect(self) -> None:
         """Fetch what is pending and add it up.
 
         Raises:
@@ -41,7 +41,7 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Means since the last reading, as ``loss/<term>``, and ``loss/<term>/<dataset>`` of several; starts anew."""
-        self.settle()
+        self.collect()
         means = {f"loss/{name}": total / count for name, (total, count) in self._sums.items()}
         together: dict[str, list[float]] = {}
         for name, mean in means.items():
@@ -50,7 +50,7 @@ class Meter:
         return {term: sum(parts) / len(parts) for term, parts in together.items()} | means
 
     def state_dict(self) -> dict[str, Any]:
-        self.settle()
+        self.collect()
         return {name: list(pair) for name, pair in self._sums.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

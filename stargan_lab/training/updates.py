@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stargan_lab.labels import Batch
-from stargan_lab.losses.objective import Objective, Parts
+from stargan_lab.losses.objective import LossTerms, Objective
 from stargan_lab.seeding import generator_for
 from stargan_lab.training.ema import Ema
 
@@ -20,7 +20,7 @@ PRECISIONS: Mapping[str, torch.dtype] = {
 
 
 @dataclass(frozen=True)
-class Draws:
+class StepRandomness:
     """The random numbers of one step, on the CPU.
 
     Attributes:
@@ -34,18 +34,18 @@ class Draws:
     choice: Tensor
 
 
-def draw(seed: int, step: int, batch_size: int, samples: int) -> Draws:
+def step_randomness(seed: int, step: int, batch_size: int, samples: int) -> StepRandomness:
     """Draws as a pure function of (seed, step)."""
     generator = generator_for(seed, "step", step)
     permutation = torch.randperm(batch_size, generator=generator)
     alpha = torch.rand(samples, batch_size, 1, 1, 1, generator=generator)
     # a stream of its own: how much the constraint draws must not move the targets
     choice = torch.rand(batch_size, generator=generator_for(seed, "choice", step))
-    return Draws(permutation, alpha, choice)
+    return StepRandomness(permutation, alpha, choice)
 
 
 @dataclass
-class Trainee:
+class TrainState:
     """Networks under training with everything that changes while they train.
 
     Attributes:
@@ -68,7 +68,9 @@ class Trainee:
 
     def __post_init__(self) -> None:
         self.translate: Callable[..., Tensor] = torch.compile(self.generator) if self.compile else self.generator
-        self.judge: Callable[..., tuple[Tensor, Tensor]] = torch.compile(self.critic) if self.compile else self.critic
+        self.discriminate: Callable[..., tuple[Tensor, Tensor]] = (
+            torch.compile(self.critic) if self.compile else self.critic
+        )
 
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast under bfloat16; parameters and updates stay float32."""
@@ -82,34 +84,40 @@ class Trainee:
         return torch.float64 if self.precision == "float64" else torch.float32
 
 
-def train_step(trainee: Trainee, objective: Objective, batch: Batch, draws: Draws, update_generator: bool) -> Parts:
+def train_step(
+    train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness, update_generator: bool
+) -> LossTerms:
     """Update the critic, then the generator if due; returns the unweighted loss terms, on the device.
 
     The reference translates the batch once for each update; the generator's weights are the same in both, so one
     translation, with its graph when the generator's update is due, gives equal numbers.
     """
-    batch = batch.to(trainee.device, trainee.dtype)
-    spec, order, choice = objective.layout.specs[batch.source], draws.permutation, draws.choice
-    targets = objective.targets(batch.labels, spec, order.to(trainee.device), choice.to(trainee.device))
-    alpha = draws.alpha.to(trainee.device, trainee.dtype)
+    batch = batch.to(train_state.device, train_state.dtype)
+    spec, order, choice = objective.layout.specs[batch.source], randomness.permutation, randomness.choice
+    targets = objective.targets(batch.labels, spec, order.to(train_state.device), choice.to(train_state.device))
+    alpha = randomness.alpha.to(train_state.device, train_state.dtype)
     asked = objective.layout.generator_label(targets, batch.source)
-    with trainee.mixed():
+    with train_state.mixed():
         with torch.set_grad_enabled(update_generator):
-            fake = trainee.translate(batch.images, asked)
-        total, parts = objective.critic(trainee.judge, batch, fake.to(trainee.dtype), alpha, eager=trainee.critic)
-    _descend(trainee.d_optimizer, total)
-    objective.lipschitz.project(trainee.critic)
-    for module in trainee.critic.modules():  # estimates of the new weights, one for all passes until the next update
-        settle: Callable[[], None] | None = getattr(module, "settle", None)
-        if settle is not None:
-            settle()
+            fake = train_state.translate(batch.images, asked)
+        total, parts = objective.critic(
+            train_state.discriminate, batch, fake.to(train_state.dtype), alpha, eager=train_state.critic
+        )
+    _descend(train_state.d_optimizer, total)
+    objective.lipschitz.project(train_state.critic)
+    for (
+        module
+    ) in train_state.critic.modules():  # estimates of the new weights, one for all passes until the next update
+        update_sigma: Callable[[], None] | None = getattr(module, "update_sigma", None)
+        if update_sigma is not None:
+            update_sigma()
     if update_generator:
-        trainee.critic.requires_grad_(False)  # its gradients would be thrown away
-        with trainee.mixed():
-            total, more = objective.generator(trainee.translate, trainee.judge, batch, fake, targets)
-        _descend(trainee.g_optimizer, total)
-        trainee.critic.requires_grad_(True)
-        trainee.ema.update(trainee.generator)
+        train_state.critic.requires_grad_(False)  # its gradients would be thrown away
+        with train_state.mixed():
+            total, more = objective.generator(train_state.translate, train_state.discriminate, batch, fake, targets)
+        _descend(train_state.g_optimizer, total)
+        train_state.critic.requires_grad_(True)
+        train_state.ema.update(train_state.generator)
         parts |= more
     return {name: part.detach() for name, part in parts.items()}
 

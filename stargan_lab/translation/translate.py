@@ -13,7 +13,7 @@ from stargan_lab.console import say
 from stargan_lab.data.transforms import IMAGE_ENDINGS, decode, fit, read_bytes, to_float, to_uint8
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.files import write_atomically
-from stargan_lab.image_grid import Row, as_png, draw_sheet
+from stargan_lab.image_grid import GridRow, as_png, draw_sheet
 from stargan_lab.runs.samples import as_image
 from stargan_lab.translation.targets import Target
 from stargan_lab.translation.translator import Translator
@@ -62,7 +62,7 @@ class Frame:
         return torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8).view(height, width, 3).permute(2, 0, 1)
 
 
-def find_pictures(places: Sequence[str]) -> list[Path]:
+def find_images(places: Sequence[str]) -> list[Path]:
     """Files as they are named, and the pictures in folders, sorted, not those in folders within.
 
     Raises:
@@ -121,7 +121,7 @@ def translate_pictures(
         ConfigError: the generator cannot take pictures of this size.
     """
     _try(translator, frame)
-    rows: list[Row] = []
+    rows: list[GridRow] = []
     unread = 0
     named = list(zip(paths, unique_stems(paths), strict=True))
     for path, stem in tqdm(named, "translating", unit="image", disable=None):
@@ -138,7 +138,7 @@ def translate_pictures(
             tiles.append(as_image(to_uint8(translator(to_float(pixels[None]), asked, target.source))[0]))
             _write(out / f"{stem}.{target.name.replace('/', '_')}.png", tiles[-1])
         if len(rows) < SHEET_ROWS:
-            rows.append(Row(tiles, stem))
+            rows.append(GridRow(tiles, stem))
     if rows:
         _write(out / "strip.png", draw_sheet(rows, ["input", *(target.title for target in targets)]).image)
     if len(paths) - unread > SHEET_ROWS:

@@ -115,7 +115,7 @@ def test_every_target_of_what_is_allowed_can_be_drawn(
     source = drawn(tmp_path, attributes=attributes, exclusive=groups)
     images = source.split("test")
     assert LabelLayout((source.spec,)).critic_width == len(attributes)
-    assert source.truth is not None
+    assert source.ground_truth is not None
     for index in range(len(attributes)):
         asked = target_labels(images.labels, source.spec, index)
-        assert source.truth.images("test", range(len(images)), asked).shape == (12, 3, 16, 16)
+        assert source.ground_truth.images("test", range(len(images)), asked).shape == (12, 3, 16, 16)

@@ -35,11 +35,11 @@ def test_drawn_expressions(tmp_path: Path) -> None:
     assert source.split("train").labels.sum(0).tolist() == [2] * 8
     test = source.split("test")
     assert test.labels.tolist() == torch.eye(8).tolist()
-    assert source.truth is not None
+    assert source.ground_truth is not None
     indices = [5, 0, 3]
-    assert torch.equal(source.truth.images("test", indices, test.labels[indices]), test.images(indices))
+    assert torch.equal(source.ground_truth.images("test", indices, test.labels[indices]), test.images(indices))
     asked = target_labels(test.labels, source.spec, 4)
-    assert not torch.equal(source.truth.images("test", range(8), asked), test.images(range(8)))
+    assert not torch.equal(source.ground_truth.images("test", range(8), asked), test.images(range(8)))
     assert expressions(tmp_path / "other", 32, size=40, crop=36).fingerprint == before
     assert check(source).problems == {}
 
@@ -54,9 +54,9 @@ def test_some_expressions_in_any_order_share_the_drawn_folder(tmp_path: Path) ->
         assert source.root == all_eight.root
         assert train.labels.shape == (2 * len(classes), len(classes))
         assert LabelLayout((source.spec,)).generator_width == len(classes)
-        assert source.truth is not None
+        assert source.ground_truth is not None
         rows = range(len(train))
-        assert torch.equal(source.truth.images("train", rows, train.labels), train.images(rows))
+        assert torch.equal(source.ground_truth.images("train", rows, train.labels), train.images(rows))
         seen.add(source.fingerprint)
     assert len(seen) == 4
 
@@ -67,8 +67,8 @@ def test_opened_as_a_tree_it_has_the_same_images_and_truth(tmp_path: Path) -> No
     plain = image_folder("tree", 16, tmp_path, root=str(drawn.root), classes=("surprised", "happy"))
     images = plain.split("test")
     assert [Path(name).parts[1] for name in images.names] == ["surprised", "happy"]
-    assert plain.truth is not None
-    assert torch.equal(plain.truth.images("test", [1, 0], images.labels[[1, 0]]), images.images([1, 0]))
+    assert plain.ground_truth is not None
+    assert torch.equal(plain.ground_truth.images("test", [1, 0], images.labels[[1, 0]]), images.images([1, 0]))
 
 
 @pytest.mark.parametrize("vary", [*combinations(faces.OPTIONAL[:4], 2), faces.OPTIONAL, ()])
@@ -79,9 +79,9 @@ def test_the_optional_attributes_selected_are_those_that_vary(vary: tuple[str, .
     assert source.spec.names == names
     assert train.labels.shape == (64, len(names))
     assert 0 < train.labels.mean(0).min() <= train.labels.mean(0).max() < 1
-    assert source.truth is not None
+    assert source.ground_truth is not None
     absent = [name for name in faces.OPTIONAL if name not in vary]
-    own = source.truth.redraw("train", range(64), absent, torch.zeros(64, len(absent)))
+    own = source.ground_truth.redraw("train", range(64), absent, torch.zeros(64, len(absent)))
     assert torch.equal(own, train.images(range(64)))
     other = synthfaces("faces", 16, tmp_path, attributes=("Black_Hair", *vary), train=64, valid=0, test=2)
     assert other.root == source.root  # neither the order nor the core attributes that are selected change what is drawn

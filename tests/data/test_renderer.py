@@ -241,7 +241,7 @@ class Posed:
 
     name, flip = "posed", True
     fingerprint = "drawn in memory"
-    truth = None
+    ground_truth = None
     spec = LabelSpec("posed", EXPRESSIONS, "categorical")
 
     def __init__(self, spec: SynthSpec) -> None:
@@ -275,7 +275,7 @@ class PosedPart:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("vary", [(), ("Eyeglasses", "Bangs", "Big_Nose")], ids=["plain", "varied"])
-def test_judge_tells_expressions_apart(vary: tuple[str, ...], tmp_path: Path) -> None:
+def test_attribute_classifier_tells_expressions_apart(vary: tuple[str, ...], tmp_path: Path) -> None:
     spec = SynthSpec(size=32, train=2000, valid=0, test=800, difficulty=0.0, form="rafd", vary=vary)
-    judge = trained_classifier(Posed(spec), tmp_path, torch.device("cpu"), progress=False)
-    assert min(judge.accuracy.values()) >= 0.95, judge.accuracy
+    attribute_classifier = trained_classifier(Posed(spec), tmp_path, torch.device("cpu"), progress=False)
+    assert min(attribute_classifier.accuracy.values()) >= 0.95, attribute_classifier.accuracy

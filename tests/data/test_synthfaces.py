@@ -13,7 +13,7 @@ from stargan_lab.data.annotations import read_attributes, read_partition
 from stargan_lab.data.celeba import celeba, synthfaces
 from stargan_lab.data.synthfaces import identity as faces
 from stargan_lab.data.synthfaces import spec as synthspec
-from stargan_lab.data.synthfaces.dataset import SynthSpec, Truth, make_synthfaces, read_spec, renderer
+from stargan_lab.data.synthfaces.dataset import SynthFacesGroundTruth, SynthSpec, make_synthfaces, read_spec, renderer
 from stargan_lab.data.transforms import read_image
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.labels import target_labels
@@ -158,11 +158,11 @@ def test_killed_while_drawing_leaves_nothing_half_made(
 )
 def test_truth_gives_the_loaders_pixels_for_own_labels(image_size: int, size: int, crop: int, tmp_path: Path) -> None:
     source = opened(tmp_path, image_size, size=size, crop=crop, attributes=("Young", "Blond_Hair"))
-    assert source.truth is not None
+    assert source.ground_truth is not None
     for which in source.splits():
         images = source.split(which)
         indices = list(range(len(images)))[::-1]
-        own = source.truth.images(which, indices, images.labels[indices])
+        own = source.ground_truth.images(which, indices, images.labels[indices])
         assert own.dtype == torch.uint8
         assert torch.equal(own, images.images(indices))
 
@@ -179,13 +179,13 @@ def drawn_as_files(root: Path, spec: SynthSpec) -> list[str]:
 @pytest.mark.parametrize("classes", [faces.EXPRESSIONS, ("sad", "happy", "angry")], ids=["all", "three"])
 def test_truth_of_expressions_is_exact(size: int, crop: int | None, classes: tuple[str, ...], tmp_path: Path) -> None:
     listed = [name for name in drawn_as_files(tmp_path / "posed", POSED) if name.split("/")[1] in classes]
-    truth = Truth(POSED, classes, crop, size, {"test": listed}.__getitem__)
+    ground_truth = SynthFacesGroundTruth(POSED, classes, crop, size, {"test": listed}.__getitem__)
     labels = torch.tensor([[float(name.split("/")[1] == one) for one in classes] for name in listed])
     loaded = np.stack([read_image(tmp_path / "posed" / name, crop, size) for name in listed])
     indices = list(range(len(listed)))[::-1]
-    assert np.array_equal(truth.images("test", indices, labels[indices]).numpy(), loaded[indices])
+    assert np.array_equal(ground_truth.images("test", indices, labels[indices]).numpy(), loaded[indices])
     sad = torch.eye(len(classes))[[classes.index("sad")] * len(listed)]
-    right = truth.images("test", indices, sad).numpy()
+    right = ground_truth.images("test", indices, sad).numpy()
     held = labels[indices, classes.index("sad")] == 1
     changed = (right != loaded[indices]).any((1, 2, 3))
     assert np.array_equal(changed, ~held.numpy())
@@ -194,19 +194,21 @@ def test_truth_of_expressions_is_exact(size: int, crop: int | None, classes: tup
 
 def test_redraw_takes_any_mix_of_labels(tmp_path: Path) -> None:
     listed = drawn_as_files(tmp_path / "posed", POSED)
-    truth = Truth(POSED, faces.EXPRESSIONS, None, 32, {"test": listed}.__getitem__)
+    ground_truth = SynthFacesGroundTruth(POSED, faces.EXPRESSIONS, None, 32, {"test": listed}.__getitem__)
     n = range(len(listed))
     loaded = np.stack([read_image(tmp_path / "posed" / name, None, 32) for name in listed])
-    worn = truth.redraw("test", n, ["Eyeglasses"], torch.ones(len(n), 1)).numpy()
+    worn = ground_truth.redraw("test", n, ["Eyeglasses"], torch.ones(len(n), 1)).numpy()
     assert (worn != loaded).any((1, 2, 3)).all()
     assert np.array_equal(worn[:, :, 24:], loaded[:, :, 24:])  # the mouth and below
-    assert np.array_equal(truth.redraw("test", n, ["Eyeglasses"], torch.zeros(len(n), 1)).numpy(), loaded)
-    both = truth.redraw("test", n, ["Male", "angry"], torch.ones(len(n), 2))
-    apart = truth.redraw("test", n, ["angry", "Male"], torch.ones(len(n), 2))
+    assert np.array_equal(ground_truth.redraw("test", n, ["Eyeglasses"], torch.zeros(len(n), 1)).numpy(), loaded)
+    both = ground_truth.redraw("test", n, ["Male", "angry"], torch.ones(len(n), 2))
+    apart = ground_truth.redraw("test", n, ["angry", "Male"], torch.ones(len(n), 2))
     assert torch.equal(both, apart)
-    assert not torch.equal(both, truth.redraw("test", n, ["angry"], torch.ones(len(n), 1)))
+    assert not torch.equal(both, ground_truth.redraw("test", n, ["angry"], torch.ones(len(n), 1)))
 
-    plain = Truth(GLASSES, ("Smiling",), None, 32, {"test": drawn_as_files(tmp_path / "faces", GLASSES)}.__getitem__)
+    plain = SynthFacesGroundTruth(
+        GLASSES, ("Smiling",), None, 32, {"test": drawn_as_files(tmp_path / "faces", GLASSES)}.__getitem__
+    )
     posed = plain.redraw("test", range(5), ("neutral", "fearful"), torch.tensor([[0.0, 1.0]] * 5))
     kept = plain.redraw("test", range(5), ("neutral", "Smiling"), torch.tensor([[1.0, 0.0]] * 5))
     assert (posed != kept).flatten(1).any(1).all()
@@ -215,11 +217,11 @@ def test_redraw_takes_any_mix_of_labels(tmp_path: Path) -> None:
 
 def test_truth_draws_the_target_and_keeps_the_rest(tmp_path: Path) -> None:
     source = opened(tmp_path, difficulty=0.0)
-    assert source.truth is not None
+    assert source.ground_truth is not None
     images = source.split("train")
     indices = range(len(images))
     black = target_labels(images.labels, source.spec, source.spec.names.index("Black_Hair"))
-    drawn = source.truth.images("train", indices, black).float()
+    drawn = source.ground_truth.images("train", indices, black).float()
     original = images.images(list(indices)).float()
     top = (slice(None), slice(None), slice(5, 8), slice(14, 18))  # the middle of the hair
     assert drawn[top].mean((1, 2, 3)).max() < 80
@@ -227,7 +229,7 @@ def test_truth_draws_the_target_and_keeps_the_rest(tmp_path: Path) -> None:
     assert torch.equal(drawn[held], original[held])
     assert torch.equal(drawn[..., :2, :2], original[..., :2, :2])  # the background does not move
     with pytest.raises(DataError, match="two of"):
-        source.truth.images("train", [0], torch.ones(1, len(source.spec.names)))
+        source.ground_truth.images("train", [0], torch.ones(1, len(source.spec.names)))
 
 
 def test_opened_as_celeba_it_has_the_same_images_and_truth(tmp_path: Path) -> None:
@@ -236,8 +238,8 @@ def test_opened_as_celeba_it_has_the_same_images_and_truth(tmp_path: Path) -> No
     plain = celeba("faces", 32, tmp_path, root=str(drawn.root), attributes=drawn.spec.names, crop=None)
     images = plain.split("test")
     assert torch.equal(images.images([2, 0]), drawn.split("test").images([2, 0]))
-    assert plain.truth is not None
-    assert torch.equal(plain.truth.images("test", [2, 0], images.labels[[2, 0]]), images.images([2, 0]))
+    assert plain.ground_truth is not None
+    assert torch.equal(plain.ground_truth.images("test", [2, 0], images.labels[[2, 0]]), images.images([2, 0]))
 
 
 def test_another_renderer_version_is_not_taken_for_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +251,7 @@ def test_another_renderer_version_is_not_taken_for_this_one(tmp_path: Path, monk
     with pytest.raises(DataError, match=r"drawn by version 1 of SynthFaces, this is 99"):
         make_synthfaces(root, SMALL)
     with pytest.raises(DataError, match="drawn by version 1"):
-        _ = celeba("faces", 32, tmp_path, root=str(root), attributes=("Male",)).truth
+        _ = celeba("faces", 32, tmp_path, root=str(root), attributes=("Male",)).ground_truth
 
 
 def test_fingerprint_needs_no_file_and_follows_the_spec(tmp_path: Path) -> None:
@@ -297,12 +299,12 @@ def test_forms_and_attributes_that_cannot_be_drawn_are_refused(options: dict[str
 
 def test_truth_of_unknown_labels_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown label 'hapy'; did you mean 'happy'"):
-        Truth(POSED, ("hapy",), None, 32, lambda which: ["test/happy/000029.png"])
-    truth = Truth(POSED, faces.EXPRESSIONS, None, 32, lambda which: ["test/happy/000029.png"])
+        SynthFacesGroundTruth(POSED, ("hapy",), None, 32, lambda which: ["test/happy/000029.png"])
+    ground_truth = SynthFacesGroundTruth(POSED, faces.EXPRESSIONS, None, 32, lambda which: ["test/happy/000029.png"])
     with pytest.raises(DataError, match="two of angry, contemptuous"):
-        truth.images("test", [0], torch.ones(1, 8))
+        ground_truth.images("test", [0], torch.ones(1, 8))
     with pytest.raises(ConfigError, match="unknown label 'Smilling'"):
-        truth.redraw("test", [0], ["Smilling"], torch.ones(1, 1))
+        ground_truth.redraw("test", [0], ["Smilling"], torch.ones(1, 1))
 
 
 @pytest.mark.parametrize("spec, feature", [(POSED, "expressions"), (GLASSES, "Eyeglasses")], ids=["rafd", "vary"])

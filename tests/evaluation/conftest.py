@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier, trained_classifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, trained_classifier
 
 ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Oval_Face"]
 
@@ -19,7 +19,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def faces(outputs: Path) -> ImageSource:
-    """Drawn faces at 32 px, with right answers."""
+    """Drawn faces at 32 px, with ground truth."""
     options = {
         "kind": "synthfaces",
         "attributes": ATTRIBUTES,
@@ -34,7 +34,7 @@ def faces(outputs: Path) -> ImageSource:
 
 
 @pytest.fixture(scope="session")
-def judge(faces: ImageSource, outputs: Path) -> DomainClassifier:
+def attribute_classifier(faces: ImageSource, outputs: Path) -> AttributeClassifier:
     return trained_classifier(faces, outputs, torch.device("cpu"), progress=False)
 
 

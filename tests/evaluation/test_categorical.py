@@ -36,14 +36,14 @@ class HairSet:
 
 
 @dataclass
-class HairTruth:
+class HairGroundTruth:
     faces: ImageSource
 
     def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
-        truth = self.faces.truth
-        assert truth is not None
+        ground_truth = self.faces.ground_truth
+        assert ground_truth is not None
         others = self.faces.split(split).labels[list(indices), 3:]
-        return truth.images(split, indices, torch.cat([labels[:, :3], others], dim=1))
+        return ground_truth.images(split, indices, torch.cat([labels[:, :3], others], dim=1))
 
     def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
         assert tuple(names) == Hair.spec.names
@@ -58,7 +58,7 @@ class Hair:
     def __init__(self, faces: ImageSource) -> None:
         self.faces = faces
         self.fingerprint = f"hair of {faces.fingerprint}"
-        self.truth: GroundTruth | None = HairTruth(faces)
+        self.ground_truth: GroundTruth | None = HairGroundTruth(faces)
 
     def prepare(self) -> None:
         self.faces.prepare()

@@ -10,7 +10,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import inception as inception_module
 from stargan_lab.evaluation import inception_weights as weights
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor, metric_name
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
 from stargan_lab.evaluation.inception_weights import WeightsMissing, find_weights
@@ -27,13 +27,13 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_extractor_gives_float32_features(
-    faces: ImageSource, judge: DomainClassifier, inception_weights: Path, outputs: Path
+    faces: ImageSource, attribute_classifier: AttributeClassifier, inception_weights: Path, outputs: Path
 ) -> None:
     images = faces.split("test").images(range(3))
     weights_of = {"inception": inception_weights, "torchscript": scripted(outputs / "pool.pt")}
     for name in family("extractor").names():
         given = {"weights": str(weights_of[name])} if name in weights_of else {}
-        built = build_extractor(name, outputs, CPU, judge, **given)
+        built = build_extractor(name, outputs, CPU, attribute_classifier, **given)
         features = built.features(images)
         assert features.shape == (3, built.dims or features.shape[1]) and features.dtype == torch.float32
         assert built.name == name and built.label and built.sha256 and built.identity and built.preprocessing
@@ -142,11 +142,13 @@ def test_distance_is_pytorch_fids(faces: ImageSource, inception_weights: Path, t
     assert ours[0].distance(ours[1]) == pytest.approx(expected, rel=1e-3)  # its square root is the less exact one
 
 
-def test_distance_is_pytorch_fids_where_its_square_root_is_regular(faces: ImageSource, judge: DomainClassifier) -> None:
+def test_distance_is_pytorch_fids_where_its_square_root_is_regular(
+    faces: ImageSource, attribute_classifier: AttributeClassifier
+) -> None:
     from pytorch_fid.fid_score import calculate_frechet_distance
 
-    a = judge.features(faces.split("test").images(range(150))).numpy()
-    b = judge.features(faces.split("valid").images(range(200))).numpy()
+    a = attribute_classifier.features(faces.split("test").images(range(150))).numpy()
+    b = attribute_classifier.features(faces.split("valid").images(range(200))).numpy()
     arguments = a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False)
     assert frechet_distance(*arguments) == pytest.approx(calculate_frechet_distance(*arguments), rel=1e-6)
 

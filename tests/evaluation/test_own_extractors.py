@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.evaluator import Options, assemble
 from stargan_lab.evaluation.extractors import take
 from stargan_lab.evaluation.real_images import reference
@@ -33,7 +33,7 @@ class Own:
     preprocessing = "uint8 / 255"
     memory = 0
 
-    def __init__(self, outputs: Path, device: torch.device, classifier: DomainClassifier | None) -> None: ...
+    def __init__(self, outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> None: ...
 
     def features(self, images: Tensor) -> Any:
         return images.double().mean(dim=(2, 3)) / 255
@@ -82,14 +82,14 @@ REFUSED = {
     "a missing fact": ({"preprocessing": property()}, "lacks preprocessing"),
     "official Inception's name": ({"label": ""}, "an empty label"),
     "another's label": ({"label": "classifier"}, "another instrument's"),
-    "an instrument's name": ({"name": "judge"}, "another instrument's"),
+    "an instrument's name": ({"name": "attribute_classifier"}, "another instrument's"),
     "far too many": ({"features": lambda self, images: torch.zeros(1, 20_000)}, "20,000 features of an image"),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_is_refused_before_anything_is_translated(
-    what: str, register: Any, faces: ImageSource, judge: DomainClassifier, outputs: Path
+    what: str, register: Any, faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
 ) -> None:
     attributes, message = REFUSED[what]
     register(type("Broken", (Own,), attributes))
@@ -98,7 +98,9 @@ def test_is_refused_before_anything_is_translated(
     assert "\n" not in str(caught.value)
 
 
-def test_a_sound_one_is_scored_in(register: Any, faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
+def test_a_sound_one_is_scored_in(
+    register: Any, faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
+) -> None:
     register(Own)
     scores = assemble([faces], replace(OPTIONS, max_images=40), outputs, "cpu", progress=False).score(
         lambda images, labels, index: images * 0.9

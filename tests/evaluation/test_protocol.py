@@ -12,8 +12,11 @@ PROTOCOL = Protocol(
     checkpoint="last",
     max_images=None,
     batch_size=64,
-    instruments={"inception": {"identity": {"faces": "ab"}, "dims": 2048}, "judge": {"classifiers": {"faces": "cd"}}},
-    metrics={"eval/fid": "inception", "eval/accuracy": "judge"},
+    instruments={
+        "inception": {"identity": {"faces": "ab"}, "dims": 2048},
+        "attribute_classifier": {"classifiers": {"faces": "cd"}},
+    },
+    metrics={"eval/fid": "inception", "eval/accuracy": "attribute_classifier"},
 )
 OTHER = {
     "data": {"faces": "1" * 16},
@@ -22,7 +25,7 @@ OTHER = {
     "max_images": 5,
     "batch_size": 8,
     "version": 3,
-    "instruments": {"judge": {}},
+    "instruments": {"attribute_classifier": {}},
     "metrics": {},
 }
 

@@ -27,7 +27,7 @@ variants: {usual: [optimizer.d_lr=0.0001], low: [optimizer.d_lr=0.00001]}
 seeds: [0]
 primary: eval/leak
 """
-"""A hypothesis of two runs, for experiments/rates.yaml."""
+"""An ablation of two runs, for experiments/rates.yaml."""
 
 MEASURED = ("speed/", "memory/")
 """Metrics of the machine, not of the training: no two runs agree in them."""

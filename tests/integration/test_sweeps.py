@@ -1,4 +1,4 @@
-"""A hypothesis of one's own, from the plan to the report."""
+"""An ablation of one's own, from the plan to the report."""
 
 import csv
 import json
@@ -144,7 +144,7 @@ def test_a_report_comes_from_its_own_csv(swept: Swept) -> None:
     assert (folder / "report.csv").read_text() == (swept.lab.folder / "kept.csv").read_text()
 
 
-def test_a_cell_of_two_hypotheses_is_one_run(swept: Swept) -> None:
+def test_a_cell_of_two_ablations_is_one_run(swept: Swept) -> None:
     before = swept.mtimes()
     outcome = swept.lab("sweep", "rates")
     assert outcome.code == 0, outcome.err

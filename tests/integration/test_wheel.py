@@ -197,7 +197,7 @@ def test_what_is_ones_own_is_listed_so(own: tuple[Lab, dict[str, Outcome]]) -> N
     assert "  scale   yours, from my_parts\n    Layer norm without its mean.\n" in outcomes["list"].out
 
 
-def test_a_hypothesis_on_ones_own_parts_is_reported(own: tuple[Lab, dict[str, Outcome]]) -> None:
+def test_a_ablation_on_ones_own_parts_is_reported(own: tuple[Lab, dict[str, Outcome]]) -> None:
     lab, outcomes = own
     for command in ("sweep", "report"):
         assert "hinge (baseline)" in outcomes[command].out and "scaled" in outcomes[command].out

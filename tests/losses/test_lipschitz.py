@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tiny import ONE, make_batch, make_critic, make_objective, make_trainee
+from tiny import ONE, make_batch, make_critic, make_objective, make_train_state
 from torch import Tensor, nn
 
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.registry import family
-from stargan_lab.training.updates import draw, train_step
+from stargan_lab.training.updates import step_randomness, train_step
 
 DIRECTION = torch.zeros(3, 2, 2, dtype=torch.float64)
 DIRECTION[0, 0, 0], DIRECTION[2, 1, 1] = 3.0, -4.0  # length 5
@@ -146,16 +146,18 @@ def test_clipping_brings_every_weight_into_the_box_and_moves_no_other() -> None:
 
 def test_clipping_follows_each_update_of_the_critic_and_is_no_term() -> None:
     """Arjovsky et al. 2017, algorithm 1: update, then clip; the generator's weights are its own business."""
-    trainee, objective = make_trainee(ONE), make_objective(ONE, "clip", bound=0.02)
-    wide = {name: value.abs().max().item() for name, value in trainee.generator.named_parameters()}
+    train_state, objective = make_train_state(ONE), make_objective(ONE, "clip", bound=0.02)
+    wide = {name: value.abs().max().item() for name, value in train_state.generator.named_parameters()}
     for step in (1, 2, 3):
         batch = make_batch(ONE, step)
-        parts = train_step(trainee, objective, batch, draw(0, step, 4, objective.lipschitz.samples), step == 3)
+        parts = train_step(
+            train_state, objective, batch, step_randomness(0, step, 4, objective.lipschitz.samples), step == 3
+        )
         assert "d_gp" not in parts
-        for name, value in trainee.critic.named_parameters():
+        for name, value in train_state.critic.named_parameters():
             assert value.abs().max() <= 0.02, name
     assert max(wide.values()) > 0.02
-    assert max(value.abs().max().item() for value in trainee.generator.parameters()) > 0.02
+    assert max(value.abs().max().item() for value in train_state.generator.parameters()) > 0.02
 
 
 @pytest.mark.parametrize("name", family("lipschitz").names())

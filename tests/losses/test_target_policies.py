@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny import FACES, MOODS, ONE, make_batch, make_objective, make_trainee
+from tiny import FACES, MOODS, ONE, make_batch, make_objective, make_train_state
 
 from stargan_lab.labels import LabelSpec, target_labels
 from stargan_lab.registry import family
-from stargan_lab.training.updates import draw, train_step
+from stargan_lab.training.updates import step_randomness, train_step
 
 
 def own(spec: LabelSpec, n: int = 400) -> torch.Tensor:
@@ -21,32 +21,32 @@ def own(spec: LabelSpec, n: int = 400) -> torch.Tensor:
 @pytest.mark.parametrize("name", family("targets").names())
 @pytest.mark.parametrize("spec", [FACES, MOODS], ids=["binary", "categorical"])
 def test_targets_are_labels_and_a_pure_function(name: str, spec: LabelSpec) -> None:
-    labels, draws = own(spec), draw(0, 1, 400, 1)
+    labels, randomness = own(spec), step_randomness(0, 1, 400, 1)
     before = labels.clone()
     policy = family("targets").get(name)
-    targets = policy(labels, spec, draws.permutation, draws.choice)
+    targets = policy(labels, spec, randomness.permutation, randomness.choice)
     assert targets.shape == labels.shape and set(targets.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(labels, before)
-    assert torch.equal(targets, policy(labels, spec, draws.permutation, draws.choice))
+    assert torch.equal(targets, policy(labels, spec, randomness.permutation, randomness.choice))
 
 
 def test_the_constraint_does_not_move_the_targets() -> None:
     """Variants that differ in how much the penalty draws are asked for the same translations."""
-    one, none = draw(0, 7, 16, 3), draw(0, 7, 16, 0)
+    one, none = step_randomness(0, 7, 16, 3), step_randomness(0, 7, 16, 0)
     assert torch.equal(one.choice, none.choice) and torch.equal(one.permutation, none.permutation)
-    assert not torch.equal(one.choice, draw(0, 8, 16, 3).choice)
+    assert not torch.equal(one.choice, step_randomness(0, 8, 16, 3).choice)
 
 
 def test_permuted_is_the_batch_in_another_order() -> None:
-    labels, draws = own(FACES, 5), draw(0, 3, 5, 1)
-    targets = family("targets").get("permuted")(labels, FACES, draws.permutation, draws.choice)
-    assert torch.equal(targets, labels[draws.permutation])
+    labels, randomness = own(FACES, 5), step_randomness(0, 3, 5, 1)
+    targets = family("targets").get("permuted")(labels, FACES, randomness.permutation, randomness.choice)
+    assert torch.equal(targets, labels[randomness.permutation])
 
 
 @pytest.mark.parametrize("spec", [FACES, MOODS], ids=["binary", "categorical"])
 def test_different_always_differs_and_takes_every_target_alike(spec: LabelSpec) -> None:
-    labels, draws = own(spec), draw(0, 1, 400, 1)
-    targets = family("targets").get("different")(labels, spec, draws.permutation, draws.choice)
+    labels, randomness = own(spec), step_randomness(0, 1, 400, 1)
+    targets = family("targets").get("different")(labels, spec, randomness.permutation, randomness.choice)
     assert (targets != labels).any(1).all()
     possible = torch.stack([target_labels(labels, spec, index) for index in range(len(spec.names))], dim=1)
     assert (possible == targets[:, None]).all(2).any(1).all()
@@ -65,6 +65,8 @@ def test_a_step_asks_for_what_the_policy_says() -> None:
     losses = []
     for name in ("permuted", "different"):
         objective = make_objective(ONE, targets=family("targets").get(name))
-        parts = train_step(make_trainee(ONE), objective, make_batch(ONE), draw(0, 1, 4, 1), update_generator=True)
+        parts = train_step(
+            make_train_state(ONE), objective, make_batch(ONE), step_randomness(0, 1, 4, 1), update_generator=True
+        )
         losses.append(parts["g_cls"].item())
     assert losses[0] != losses[1]

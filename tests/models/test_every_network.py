@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import FACES, ONE, make_batch, make_critic, make_generator, make_objective, make_trainee
+from tiny import FACES, ONE, make_batch, make_critic, make_generator, make_objective, make_train_state
 from torch import nn
 
 from stargan_lab.config.schema import REFERENCES
 from stargan_lab.registry import family
-from stargan_lab.training.updates import draw, train_step
+from stargan_lab.training.updates import step_randomness, train_step
 
 SIZE = 32
 K = len(FACES.names)
@@ -125,10 +125,10 @@ def test_two_steps_with_critic(name: str, options: dict[str, Any]) -> None:
 
 def two_steps(generator: nn.Module, critic: nn.Module) -> None:
     before = [deepcopy(network.state_dict()) for network in (generator, critic)]
-    trainee, objective = make_trainee(ONE, generator=generator, critic=critic), make_objective(ONE)
+    train_state, objective = make_train_state(ONE, generator=generator, critic=critic), make_objective(ONE)
     for step in (1, 2):
         batch = make_batch(ONE, step, size=SIZE)
-        parts = train_step(trainee, objective, batch, draw(0, step, 4, 1), update_generator=True)
+        parts = train_step(train_state, objective, batch, step_randomness(0, step, 4, 1), update_generator=True)
         assert set(parts) == {"d_real", "d_fake", "d_cls", "d_gp", "g_fake", "g_rec", "g_cls"}
         assert all(part.isfinite() and part.ndim == 0 for part in parts.values())
     for network, start in zip((generator, critic), before, strict=True):

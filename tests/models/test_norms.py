@@ -4,12 +4,12 @@ from copy import deepcopy
 
 import pytest
 import torch
-from tiny import ONE, make_batch, make_critic, make_generator, make_objective, make_trainee
+from tiny import ONE, make_batch, make_critic, make_generator, make_objective, make_train_state
 from torch import nn
 
 from stargan_lab.models.norms import InstanceNorm, SpectralConv2d
 from stargan_lab.registry import family
-from stargan_lab.training.updates import draw, train_step
+from stargan_lab.training.updates import step_randomness, train_step
 
 NORMS = [
     (group, name)
@@ -89,10 +89,10 @@ def largest_singular_value(conv: nn.Conv2d) -> float:
     return torch.linalg.svdvals(conv.weight.detach().flatten(1)).max().item()
 
 
-def settle(network: nn.Module, times: int) -> None:
+def update_sigma(network: nn.Module, times: int) -> None:
     for module in network.modules():
         for _ in range(times if isinstance(module, SpectralConv2d) else 0):
-            module.settle()
+            module.update_sigma()
 
 
 def spectral_critic() -> nn.Module:
@@ -101,7 +101,7 @@ def spectral_critic() -> nn.Module:
 
 def test_spectral_norm_brings_the_largest_singular_value_to_one() -> None:
     critic, images = spectral_critic(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
-    settle(critic, 400)
+    update_sigma(critic, 400)
     convolutions = [m for m in critic.modules() if isinstance(m, SpectralConv2d)]
     assert len(convolutions) == 3  # two in the trunk and the score's head; the label's head is free
     assert type(critic.conv2) is nn.Conv2d
@@ -121,7 +121,7 @@ def test_spectral_norm_and_its_gradient_are_those_of_torchs() -> None:
     torch.nn.utils.parametrizations.spectral_norm(theirs)
     for _ in range(2000):
         theirs(images)  # torch's improves its estimate with every pass
-        ours.settle()
+        ours.update_sigma()
     for network in (ours, theirs):
         network(images).square().sum().backward()
     torch.testing.assert_close(ours(images), theirs(images), rtol=1e-9, atol=1e-12)
@@ -138,7 +138,7 @@ def test_spectral_norm_starts_near_the_truth() -> None:
             assert 0.95 * largest_singular_value(conv) <= estimate <= largest_singular_value(conv) * (1 + 1e-5)
 
 
-def test_a_step_is_judged_by_one_critic_and_its_estimate_moves_with_each_update() -> None:
+def test_a_step_is_attribute_classifierd_by_one_critic_and_its_estimate_moves_with_each_update() -> None:
     critic, images = spectral_critic(), torch.rand(2, 3, 16, 16, dtype=torch.float64)
     start = {key: value.clone() for key, value in critic.named_buffers()}
     assert set(start) == {"main.0.u", "main.2.u", "conv1.u"}
@@ -147,10 +147,10 @@ def test_a_step_is_judged_by_one_critic_and_its_estimate_moves_with_each_update(
     assert all(torch.equal(value, start[key]) for key, value in critic.named_buffers())
     again = spectral_critic()
     assert all(torch.equal(value, start[key]) for key, value in again.named_buffers())  # drawn from the seed alone
-    trainee = make_trainee(ONE, critic=make_critic(3, norm="spectral"))
-    before = {key: value.clone() for key, value in trainee.critic.named_buffers()}
-    train_step(trainee, make_objective(ONE), make_batch(ONE), draw(0, 1, 4, 1), update_generator=True)
-    moved = {key for key, value in trainee.critic.named_buffers() if not torch.equal(value, before[key])}
+    train_state = make_train_state(ONE, critic=make_critic(3, norm="spectral"))
+    before = {key: value.clone() for key, value in train_state.critic.named_buffers()}
+    train_step(train_state, make_objective(ONE), make_batch(ONE), step_randomness(0, 1, 4, 1), update_generator=True)
+    moved = {key for key, value in train_state.critic.named_buffers() if not torch.equal(value, before[key])}
     assert moved == {"main.0.u", "main.2.u"}  # a single output has nothing to estimate
 
 

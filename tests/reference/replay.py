@@ -20,7 +20,7 @@ from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.updates import Draws, Trainee, train_step
+from stargan_lab.training.updates import StepRandomness, TrainState, train_step
 
 LOSSES = {"D": ["d_real", "d_fake", "d_cls", "d_gp"], "G": ["g_fake", "g_rec", "g_cls"]}
 
@@ -54,9 +54,9 @@ class Kit:
             labels = nn.functional.one_hot(labels, len(layout.specs[source].names))
         return Batch(images, labels, source)
 
-    def draws(self, index: int) -> Draws:
+    def randomness(self, index: int) -> StepRandomness:
         permutation = self.tensor("perm")[index]
-        return Draws(permutation, self.tensor("alpha")[index][None], torch.zeros(len(permutation)))
+        return StepRandomness(permutation, self.tensor("alpha")[index][None], torch.zeros(len(permutation)))
 
     def load(self, name: str, network: nn.Module, dtype: torch.dtype) -> nn.Module:
         prefix = f"{self.run}/init/{name}/"
@@ -65,7 +65,7 @@ class Kit:
         return network.to(dtype)
 
 
-def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[Trainee, Objective]:
+def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[TrainState, Objective]:
     config = kit.config
     generator = family("generator").build(
         "resnet", layout.generator_width, width=config["g_conv_dim"], blocks=config["g_repeat_num"]
@@ -80,7 +80,7 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[Trainee, O
     rates = {"g_lr": config["g_lr"], "d_lr": config["d_lr"], "beta1": config["beta1"], "beta2": config["beta2"]}
     kit.load("G", generator, dtype)
     kit.load("D", critic, dtype)
-    trainee = Trainee(
+    train_state = TrainState(
         generator,
         critic,
         family("optimizer").build("adam", generator.parameters(), "generator", **rates),
@@ -95,19 +95,21 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[Trainee, O
         cls=config["lambda_cls"],
         rec=config["lambda_rec"],
     )
-    return trainee, objective
+    return train_state, objective
 
 
-def outputs(trainee: Trainee, layout: LabelLayout, batch: Batch, draws: Draws) -> dict[str, Tensor]:
+def outputs(
+    train_state: TrainState, layout: LabelLayout, batch: Batch, randomness: StepRandomness
+) -> dict[str, Tensor]:
     """What the start weights make of the first batch."""
-    batch = batch.to(trainee.device, trainee.dtype)
-    asked = layout.generator_label(batch.labels[draws.permutation], batch.source)
+    batch = batch.to(train_state.device, train_state.dtype)
+    asked = layout.generator_label(batch.labels[randomness.permutation], batch.source)
     own = layout.generator_label(batch.labels, batch.source)
     with torch.no_grad():
-        fake = trainee.generator(batch.images, asked)
-        found = {"G_fake": fake, "G_rec": trainee.generator(fake, own)}
+        fake = train_state.generator(batch.images, asked)
+        found = {"G_fake": fake, "G_rec": train_state.generator(fake, own)}
         for name, images in (("real", batch.images), ("fake", fake)):
-            found[f"D_{name}_src"], found[f"D_{name}_cls"] = trainee.critic(images)
+            found[f"D_{name}_src"], found[f"D_{name}_cls"] = train_state.critic(images)
     return found
 
 
@@ -115,44 +117,48 @@ def gradient_norms(network: nn.Module) -> list[float]:
     return [p.grad.norm().item() for p in network.parameters() if p.grad is not None]
 
 
-def penalty_norms(trainee: Trainee, objective: Objective, batch: Batch, draws: Draws) -> np.ndarray:
-    batch = batch.to(trainee.device, trainee.dtype)
-    asked = objective.layout.generator_label(batch.labels[draws.permutation], batch.source)
+def penalty_norms(
+    train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness
+) -> np.ndarray:
+    batch = batch.to(train_state.device, train_state.dtype)
+    asked = objective.layout.generator_label(batch.labels[randomness.permutation], batch.source)
     assert isinstance(objective.lipschitz, GradientPenalty)
-    fake = trainee.generator(batch.images, asked).detach()
-    alpha = draws.alpha.to(trainee.dtype)
-    return objective.lipschitz.norms(lambda x: trainee.critic(x)[0], batch.images, fake, alpha).detach().numpy()
+    fake = train_state.generator(batch.images, asked).detach()
+    alpha = randomness.alpha.to(train_state.dtype)
+    return objective.lipschitz.norms(lambda x: train_state.critic(x)[0], batch.images, fake, alpha).detach().numpy()
 
 
 def replay(prefix: str, run: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
     """Every array of the kit's run that can be computed, under the kit's key names."""
     kit = Kit(prefix, run)
     layout = kit.layout()
-    trainee, objective = build(kit, layout, dtype)
+    train_state, objective = build(kit, layout, dtype)
     digits = {torch.float64: "f64", torch.float32: "f32"}[dtype]
     steps = kit.description["steps"]
     first = kit.batch(steps[0], layout)
-    found = {f"{run}/out/{digits}/{k}": v.numpy() for k, v in outputs(trainee, layout, first, kit.draws(0)).items()}
+    found = {
+        f"{run}/out/{digits}/{k}": v.numpy() for k, v in outputs(train_state, layout, first, kit.randomness(0)).items()
+    }
     losses: dict[str, list[list[float]]] = {"D": [], "G": []}
     norms: dict[str, list[list[float]]] = {"D": [], "G": []}
     penalties = []
     for index, step in enumerate(steps):
-        batch, draws = kit.batch(step, layout), kit.draws(index)
-        penalties.append(penalty_norms(trainee, objective, batch, draws))
-        parts = train_step(trainee, objective, batch, draws, step["g_update"])
-        for name, network in (("D", trainee.critic), ("G", trainee.generator))[: 1 + step["g_update"]]:
+        batch, randomness = kit.batch(step, layout), kit.randomness(index)
+        penalties.append(penalty_norms(train_state, objective, batch, randomness))
+        parts = train_step(train_state, objective, batch, randomness, step["g_update"])
+        for name, network in (("D", train_state.critic), ("G", train_state.generator))[: 1 + step["g_update"]]:
             losses[name].append([parts[term].item() for term in LOSSES[name]])
             norms[name].append(gradient_norms(network))
     found[f"{run}/gp_norm/{digits}"] = np.stack(penalties)
-    for name, network in (("D", trainee.critic), ("G", trainee.generator)):
+    for name, network in (("D", train_state.critic), ("G", train_state.generator)):
         found[f"{run}/loss/{digits}/{name}"] = np.array(losses[name])
         found[f"{run}/gradnorm/{digits}/{name}"] = np.array(norms[name])
         for key, value in network.state_dict().items():
             found[f"{run}/final/{digits}/{name}/{key}"] = value.numpy()
-    image = first.to(trainee.device, trainee.dtype).images[:1]
-    label = layout.generator_label(first.labels[kit.draws(0).permutation][:1].to(trainee.dtype), first.source)
+    image = first.to(train_state.device, train_state.dtype).images[:1]
+    label = layout.generator_label(first.labels[kit.randomness(0).permutation][:1].to(train_state.dtype), first.source)
     with torch.no_grad():
-        found[f"{run}/end/{digits}/G_fake_train"] = trainee.generator(image, label).numpy()
+        found[f"{run}/end/{digits}/G_fake_train"] = train_state.generator(image, label).numpy()
     return found
 
 

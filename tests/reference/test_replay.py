@@ -19,7 +19,7 @@ from stargan_lab.losses import objective as objective_module
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
 from stargan_lab.registry import family
-from stargan_lab.training.updates import Trainee
+from stargan_lab.training.updates import TrainState
 
 FOLDER = Path(__file__).parent
 PREFIX = str(FOLDER / "golden_small")
@@ -99,7 +99,7 @@ def test_the_command_line_in_a_fresh_process(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["multi.npz"]
 
 
-Change = Callable[[Trainee, Objective], Objective]
+Change = Callable[[TrainState, Objective], Objective]
 
 
 def penalty(**options: Any) -> Change:
@@ -110,15 +110,15 @@ def weights(**changed: float) -> Change:
     return lambda _, objective: replace(objective, **changed)
 
 
-def slope(trainee: Trainee, objective: Objective) -> Objective:
-    for module in trainee.critic.modules():
+def slope(train_state: TrainState, objective: Objective) -> Objective:
+    for module in train_state.critic.modules():
         if isinstance(module, nn.LeakyReLU):
             module.negative_slope = 0.0101
     return objective
 
 
-def other_beta(trainee: Trainee, objective: Objective) -> Objective:
-    trainee.d_optimizer = family("optimizer").build("adam", trainee.critic.parameters(), "critic", beta1=0.5001)
+def other_beta(train_state: TrainState, objective: Objective) -> Objective:
+    train_state.d_optimizer = family("optimizer").build("adam", train_state.critic.parameters(), "critic", beta1=0.5001)
     return objective
 
 
@@ -147,9 +147,9 @@ def test_a_wrong_replay_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) ->
     change, expected = WRONG[what]
     right = replay.build
 
-    def wrong(*arguments: Any) -> tuple[Trainee, Objective]:
-        trainee, objective = right(*arguments)
-        return trainee, change(trainee, objective)
+    def wrong(*arguments: Any) -> tuple[TrainState, Objective]:
+        train_state, objective = right(*arguments)
+        return train_state, change(train_state, objective)
 
     monkeypatch.setattr(replay, "build", wrong)
     found = missed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))

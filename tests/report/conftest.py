@@ -1,4 +1,4 @@
-"""A hypothesis with small numbers, and runs on disk with drawn samples."""
+"""An ablation with small numbers, and runs on disk with drawn samples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import write_json
 from stargan_lab.report.rows import RunRow
 from stargan_lab.tracking.run_folder import RunFolder
@@ -22,8 +22,8 @@ COLUMNS = ("source", "Black_Hair", "Blond_Hair")
 
 
 @pytest.fixture
-def hypothesis() -> Hypothesis:
-    return Hypothesis(
+def ablation() -> Ablation:
+    return Ablation(
         name="norms",
         title="Norm of the critic",
         claim="Instance norm helps the critic.",

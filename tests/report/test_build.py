@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.files import write_json
 from stargan_lab.report.build import build, terminal
@@ -23,14 +23,12 @@ from stargan_lab.tracking.run_folder import RunFolder
 MakeRun = Callable[[str, int, str, float], RunFolder]
 
 
-def test_every_file_of_a_report(
-    hypothesis: Hypothesis, rows: list[RunRow], runs_on_disk: MakeRun, tmp_path: Path
-) -> None:
+def test_every_file_of_a_report(ablation: Ablation, rows: list[RunRow], runs_on_disk: MakeRun, tmp_path: Path) -> None:
     rows = [replace(row, folder=runs_on_disk(row.variant, row.seed, row.run_id, 0.5).path) for row in rows[:-1]] + rows[
         -1:
     ]
     out = tmp_path / "reports" / "norms"
-    written = build(hypothesis, rows, out, ("md", "csv", "html", "tex"), findings=[Paragraph("Verdict: <better>")])
+    written = build(ablation, rows, out, ("md", "csv", "html", "tex"), findings=[Paragraph("Verdict: <better>")])
     names = ["report.md", "report.csv", "report.html", "report.tex", "metrics.png", "strip.png"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
@@ -59,42 +57,38 @@ def test_every_file_of_a_report(
         assert image.width >= 700
 
 
-def test_a_report_from_its_own_csv_is_the_same(hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path) -> None:
-    build(hypothesis, rows, tmp_path / "a")
+def test_a_report_from_its_own_csv_is_the_same(ablation: Ablation, rows: list[RunRow], tmp_path: Path) -> None:
+    build(ablation, rows, tmp_path / "a")
     again = read_csv(tmp_path / "a" / "report.csv")
-    build(hypothesis, again, tmp_path / "b")
+    build(ablation, again, tmp_path / "b")
     for name in ("report.md", "report.html", "report.csv", "metrics.png"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_mixing_is_refused_unless_allowed_and_then_said(
-    hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
-) -> None:
+def test_mixing_is_refused_unless_allowed_and_then_said(ablation: Ablation, rows: list[RunRow], tmp_path: Path) -> None:
     rows[0] = replace(rows[0], protocol="p2")
     with pytest.raises(LabError, match="runs none1 and none2 were scored differently"):
-        build(hypothesis, rows, tmp_path / "out")
+        build(ablation, rows, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    build(hypothesis, rows, tmp_path / "out", ("md",), allow_mixed=True)
+    build(ablation, rows, tmp_path / "out", ("md",), allow_mixed=True)
     said = "protocol: p1, p2 (mixed: compare with care: eval/edit, eval/frechet_classifier)"
     assert said in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_protocols_may_differ_where_every_score_was_made_alike(
-    hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
+    ablation: Ablation, rows: list[RunRow], tmp_path: Path
 ) -> None:
     alike = {"eval/edit": "aaaaaaaa", "eval/frechet_classifier": "bbbbbbbb"}
     rows = [replace(row, protocols=alike) for row in rows]
     rows[0] = replace(rows[0], protocol="p2", protocols=alike | {"eval/fid": "cccccccc"})
     rows[0].metrics["eval/fid"] = 12.0
-    build(hypothesis, rows, tmp_path / "out", ("md",))
+    build(ablation, rows, tmp_path / "out", ("md",))
     text = (tmp_path / "out" / "report.md").read_text()
     assert "protocol: p1, p2 (every score in the tables was made alike)" in text
     assert "mixed" not in text
 
 
-def test_warnings_and_further_scores_are_in_every_form(
-    hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path
-) -> None:
+def test_warnings_and_further_scores_are_in_every_form(ablation: Ablation, rows: list[RunRow], tmp_path: Path) -> None:
     few = RunWarning("few-images", ("eval/kid_classifier",), "faces: 9 images | fewer than 64_features")
     rows = [
         replace(
@@ -104,7 +98,7 @@ def test_warnings_and_further_scores_are_in_every_form(
         )
         for row in rows
     ]
-    build(hypothesis, rows, tmp_path, ("md", "html", "tex", "csv"))
+    build(ablation, rows, tmp_path, ("md", "html", "tex", "csv"))
     cell, line = "0.5000 ± 0.0000 (3) [a]", "[a] few-images: none seeds 1, 2, 3: faces: 9 images"
     text = (tmp_path / "report.md").read_text()
     assert "## Further scores\n\n| score | none (baseline) | instance | layer |" in text
@@ -117,30 +111,30 @@ def test_warnings_and_further_scores_are_in_every_form(
     fragment = (tmp_path / "report.tex").read_text()
     assert r"0.5000 $\pm$ 0.0000 (3) {[}a{]}" in fragment
     assert r"\item {[}a{]} few-images: none seeds 1, 2, 3: faces: 9 images $|$ fewer than 64\_features" in fragment
-    assert cell in terminal(hypothesis, rows) and f"- {line}" in terminal(hypothesis, rows)
+    assert cell in terminal(ablation, rows) and f"- {line}" in terminal(ablation, rows)
 
     again = read_csv(tmp_path / "report.csv")
-    build(hypothesis, again, tmp_path / "again", ("md", "html", "tex", "csv"))
+    build(ablation, again, tmp_path / "again", ("md", "html", "tex", "csv"))
     for name in ("report.md", "report.html", "report.tex", "report.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
-def test_before_any_run_has_finished(hypothesis: Hypothesis, tmp_path: Path) -> None:
+def test_before_any_run_has_finished(ablation: Ablation, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "strip.png").write_bytes(b"old")
-    assert [path.name for path in build(hypothesis, [], out)] == ["report.md", "report.csv", "report.html"]
+    assert [path.name for path in build(ablation, [], out)] == ["report.md", "report.csv", "report.html"]
     assert "runs: 0 finished of 9 planned" in (out / "report.md").read_text()
     assert not (out / "strip.png").exists()
 
 
-def test_an_unknown_format(hypothesis: Hypothesis, rows: list[RunRow], tmp_path: Path) -> None:
+def test_an_unknown_format(ablation: Ablation, rows: list[RunRow], tmp_path: Path) -> None:
     with pytest.raises(LabError, match="unknown format 'htm'; did you mean 'html'"):
-        build(hypothesis, rows, tmp_path, ("htm",))
+        build(ablation, rows, tmp_path, ("htm",))
 
 
-def test_the_terminal_gets_aligned_columns(hypothesis: Hypothesis, rows: list[RunRow]) -> None:
-    lines = terminal(hypothesis, rows).splitlines()
+def test_the_terminal_gets_aligned_columns(ablation: Ablation, rows: list[RunRow]) -> None:
+    lines = terminal(ablation, rows).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("variant"))
     ends = [lines[at + i].index(")", lines[at + i].index(".")) for i in (2, 3, 4)]
     assert len(set(ends)) == 1
@@ -166,12 +160,12 @@ def test_special_characters_in_every_form(tmp_path: Path) -> None:
 
 
 def test_the_strip_shows_the_first_seed_at_the_last_step(
-    hypothesis: Hypothesis, runs_on_disk: MakeRun, tmp_path: Path
+    ablation: Ablation, runs_on_disk: MakeRun, tmp_path: Path
 ) -> None:
     cells = [("none", 1, "n1"), ("none", 2, "n2"), ("instance", 2, "i2")]
     for variant, seed, run_id in cells:
         runs_on_disk(variant, seed, run_id, 0.5)
-    rows = collect(hypothesis, cells, tmp_path)
+    rows = collect(ablation, cells, tmp_path)
     assert strip(rows, tmp_path / "strip.png")
     with Picture.open(tmp_path / "strip.png") as image:
         pixels = np.asarray(image.convert("RGB"))
@@ -186,9 +180,9 @@ def test_the_strip_shows_the_first_seed_at_the_last_step(
     assert not strip([replace(row, folder=None) for row in rows], tmp_path / "none.png")
 
 
-def test_samples_that_do_not_fit_are_named(hypothesis: Hypothesis, runs_on_disk: MakeRun, tmp_path: Path) -> None:
+def test_samples_that_do_not_fit_are_named(ablation: Ablation, runs_on_disk: MakeRun, tmp_path: Path) -> None:
     samples = runs_on_disk("none", 1, "n1", 0.5).samples
-    rows = collect(hypothesis, [("none", 1, "n1")], tmp_path)
+    rows = collect(ablation, [("none", 1, "n1")], tmp_path)
     write_json(samples / "targets.json", {"columns": ["source", "Male"], "image_size": 32})
     with pytest.raises(LabError, match=r"1000\.png: 96×64 pixels are not rows of 2 images of 32 pixels"):
         strip(rows, tmp_path / "strip.png")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.marks import Marks
 from stargan_lab.report.rows import RunRow
 from stargan_lab.report.scorings import RunWarning
@@ -17,18 +17,18 @@ def warned(rows: list[RunRow], **warnings: tuple[RunWarning, ...]) -> list[RunRo
     return [replace(row, warnings=warnings.get(row.run_id, ())) for row in rows]
 
 
-def test_without_warnings_nothing_is_marked(hypothesis: Hypothesis, rows: list[RunRow]) -> None:
+def test_without_warnings_nothing_is_marked(ablation: Ablation, rows: list[RunRow]) -> None:
     assert Marks(rows).lines() == []
-    assert not any("[" in cell for row in main_table(hypothesis, rows).rows for cell in row)
+    assert not any("[" in cell for row in main_table(ablation, rows).rows for cell in row)
 
 
-def test_cells_of_the_scores_concerned_are_marked(hypothesis: Hypothesis, rows: list[RunRow]) -> None:
+def test_cells_of_the_scores_concerned_are_marked(ablation: Ablation, rows: list[RunRow]) -> None:
     rows = warned(rows, none1=(ONE,), none3=(ONE, ALL), instance2=(ONE,), layer3=(ALL,))  # layer3 failed
-    cells = {row[0]: row[1:4] for row in main_table(hypothesis, rows).rows}
+    cells = {row[0]: row[1:4] for row in main_table(ablation, rows).rows}
     assert cells["none (baseline)"] == ("0.600 ± 0.100 (3) [b]", "–", "40.00 ± 10.00 (3) [a, b]")
     assert cells["instance"] == ("0.767 ± 0.115 (3)", "+0.167 ± 0.058 (3)", "23.33 ± 11.55 (3) [a]")
     assert not any("[" in cell for cell in cells["layer"])
-    domains = domain_table(hypothesis, rows, "eval/edit")
+    domains = domain_table(ablation, rows, "eval/edit")
     assert domains is not None and [row[1] for row in domains.rows][:2] == [
         "0.300 ± 0.050 (3) [b]",
         "0.383 ± 0.058 (3)",
@@ -46,13 +46,13 @@ def test_one_letter_for_all_texts_of_a_code(rows: list[RunRow]) -> None:
     assert Marks(warned(rows, none1=(replace(ALL, text=""),))).lines() == ["[a] collapse: none seed 1"]
 
 
-def test_what_could_not_be_measured_is_marked_where_others_have_it(hypothesis: Hypothesis, rows: list[RunRow]) -> None:
+def test_what_could_not_be_measured_is_marked_where_others_have_it(ablation: Ablation, rows: list[RunRow]) -> None:
     rows = warned(rows, none1=(ABSENT,))
     assert Marks(rows).lines() == ["no-weights: none seed 1: no Inception weights"]  # no column, no letter
     assert Marks(rows).of("none", "eval/fid") == ""
     rows[-2].metrics["eval/fid"] = 10.0
-    assert main_table(hypothesis, rows).header[3] == "fid ↓"
-    assert [row[3] for row in main_table(hypothesis, rows).rows] == ["– [a]", "–", "10.00 (1)"]
+    assert main_table(ablation, rows).header[3] == "fid ↓"
+    assert [row[3] for row in main_table(ablation, rows).rows] == ["– [a]", "–", "10.00 (1)"]
     assert Marks(rows).lines() == ["[a] no-weights: none seed 1: no Inception weights"]
 
 

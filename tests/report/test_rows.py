@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.scorings import RunWarning
@@ -17,15 +17,15 @@ from stargan_lab.tracking.run_folder import RunFolder
 MakeRun = Callable[[str, int, str, float], RunFolder]
 
 
-def test_rows_come_from_the_files_in_the_hypothesis_order(
-    hypothesis: Hypothesis, runs_on_disk: MakeRun, tmp_path: Path
+def test_rows_come_from_the_files_in_the_ablation_order(
+    ablation: Ablation, runs_on_disk: MakeRun, tmp_path: Path
 ) -> None:
     runs_on_disk("instance", 1, "i1", 0.7)
     runs_on_disk("none", 1, "n1", 0.5)
     broken = RunFolder(tmp_path / "runs" / "n2")
     broken.write_result({"status": "failed", "metrics": {}, "error": "no memory"})
     found = collect(
-        hypothesis, [("instance", 1, "i1"), ("none", 2, "n2"), ("none", 1, "n1"), ("layer", 1, "l1")], tmp_path
+        ablation, [("instance", 1, "i1"), ("none", 2, "n2"), ("none", 1, "n1"), ("layer", 1, "l1")], tmp_path
     )
     assert [(r.variant, r.seed, r.status) for r in found] == [
         ("none", 1, "finished"),
@@ -45,7 +45,7 @@ def test_rows_come_from_the_files_in_the_hypothesis_order(
     assert found[1].error == "no memory"
     assert found[3].folder is None
     with pytest.raises(LabError, match="norms has no variant 'batch'"):
-        collect(hypothesis, [("batch", 1, "x")], tmp_path)
+        collect(ablation, [("batch", 1, "x")], tmp_path)
 
 
 def test_csv_round_trip(rows: list[RunRow], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scored import scoring
 
-from stargan_lab.ablation.spec import Hypothesis
+from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import write_json
@@ -31,8 +31,8 @@ def outputs(scored_run: ScoredRun, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_without_a_protocol_each_run_has_its_own(hypothesis: Hypothesis, outputs: Path) -> None:
-    rows = collect(hypothesis, CELLS, outputs)
+def test_without_a_protocol_each_run_has_its_own(ablation: Ablation, outputs: Path) -> None:
+    rows = collect(ablation, CELLS, outputs)
     assert [row.status for row in rows] == ["finished", "finished", "failed"]
     assert [row.protocol for row in rows] == [OTHER, OTHER, ""]
     assert rows[0].metrics == {"eval/edit": 0.5}
@@ -41,34 +41,34 @@ def test_without_a_protocol_each_run_has_its_own(hypothesis: Hypothesis, outputs
 
 
 @pytest.mark.parametrize("asked", [HASH, HASH[:4]])
-def test_the_scoring_asked_for(hypothesis: Hypothesis, outputs: Path, asked: str) -> None:
-    rows = collect(hypothesis, CELLS, outputs, asked)
+def test_the_scoring_asked_for(ablation: Ablation, outputs: Path, asked: str) -> None:
+    rows = collect(ablation, CELLS, outputs, asked)
     assert rows[0].metrics == {"eval/edit": 0.6, "eval/edit/Male": 0.7}
     assert (rows[0].protocol, rows[0].warnings) == (HASH, ())
     assert rows[0].protocols == {"eval/edit": metric_identity(AGAIN["protocol"], "eval/edit")}
     assert [row.usable for row in rows] == [True, False, False]
-    lines = absent(hypothesis, rows)
+    lines = absent(ablation, rows)
     assert f"instance, seed 1: not scored under protocol {HASH}; stargan-lab evaluate i1 …" in lines
     assert "layer, seed 1: failed (run l1): no memory" in lines
-    table = main_table(hypothesis, rows)
+    table = main_table(ablation, rows)
     assert [row[1] for row in table.rows] == ["0.600 (1)", "–", "–"]
 
 
-def test_the_first_scoring_counts_though_it_has_no_file(hypothesis: Hypothesis, outputs: Path) -> None:
+def test_the_first_scoring_counts_though_it_has_no_file(ablation: Ablation, outputs: Path) -> None:
     (outputs / "runs" / "n1" / "scores" / f"{OTHER}.json").unlink()
-    rows = collect(hypothesis, CELLS, outputs, OTHER)
+    rows = collect(ablation, CELLS, outputs, OTHER)
     assert [row.metrics for row in rows] == [{"eval/edit": 0.5}, {"eval/edit": 0.5}, {}]
 
 
-def test_a_protocol_nobody_was_scored_under(hypothesis: Hypothesis, outputs: Path, scored_run: ScoredRun) -> None:
+def test_a_protocol_nobody_was_scored_under(ablation: Ablation, outputs: Path, scored_run: ScoredRun) -> None:
     there = ", ".join(sorted([f"{OTHER} (2 runs)", f"{HASH} (1 run)"]))
     with pytest.raises(LabError) as caught:
-        collect(hypothesis, CELLS, outputs, "zz")
+        collect(ablation, CELLS, outputs, "zz")
     assert str(caught.value) == f"--protocol zz: no run was scored under it; there are: {there}"
     with pytest.raises(LabError, match=r"--protocol : more than one protocol begins so; there are: "):
-        collect(hypothesis, CELLS, outputs, "")
+        collect(ablation, CELLS, outputs, "")
     with pytest.raises(LabError, match="no run was scored under it; there are: none"):
-        collect(hypothesis, CELLS[2:], outputs, HASH)
+        collect(ablation, CELLS[2:], outputs, HASH)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_a_protocol_nobody_was_scored_under(hypothesis: Hypothesis, outputs: Pat
         (AGAIN | {"warnings": [{"code": "collapse"}]}, "warnings: expected a list of code, metrics and text"),
     ],
 )
-def test_a_damaged_file_is_named(hypothesis: Hypothesis, outputs: Path, record: object, message: str) -> None:
+def test_a_damaged_file_is_named(ablation: Ablation, outputs: Path, record: object, message: str) -> None:
     write_json(outputs / "runs" / "n1" / "scores" / f"{HASH}.json", record)
     with pytest.raises(LabError, match=rf"scores/{HASH}\.json: {message}"):
-        collect(hypothesis, CELLS, outputs, HASH)
+        collect(ablation, CELLS, outputs, HASH)
 
 
 def test_a_report_from_rows_does_not_load_torch(rows: list[RunRow]) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_json
-from stargan_lab.image_grid import Row, draw_sheet
+from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.report.rows import RunRow
 from stargan_lab.report.strip import newest_samples, strip
 
@@ -25,7 +25,7 @@ def titled(folder: Path, size: int, step: int = 10) -> list[list[Image.Image]]:
     """A run's folder with a grid of two pictures and two targets, as samples are written."""
     tiles = [[tile(size, 3 * row + column) for column in range(3)] for row in range(2)]
     columns = ["input", "Male", "Young"]
-    sheet = draw_sheet([Row(row, "faces") for row in tiles], columns)
+    sheet = draw_sheet([GridRow(row, "faces") for row in tiles], columns)
     (folder / "samples").mkdir(parents=True)
     sheet.image.save(folder / "samples" / f"{step:08d}.png")
     about = {"columns": columns, "image_size": size, "scale": sheet.scale[0]}
@@ -93,7 +93,7 @@ def test_variants_of_different_sizes_stand_in_one_strip(tmp_path: Path) -> None:
 def several(folder: Path, rows: list[tuple[str, str]], first: int, **also: Any) -> list[list[Image.Image]]:
     """A run's grid of pictures (dataset, file); tiles are numbered from ``first``."""
     tiles = [[tile(100, first + 3 * row + column) for column in range(3)] for row in range(len(rows))]
-    sheet = draw_sheet([Row(row, "x") for row in tiles], ["input", "Male", "Young"])
+    sheet = draw_sheet([GridRow(row, "x") for row in tiles], ["input", "Male", "Young"])
     (folder / "samples").mkdir(parents=True)
     sheet.image.save(folder / "samples" / "00000010.png")
     about = {"columns": ["input", "Male", "Young"], "image_size": 100, "scale": 1, "top": list(sheet.top)}
@@ -120,7 +120,7 @@ BOTH = [("faces", "a.png"), ("faces", "b.png"), ("moods", "c.png"), ("moods", "d
 def test_each_dataset_has_its_first_picture_in_the_strip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: list[str] = []
 
-    def drawn(rows: list[Row], *args: Any, **options: Any) -> Any:
+    def drawn(rows: list[GridRow], *args: Any, **options: Any) -> Any:
         labels.extend(row.label for row in rows)
         return draw_sheet(rows, *args, **options)
 

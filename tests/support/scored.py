@@ -17,10 +17,10 @@ def scoring(
     """
     instruments = {
         "truth": {"tolerance": 1 / 255},
-        "judge": {"faces": "1a2b"},
+        "attribute_classifier": {"faces": "1a2b"},
         "classifier": {"preprocessing": "plain"},
     }
-    named = {"eval/edit": "truth", "eval/accuracy": "judge", "eval/frechet_classifier": "classifier"}
+    named = {"eval/edit": "truth", "eval/accuracy": "attribute_classifier", "eval/frechet_classifier": "classifier"}
     if fid:
         instruments |= {"inception": {"dims": "2048"}}
         named |= {"eval/fid": "inception"}

@@ -14,7 +14,7 @@ from stargan_lab.checkpoints.label_layout import write_layout
 from stargan_lab.checkpoints.train_state import save
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.files import write_text
-from stargan_lab.runs.build import build_layout, build_sources, build_trainee
+from stargan_lab.runs.build import build_layout, build_sources, build_train_state
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.training.meter import Meter
 
@@ -57,13 +57,13 @@ def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True
     config = tiny_config(outputs, *overrides)
     sources = build_sources(config)
     identity = run_id(config, [source.fingerprint for source in sources])
-    trainee = build_trainee(config, build_layout(sources))
-    trainee.step = step
+    train_state = build_train_state(config, build_layout(sources))
+    train_state.step = step
     with torch.no_grad():
-        for parameter in trainee.generator.parameters():
+        for parameter in train_state.generator.parameters():
             parameter.add_(0.01)
     folder = outputs / "runs" / identity
-    save(folder / "checkpoints" / "last.pt", trainee, Meter(), identity)
+    save(folder / "checkpoints" / "last.pt", train_state, Meter(), identity)
     write_text(folder / "config.yaml", yaml.safe_dump(config.flat(), sort_keys=False))
     RunFolder(folder).write_result({"status": status, "metrics": {}})
     if layout:

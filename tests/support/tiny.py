@@ -11,7 +11,7 @@ from stargan_lab.losses.targets import TargetPolicy, permuted
 from stargan_lab.models.initialise import initialise
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.updates import PRECISIONS, Trainee
+from stargan_lab.training.updates import PRECISIONS, TrainState
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
@@ -52,7 +52,7 @@ def make_objective(
     return Objective(layout, family("adversarial").build("wgan"), constraint, cls=1.0, rec=10.0, targets=targets)
 
 
-def make_trainee(
+def make_train_state(
     layout: LabelLayout,
     *,
     decay: float = 0.0,
@@ -60,12 +60,12 @@ def make_trainee(
     generator: nn.Module | None = None,
     critic: nn.Module | None = None,
     **rates: float,
-) -> Trainee:
+) -> TrainState:
     rates = {"g_lr": 1e-3, "d_lr": 2e-3} | rates
     dtype = torch.float32 if precision == "bfloat16" else PRECISIONS[precision]
     generator = (generator or make_generator(layout.generator_width)).to(dtype)
     critic = (critic or make_critic(layout.critic_width)).to(dtype)
-    return Trainee(
+    return TrainState(
         generator,
         critic,
         family("optimizer").build("adam", generator.parameters(), "generator", **rates),

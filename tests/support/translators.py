@@ -15,10 +15,10 @@ def perfect_translator(sources: Sequence[ImageSource]) -> Callable[[Tensor, Tens
         known |= {(index, picture.numpy().tobytes()): i for i, picture in enumerate(test.images(range(len(test))))}
 
     def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
-        truth = sources[index].truth
-        assert truth is not None
+        ground_truth = sources[index].ground_truth
+        assert ground_truth is not None
         rows = [known[index, picture.numpy().tobytes()] for picture in to_uint8(images)]
-        drawn = truth.images("test", rows, labels)
+        drawn = ground_truth.images("test", rows, labels)
         known.update({(index, picture.numpy().tobytes()): row for picture, row in zip(drawn, rows, strict=True)})
         return to_float(drawn)
 

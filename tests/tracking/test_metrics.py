@@ -125,7 +125,7 @@ def test_a_label_like_a_known_one_is_taken_when_registered(monkeypatch: pytest.M
     metrics.lookup.cache_clear()
 
 
-def test_a_rescored_name_is_that_of_its_score() -> None:
+def test_a_reevaluatedd_name_is_that_of_its_score() -> None:
     for name in ("eval/edit", "eval/fid", "eval/edit/Male", "eval/frechet_classifier/faces.Male"):
         again = name.replace("eval/", "rescored.1a2b3c4d5e6f/")
         assert metrics.lookup(again) == metrics.lookup(name)

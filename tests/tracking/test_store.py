@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.tracking.run_folder import Row
+from stargan_lab.tracking.run_folder import MetricRow
 from stargan_lab.tracking.store import Store
 
 OPEN = """
@@ -118,7 +118,7 @@ def test_a_run_deleted_in_the_ui_is_made_anew(store: Store) -> None:
 
 def test_thousands_of_points_in_one_go(store: Store) -> None:
     run = store.open_run("r", "r", 1.0).info.run_id
-    rows = [Row(step, 1000.0 + step, {"loss/g_rec": 0.5, "loss/d_gp": 0.25}) for step in range(1300)]
+    rows = [MetricRow(step, 1000.0 + step, {"loss/g_rec": 0.5, "loss/d_gp": 0.25}) for step in range(1300)]
     store.send_rows(run, rows)
     store.send_rows(run, rows)
     assert len(store.client.get_metric_history(run, "loss/g_rec")) == 1300
@@ -135,7 +135,7 @@ def test_a_class_may_be_called_anything(tmp_path: Path) -> None:
         "eval/accuracy/행복",
         "eval/accuracy/faces.as.moods.happy",
     ]
-    store.send_rows(run, [Row(1, 1.0, {name: 0.5 for name in names})])
+    store.send_rows(run, [MetricRow(1, 1.0, {name: 0.5 for name in names})])
     found = store.find("odd")
     assert found is not None
     assert set(found.data.metrics) == {

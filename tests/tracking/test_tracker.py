@@ -279,7 +279,7 @@ def test_sync_names_damaged_runs_and_goes_on(folder: RunFolder, tmp_path: Path, 
     assert "runs/00/result.json" in done.damaged[0]
 
 
-def test_a_finished_run_gets_another_hypothesis(folder: RunFolder, tmp_path: Path, store: Store) -> None:
+def test_a_finished_run_gets_another_ablation(folder: RunFolder, tmp_path: Path, store: Store) -> None:
     tracker = tracker_of(folder, store)
     tracker.start(0)
     tracker.finish(result_of())

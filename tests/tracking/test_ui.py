@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.ui import hypothesis_filter, ui_command, ui_url
+from stargan_lab.tracking.ui import ablation_filter, ui_command, ui_url
 
 
 def test_the_link_opens_a_view_that_filters_and_groups(store: Store) -> None:
@@ -19,7 +19,7 @@ def test_the_link_opens_a_view_that_filters_and_groups(store: Store) -> None:
     assert asked["workflowType"] == "machine_learning"
     tags = store.client.get_experiment(store.experiment_id).tags
     state = json.loads(json.loads(tags[f"mlflow.sharedViewState.{asked['viewStateShareKey']}"])["state"])
-    assert state["searchFilter"] == hypothesis_filter("norms")
+    assert state["searchFilter"] == ablation_filter("norms")
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "ablation.norms"}]
     assert {f"metrics.`eval/{score}`" for score in ("edit", "fid", "kid", "reconstruction")} <= {
         *state["selectedColumns"]
@@ -29,7 +29,7 @@ def test_the_link_opens_a_view_that_filters_and_groups(store: Store) -> None:
     assert [run.data.tags["run_id"] for run in found] == ["a"]
 
 
-def test_without_a_hypothesis_all_runs(store: Store) -> None:
+def test_without_a_ablation_all_runs(store: Store) -> None:
     assert ui_url(store).endswith(f"/#/experiments/{store.experiment_id}/runs?workflowType=machine_learning")
 
 

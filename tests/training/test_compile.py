@@ -5,8 +5,8 @@ import torch
 
 from stargan_lab import compose
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
-from stargan_lab.runs.build import build_objective, build_trainee
-from stargan_lab.training.updates import draw, train_step
+from stargan_lab.runs.build import build_objective, build_train_state
+from stargan_lab.training.updates import step_randomness, train_step
 
 
 @pytest.mark.slow
@@ -17,11 +17,11 @@ def test_compiled_steps_equal_eager_ones() -> None:
     terms, states = [], []
     for compiled in ("false", "true"):
         config = compose(["preset=tiny", f"trainer.compile={compiled}", "trainer.device=cpu"])
-        trainee, objective = build_trainee(config, layout), build_objective(config, layout)
+        train_state, objective = build_train_state(config, layout), build_objective(config, layout)
         for step in range(4):
-            parts = train_step(trainee, objective, batch, draw(0, step, 4, 1), step % 2 == 1)
+            parts = train_step(train_state, objective, batch, step_randomness(0, step, 4, 1), step % 2 == 1)
         terms.append(parts)
-        states.append(trainee.generator.state_dict())
+        states.append(train_state.generator.state_dict())
     assert list(terms[0]) == list(terms[1])
     for name, eager in terms[0].items():
         torch.testing.assert_close(terms[1][name], eager, rtol=1e-4, atol=1e-6)

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import LAYOUTS, ONE, TWO, make_batch, make_objective, make_trainee
+from tiny import LAYOUTS, ONE, TWO, make_batch, make_objective, make_train_state
 
 from stargan_lab.checkpoints.train_state import restore, save, state_sha256
 from stargan_lab.errors import NonFiniteLossError
 from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.registry import family
-from stargan_lab.training.loop import Interrupted, Plan, train
+from stargan_lab.training.loop import Interrupted, LoopPlan, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
-from stargan_lab.training.updates import Trainee
+from stargan_lab.training.updates import TrainState
 
 TOTAL = 10
 
@@ -33,7 +33,7 @@ class Record:
     stop_at: int | None = None
     calls: list[tuple[str, int]] = field(default_factory=list)
     logged: dict[int, dict[str, float]] = field(default_factory=dict)
-    trainee: Trainee | None = None
+    train_state: TrainState | None = None
     meter: Meter | None = None
 
     def stepped(self, step: int) -> None:
@@ -53,9 +53,9 @@ class Record:
 
     def checkpoint(self, step: int) -> None:
         self.calls.append(("checkpoint", step))
-        assert self.trainee is not None and self.meter is not None
-        assert self.trainee.step == step
-        save(self.path, self.trainee, self.meter, "run")
+        assert self.train_state is not None and self.meter is not None
+        assert self.train_state.step == step
+        save(self.path, self.train_state, self.meter, "run")
 
     def stop_requested(self) -> bool:
         return self.stop_at is not None and self.calls[-1][1] >= self.stop_at
@@ -64,8 +64,8 @@ class Record:
         return [step for name, step in self.calls if name == what]
 
 
-def plan_of(layout: LabelLayout, **changes: Any) -> Plan:
-    plan = Plan(
+def plan_of(layout: LabelLayout, **changes: Any) -> LoopPlan:
+    plan = LoopPlan(
         total_steps=TOTAL,
         n_critic=2,
         sources=len(layout.specs),
@@ -79,23 +79,23 @@ def plan_of(layout: LabelLayout, **changes: Any) -> Plan:
     return replace(plan, **changes)
 
 
-def launch(layout: LabelLayout, record: Record, plan: Plan | None = None, workers: int = 0) -> Trainee:
+def launch(layout: LabelLayout, record: Record, plan: LoopPlan | None = None, workers: int = 0) -> TrainState:
     """One process's life: everything built anew, the checkpoint restored if there is one."""
     plan = plan or plan_of(layout)
-    trainee, meter = make_trainee(layout, decay=0.9), Meter()
-    record.trainee, record.meter = trainee, meter
+    train_state, meter = make_train_state(layout, decay=0.9), Meter()
+    record.train_state, record.meter = train_state, meter
     if record.path.exists():
-        restore(record.path, trainee, meter, "run")
+        restore(record.path, train_state, meter, "run")
 
     def batch(step: int) -> Batch:
         return make_batch(layout, step)
 
     if workers:
-        with prefetched(batch, trainee.step + 1, plan.total_steps, workers) as batches:
-            train(trainee, make_objective(layout), batches, plan, meter, record)
+        with prefetched(batch, train_state.step + 1, plan.total_steps, workers) as batches:
+            train(train_state, make_objective(layout), batches, plan, meter, record)
     else:
-        train(trainee, make_objective(layout), batch, plan, meter, record)
-    return trainee
+        train(train_state, make_objective(layout), batch, plan, meter, record)
+    return train_state
 
 
 @pytest.fixture(scope="module")
@@ -258,27 +258,27 @@ def test_the_learning_rate_follows_iterations_also_after_a_resume(
 def test_training_stops_before_a_broken_state_is_saved(tmp_path: Path) -> None:
     """A non-finite image at step 7 is told at the checkpoint of step 8, and that of step 4 stays."""
     record = Record(tmp_path / "last.pt")
-    trainee, meter = make_trainee(ONE, decay=0.9), Meter()
-    record.trainee, record.meter = trainee, meter
+    train_state, meter = make_train_state(ONE, decay=0.9), Meter()
+    record.train_state, record.meter = train_state, meter
 
     def batches(step: int) -> Batch:
         batch = make_batch(ONE, step)
         return replace(batch, images=batch.images * float("inf")) if step == 7 else batch
 
     with pytest.raises(NonFiniteLossError, match=r"step 7: loss/\w+ is"):
-        train(trainee, make_objective(ONE), batches, plan_of(ONE), meter, record)
+        train(train_state, make_objective(ONE), batches, plan_of(ONE), meter, record)
     assert record.calls[-1] == ("checkpoint", 8)
-    whole = make_trainee(ONE, decay=0.9)
+    whole = make_train_state(ONE, decay=0.9)
     restore(record.path, whole, Meter(), "run")
     assert whole.step == 4
     assert all(parameter.isfinite().all() for parameter in whole.generator.parameters())
 
 
 def test_the_process_random_state_is_neither_used_nor_moved(tmp_path: Path, uninterrupted) -> None:
-    record = Record(tmp_path / "last.pt", trainee=make_trainee(ONE, decay=0.9), meter=Meter())
+    record = Record(tmp_path / "last.pt", train_state=make_train_state(ONE, decay=0.9), meter=Meter())
     torch.manual_seed(123)
     state = torch.get_rng_state()
-    assert record.trainee is not None and record.meter is not None
-    train(record.trainee, make_objective(ONE), lambda s: make_batch(ONE, s), plan_of(ONE), record.meter, record)
-    assert state_sha256(record.trainee) == uninterrupted["one dataset"][0]
+    assert record.train_state is not None and record.meter is not None
+    train(record.train_state, make_objective(ONE), lambda s: make_batch(ONE, s), plan_of(ONE), record.meter, record)
+    assert state_sha256(record.train_state) == uninterrupted["one dataset"][0]
     assert torch.equal(torch.get_rng_state(), state)

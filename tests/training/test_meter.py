@@ -28,7 +28,7 @@ def test_settling_early_changes_nothing() -> None:
     for step in range(1, 8):
         for meter in (early, late):
             meter.add(step, terms(d_real=0.1 * step, d_gp=step / 3))
-        early.settle()
+        early.collect()
     assert early.read() == late.read()
 
 
@@ -41,7 +41,7 @@ def test_a_value_is_kept_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("ask", [Meter.read, Meter.settle, Meter.state_dict])
+@pytest.mark.parametrize("ask", [Meter.read, Meter.collect, Meter.state_dict])
 def test_the_first_value_that_is_not_finite_is_named(bad: float, ask) -> None:
     meter = Meter()
     meter.add(11, terms(d_real=1.0, d_gp=2.0))
@@ -98,4 +98,4 @@ def test_losses_of_several_datasets_are_kept_apart() -> None:
     }
     meter.add(6, {"d_real": torch.tensor(float("nan"))}, "faces")
     with pytest.raises(NonFiniteLossError, match="step 6: loss/d_real/faces"):
-        meter.settle()
+        meter.collect()

@@ -1,4 +1,4 @@
-"""Hydra sweeper that runs a hypothesis: an explicit list of cells instead of a cartesian product.
+"""Hydra sweeper that runs an ablation: an explicit list of cells instead of a cartesian product.
 
 Installed as ``hydra_plugins.stargan_lab``, in the one namespace Hydra takes plugins from; ``hydra/sweeper=ablation``
 picks it.
@@ -20,7 +20,7 @@ class AblationSweeper(Sweeper):
     """Hands every unfinished cell of ``experiment`` to whichever launcher is configured, in one batch.
 
     Args:
-        experiment: name of the hypothesis.
+        experiment: name of the ablation.
         retry_failed: also hand over cells whose last attempt failed.
         cells: number of cells in the batch, set by the sweeper for the jobs to show.
     """

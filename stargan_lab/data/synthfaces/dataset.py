@@ -22,7 +22,7 @@ from stargan_lab.data.synthfaces.spec import SPEC_FILE, SynthSpec, file_name, re
 from stargan_lab.data.transforms import fit
 from stargan_lab.errors import DataError
 
-__all__ = ["SPEC_FILE", "SynthSpec", "Truth", "make_synthfaces", "read_spec"]
+__all__ = ["SPEC_FILE", "SynthFacesGroundTruth", "SynthSpec", "make_synthfaces", "read_spec"]
 _CHUNK = 256
 
 
@@ -90,7 +90,7 @@ def _draw(root: Path, spec: SynthSpec, place: Callable[[int, str], str]) -> NDAr
     return np.concatenate(held)
 
 
-class Truth:
+class SynthFacesGroundTruth:
     """Redraws images of a drawn dataset under other labels, through the loader's crop and resize (a ``GroundTruth``).
 
     Args:

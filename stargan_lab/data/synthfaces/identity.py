@@ -1,7 +1,7 @@
 """SynthFaces, what is drawn: factors of identity, attributes, expression, pure functions of (seed, identity, name).
 
 Every factor has a stream of its own, so a new factor or attribute leaves the others as they are. RULE: nothing of an
-identity may be visible only under one value of an attribute or one expression, else the right answer to a translation
+identity may be visible only under one value of an attribute or one expression, else the ground truth to a translation
 could not be inferred from the picture. So hair length, lips, stubble, ears, wrinkles and glasses follow from attributes
 and from factors that always show.
 """
@@ -159,9 +159,9 @@ def _place_in_block(seed: int, numbers: NDArray[np.uint64], name: str, size: int
     """(n,) in 0 … size - 1, the rank of a number's own draw: each once in ``size`` numbers from a multiple of it on."""
     steps = np.arange(size, dtype=np.uint64)
     own = numbers % np.uint64(size)
-    draws = uniform(seed, (numbers - own)[:, None] + steps, name)
-    mine = np.take_along_axis(draws, own[:, None].astype(np.intp), axis=1)
-    return ((draws < mine) | ((draws == mine) & (steps < own[:, None]))).sum(axis=1)
+    randomness = uniform(seed, (numbers - own)[:, None] + steps, name)
+    mine = np.take_along_axis(randomness, own[:, None].astype(np.intp), axis=1)
+    return ((randomness < mine) | ((randomness == mine) & (steps < own[:, None]))).sum(axis=1)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -6,26 +6,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import ONE, make_batch, make_objective, make_trainee
+from tiny import ONE, make_batch, make_objective, make_train_state
 
 from stargan_lab.checkpoints import train_state as checkpoint
 from stargan_lab.checkpoints.train_state import read, restore, save, state_sha256
 from stargan_lab.errors import LabError, NonFiniteLossError
 from stargan_lab.training.meter import Meter
-from stargan_lab.training.updates import Trainee, draw, train_step
+from stargan_lab.training.updates import TrainState, step_randomness, train_step
 
 
-def trained(steps: int = 2, decay: float = 0.9) -> tuple[Trainee, Meter]:
-    trainee, meter = make_trainee(ONE, decay=decay), Meter()
-    go_on(trainee, meter, steps)
-    return trainee, meter
+def trained(steps: int = 2, decay: float = 0.9) -> tuple[TrainState, Meter]:
+    train_state, meter = make_train_state(ONE, decay=decay), Meter()
+    go_on(train_state, meter, steps)
+    return train_state, meter
 
 
-def go_on(trainee: Trainee, meter: Meter, steps: int) -> None:
-    for step in range(trainee.step + 1, trainee.step + 1 + steps):
-        parts = train_step(trainee, make_objective(ONE), make_batch(ONE, step), draw(0, step, 4, 1), step % 2 == 0)
+def go_on(train_state: TrainState, meter: Meter, steps: int) -> None:
+    for step in range(train_state.step + 1, train_state.step + 1 + steps):
+        parts = train_step(
+            train_state, make_objective(ONE), make_batch(ONE, step), step_randomness(0, step, 4, 1), step % 2 == 0
+        )
         meter.add(step, parts)
-        trainee.step = step
+        train_state.step = step
 
 
 @pytest.fixture
@@ -35,16 +37,16 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("decay", [0.0, 0.9])
 def test_round_trip_to_the_bit(path: Path, decay: float) -> None:
-    trainee, meter = trained(3, decay)
-    save(path, trainee, meter, "run")
-    other, its_meter = make_trainee(ONE, decay=decay), Meter()
-    assert state_sha256(other) != state_sha256(trainee)
+    train_state, meter = trained(3, decay)
+    save(path, train_state, meter, "run")
+    other, its_meter = make_train_state(ONE, decay=decay), Meter()
+    assert state_sha256(other) != state_sha256(train_state)
     restore(path, other, its_meter, "run")
-    assert state_sha256(other) == state_sha256(trainee)
+    assert state_sha256(other) == state_sha256(train_state)
     assert other.step == 3
-    for each, its in ((trainee, meter), (other, its_meter)):
+    for each, its in ((train_state, meter), (other, its_meter)):
         go_on(each, its, 3)
-    assert state_sha256(other) == state_sha256(trainee)
+    assert state_sha256(other) == state_sha256(train_state)
     assert its_meter.read() == meter.read()
 
 
@@ -58,11 +60,11 @@ def test_saving_changes_nothing(path: Path) -> None:
 
 
 def test_the_learning_rate_comes_back(path: Path) -> None:
-    trainee, meter = trained()
-    for optimizer in (trainee.g_optimizer, trainee.d_optimizer):
+    train_state, meter = trained()
+    for optimizer in (train_state.g_optimizer, train_state.d_optimizer):
         optimizer.param_groups[0]["lr"] *= 0.25
-    save(path, trainee, meter, "run")
-    other = make_trainee(ONE, decay=0.9)
+    save(path, train_state, meter, "run")
+    other = make_train_state(ONE, decay=0.9)
     restore(path, other, Meter(), "run")
     assert [o.param_groups[0]["lr"] for o in (other.g_optimizer, other.d_optimizer)] == [0.25e-3, 0.5e-3]
 
@@ -75,7 +77,7 @@ def one_line(caught: pytest.ExceptionInfo[LabError], path: Path) -> str:
 
 def test_a_foreign_run_is_refused_and_nothing_is_loaded(path: Path) -> None:
     save(path, *trained(), "0123abcd")
-    other = make_trainee(ONE, decay=0.9)
+    other = make_train_state(ONE, decay=0.9)
     before = state_sha256(other)
     with pytest.raises(LabError) as caught:
         restore(path, other, Meter(), "ffff0000")
@@ -128,10 +130,10 @@ def test_a_missing_file_and_a_folder_are_refused(path: Path) -> None:
 
 
 def test_a_crash_while_writing_leaves_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainee, meter = trained()
-    save(path, trainee, meter, "run")
-    digest, old = state_sha256(trainee), path.read_bytes()
-    go_on(trainee, meter, 2)
+    train_state, meter = trained()
+    save(path, train_state, meter, "run")
+    digest, old = state_sha256(train_state), path.read_bytes()
+    go_on(train_state, meter, 2)
     write = torch.save
 
     def disk_full(content: object, file) -> None:
@@ -141,52 +143,54 @@ def test_a_crash_while_writing_leaves_the_old_one(path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(checkpoint.torch, "save", disk_full)
     with pytest.raises(OSError, match="No space left"):
-        save(path, trainee, meter, "run")
+        save(path, train_state, meter, "run")
     assert path.read_bytes() == old
     assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
-    other = make_trainee(ONE, decay=0.9)
+    other = make_train_state(ONE, decay=0.9)
     restore(path, other, Meter(), "run")
     assert (state_sha256(other), other.step) == (digest, 2)
 
 
 def test_a_broken_state_is_not_saved(path: Path) -> None:
-    trainee, meter = trained()
-    save(path, trainee, meter, "run")
+    train_state, meter = trained()
+    save(path, train_state, meter, "run")
     old = path.read_bytes()
     meter.add(3, {"d_gp": torch.tensor(float("nan"))})
     with pytest.raises(NonFiniteLossError, match="step 3: loss/d_gp"):
-        save(path, trainee, meter, "run")
+        save(path, train_state, meter, "run")
     assert path.read_bytes() == old
 
 
-def parts_of(trainee: Trainee) -> dict[str, torch.Tensor]:
+def parts_of(train_state: TrainState) -> dict[str, torch.Tensor]:
     return {
-        "generator": next(trainee.generator.parameters()),
-        "critic": next(trainee.critic.parameters()),
-        "average": next(trainee.ema.network.parameters()),
-        "generator's optimizer": trainee.g_optimizer.state[next(trainee.generator.parameters())]["exp_avg_sq"],
-        "critic's optimizer": trainee.d_optimizer.state[next(trainee.critic.parameters())]["step"],
+        "generator": next(train_state.generator.parameters()),
+        "critic": next(train_state.critic.parameters()),
+        "average": next(train_state.ema.network.parameters()),
+        "generator's optimizer": train_state.g_optimizer.state[next(train_state.generator.parameters())]["exp_avg_sq"],
+        "critic's optimizer": train_state.d_optimizer.state[next(train_state.critic.parameters())]["step"],
     }
 
 
 @pytest.mark.parametrize("part", ["generator", "critic", "average", "generator's optimizer", "critic's optimizer"])
 def test_the_digest_sees_every_part(part: str) -> None:
-    trainee, _ = trained()
-    before = state_sha256(trainee)
-    assert before == state_sha256(trainee) and len(before) == 64
+    train_state, _ = trained()
+    before = state_sha256(train_state)
+    assert before == state_sha256(train_state) and len(before) == 64
     with torch.no_grad():
-        value = parts_of(trainee)[part].view(-1)[:1] if part != "critic's optimizer" else parts_of(trainee)[part]
+        value = (
+            parts_of(train_state)[part].view(-1)[:1] if part != "critic's optimizer" else parts_of(train_state)[part]
+        )
         kept = value.clone()
         value += 1e-3
-        assert state_sha256(trainee) != before
+        assert state_sha256(train_state) != before
         value.copy_(kept)
-    assert state_sha256(trainee) == before
+    assert state_sha256(train_state) == before
 
 
 def test_the_digest_sees_types_and_ignores_memory_order() -> None:
-    trainee, _ = trained(0)
-    before = state_sha256(trainee)
-    trainee.critic.to(memory_format=torch.channels_last)
-    assert state_sha256(trainee) == before
-    trainee.critic.double()
-    assert state_sha256(trainee) != before
+    train_state, _ = trained(0)
+    before = state_sha256(train_state)
+    train_state.critic.to(memory_format=torch.channels_last)
+    assert state_sha256(train_state) == before
+    train_state.critic.double()
+    assert state_sha256(train_state) != before

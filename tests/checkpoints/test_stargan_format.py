@@ -10,7 +10,7 @@ import torch
 from stored import COUNTER, KIT, golden_config, golden_state, write_pair
 from torch import nn
 
-from stargan_lab.checkpoints.files import content_hash, digest, last_hash, read_stored
+from stargan_lab.checkpoints.files import content_hash, digest, last_hash, read_checkpoint
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.checkpoints.stargan_format import (
     CriticSizes,
@@ -114,7 +114,7 @@ def test_forms_in_which_they_are_found(name: str, tmp_path: Path) -> None:
 def test_the_old_file_format(tmp_path: Path) -> None:
     path = tmp_path / "old-G.ckpt"
     torch.save(golden_state("G"), path, _use_new_zipfile_serialization=False)
-    assert digest(read_stored(path).state("generator")) == digest(golden_state("G"))
+    assert digest(read_checkpoint(path).state("generator")) == digest(golden_state("G"))
 
 
 def test_weights_saved_on_a_gpu(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_weights_saved_on_a_gpu(tmp_path: Path) -> None:
     on_gpu = data.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
     assert on_gpu != data
     path.write_bytes(on_gpu)
-    state = read_stored(path).state("generator")
+    state = read_checkpoint(path).state("generator")
     assert {value.device.type for value in state.values()} == {"cpu"}
     assert digest(state) == digest(golden_state("G"))
 

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.failure_checks import Watch, one_class
+from stargan_lab.evaluation.failure_checks import FailureChecks, one_class
 from stargan_lab.labels import LabelSpec
 
 SPEC = LabelSpec("faces", ("Male", "Young"))
@@ -10,11 +10,11 @@ X = torch.randint(30, 220, (20, 3, 8, 8), generator=GENERATOR, dtype=torch.uint8
 
 
 def codes(outputs: dict[int, Tensor], accuracy: dict[str, float] | None = None) -> dict[str, str]:
-    watch = Watch("faces", SPEC)
+    checks = FailureChecks("faces", SPEC)
     for domain, y in outputs.items():
         for part in (slice(0, 7), slice(7, 20)):
-            watch.see(domain, X[part], y[part])
-    return {caution.code: caution.text for caution in watch.cautions(accuracy or {"Male": 0.9, "Young": 0.9})}
+            checks.see(domain, X[part], y[part])
+    return {warning.code: warning.text for warning in checks.warnings(accuracy or {"Male": 0.9, "Young": 0.9})}
 
 
 def test_a_sound_generator_raises_nothing() -> None:

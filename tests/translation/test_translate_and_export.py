@@ -12,19 +12,19 @@ from PIL import Image
 from stored import golden_state, tiny_config, write_pair, write_run
 from torch import Tensor
 
-from stargan_lab.checkpoints.files import digest, read_stored
+from stargan_lab.checkpoints.files import digest, read_checkpoint
 from stargan_lab.cli.main import main
 from stargan_lab.config import run_id, training_identity
 from stargan_lab.data.transforms import fit, to_float, to_uint8
 from stargan_lab.errors import ConfigError
 from stargan_lab.evaluation.attribute_classifier import (
-    DomainClassifier,
-    DomainNetwork,
+    AttributeClassifier,
+    ClassifierNetwork,
     classifier_hash,
     load_classifier,
 )
 from stargan_lab.files import locked
-from stargan_lab.runs.build import build_layout, build_sources, build_trainee, find_device
+from stargan_lab.runs.build import build_layout, build_sources, build_train_state, find_device
 from stargan_lab.runs.load import load_run, open_networks
 
 Capture = pytest.CaptureFixture[str]
@@ -83,7 +83,7 @@ def test_a_run_opens_by_id_beginning_folder_and_checkpoint(lab: tuple[str, str])
     images, labels = torch.rand(2, 3, 16, 16) * 2 - 1, torch.ones(2, 6)
     first = opened[0].translator()(images, labels, 0)
     assert all(torch.equal(each.translator()(images, labels, 0), first) for each in opened)
-    stored = read_stored(Path(names[-1]))
+    stored = read_checkpoint(Path(names[-1]))
     assert digest(opened[0].generator.state_dict()) == digest(stored.parts["generator"])
     assert opened[0].critic is not None and digest(opened[0].critic.state_dict()) == digest(
         stored.parts["discriminator"]
@@ -93,7 +93,7 @@ def test_a_run_opens_by_id_beginning_folder_and_checkpoint(lab: tuple[str, str])
 
 def test_the_average_is_taken_where_there_is_one(lab: tuple[str, str]) -> None:
     _, averaged = lab
-    stored = read_stored(Path(f"outputs/runs/{averaged}/checkpoints/last.pt"))
+    stored = read_checkpoint(Path(f"outputs/runs/{averaged}/checkpoints/last.pt"))
     for asked, part in ((None, "average"), (True, "average"), (False, "generator")):
         opened = load_run(Path("outputs"), averaged, asked)
         assert opened.averaged == (part == "average")
@@ -149,13 +149,13 @@ def test_the_references_files_through_a_run_and_out_again(here: Path) -> None:
     attributes = "data.sources.faces.attributes=[Black_Hair,Blond_Hair,Brown_Hair,Male,Young]"
     files = [f"initial.generator={folder}/200000-G.ckpt", f"initial.discriminator={folder}/200000-D.ckpt"]
     run = write_run(Path("outputs"), *sizes, attributes, *files, step=0)
-    stored = read_stored(Path(f"outputs/runs/{run}/checkpoints/last.pt"))
+    stored = read_checkpoint(Path(f"outputs/runs/{run}/checkpoints/last.pt"))
     assert digest(stored.parts["discriminator"]) == digest(golden_state("D"))
     moved = {k: v + 0.01 for k, v in golden_state("G").items() if k.endswith((".weight", ".bias"))}
     assert all(torch.equal(stored.parts["generator"][key], value) for key, value in moved.items())
     shutil.rmtree(folder / "outputs" / "exports", ignore_errors=True)
     assert main(["export", run, "--to", "out"]) == 0
-    assert digest(read_stored(Path("out/0-D.ckpt")).parts[""]) == digest(golden_state("D"))
+    assert digest(read_checkpoint(Path("out/0-D.ckpt")).parts[""]) == digest(golden_state("D"))
 
 
 @pytest.mark.slow
@@ -271,36 +271,38 @@ def test_size_crop_and_aspect(lab: tuple[str, str], here: Path, capfd: Capture) 
     assert "both sides rounded to multiples of 4 px" in capfd.readouterr().err
 
 
-def write_judge(run: str, images: Tensor) -> DomainClassifier:
-    """A judge at random weights, where the run's own is cached; it decides between two ``images``, (2, 3, 16, 16)."""
+def write_attribute_classifier(run: str, images: Tensor) -> AttributeClassifier:
+    """Cache an attribute classifier with random weights that tells two ``images``, (2, 3, 16, 16), apart."""
     opened = load_run(Path("outputs"), run)
     assert opened.config is not None
     path = Path("outputs/cache/classifiers") / f"{classifier_hash(build_sources(opened.config)[0], 16)}.pt"
     path.parent.mkdir(parents=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = DomainNetwork(6, 16).eval()
+        network = ClassifierNetwork(6, 16).eval()
         with torch.no_grad():
             network.head.bias -= network(to_float(images)).mean(0)
     torch.save({"state": network.state_dict(), "accuracy": [1.0] * 6}, path)
     return load_classifier(path, opened.layout.specs[0], 16, torch.device("cpu"))
 
 
-def test_the_judge_sees_the_square_that_the_generator_sees(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+def test_the_attribute_classifier_sees_the_square_that_the_generator_sees(
+    lab: tuple[str, str], here: Path, capfd: Capture
+) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (60, 60, 3), np.uint8)
     pixels[22:38, 22:38] = [255, 0, 40]
     Image.fromarray(pixels).save("me.png")
     squares = torch.stack([torch.from_numpy(fit(Image.fromarray(pixels), crop, 16)) for crop in (16, None)])
     spec = load_run(Path("outputs"), lab[0]).layout.specs[0]
-    judge = write_judge(lab[0], squares)
-    small, large = (judge.own_labels(square[None], spec) for square in squares)
+    attribute_classifier = write_attribute_classifier(lab[0], squares)
+    small, large = (attribute_classifier.own_labels(square[None], spec) for square in squares)
     assert not torch.equal(small, large)
 
     def said(*arguments: str) -> str:
         capfd.readouterr()
         assert main(["translate", lab[0], "me.png", "--to", "Male", "--out", "o", *arguments]) == 0
         (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("me.png: taken to be ")]
-        return line.removeprefix("me.png: taken to be ").removesuffix(" (by faces's judge)")
+        return line.removeprefix("me.png: taken to be ").removesuffix(" (by faces's attribute classifier)")
 
     def names(labels: Tensor) -> str:
         return ", ".join(n for n, v in zip(spec.names, labels[0], strict=True) if v) or "none of the labels"
@@ -483,7 +485,9 @@ def test_a_start_from_an_unfinished_run_is_refused(here: Path, capfd: Capture) -
         assert "name a copy of" in message
     shutil.copy(last, "copy.pt")
     config = tiny_config(Path("outputs"), "initial.generator=copy.pt")
-    assert training_identity(config, ["data"])["initial"] == {"generator": digest(read_stored(last).state("generator"))}
+    assert training_identity(config, ["data"])["initial"] == {
+        "generator": digest(read_checkpoint(last).state("generator"))
+    }
     with locked(folder / ".lock"):
         message = refused([*TRAIN, "seed=3", f"initial.discriminator={run}"], capfd)
     assert f"initial.discriminator: run {run} is still being trained; start from it once it is finished" in message
@@ -495,18 +499,18 @@ def test_weights_that_change_between_the_id_and_the_start_are_refused(here: Path
     (last,) = Path("outputs/runs").glob("*/checkpoints/last.pt")
     layout = build_layout(build_sources(config))
     run_id(config, ["data"])
-    build_trainee(config, layout)
+    build_train_state(config, layout)
     saved = torch.load(last, weights_only=True)
     next(iter(saved["generator"].values())).add_(1)
     torch.save(saved, last)
     with pytest.raises(ConfigError, match=r"^initial\.generator: .*last\.pt: its weights have changed since"):
-        build_trainee(config, layout)
+        build_train_state(config, layout)
     run_id(config, ["data"])
-    build_trainee(config, layout)
+    build_train_state(config, layout)
 
 
 @pytest.mark.slow
-def test_training_from_stored_weights_and_a_translation_by_its_judge(
+def test_training_from_stored_weights_and_a_translation_by_its_attribute_classifier(
     lab: tuple[str, str], here: Path, capfd: Capture
 ) -> None:
     run, averaged = lab
@@ -523,9 +527,9 @@ def test_training_from_stored_weights_and_a_translation_by_its_judge(
     picture = next(Path("outputs/data").rglob("*.png"))
     assert main(["translate", trained, str(picture), "--to", "Male"]) == 0
     err = capfd.readouterr().err
-    assert f"{picture}: taken to be " in err and "(by faces's judge)" in err
+    assert f"{picture}: taken to be " in err and "(by faces's attribute classifier)" in err
     shutil.rmtree("outputs/data")
     shutil.copy(Path(f"outputs/translations/{trained}") / f"{picture.stem}.Male.png", "me.png")
     assert main(["translate", trained, "me.png", "--to", "Male"]) == 0
-    assert "(by faces's judge)" in capfd.readouterr().err, "for which the data need not be there"
+    assert "(by faces's attribute classifier)" in capfd.readouterr().err, "for which the data need not be there"
     assert not Path("outputs/data").exists()

@@ -21,7 +21,7 @@ Translate = Callable[[Tensor, Tensor, int], Tensor]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_judges() -> Any:
+def quick_attribute_classifiers() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=250, max_steps=250))
         yield
@@ -48,8 +48,8 @@ def always_right(sources: Sequence[ImageSource]) -> Translate:
         drawn = []
         for picture, label in zip(to_uint8(images), labels, strict=True):
             source, row = known[picture.numpy().tobytes()]
-            assert source.truth is not None
-            (again,) = source.truth.redraw("test", [row], sources[asked].spec.names, label[None])
+            assert source.ground_truth is not None
+            (again,) = source.ground_truth.redraw("test", [row], sources[asked].spec.names, label[None])
             known[again.numpy().tobytes()] = (source, row)
             drawn.append(again)
         return to_float(torch.stack(drawn))
@@ -96,13 +96,13 @@ def test_one_dataset_has_nothing_to_cross(pair: list[ImageSource], outputs: Path
 
 
 def test_labels_of_anothers_images_are_what_the_classifier_sees(pair: list[ImageSource], outputs: Path) -> None:
-    judge = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
+    attribute_classifier = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
     images = pair[1].split("test").images(range(40))
-    seen = labels_seen(judge, images, pair[0].spec, batch_size=16)
+    seen = labels_seen(attribute_classifier, images, pair[0].spec, batch_size=16)
     assert (seen[:, :2].sum(1) <= 1).all()
-    assert pair[1].truth is not None
+    assert pair[1].ground_truth is not None
     agree = [  # redrawing a picture with its true hair leaves it as it is
-        torch.equal(pair[1].truth.redraw("test", [i], pair[0].spec.names, seen[i : i + 1])[0], images[i])
+        torch.equal(pair[1].ground_truth.redraw("test", [i], pair[0].spec.names, seen[i : i + 1])[0], images[i])
         for i in range(40)
     ]
     assert sum(agree) >= 34
@@ -110,10 +110,10 @@ def test_labels_of_anothers_images_are_what_the_classifier_sees(pair: list[Image
 
 def test_labels_that_exclude_each_other_are_never_seen_at_once(pair: list[ImageSource], outputs: Path) -> None:
     """A classifier may say yes to two hair colours; an image then has the likelier one."""
-    judge = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
+    attribute_classifier = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
     logits = torch.tensor([[2.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, -2.0, 4.0]])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(judge), "_logits", lambda self, images: logits)
+        patch.setattr(type(attribute_classifier), "_logits", lambda self, images: logits)
         images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
-        assert judge.predict(images).tolist() == [[1, 1, 0], [1, 1, 1], [0, 0, 1]]
-        assert judge.own_labels(images, pair[0].spec).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+        assert attribute_classifier.predict(images).tolist() == [[1, 1, 0], [1, 1, 1], [0, 0, 1]]
+        assert attribute_classifier.own_labels(images, pair[0].spec).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]

@@ -8,7 +8,7 @@ import torch
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation import attribute_classifier as classifier
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier, classifier_hash, decide, trained_classifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, classifier_hash, decide, trained_classifier
 
 CPU = torch.device("cpu")
 
@@ -19,21 +19,25 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=12, max_steps=12))
 
 
-def test_judges_real_faces_nearly_perfectly(judge: DomainClassifier, faces: ImageSource) -> None:
-    assert list(judge.accuracy) == list(faces.spec.names)
-    assert min(judge.accuracy.values()) >= 0.98
-    assert judge.warning("faces") is None
+def test_attribute_classifiers_real_faces_nearly_perfectly(
+    attribute_classifier: AttributeClassifier, faces: ImageSource
+) -> None:
+    assert list(attribute_classifier.accuracy) == list(faces.spec.names)
+    assert min(attribute_classifier.accuracy.values()) >= 0.98
+    assert attribute_classifier.warning("faces") is None
     test = faces.split("test")
-    right = judge.predict(test.images(range(len(test)))) == test.labels
-    assert right.double().mean(0).tolist() == pytest.approx(list(judge.accuracy.values()))
+    right = attribute_classifier.predict(test.images(range(len(test)))) == test.labels
+    assert right.double().mean(0).tolist() == pytest.approx(list(attribute_classifier.accuracy.values()))
 
 
-def test_features_are_what_the_logits_are_taken_of(judge: DomainClassifier, faces: ImageSource) -> None:
+def test_features_are_what_the_logits_are_taken_of(
+    attribute_classifier: AttributeClassifier, faces: ImageSource
+) -> None:
     images = faces.split("test").images(range(8))
-    features = judge.features(images)
+    features = attribute_classifier.features(images)
     assert features.shape == (8, 64) and features.dtype == torch.float32
-    logits = judge.network.head(features.float().relu())
-    assert torch.equal(decide(logits, "binary"), judge.predict(images))
+    logits = attribute_classifier.network.head(features.float().relu())
+    assert torch.equal(decide(logits, "binary"), attribute_classifier.predict(images))
 
 
 @pytest.mark.usefixtures("brief")
@@ -60,11 +64,11 @@ def test_trained_once_by_whoever_comes_first(
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda _: trained_classifier(faces, tmp_path, CPU, False), range(3)))
     assert len(trained) == 1
-    assert len({judge.sha256 for judge in found}) == 1
+    assert len({attribute_classifier.sha256 for attribute_classifier in found}) == 1
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_poor_judge_is_warned_about_in_one_line(faces: ImageSource, tmp_path: Path) -> None:
+def test_a_poor_attribute_classifier_is_warned_about_in_one_line(faces: ImageSource, tmp_path: Path) -> None:
     found = trained_classifier(faces, tmp_path, CPU, progress=False)
     lowest = min(found.accuracy, key=lambda name: found.accuracy[name])
     assert found.accuracy[lowest] < 0.9

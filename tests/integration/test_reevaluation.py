@@ -21,7 +21,7 @@ def scored(first: tuple[Lab, Outcome], tmp_path: Path) -> Lab:
 
 @pytest.fixture(scope="module")
 def swept(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A folder in which a hypothesis of two runs was swept, without MLflow."""
+    """A folder in which an ablation of two runs was swept, without MLflow."""
     lab = Lab(prepare(tmp_path_factory.mktemp("swept")))
     lab.write("experiments/rates.yaml", RATES)
     outcome = lab("sweep", "rates", NO_MLFLOW)

@@ -83,14 +83,14 @@ def test_a_few_modes_have_precision_and_no_recall() -> None:
 
 
 def test_infinitely_many_images_are_nearer_the_truth() -> None:
-    dims, truth = 24, 24 * 0.1**2
+    dims, ground_truth = 24, 24 * 0.1**2
     whole, extrapolated = [], []
     for seed in range(10):
         a, b = sample(normal(300, dims, seed=seed)), sample(normal(400, dims, 0.1, seed=100 + seed))
         whole.append(a.moments.distance(b.moments))
         extrapolated.append(frechet_at_infinity(a, b, whole[-1]))
-    assert np.mean(whole) > 3 * truth  # what finite samples add
-    assert abs(np.mean(extrapolated) - truth) < 0.15 * (np.mean(whole) - truth)
+    assert np.mean(whole) > 3 * ground_truth  # what finite samples add
+    assert abs(np.mean(extrapolated) - ground_truth) < 0.15 * (np.mean(whole) - ground_truth)
 
 
 def test_a_line_in_one_over_n_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stargan_lab.image_grid import Row, draw_sheet, font, wrapped
+from stargan_lab.image_grid import GridRow, draw_sheet, font, wrapped
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:
@@ -14,7 +14,7 @@ def picture(width: int, height: int, seed: int) -> Image.Image:
 
 @pytest.mark.parametrize(("size", "scale"), [(16, 4), (30, 3), (64, 1), (100, 1)])
 def test_tiles_are_unscaled_or_scaled_by_a_whole_factor(size: int, scale: int) -> None:
-    rows = [Row([picture(size, size, 10 * r + c) for c in range(3)], f"row {r}\nmore") for r in range(2)]
+    rows = [GridRow([picture(size, size, 10 * r + c) for c in range(3)], f"row {r}\nmore") for r in range(2)]
     sheet = draw_sheet(rows, ["input", "Blond_Hair", "Extraordinarily_Long_Name"], minimum=64)
     assert sheet.scale == (scale, scale)
     shown = np.asarray(sheet.image)
@@ -26,8 +26,8 @@ def test_tiles_are_unscaled_or_scaled_by_a_whole_factor(size: int, scale: int) -
 
 
 def test_titles_and_labels_stand_beside_the_tiles() -> None:
-    row = Row([picture(64, 64, c) for c in range(2)])
-    plain, labelled = (draw_sheet([r], ["input", "Male"]) for r in (row, Row(row.tiles, "a name")))
+    row = GridRow([picture(64, 64, c) for c in range(2)])
+    plain, labelled = (draw_sheet([r], ["input", "Male"]) for r in (row, GridRow(row.tiles, "a name")))
     assert labelled.left[0][0] > plain.left[0][0]
     shown = np.asarray(labelled.image.convert("L"))
     x, y = labelled.left[0][0], labelled.top[0]
@@ -36,7 +36,7 @@ def test_titles_and_labels_stand_beside_the_tiles() -> None:
 
 
 def test_what_titles_share_stands_once_above_them() -> None:
-    row = Row([picture(64, 64, c) for c in range(4)])
+    row = GridRow([picture(64, 64, c) for c in range(4)])
     plain = draw_sheet([row], ["input", "a", "b", "c"])
     grouped = draw_sheet([row], ["input", "faces: a", "faces: b", "moods: c"])
     further = grouped.top[0] - plain.top[0]
@@ -51,7 +51,7 @@ def test_what_titles_share_stands_once_above_them() -> None:
 
 
 def test_rows_of_different_sizes_are_centred_in_their_column() -> None:
-    sheet = draw_sheet([Row([picture(64, 64, 0)]), Row([picture(100, 80, 1)])], ["input"])
+    sheet = draw_sheet([GridRow([picture(64, 64, 0)]), GridRow([picture(100, 80, 1)])], ["input"])
     (first,), (second,) = sheet.left
     assert first - second == (100 - 64) // 2
     assert sheet.top[1] >= sheet.top[0] + 64
@@ -67,7 +67,7 @@ def test_no_line_of_a_title_is_wider_than_its_column() -> None:
     assert wrapped("Blond Hair", 300, font(12)) == "Blond Hair"
 
 
-@pytest.mark.parametrize("rows", [[], [Row([picture(8, 8, 0)])], [Row([picture(8, 8, 0), picture(9, 8, 0)])]])
-def test_what_is_no_sheet(rows: list[Row]) -> None:
+@pytest.mark.parametrize("rows", [[], [GridRow([picture(8, 8, 0)])], [GridRow([picture(8, 8, 0), picture(9, 8, 0)])]])
+def test_what_is_no_sheet(rows: list[GridRow]) -> None:
     with pytest.raises(ValueError, match="rows of 2 tiles of one size"):
         draw_sheet(rows, ["a", "b"])

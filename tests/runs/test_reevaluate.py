@@ -17,7 +17,7 @@ from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.files import locked
 from stargan_lab.runs.load import read_config
-from stargan_lab.runs.reevaluate import rescore
+from stargan_lab.runs.reevaluate import reevaluate
 from stargan_lab.runs.run import run
 from stargan_lab.runs.scores import scores_path
 from stargan_lab.tracking.run_folder import RunFolder
@@ -30,7 +30,7 @@ FEWER = "evaluation.max_images=8"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_judge() -> Iterator[None]:
+def _quick_attribute_classifier() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=20, max_steps=20))
         yield
@@ -69,7 +69,7 @@ def folder_in(outputs: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def rescored(folder: RunFolder) -> list[dict[str, float]]:
+def reevaluatedd(folder: RunFolder) -> list[dict[str, float]]:
     return [row.metrics for row in folder.rows() if any(name.startswith("rescored.") for name in row.metrics)]
 
 
@@ -90,10 +90,10 @@ def test_the_same_protocol_is_not_computed_again(
 ) -> None:
     folder = folder_in(outputs)
     monkeypatch.setattr("stargan_lab.runs.reevaluate.load_run", None)
-    scores = rescore(outputs, folder.run_id)
+    scores = reevaluate(outputs, folder.run_id)
     assert scores["metrics"] == (folder.result() or {})["metrics"]
     assert "scored already" in capsys.readouterr().err
-    assert rescored(folder) == []
+    assert reevaluatedd(folder) == []
 
 
 def test_again_gives_the_numbers_of_the_training_to_the_last_bit(outputs: Path) -> None:
@@ -101,11 +101,11 @@ def test_again_gives_the_numbers_of_the_training_to_the_last_bit(outputs: Path) 
     path = scores_path(folder, folder.tags()["protocol"])
     before = path.read_bytes()
     path.unlink()
-    assert rescore(outputs, folder.run_id[:5])["metrics"] == (folder.result() or {})["metrics"]
+    assert reevaluate(outputs, folder.run_id[:5])["metrics"] == (folder.result() or {})["metrics"]
     assert path.read_bytes() == before
-    rescore(outputs, str(folder.path), again=True)
+    reevaluate(outputs, str(folder.path), again=True)
     assert path.read_bytes() == before
-    assert rescored(folder) == []
+    assert reevaluatedd(folder) == []
 
 
 def test_precision_and_layout_of_memory_are_those_of_the_training(trained: Path, tmp_path: Path) -> None:
@@ -114,14 +114,14 @@ def test_precision_and_layout_of_memory_are_those_of_the_training(trained: Path,
     for option in ("trainer.precision=bfloat16", "trainer.channels_last=true"):
         config = compose([*TINY, option, NO_MLFLOW, f"paths.outputs={tmp_path}"])
         result = run(config)
-        assert rescore(tmp_path, result["run_id"], again=True)["metrics"] == result["metrics"]
+        assert reevaluate(tmp_path, result["run_id"], again=True)["metrics"] == result["metrics"]
 
 
 @pytest.mark.parametrize("override", [FEWER, "evaluation.extractor=pixels", "evaluation.checkpoint=last"])
 def test_another_protocol_lands_beside(outputs: Path, override: str) -> None:
     folder = folder_in(outputs)
     result, files = folder.result_path.read_bytes(), {path.name for path in folder.scores.iterdir()}
-    scores = rescore(outputs, folder.run_id, [override])
+    scores = reevaluate(outputs, folder.run_id, [override])
     protocol = scores["protocol"]["hash"]
     assert {path.name for path in folder.scores.iterdir()} == {*files, f"{protocol}.json"} and len(files) == 1
     assert json.loads(scores_path(folder, protocol).read_text()) == scores
@@ -131,8 +131,8 @@ def test_another_protocol_lands_beside(outputs: Path, override: str) -> None:
     else:
         assert scores["metrics"]["eval/edit"] != own["eval/edit"]
     assert folder.result_path.read_bytes() == result
-    rescore(outputs, folder.run_id, [override], again=True)
-    (row,) = rescored(folder)
+    reevaluate(outputs, folder.run_id, [override], again=True)
+    (row,) = reevaluatedd(folder)
     assert {name.replace(f"rescored.{protocol}/", "eval/"): value for name, value in row.items()} == scores["metrics"]
 
 
@@ -140,7 +140,7 @@ def test_last_weights_of_a_run_without_average_are_the_same_under_either_rule(tr
     for name in ("cache", "data"):
         shutil.copytree(trained / name, tmp_path / name)
     result = run(compose([*TINY, NO_MLFLOW, f"paths.outputs={tmp_path}"]))
-    scores = rescore(tmp_path, result["run_id"], ["evaluation.checkpoint=last"])
+    scores = reevaluate(tmp_path, result["run_id"], ["evaluation.checkpoint=last"])
     assert scores["metrics"] == result["metrics"]
     assert scores["protocol"]["hash"] != result["protocol"]["hash"]
 
@@ -151,10 +151,10 @@ def test_mlflow_has_the_scores_once_in_the_one_run(tracked: Path) -> None:
     sync(tracked, store)
     protocol = ""
     for again in (False, True):
-        protocol = rescore(tracked, folder.run_id, [FEWER], again=again)["protocol"]["hash"]
+        protocol = reevaluate(tracked, folder.run_id, [FEWER], again=again)["protocol"]["hash"]
     for _ in range(2):
         (found,) = store.client.search_runs([store.experiment_id])
-        for name, value in rescored(folder)[0].items():
+        for name, value in reevaluatedd(folder)[0].items():
             (point,) = store.client.get_metric_history(found.info.run_id, name)
             assert point.step == 4 and point.value == pytest.approx(value, rel=1e-3, abs=1e-4)
         assert found.info.status == "FINISHED" and found.data.tags["protocol"] != protocol
@@ -173,27 +173,27 @@ def test_a_store_that_fails_costs_one_line(
 
     folder = folder_in(tracked)
     monkeypatch.setattr("stargan_lab.runs.reevaluate.open_store", broken)
-    scores = rescore(tracked, folder.run_id, [FEWER])
-    assert scores_path(folder, scores["protocol"]["hash"]).exists() and len(rescored(folder)) == 1
+    scores = reevaluate(tracked, folder.run_id, [FEWER])
+    assert scores_path(folder, scores["protocol"]["hash"]).exists() and len(reevaluatedd(folder)) == 1
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: MLflow store x")]
 
 
 def test_scores_that_were_written_but_not_recorded_are_recorded(outputs: Path) -> None:
     """As a kill between the two leaves them."""
     folder = folder_in(outputs)
-    rescore(outputs, folder.run_id, [FEWER])
+    reevaluate(outputs, folder.run_id, [FEWER])
     rows = folder.metrics_path.read_text().splitlines(keepends=True)
     folder.metrics_path.write_text("".join(rows[:-1]))
-    assert rescored(folder) == []
-    rescore(outputs, folder.run_id, [FEWER])
-    assert len(rescored(folder)) == 1
+    assert reevaluatedd(folder) == []
+    reevaluate(outputs, folder.run_id, [FEWER])
+    assert len(reevaluatedd(folder)) == 1
 
 
 def test_other_numbers_under_one_protocol_are_said(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_in(outputs)
     result = folder.result() or {}
     folder.write_result(result | {"metrics": result["metrics"] | {"eval/leak": 0.5}})
-    rescore(outputs, folder.run_id, again=True)
+    reevaluate(outputs, folder.run_id, again=True)
     assert "eval/leak is 0." in (said := capsys.readouterr().err) and "was 0.5" in said
 
 
@@ -202,7 +202,7 @@ def test_a_record_from_before_these_keys_is_scored(outputs: Path) -> None:
     raw = yaml.safe_load(folder.config_path.read_text())
     del raw["evaluation"]["dims"], raw["evaluation"]["checkpoint"]
     folder.config_path.write_text(yaml.safe_dump(raw))
-    assert rescore(outputs, folder.run_id)["protocol"]["hash"] == folder.tags()["protocol"]
+    assert reevaluate(outputs, folder.run_id)["protocol"]["hash"] == folder.tags()["protocol"]
 
 
 REFUSED = [
@@ -226,7 +226,7 @@ REFUSED = [
 @pytest.mark.parametrize(("overrides", "said"), REFUSED, ids=[" ".join(overrides) for overrides, _ in REFUSED])
 def test_what_cannot_be_changed_is_refused(trained: Path, overrides: list[str], said: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
-        rescore(trained, folder_in(trained).run_id, overrides)
+        reevaluate(trained, folder_in(trained).run_id, overrides)
     assert all(part in str(error.value) for part in said) and "\n" not in str(error.value)
 
 
@@ -250,13 +250,13 @@ def test_keys_are_written_so_that_they_are_read_as_they_were(value: Any) -> None
 def test_a_run_that_is_not_there_or_not_finished_is_refused(outputs: Path) -> None:
     folder = folder_in(outputs)
     with pytest.raises(ConfigError, match=f"did you mean '{folder.run_id}'"):
-        rescore(outputs, f"{folder.run_id[:-1]}x")
+        reevaluate(outputs, f"{folder.run_id[:-1]}x")
     result = folder.result() or {}
     folder.write_result(result | {"status": "interrupted"})
     with pytest.raises(ConfigError, match=r"is not finished \(interrupted\)"):
-        rescore(outputs, folder.run_id)
+        reevaluate(outputs, folder.run_id)
     with locked(folder.lock_path), pytest.raises(ConfigError, match="is still being trained"):
-        rescore(outputs, folder.run_id)
+        reevaluate(outputs, folder.run_id)
 
 
 def test_a_finished_run_that_is_held_is_found_finished(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,8 +285,8 @@ def test_data_that_have_moved_are_asked_for(of_files: Path, tmp_path: Path) -> N
     moved = shutil.copytree(of_files / "celeba", tmp_path / "moved")
     edit_config(folder, data={"sources": moved_from(folder, tmp_path / "gone")})
     with pytest.raises(DataError, match=r"gone.*data\.sources\.celeba\.root says where its data are now"):
-        rescore(outputs, folder.run_id)
-    scores = rescore(outputs, folder.run_id, [f"data.sources.celeba.root={moved}"], again=True)
+        reevaluate(outputs, folder.run_id)
+    scores = reevaluate(outputs, folder.run_id, [f"data.sources.celeba.root={moved}"], again=True)
     assert scores["metrics"] == (folder.result() or {})["metrics"]
 
 
@@ -304,7 +304,7 @@ def test_other_data_are_refused(of_files: Path, tmp_path: Path) -> None:
     (other / "list_attr_celeba.txt").write_text("\n".join(labels) + "\n")
     folder = folder_in(outputs)
     with pytest.raises(DataError, match=f"data.sources.celeba: not the data that run {folder.run_id} was trained on"):
-        rescore(outputs, folder.run_id, [f"data.sources.celeba.root={other}"])
+        reevaluate(outputs, folder.run_id, [f"data.sources.celeba.root={other}"])
 
 
 def test_other_groups_are_another_protocol(of_files: Path, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_other_groups_are_another_protocol(of_files: Path, tmp_path: Path) -> No
     outputs = Path(shutil.copytree(of_files / "outputs", tmp_path / "outputs"))
     folder = folder_in(outputs)
     groups = "data.sources.celeba.exclusive=[[Black_Hair,Blond_Hair,Brown_Hair,Gray_Hair],[Male,Young]]"
-    scores = rescore(outputs, folder.run_id, [groups])
+    scores = reevaluate(outputs, folder.run_id, [groups])
     assert scores["protocol"]["hash"] != folder.tags()["protocol"]
     assert ["Male", "Young"] in scores["protocol"]["groups"]["celeba"]
 
@@ -322,7 +322,7 @@ def test_half_a_line_does_no_lasting_damage(outputs: Path) -> None:
     with folder.metrics_path.open("ab") as file:
         file.write(b'{"step": 4, "time')  # the disk was full
     rows = len(folder.rows())
-    record = rescore(outputs, folder.run_id, [FEWER], progress=False)
+    record = reevaluate(outputs, folder.run_id, [FEWER], progress=False)
     after = RunFolder(folder.path).rows()
     assert len(after) == rows + 1
     assert after[-1].metrics[f"rescored.{record['protocol']['hash']}/edit"] == record["metrics"]["eval/edit"]

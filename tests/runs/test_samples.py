@@ -21,7 +21,7 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelSpec, target_labels
 from stargan_lab.report.strip import newest_samples
 from stargan_lab.runs.run import run
-from stargan_lab.runs.samples import Samples, check_named
+from stargan_lab.runs.samples import SampleWriter, check_named
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
@@ -32,7 +32,7 @@ class Drawn:
     """Twelve test images of noise, as an ``ImageSource`` and its only ``ImageSet``."""
 
     flip = False
-    truth = None
+    ground_truth = None
 
     def __init__(self, spec: LabelSpec, seed: int) -> None:
         random = torch.Generator().manual_seed(seed)
@@ -77,7 +77,7 @@ def asked(labels: Tensor, source: int) -> Tensor:
 
 def test_the_grid_holds_every_target_of_every_image(tmp_path: Path) -> None:
     source = faces()
-    path = Samples(tmp_path / "samples", [source], 5, SIZE).write(7, shifted)
+    path = SampleWriter(tmp_path / "samples", [source], 5, SIZE).write(7, shifted)
     assert path == tmp_path / "samples" / "00000007.png"
     found = newest_samples(tmp_path)
     assert found is not None
@@ -92,7 +92,7 @@ def test_the_grid_holds_every_target_of_every_image(tmp_path: Path) -> None:
 
 
 def test_with_two_datasets_each_is_shown_under_both(tmp_path: Path) -> None:
-    Samples(tmp_path / "samples", both(), 3, SIZE).write(1, shifted)
+    SampleWriter(tmp_path / "samples", both(), 3, SIZE).write(1, shifted)
     about = json.loads((tmp_path / "samples" / "targets.json").read_text())
     names = ["faces: Black_Hair", "faces: Blond_Hair", "faces: Young", "moods: happy", "moods: sad"]
     assert about["columns"] == ["input", *names]
@@ -113,7 +113,7 @@ def test_labels_under_another_datasets_names_can_be_told(tmp_path: Path) -> None
         calls.append((tuple(images.shape), images.dtype, own, other))
         return torch.ones(len(images), len(both()[other].spec.names))
 
-    Samples(tmp_path / "samples", both(), 3, SIZE, labels_under=labels_under).write(1, shifted)
+    SampleWriter(tmp_path / "samples", both(), 3, SIZE, labels_under=labels_under).write(1, shifted)
     assert set(calls) == {((3, 3, SIZE, SIZE), torch.uint8, 0, 1), ((3, 3, SIZE, SIZE), torch.uint8, 1, 0)}
     found = newest_samples(tmp_path)
     assert found is not None
@@ -123,7 +123,7 @@ def test_labels_under_another_datasets_names_can_be_told(tmp_path: Path) -> None
 
 def test_no_random_state_is_moved(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    Samples(tmp_path / "samples", [faces()], 4, SIZE, seed=3).write(1, shifted)
+    SampleWriter(tmp_path / "samples", [faces()], 4, SIZE, seed=3).write(1, shifted)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -131,35 +131,35 @@ def test_a_seed_picks_the_same_ones_whatever_else_is_random(tmp_path: Path) -> N
     def picked(seed: int | None) -> list[int]:
         torch.manual_seed(sum(map(ord, str(seed))))
         torch.rand(3)
-        return Samples(tmp_path, [faces()], 4, SIZE, seed).picked[0]
+        return SampleWriter(tmp_path, [faces()], 4, SIZE, seed).picked[0]
 
     assert picked(None) == [0, 1, 2, 3]
     assert picked(1) == picked(1)
     assert len({tuple(picked(seed)) for seed in range(6)}) > 3
     for seed in range(6):
         assert len(set(picked(seed))) == 4 and picked(seed) == sorted(picked(seed))
-    assert Samples(tmp_path, [faces()], 50, SIZE, 1).picked[0] == list(range(12))
+    assert SampleWriter(tmp_path, [faces()], 50, SIZE, 1).picked[0] == list(range(12))
 
 
 def test_files_can_be_named(tmp_path: Path) -> None:
-    samples = Samples(tmp_path / "samples", both(), ["moods03.png", "faces07.png", "faces01.png"], SIZE)
+    samples = SampleWriter(tmp_path / "samples", both(), ["moods03.png", "faces07.png", "faces01.png"], SIZE)
     assert samples.picked == [[7, 1], [3]]
     samples.write(1, shifted)
     found = newest_samples(tmp_path)
     assert found is not None and len(found.rows) == 3
-    only = Samples(tmp_path / "only", both(), ["moods03.png"], SIZE)
+    only = SampleWriter(tmp_path / "only", both(), ["moods03.png"], SIZE)
     only.write(1, shifted)
     assert json.loads((tmp_path / "only" / "targets.json").read_text())["rows"] == ["moods"]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trainer.sample_images: .*'faces7.png'; did you mean 'faces07.png'"):
-        Samples(tmp_path, [faces()], ["faces7.png"], SIZE)
+        SampleWriter(tmp_path, [faces()], ["faces7.png"], SIZE)
 
 
 def test_the_pixels_are_whole_multiples(tmp_path: Path) -> None:
     source = faces()
-    path = Samples(tmp_path / "samples", [source], 2, SIZE).write(1, shifted)
+    path = SampleWriter(tmp_path / "samples", [source], 2, SIZE).write(1, shifted)
     about = json.loads((tmp_path / "samples" / "targets.json").read_text())
     k, x, y = about["scale"], about["left"][0], about["top"][1]
     assert k > 1

@@ -8,7 +8,7 @@ import stargan_lab.experiments
 import yaml
 
 from stargan_lab.ablation.plan import plan
-from stargan_lab.ablation.spec import Hypothesis, available, load
+from stargan_lab.ablation.spec import Ablation, available, load
 from stargan_lab.errors import ConfigError
 from stargan_lab.tracking.metrics import lookup
 
@@ -42,7 +42,7 @@ def without(key: str) -> dict[str, Any]:
 
 def test_a_file_as_it_is_read(here: Path) -> None:
     write(here, GOOD)
-    assert load("mine") == Hypothesis(
+    assert load("mine") == Ablation(
         name="mine",
         title="A title",
         claim="Layer norm is better.",
@@ -158,9 +158,9 @@ def test_only_yaml_files_count(here: Path) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_experiment_can_be_planned(here: Path, name: str) -> None:
-    hypothesis = load(name)
-    cells = plan(hypothesis, ["seed=0"])
-    assert [cell.variant for cell in cells] == list(hypothesis.variants)
+    ablation = load(name)
+    cells = plan(ablation, ["seed=0"])
+    assert [cell.variant for cell in cells] == list(ablation.variants)
     assert len({cell.run_id for cell in cells}) == len(cells)
     assert all(cell.config.tracking.ablations == {name: cell.variant} for cell in cells)
     assert all(cell.config.seed == 0 for cell in cells)
@@ -169,10 +169,10 @@ def test_every_shipped_experiment_can_be_planned(here: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_experiment_says_what_it_claims(here: Path, name: str) -> None:
-    hypothesis = load(name)
-    assert len(hypothesis.claim) > 20 and hypothesis.source and hypothesis.title != name
-    assert len(hypothesis.seeds) >= 3  # fewer cannot decide anything
-    assert lookup(hypothesis.primary).direction != "none"  # a verdict needs a better and a worse
+    ablation = load(name)
+    assert len(ablation.claim) > 20 and ablation.source and ablation.title != name
+    assert len(ablation.seeds) >= 3  # fewer cannot decide anything
+    assert lookup(ablation.primary).direction != "none"  # a verdict needs a better and a worse
 
 
 def test_the_plan_is_variants_by_seeds(here: Path) -> None:

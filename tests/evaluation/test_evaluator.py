@@ -13,9 +13,9 @@ from stargan_lab.data.sources import open_sources
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation import attribute_classifier as classifier
-from stargan_lab.evaluation.attribute_classifier import DomainClassifier
+from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.evaluator import Options, Scores, evaluate
-from stargan_lab.evaluation.ground_truth import answers
+from stargan_lab.evaluation.ground_truth import ground_truth_images
 from stargan_lab.labels import target_labels
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
@@ -31,12 +31,14 @@ def score(translate: Translate, sources: list[ImageSource], outputs: Path, **opt
 
 
 @pytest.fixture(scope="module")
-def nothing_done(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> Scores:
+def nothing_done(faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path) -> Scores:
     return score(unchanged, [faces], outputs)
 
 
 @pytest.fixture(scope="module")
-def all_right(faces: ImageSource, judge: DomainClassifier, redraw: Translate, outputs: Path) -> Scores:
+def all_right(
+    faces: ImageSource, attribute_classifier: AttributeClassifier, redraw: Translate, outputs: Path
+) -> Scores:
     return score(redraw, [faces], outputs)
 
 
@@ -74,7 +76,7 @@ def test_held_hair_is_counted_and_left_out(nothing_done: Scores, faces: ImageSou
 
 
 def blend(redraw: Translate) -> Translate:
-    """Halfway between the input and the right answer, and a touch darker everywhere."""
+    """Halfway between the input and the ground truth, and a touch darker everywhere."""
     return lambda images, labels, index: (images + redraw(images, labels, index)) / 2 - 0.04
 
 
@@ -94,7 +96,7 @@ def test_half_an_edit_and_a_known_leak(faces: ImageSource, redraw: Translate, ou
     assert 0.02 < m["eval/reconstruction"] < 0.2
 
 
-def test_reconstruction_by_hand(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
+def test_reconstruction_by_hand(faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path) -> None:
     m = score(lambda images, labels, index: images * 0.5, [faces], outputs).metrics
     test = faces.split("test")
     x = test.images(range(len(test)))
@@ -143,14 +145,16 @@ def test_max_images_takes_the_first(faces: ImageSource, redraw: Translate, outpu
     assert "eval/frechet_classifier" in few["metrics"]
 
 
-def test_too_few_images_for_a_distance_are_noted(faces: ImageSource, outputs: Path, judge: DomainClassifier) -> None:
+def test_too_few_images_for_a_distance_are_noted(
+    faces: ImageSource, outputs: Path, attribute_classifier: AttributeClassifier
+) -> None:
     scores = score(unchanged, [faces], outputs, max_images=1)
     assert "eval/frechet_classifier" not in scores.metrics
     assert any("it needs 2 images a side" in note for note in scores.notes)
 
 
 def test_answers_are_the_images_themselves_under_their_own_labels(faces: ImageSource, outputs: Path) -> None:
-    exact = answers(faces, "test", 150, outputs, progress=False)
+    exact = ground_truth_images(faces, "test", 150, outputs, progress=False)
     assert exact is not None and exact.galleries.shape[1] == 100 and exact.rows.shape == (5, 100)
     test = faces.split("test")
     blond = faces.spec.names.index("Blond_Hair")
@@ -182,12 +186,16 @@ def test_missing_weights_are_one_note(
     assert scores.metrics == nothing_done.metrics and scores.protocol == nothing_done.protocol
 
 
-def test_an_unknown_extractor_is_refused(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
+def test_an_unknown_extractor_is_refused(
+    faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
+) -> None:
     with pytest.raises(LabError, match="did you mean 'inception'"):
         score(unchanged, [faces], outputs, extractor="incepton")
 
 
-def test_a_diverged_generator_is_refused(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
+def test_a_diverged_generator_is_refused(
+    faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
+) -> None:
     with pytest.raises(LabError, match="diverged"):
         score(lambda images, labels, index: images * torch.nan, [faces], outputs)
 
@@ -230,9 +238,11 @@ def test_configuration_offers_what_evaluate_takes() -> None:
     assert offered["extractor"] == "inception" and offered["checkpoint"] == "average"
 
 
-def test_accuracy_stands_beside_its_ceiling(nothing_done: Scores, faces: ImageSource, judge: DomainClassifier) -> None:
+def test_accuracy_stands_beside_its_ceiling(
+    nothing_done: Scores, faces: ImageSource, attribute_classifier: AttributeClassifier
+) -> None:
     m = nothing_done.metrics
-    assert {name: m[f"eval/accuracy_ceiling/{name}"] for name in faces.spec.names} == judge.accuracy
+    assert {name: m[f"eval/accuracy_ceiling/{name}"] for name in faces.spec.names} == attribute_classifier.accuracy
 
 
 def test_a_generator_that_does_nothing_is_called_so(nothing_done: Scores, all_right: Scores) -> None:
@@ -241,7 +251,9 @@ def test_a_generator_that_does_nothing_is_called_so(nothing_done: Scores, all_ri
     assert all_right.warnings == []
 
 
-def test_a_collapsed_generator_is_called_so(faces: ImageSource, judge: DomainClassifier, outputs: Path) -> None:
+def test_a_collapsed_generator_is_called_so(
+    faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
+) -> None:
     face = to_float(faces.split("test").images([0]))
     scores = score(lambda images, labels, index: face.expand_as(images), [faces], outputs)
     assert {"collapse", "label-ignored"} <= {warning["code"] for warning in scores.warnings}
