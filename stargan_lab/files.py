@@ -71,6 +71,15 @@ def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[None]:
         lock.release()
 
 
+def make_once(path: Path, make: Callable[[BinaryIO], Any]) -> Path:
+    """``path``, written atomically by ``make`` unless it exists; of several processes one writes, the others wait."""
+    if not path.exists():
+        with locked(path.with_name(f"{path.name}.lock")):
+            if not path.exists():
+                write_atomically(path, make)
+    return path
+
+
 def is_locked(path: Path) -> bool:
     """Whether another holder has the lock on ``path`` now."""
     if not path.exists():
@@ -125,4 +134,4 @@ def check_writable(key: str, folder: Path) -> None:
     """Raises ConfigError, which names ``key``, when ``folder`` cannot be made or written to."""
     if not can_be_written(folder):
         there = standing_parent(folder)
-        raise ConfigError(f"{key}: {folder} cannot be written, as {there} is no folder one may write to")
+        raise ConfigError(f"{key}: cannot write to {folder}: {there} is not a writable directory")

@@ -104,9 +104,9 @@ def batch(channels: int, affine: bool) -> nn.Module:
 class SpectralConv2d(nn.Conv2d):
     """Convolution by W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, section 2.1.
 
-    ``u`` (out,), the estimate of the left singular vector, is part of the state. ``update_sigma`` runs one power iteration
-    after each update of the weights, and fifteen at initialisation. Forward passes only read ``u``, so all passes between
-    two updates use the same sigma. The weight keeps its name, shape and initial value.
+    ``u`` (out,), the estimate of the left singular vector, is part of the state. ``update_sigma`` runs one power
+    iteration after each update of the weights, and fifteen at initialisation. Forward passes only read ``u``, so all
+    passes between two updates use the same sigma. The weight keeps its name, shape and initial value.
     """
 
     u: Tensor
