@@ -1,36 +1,36 @@
-"""Errors a person can act on: their message is one line, and the command line shows nothing else."""
+"""Errors a user can fix: the message is one line, and the command line prints nothing else."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class LabError(Exception):
-    """Something the user can mend; the message is one line that names the file, key or run."""
+    """The user can fix it; the message is one line that names the file, key or run."""
 
 
 class ConfigError(LabError):
-    """The configuration is refused; the message names the key, the nearest right one and what is allowed."""
+    """Invalid configuration; the message names the key, the nearest valid one and the allowed values."""
 
 
 class DataError(LabError):
-    """A dataset is missing, empty or damaged; the message names the path."""
+    """Missing, empty or damaged dataset; the message names the path."""
 
 
 class NonFiniteLossError(LabError):
-    """A loss term became NaN or infinite; the message names the step and the term."""
+    """A loss term is NaN or infinite; the message names the step and the term."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """``"; did you mean 'x'? "`` when something in ``allowed`` is close to ``name``, else an empty string."""
+    """``"; did you mean 'x'?"`` if an entry of ``allowed`` is close to ``name``, else an empty string."""
     options = list(allowed)
     found = get_close_matches(name, options, n=1, cutoff=0.5)
-    if not found:  # a right last part under a wrong parent is near too
+    if not found:  # the right last part under the wrong parent is also close
         found = [o for o in options if o.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
-    """One line for an unknown name: what it is, the nearest right one and everything allowed."""
+    """One line for an unknown name: its kind, the nearest valid name and all allowed ones."""
     options = sorted(allowed)
     hint = nearest(name, options)
     return f"unknown {what} {name!r}{hint or ';'} allowed: {', '.join(options) or 'none'}"

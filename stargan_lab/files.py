@@ -1,4 +1,4 @@
-"""Files that are never half-written: atomic writes, locks and content hashes."""
+"""Atomic writes, file locks and content hashes."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from stargan_lab.errors import ConfigError, LabError
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Call ``write`` on a temporary file beside ``path``, fsync it, and rename it to ``path``.
 
-    A reader sees the old file or the new one, whenever the process dies.
+    If the process dies at any point, readers see either the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -40,12 +40,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with sorted keys. NaN is refused: it is not JSON."""
+    """Write ``value`` as indented JSON with sorted keys. Raises ValueError for NaN, which JSON lacks."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises LabError that names the file when it is missing or not JSON."""
+    """Read a JSON file. Raises LabError naming the file if it is missing or not JSON."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -54,17 +54,17 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[None]:
-    """Hold an exclusive lock on ``path`` across processes; released when the process dies.
+    """Hold an exclusive lock on ``path`` across processes; the OS releases it if the process dies.
 
     Raises:
-        LabError: not free within ``timeout`` seconds (-1 waits for ever); ``busy`` is the message.
+        LabError: the lock is not acquired within ``timeout`` seconds (-1: wait forever); ``busy`` is the message.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
-        raise LabError(busy or f"{path}: held by another process") from None
+        raise LabError(busy or f"{path}: locked by another process") from None
     try:
         yield
     finally:
@@ -81,7 +81,7 @@ def make_once(path: Path, make: Callable[[BinaryIO], Any]) -> Path:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another holder has the lock on ``path`` now."""
+    """Whether ``path`` is locked by another process, or elsewhere in this one."""
     if not path.exists():
         return False
     lock = FileLock(path)
@@ -106,12 +106,12 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_hash(value: Any) -> str:
-    """SHA-256 of ``value`` as JSON with sorted keys and no white space: equal values, equal hash."""
+    """SHA-256 of ``value`` as compact JSON with sorted keys: equal values have equal hashes."""
     return sha256_bytes([json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()])
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
+    """Fsync the directory, so that the rename is durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -119,19 +119,19 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def standing_parent(folder: Path) -> Path:
-    """``folder``, or the nearest folder above it that exists."""
+def existing_parent(folder: Path) -> Path:
+    """``folder``, or its nearest existing parent."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def can_be_written(folder: Path) -> bool:
-    """Whether files can be put into ``folder``, which need not exist yet."""
-    there = standing_parent(folder)
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    """Whether files can be created in ``folder``, which may not exist yet."""
+    parent = existing_parent(folder)
+    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Raises ConfigError, which names ``key``, when ``folder`` cannot be made or written to."""
+    """Raises ConfigError naming ``key`` if ``folder`` cannot be created or written to."""
     if not can_be_written(folder):
-        there = standing_parent(folder)
-        raise ConfigError(f"{key}: cannot write to {folder}: {there} is not a writable directory")
+        parent = existing_parent(folder)
+        raise ConfigError(f"{key}: cannot write to {folder}: {parent} is not a writable directory")

@@ -12,7 +12,7 @@ from typing import Literal
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
-from stargan_lab.files import can_be_written, standing_parent
+from stargan_lab.files import can_be_written, existing_parent
 from stargan_lab.runs.provenance import environment, git_commit
 
 LIBRARIES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "pytorch-fid")
@@ -108,7 +108,7 @@ def disk(outputs: Path) -> Iterator[Finding]:
     if not can_be_written(outputs):
         yield Finding("problem", "outputs", f"{outputs}: cannot be written; set paths.outputs to another folder")
         return
-    free = shutil.disk_usage(standing_parent(outputs)).free
+    free = shutil.disk_usage(existing_parent(outputs)).free
     text = f"{outputs.absolute()}: {free / GIB:.1f} GiB free"
     if free < LOW_DISK:
         yield Finding("problem", "outputs", f"{text}; make room, or set paths.outputs to another disk")

@@ -137,7 +137,7 @@ def find(place: str) -> Place:
     if path.is_file():
         raise DataError(f"{path}: expected a folder of images, or an .npz of pytorch-fid's --save-stats")
     if not path.is_dir():
-        there = files.standing_parent(path.absolute().parent)
+        there = files.existing_parent(path.absolute().parent)
         missing = path.absolute().relative_to(there).parts[0]
         beside = [found.name for found in inside(there)] if there.is_dir() else []
         raise DataError(f"{path}: no such folder or file{nearest(missing, beside)}")
