@@ -17,7 +17,7 @@ from processes import NO_MLFLOW, Lab, Outcome, finish
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "own-parts.md"
+PAGE = ROOT / "docs" / "own-components.md"
 SHIPPED = ("stargan_lab", "conf", "experiments", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 PRESET = "# @package _global_\ndefaults: [tiny]\ntotal_steps: 2\n"
@@ -95,7 +95,7 @@ def outcomes(away: Lab) -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def own(away: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, dict[str, Outcome]]:
-    """The files of docs/own-parts.md in an empty folder, and what its commands came to with the wheel."""
+    """The files of docs/own-components.md in an empty folder, and what its commands came to with the wheel."""
     lab = Lab(tmp_path_factory.mktemp("own"), away._command, away._environment)
     commands: list[str] = []
     for language, name, text in re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", PAGE.read_text(), re.S | re.M):
