@@ -18,6 +18,22 @@ def attach(action: argparse.Action, completer: Completer) -> None:
     action.completer = completer  # type: ignore[attr-defined]
 
 
+def answer(parser: argparse.ArgumentParser) -> None:
+    """Print the completions of the line in the environment, and exit."""
+    import argcomplete
+
+    class Finder(argcomplete.CompletionFinder):
+        def collect_completions(self, active_parsers: Any, parsed_args: Any, cword_prefix: str) -> Any:
+            """Also completes words after flags, where argparse considers a variadic argument complete."""
+            active = active_parsers[-1]
+            if not active.active_actions:
+                variadic = active.get_default("variadic")
+                active.active_actions = [action for action in active._actions if action.dest == variadic]
+            return super().collect_completions(active_parsers, parsed_args, cword_prefix)
+
+    Finder()(parser, always_complete_options=False)
+
+
 def ablations(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     from stargan_lab.ablation.spec import available
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from stargan_lab import __version__
-from stargan_lab.cli import data, doctor, evaluate, export, fid, report, sweep, track, translate, ui
+from stargan_lab.cli import complete, data, doctor, evaluate, export, fid, report, sweep, track, translate, ui
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 from stargan_lab.errors import ConfigError, DataError, LabError, nearest
@@ -54,9 +54,7 @@ def _dispatch(arguments: list[str]) -> int:
         return train(arguments[1:])
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:
-        import argcomplete
-
-        argcomplete.autocomplete(parser)
+        complete.answer(parser)
     args, extra = parser.parse_known_args(arguments)
     flags = [word for word in extra if word.startswith("-")]
     if flags:

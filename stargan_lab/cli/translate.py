@@ -32,7 +32,7 @@ def add_parser(commands: Commands) -> None:
         "--from",
         dest="source_labels",
         metavar="LABELS",
-        help="comma-separated source labels; unlisted ones are 0 (default: predicted by the run's attribute classifier)",
+        help="comma-separated source labels; unlisted ones are 0 (default: predicted by the attribute classifier)",
     )
     parser.add_argument("--out", metavar="DIR", help="output directory (default: translations/NAME in the outputs)")
     parser.add_argument("--size", type=int, metavar="PX", help="side of input and output (default: as in training)")
