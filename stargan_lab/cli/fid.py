@@ -30,8 +30,8 @@ examples:
 _KEYS_AS_FLAGS = {
     "evaluation.weights=": "--weights ",
     "evaluation.": "--",
-    "or null for": "or omit it for",
-    "set it to null": "omit it",
+    "or null for": "or leave it out for",
+    "set it to null": "leave it out",
 }
 """Rewrites the configuration keys in an extractor's error as flags."""
 

@@ -20,8 +20,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 def press_tab(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     command = ["bash", "--noprofile", "--norc", "-c", DRIVER, "bash", line]
-    paths = {str(SCRIPT.parent), str(Path(sys.prefix) / "bin"), os.environ["PATH"]}
-    environment = os.environ | {"PATH": ":".join(paths)}
+    environment = os.environ | {"PATH": f"{SCRIPT.parent}:{os.environ['PATH']}"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
 
 
