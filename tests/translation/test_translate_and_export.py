@@ -316,7 +316,9 @@ def test_the_crop_of_training_is_mentioned(here: Path, capfd: Capture) -> None:
     draw(here / "me.png")
     common = ["translate", run, "me.png", "--to", "Male", "--from", "", "--out", "o"]
     assert main(common) == 0
-    assert "using the largest center square; faces was trained with crop=20, which is --crop 20" in capfd.readouterr().err
+    assert (
+        "using the largest center square; faces was trained with crop=20, which is --crop 20" in capfd.readouterr().err
+    )
     for added in (["--crop", "20"], ["--keep-aspect"]):
         assert main([*common, *added]) == 0
         assert "was trained with crop" not in capfd.readouterr().err
