@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         rows = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
         if not any(row.usable for row in rows):
             raise LabError(f"{args.csv or outputs}: no finished run of {name}; run `stargan-lab sweep {name}` first")
-        write_report(ablation, rows, outputs, formats, args.allow_mixed)
+        print_report(ablation, rows, outputs, formats, args.allow_mixed)
     return 0
 
 
@@ -77,7 +77,7 @@ def cells_file(outputs: Path, ablation: "Ablation") -> Path:
     return outputs / "reports" / ablation.name / "cells.json"
 
 
-def write_report(
+def print_report(
     ablation: "Ablation", rows: "list[RunRow]", outputs: Path, formats: Sequence[str], allow_mixed: bool
 ) -> None:
     """Write the report's files and print its table."""

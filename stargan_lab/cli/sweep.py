@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.ablation.execute import dry_run, status, status_table
     from stargan_lab.ablation.plan import plan
     from stargan_lab.ablation.spec import load
-    from stargan_lab.cli.report import cells_file, collect_runs, write_report
+    from stargan_lab.cli.report import cells_file, collect_runs, print_report
     from stargan_lab.cli.train import launch
     from stargan_lab.console import outputs_flag, say
     from stargan_lab.files import write_json
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     for cell, state in unfinished:
         result = Ledger(outputs).folder(cell.run_id).result() or {}
         say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
-    write_report(ablation, collect_runs(ablation, outputs), outputs, list(FORMATS), args.allow_mixed)
+    print_report(ablation, collect_runs(ablation, outputs), outputs, list(FORMATS), args.allow_mixed)
     if not unfinished:
         say(f"next: stargan-lab ui {ablation.name}{outputs_flag(outputs)}")
     return 1 if unfinished else 0
