@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a run: a bar with rate and time left, and a line per logging interval."""
+"""Terminal output of a run: a progress bar, a line per logging interval, and the messages at start and end."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 
 def say(text: str) -> None:
-    """One line on the terminal, above a bar if there is one."""
+    """Print to stderr, above a progress bar if there is one."""
     tqdm.write(text, file=sys.stderr)
 
 
@@ -27,28 +27,28 @@ def short_duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def headline(name: str, identity: str, folder: Path) -> str:
-    """Opening line of a run: its name, its id, and where its files go."""
-    return f"{name}  ·  run {identity}  ·  {folder}"
+def headline(name: str, run_id: str, folder: Path) -> str:
+    """First line of a run."""
+    return f"{name}  ·  run {run_id}  ·  {folder}"
 
 
 def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
-    """Closing lines of a finished run: its scores, where everything is, what to do next."""
+    """Last lines of a finished run: its overall scores, where its samples are, and the next command."""
     overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}
-    scores = "  ".join(f"{name} {value:.3f}" for name, value in overall.items())
+    scores = "  ".join(f"{metric} {value:.3f}" for metric, value in overall.items())
     return (
         f"{name}  finished in {short_duration(result['seconds'])}: {scores}\n"
-        f"written to {folder} (samples/ are worth a look); next: stargan-lab ui{elsewhere(folder.parent.parent)}"
+        f"samples: {folder / 'samples'}; next: stargan-lab ui{outputs_flag(folder.parent.parent)}"
     )
 
 
-def elsewhere(outputs: Path) -> str:
-    """What the next command needs to find runs that are not in the usual place."""
+def outputs_flag(outputs: Path) -> str:
+    """`` --outputs DIR`` for a suggested command, or an empty string for the default directory."""
     return "" if outputs == Path("outputs") else f" --outputs {outputs}"
 
 
 class Progress:
-    """Progress of one run, from step ``start`` to ``total``. The bar is for terminals only, the lines for all."""
+    """Progress of one run from step ``start`` to ``total``: log lines, and a bar if stderr is a terminal."""
 
     def __init__(self, name: str, start: int, total: int) -> None:
         self.name, self.start, self.step, self.total = name, start, start, total
@@ -68,7 +68,7 @@ class Progress:
         self.step = step
 
     def line(self, values: dict[str, float]) -> None:
-        """Losses, rate and time left."""
+        """Print losses, steps per second and time left."""
         elapsed = time.perf_counter() - self._began
         rate = (self.step - self.start) / max(elapsed, 1e-9)
         left = short_duration((self.total - self.step) / max(rate, 1e-9))
@@ -82,23 +82,25 @@ class Progress:
 
 
 class StopSignal:
-    """Within it, Ctrl-C and SIGTERM set ``asked``; a second one interrupts at once."""
+    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` and a second one interrupts at once."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
+        self.requested = False
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():  # elsewhere signals are the caller's business
-            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is threading.main_thread():  # signal handlers exist there only
+            self._previous = {
+                number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
-        say("stopping after this step with a checkpoint (again to stop at once)")
+        self.requested = True
+        say("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop at once)")

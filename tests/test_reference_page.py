@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stargan_lab import compose
-from stargan_lab.cli.main import main as cli
+from stargan_lab.cli.main import build_parser
 
 ROOT = Path(__file__).parents[1]
 ROWS = [
@@ -27,7 +27,7 @@ def test_every_point_has_a_row_and_a_place() -> None:
 @pytest.mark.parametrize(("number", "name"), NAMED)
 def test_what_is_named_is_there(number: str, name: str) -> None:
     if name.startswith("stargan-lab "):
-        commands = next(a for a in cli._parser()._actions if isinstance(a, _SubParsersAction)).choices
+        commands = next(a for a in build_parser()._actions if isinstance(a, _SubParsersAction)).choices
         assert name.split()[1] in commands
     elif "/" in name:
         assert (ROOT / name).is_file()

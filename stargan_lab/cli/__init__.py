@@ -1,1 +1,1 @@
-"""The command line: one module per command, imported when its command runs."""
+"""The command line: one module per command; each imports what it runs only when it runs."""

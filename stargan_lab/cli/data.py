@@ -1,25 +1,43 @@
-"""``data``: draw, check, pack."""
+"""``stargan-lab data``."""
 
 import argparse
 
-from stargan_lab.config import compose
-from stargan_lab.data.validate import check
-from stargan_lab.runs.build import build_sources
+from stargan_lab.cli.arguments import Commands, add_command, add_overrides
+
+EPILOG = """\
+make    generate missing datasets (default: data=synthfaces) and pack them
+check   look for damaged, missing and duplicate images; exit code 1 if there are problems
+pack    crop and resize all images once, as the first training would
+
+examples:
+  stargan-lab data make data=synthfaces data.image_size=64 data.sources.faces.train=1000
+  stargan-lab data check data=rafd data.sources.rafd.root=/data/RaFD
+  stargan-lab data pack data.sources.celeba.root=/data/celeba"""
 
 
-def data(parsed: argparse.Namespace) -> int:
-    """Draw or pack every source of a configuration, or look it through; 1 when a check finds problems."""
-    picks_data = any(o.startswith(("data=", "preset=")) for o in parsed.overrides)
-    drawn_by_default = [] if picks_data or parsed.action != "make" else ["data=synthfaces"]
-    config = compose([*drawn_by_default, *parsed.overrides], parsed.config_dir, rules=False)
-    sound = True
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "data", "generate, check or pack datasets", run, EPILOG)
+    parser.add_argument("action", choices=["make", "check", "pack"])
+    add_overrides(parser, "overrides as for train, e.g. data=synthfaces")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare or check every dataset of a configuration; 1 if a check finds problems."""
+    from stargan_lab.config import compose
+    from stargan_lab.data.validate import check
+    from stargan_lab.runs.build import build_sources
+
+    selects_data = any(override.startswith(("data=", "preset=")) for override in args.overrides)
+    defaults = ["data=synthfaces"] if args.action == "make" and not selects_data else []
+    config = compose([*defaults, *args.overrides], args.config_dir, rules=False)
+    valid = True
     for source in build_sources(config):
-        if parsed.action == "check":
-            found = check(source)
-            print(found.summary(), flush=True)  # above the next source's progress bar
-            sound = sound and not found.problems
+        if args.action == "check":
+            result = check(source)
+            print(result.summary(), flush=True)  # before the next dataset's progress bar
+            valid = valid and not result.problems
             continue
         source.prepare()
-        for name in source.splits():
-            print(f"{source.name}/{name}: {len(source.split(name)):,} images in {getattr(source, 'root', '')}")
-    return 0 if sound else 1
+        for split in source.splits():
+            print(f"{source.name}/{split}: {len(source.split(split)):,} images in {getattr(source, 'root', '')}")
+    return 0 if valid else 1

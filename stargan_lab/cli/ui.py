@@ -1,39 +1,39 @@
-"""``track`` and ``ui``: the MLflow store and its pages."""
+"""``stargan-lab ui``."""
 
 import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-from stargan_lab.ablation.spec import load
-from stargan_lab.console import say
-from stargan_lab.errors import LabError
-from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.sync import sync
-from stargan_lab.tracking.ui import ui_command, ui_url
+from stargan_lab.cli import complete
+from stargan_lab.cli.arguments import Commands, add_command
+from stargan_lab.cli.track import add_store
 
 
-def track(parsed: argparse.Namespace) -> int:
-    """Bring the MLflow store to what the plain files say."""
-    outputs = Path(parsed.outputs)
-    store = Store.open(outputs, parsed.uri, parsed.experiment)
-    done = sync(outputs, store)
-    print(f"{len(done.written)} runs written to {store.uri}, {len(done.training)} in training left alone")
-    for line in done.damaged:
-        say(f"damaged: {line}")
-    return 1 if done.damaged else 0
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "ui", "serve MLflow on 127.0.0.1, filtered to an ablation", run)
+    name = parser.add_argument("name", nargs="?", metavar="NAME", help="ablation (default: all runs)")
+    complete.attach(name, complete.ablations)
+    parser.add_argument("--port", type=int, default=5000, metavar="N", help="port (default: 5000)")
+    add_store(parser)
 
 
-def ui(parsed: argparse.Namespace) -> int:
-    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C."""
-    outputs = Path(parsed.outputs)
+def run(args: argparse.Namespace) -> int:
+    """Serve the MLflow UI until Ctrl-C."""
+    from stargan_lab.ablation.spec import load
+    from stargan_lab.console import say
+    from stargan_lab.errors import LabError
+    from stargan_lab.tracking.store import Store
+    from stargan_lab.tracking.ui import ui_command, ui_url
+
+    outputs = Path(args.outputs)
     if not (outputs / "runs").is_dir():
         raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
-    if parsed.name is not None:
-        load(parsed.name)
-    store = Store.open(outputs, parsed.uri, parsed.experiment)
-    say(f"open {ui_url(store, parsed.name, parsed.port)}   (Ctrl-C ends it)")
+    if args.name is not None:
+        load(args.name)
+    store = Store.open(outputs, args.uri, args.experiment)
+    say(f"open {ui_url(store, args.name, args.port)}   (Ctrl-C to stop)")
     try:
-        return subprocess.run(ui_command(store.uri, parsed.port), stdout=sys.stderr).returncode
+        return subprocess.run(ui_command(store.uri, args.port), stdout=sys.stderr).returncode
     except KeyboardInterrupt:
         return 0

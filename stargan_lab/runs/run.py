@@ -9,7 +9,7 @@ import yaml
 
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.revise import changed, written
-from stargan_lab.console import elsewhere, say
+from stargan_lab.console import outputs_flag, say
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.ledger import Ledger
 from stargan_lab.runs.metadata import ablation_tags, open_store, reason
@@ -63,7 +63,7 @@ def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
     asked = dict(changed(yaml.safe_load(folder.config_path.read_text()), config))
     if asked:
         keys = " ".join(shlex.quote(written(key, value)) for key, value in asked.items())
-        command = f"stargan-lab evaluate {folder.run_id} {keys}{elsewhere(Path(config.paths.outputs))}"
+        command = f"stargan-lab evaluate {folder.run_id} {keys}{outputs_flag(Path(config.paths.outputs))}"
         say(f"note: it was scored with another {', '.join(asked)}; `{command}` scores it so too")
 
 

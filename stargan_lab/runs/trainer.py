@@ -135,7 +135,7 @@ class Trainer:
             self.tracker.commit(step)
 
     def stop_requested(self) -> bool:
-        return self._stop.asked
+        return self._stop.requested
 
     # Pieces.
 

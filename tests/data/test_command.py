@@ -1,4 +1,4 @@
-"""``stargan-lab data``: what it prints, and the exit code that scripts go by."""
+"""``stargan-lab data``: its output and exit codes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,26 +22,26 @@ def options(celeba: Path, rafd: Path) -> list[str]:
 
 def test_check_and_pack_several_sources(make_folder: Make, make_tree: Make, capsys: pytest.CaptureFixture[str]) -> None:
     celeba, rafd = make_folder(), make_tree()
-    chosen = options(celeba, rafd)
-    assert main(["data", "check", *chosen]) == 0
+    overrides = options(celeba, rafd)
+    assert main(["data", "check", *overrides]) == 0
     out = capsys.readouterr().out
     assert f"celeba in {celeba}: 10 images" in out and f"rafd in {rafd}: 18 images" in out
     assert "remark: images smaller than the crop of 256 px, padded with black (18): train/angry/angry0.png" in out
     assert out.count("no problems") == 2
     (rafd / "test" / "sad" / "sad0.png").write_text("no image")
-    assert main(["data", "check", *chosen]) == 1
+    assert main(["data", "check", *overrides]) == 1
     out = capsys.readouterr().out
     assert "problem: unreadable images (1): test/sad/sad0.png (a format that PIL does not know)" in out
-    assert main(["data", "pack", *chosen]) == 2
+    assert main(["data", "pack", *overrides]) == 2
     refused = capsys.readouterr()
     assert refused.err.strip().split("\n")[-1].startswith(f"error: {rafd}/test/sad/sad0.png: not readable as an image")
-    assert main(["data", "pack", *chosen, "data.sources.rafd.unreadable=skip"]) == 0
+    assert main(["data", "pack", *overrides, "data.sources.rafd.unreadable=skip"]) == 0
     packed = capsys.readouterr()
     assert "rafd: left out 1 of 18 images, unreadable: test/sad/sad0.png" in packed.err
     assert "rafd/test: 5 images" in packed.out
 
 
-def test_a_source_that_is_not_there_does_not_hide_the_next(
+def test_a_missing_dataset_does_not_hide_the_next(
     make_tree: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["data", "check", *options(tmp_path / "absent", make_tree())]) == 1
@@ -50,7 +50,7 @@ def test_a_source_that_is_not_there_does_not_hide_the_next(
     assert "RaFD: 18 images" in out
 
 
-def test_groups_that_cannot_be_drawn_are_refused_before_any_work(
+def test_conflicting_attributes_of_generated_faces_are_refused_before_any_work(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "preset=tiny", "data.sources.faces.exclusive=[]"]) == 2
@@ -61,15 +61,15 @@ def test_groups_that_cannot_be_drawn_are_refused_before_any_work(
     assert list(here.iterdir()) == []
 
 
-def test_ones_own_yaml_files_are_found(make_tree: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_yaml_files(make_tree: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, tree = tmp_path / "conf" / "data", make_tree()
     own.mkdir(parents=True)
     (own / "mine.yaml").write_text(
         f"image_size: 64\nsources:\n  mine: {{kind: image_folder, root: {tree}, crop: null}}\n"
     )
-    chosen = ["data=mine", f"paths.outputs={tmp_path / 'outputs'}", "--config-dir", str(own.parent)]
-    assert main(["data", "check", *chosen]) == 0
+    overrides = ["data=mine", f"paths.outputs={tmp_path / 'outputs'}", "--config-dir", str(own.parent)]
+    assert main(["data", "check", *overrides]) == 0
     assert f"mine in {tree}: 18 images" in capsys.readouterr().out
-    assert main(["data", "make", *chosen]) == 0
+    assert main(["data", "make", *overrides]) == 0
     assert "mine/test: 6 images" in capsys.readouterr().out
     assert main(["data", "check", "--config-dir", str(tmp_path / "no")]) == 2

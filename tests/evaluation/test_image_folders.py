@@ -266,7 +266,7 @@ def test_sides_of_different_sizes_need_features_that_do_not_care(
     pair: Path, fid: Fid, refused: Callable[..., str]
 ) -> None:
     draw(pair / "large", 0, size=5)
-    assert "48 features of an image in a, 75 in large" in refused("a", "large", *PIXELS, code=1)
+    assert "48 features per image in a but 75 in large" in refused("a", "large", *PIXELS, code=1)
     draw(pair / "huge", 0, count=2, size=80)
     assert "'pixels' has 19,200 features of an image" in refused("huge", "a", *PIXELS, code=1)
 
@@ -280,7 +280,7 @@ def test_few_images_are_said(pair: Path, fid: Fid) -> None:
 
 def test_deep_images_are_said(pair: Path, fid: Fid) -> None:
     Image.fromarray(np.full((4, 4), 9999, np.uint16)).save(pair / "b" / "000.png")
-    assert "note: b: 1 of 12 images have more than 8 bits a channel" in fid("a", "b", *PIXELS)["stderr"]
+    assert "note: b: 1 of 12 images have more than 8 bits per channel" in fid("a", "b", *PIXELS)["stderr"]
 
 
 def test_statistics_of_pytorch_fid_are_taken(pair: Path, fid: Fid, refused: Callable[..., str]) -> None:
@@ -289,7 +289,7 @@ def test_statistics_of_pytorch_fid_are_taken(pair: Path, fid: Fid, refused: Call
     of_folder, of_file = fid("a", "b", *PIXELS), fid("a.npz", "b", *PIXELS)
     assert of_file["value"] == pytest.approx(of_folder["value"], rel=1e-5)
     assert of_file["protocol"]["real"] == {"images": None, "sha256": files.sha256_file(pair / "a.npz")}
-    assert "note: a.npz: does not say which weights and images it was made of" in of_file["stderr"]
+    assert "note: a.npz: records neither weights nor images" in of_file["stderr"]
     other_way = fid("b", "a.npz", *PIXELS)
     assert other_way["value"] == pytest.approx(of_file["value"]) and other_way["protocol"]["generated"] == {
         "images": None
@@ -310,7 +310,7 @@ def test_other_arrays_are_no_statistics(pair: Path, inception_weights: Path, ref
     np.savez(pair / "s.npz", mu=np.zeros(3), sigma=eye)
     of_inception = ("--weights", inception_weights, "--allow-unverified", "--dims", 64)
     assert "s.npz: has statistics of 3 features, 64 are asked for" in refused("a", "s.npz", *of_inception)
-    assert "48 features of an image in a, 3 in s.npz" in refused("a", "s.npz", *PIXELS, code=1)
+    assert "48 features per image in a but 3 in s.npz" in refused("a", "s.npz", *PIXELS, code=1)
     (pair / "s.npz").write_bytes(b"PK broken")
     assert "s.npz: cannot be read as pytorch-fid's statistics" in refused("s.npz", "b", *PIXELS)
 
@@ -362,10 +362,10 @@ def test_weights_of_ones_own_are_refused_unless_allowed(
     pair: Path, inception_weights: Path, fid: Fid, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("stargan_lab.cli.evaluate.examine", None)
+        patch.setattr("stargan_lab.evaluation.image_folders.examine", None)
         said = refused("a", "b", "--weights", inception_weights)
-    assert "--weights: their SHA-256" in said
-    assert "add --allow-unverified to have it as frechet_inception_unverified" in said
+    assert "--weights: SHA-256" in said
+    assert "add --allow-unverified to report it as frechet_inception_unverified" in said
     assert not (pair / "outputs").exists()
     found = fid("a", "b", "--weights", inception_weights, "--allow-unverified", "--dims", 64)
     assert found["metric"] == "frechet_inception_unverified"
@@ -403,8 +403,8 @@ def test_flags_that_do_not_go_together_are_refused(
         (["--dims", "100"], "64, 192, 768, 2048", 2),
         ([*PIXELS, "--device", "gpu"], "--device: expected auto, cpu, cuda or cuda:N, got 'gpu'", 2),
         ([*PIXELS, "--device", "cuda:99"], "--device: cuda:99 is not available here", 2),
-        ([*PIXELS, "--outputs", "blocked/in"], "--outputs: blocked/in cannot be written", 2),
-        ([*PIXELS, "c"], "unrecognised: c", 2),
+        ([*PIXELS, "--outputs", "blocked/in"], "--outputs: cannot write to blocked/in", 2),
+        ([*PIXELS, "c"], "unexpected argument 'c'", 2),
         (["--imports", "no_such_module"], "cannot import 'no_such_module'", 2),
     ):
         line = refused("a", "b", *arguments, code=code)

@@ -1,4 +1,4 @@
-"""One tiny run is made from nothing; the others start from the data and the classifier it left."""
+"""One tiny run starts from nothing; the others reuse its data and caches."""
 
 import shutil
 from collections.abc import Callable
@@ -12,14 +12,14 @@ TINY = ("train", "preset=tiny")
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, Outcome]:
-    """``train preset=tiny`` in an empty folder."""
+    """``train preset=tiny`` in an empty directory."""
     lab = Lab(tmp_path_factory.mktemp("first"))
     return lab, lab(*TINY)
 
 
 @pytest.fixture(scope="session")
 def prepare(first: tuple[Lab, Outcome]) -> Callable[[Path], Path]:
-    """Puts data and caches, but no run, into a folder."""
+    """Copies data and caches, but no run, into a directory."""
     lab, outcome = first
     assert outcome.code == 0, outcome.err
 
@@ -33,5 +33,5 @@ def prepare(first: tuple[Lab, Outcome]) -> Callable[[Path], Path]:
 
 @pytest.fixture
 def lab(prepare: Callable[[Path], Path], tmp_path: Path) -> Lab:
-    """A folder with the data and caches of the tiny preset, without runs."""
+    """A directory with the data and caches of the tiny preset, without runs."""
     return Lab(prepare(tmp_path))

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, and what they leave on disk."""
+"""Runs commands in fresh processes and reads the files they write."""
 
 import json
 import os
@@ -17,7 +17,7 @@ SCRIPT = Path(sys.executable).with_name("stargan-lab")
 TIMEOUT = 300.0
 
 NO_MLFLOW = "tracking.enabled=false"
-"""Where it is not what is tested: opening a new store takes longer than a tiny run."""
+"""For tests of something else: opening a new store takes longer than a tiny run."""
 
 RATES = """\
 claim: A lower rate helps.
@@ -30,12 +30,12 @@ primary: eval/leak
 """An ablation of two runs, for experiments/rates.yaml."""
 
 MEASURED = ("speed/", "memory/")
-"""Metrics of the machine, not of the training: no two runs agree in them."""
+"""Prefixes of metrics that measure the machine and differ between equal runs."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -43,16 +43,16 @@ class Outcome:
     seconds: float
 
     def lines(self) -> list[str]:
-        """Of stderr."""
+        """The lines of stderr."""
         return self.err.splitlines()
 
 
 class Lab:
-    """A folder to work in, as a person at a terminal would: every command starts there and is a fresh process.
+    """A working directory; every command runs there in a fresh process.
 
     Args:
-        command: what ``stargan-lab`` is; the installed script unless told.
-        environment: variables beside those of the test process.
+        command: how to start ``stargan-lab`` (default: the installed script).
+        environment: variables added to those of the test process.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Lab:
         hidden = ("PYTHONPATH", "HYDRA_FULL_ERROR", "MLFLOW_TRACKING_URI")
         self._environment = {key: value for key, value in os.environ.items() if key not in hidden} | {
             "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",  # the same numbers with and without a GPU
-            "TORCH_HOME": str(folder / "no-torch-home"),  # no Inception weights that happen to be cached
+            "CUDA_VISIBLE_DEVICES": "",  # equal numbers with and without a GPU
+            "TORCH_HOME": str(folder / "no-torch-home"),  # no cached Inception weights
             **(environment or {}),
         }
 
@@ -87,14 +87,14 @@ class Lab:
         return finish(self.start(*arguments))
 
     def write(self, name: str, text: str) -> Path:
-        """A file of the user's."""
+        """Write a user file."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         return path
 
     def files(self) -> set[str]:
-        """Everything below the folder but what Python compiled."""
+        """All paths in the directory except compiled Python."""
         paths = (path.relative_to(self.folder) for path in self.folder.rglob("*"))
         return {path.as_posix() for path in paths if "__pycache__" not in path.parts}
 
@@ -102,7 +102,7 @@ class Lab:
         return {path.name for path in (self.outputs / "runs").glob("*")}
 
     def run(self, run_id: str | None = None) -> Path:
-        """A run's folder; without an id there must be one only."""
+        """A run's directory; without an id, that of the only run."""
         if run_id is None:
             (run_id,) = self.run_ids()
         return self.outputs / "runs" / run_id
@@ -112,7 +112,7 @@ class Lab:
         return result
 
     def rows(self, run_id: str | None = None) -> list[tuple[int, dict[str, float]]]:
-        """The lines of metrics.jsonl as (step, metrics), without time and speed."""
+        """The lines of metrics.jsonl as (step, metrics), without timings."""
         lines = [json.loads(line) for line in (self.run(run_id) / "metrics.jsonl").read_text().splitlines()]
         return [(line["step"], computed(line["metrics"])) for line in lines]
 
@@ -121,33 +121,33 @@ class Lab:
 
 
 class Recorded:
-    """What the MLflow store of an outputs folder holds."""
+    """The MLflow store of an outputs directory."""
 
     def __init__(self, outputs: Path) -> None:
         self.client = MlflowClient(tracking_uri=f"sqlite:///{outputs / 'mlflow.db'}")
 
     def runs(self) -> dict[str, Run]:
-        """By run id; no two runs may have the same."""
+        """Active runs by run id, which must be unique."""
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        found = self.client.search_runs(experiments, run_view_type=ViewType.ACTIVE_ONLY)
-        runs = {run.data.tags["run_id"]: run for run in found}
-        assert len(runs) == len(found), "a run is there twice"
+        active = self.client.search_runs(experiments, run_view_type=ViewType.ACTIVE_ONLY)
+        runs = {run.data.tags["run_id"]: run for run in active}
+        assert len(runs) == len(active), "duplicate run id"
         return runs
 
     def history(self, run: Run) -> dict[str, list[tuple[int, float]]]:
-        """Every point of every metric that is computed, as (step, value), in the order of steps."""
+        """(step, value) of every deterministic metric, by step."""
         names = computed(run.data.metrics)
         points = {name: self.client.get_metric_history(run.info.run_id, name) for name in names}
-        return {name: sorted((point.step, point.value) for point in found) for name, found in points.items()}
+        return {name: sorted((point.step, point.value) for point in series) for name, series in points.items()}
 
 
 def computed(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that are the same in every run of one configuration."""
+    """The metrics that are equal in every run of one configuration."""
     return {name: value for name, value in metrics.items() if not name.startswith(MEASURED)}
 
 
 def finish(process: "subprocess.Popen[str]") -> Outcome:
-    """Wait for a command; it is killed when it takes too long."""
+    """Wait for a command; kill it after a timeout."""
     began = time.perf_counter()
     try:
         out, err = process.communicate(timeout=TIMEOUT)
@@ -159,10 +159,10 @@ def finish(process: "subprocess.Popen[str]") -> Outcome:
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
-    """Return as soon as ``path`` is there, while the process that writes it still runs."""
+    """Return once ``path`` exists; fail if the process ends before."""
     deadline = time.monotonic() + TIMEOUT
     while not path.exists():
         if process.poll() is not None:
-            raise AssertionError(f"ended before it wrote {path.name}: {process.communicate()[1]}")
-        assert time.monotonic() < deadline, f"{path.name} did not come"
+            raise AssertionError(f"the process ended without writing {path.name}: {process.communicate()[1]}")
+        assert time.monotonic() < deadline, f"timed out waiting for {path.name}"
         time.sleep(0.002)

@@ -44,4 +44,4 @@ def test_refusals(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert error.startswith("error: --protocol zz: no run was scored under it; there are: ") and error.count("\n") == 1
     assert f"{HASH} (1 run)" in error
     assert report(outputs, "--protocol", HASH, "--from", "runs.csv") == 2
-    assert "--protocol: a CSV has one scoring of each run" in capsys.readouterr().err
+    assert "--protocol: a CSV holds one protocol per run" in capsys.readouterr().err

@@ -1,0 +1,162 @@
+"""Checks of ``doctor`` on what a configuration reads: weights, datasets, the MLflow store, earlier runs."""
+
+import shlex
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from os import W_OK, access
+from pathlib import Path
+from shlex import quote
+
+from stargan_lab.checkpoints.files import locate_start
+from stargan_lab.cli.doctor import Finding, Request
+from stargan_lab.config import Component, RunConfig
+from stargan_lab.data.sources import open_sources
+from stargan_lab.errors import DataError, LabError
+from stargan_lab.evaluation.inception_weights import DOWNLOAD, cache_paths, is_official
+from stargan_lab.registry import family
+from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.sync import run_folders
+
+
+def check(config: RunConfig, request: Request) -> Iterator[Finding]:
+    """Everything a run of ``config`` reads.
+
+    Args:
+        request: without overrides, a missing dataset is a note, not a problem.
+    """
+    outputs = Path(config.paths.outputs)
+    yield _inception(config, outputs)
+    yield from _initial(config, outputs)
+    yield from _datasets(config, outputs, request)
+    yield _mlflow(config, outputs)
+    yield from _runs(outputs, request)
+
+
+def _inception(config: RunConfig, outputs: Path) -> Finding:
+    weights, extractor = config.evaluation.weights, config.evaluation.extractor
+    if extractor is None or "weights" not in family("extractor").options(extractor):
+        return Finding("ok", "Inception", f"not needed with evaluation.extractor={extractor or 'null'}")
+    paths = cache_paths(outputs) if weights in (None, DOWNLOAD) else [Path(str(weights)).expanduser()]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is not None and is_official(path):
+        return Finding("ok", "Inception", f"{path}: official weights; the metric is eval/fid")
+    if path is not None:
+        text = f"{path} is not the official file; the metric is eval/frechet_inception_unverified"
+        return Finding("note", "Inception", text)
+    if weights is None:
+        how = f"set evaluation.weights={DOWNLOAD} or a path, or put the official file at {paths[0]}"
+        return Finding("note", "Inception", f"no weights, so FID is not computed: {how}")
+    if weights == DOWNLOAD:
+        return Finding("note", "Inception", f"the first evaluation will download the weights to {paths[0]}")
+    text = f"evaluation.weights: {weights} is not a file; set a path or {DOWNLOAD}"
+    return Finding("problem", "Inception", text)
+
+
+def _initial(config: RunConfig, outputs: Path) -> Iterator[Finding]:
+    for key, weights in (("generator", config.initial.generator), ("discriminator", config.initial.discriminator)):
+        if weights is None:
+            continue
+        try:
+            yield Finding("ok", f"initial.{key}", str(locate_start(weights, outputs)))
+        except LabError as error:
+            yield Finding("problem", f"initial.{key}", str(error))
+
+
+def _datasets(config: RunConfig, outputs: Path, request: Request) -> Iterator[Finding]:
+    for name, component in config.data.sources.items():
+        try:
+            yield Finding("ok", f"data {name}", _dataset(name, component, config.data.image_size, outputs))
+        except LabError as error:
+            fix = _fix(name, component, request) if request.overrides and isinstance(error, DataError) else ""
+            yield Finding("problem" if request.overrides else "note", f"data {name}", str(error), fix)
+
+
+def _fix(name: str, component: Component, request: Request) -> str:
+    """The command that lists a dataset's problems; empty for one without a directory."""
+    root = component.options.get("root")
+    if root is None:
+        return ""
+    if Path(str(root)).expanduser().is_dir():
+        return f"{request.command('data check')}   # lists all problems in {root}"
+    command = request.command("data check", f"data.sources.{name}.root=DIR")
+    return f"{command}   # with the directory of {name} as DIR"
+
+
+def _dataset(name: str, component: Component, size: int, outputs: Path) -> str:
+    """Describes a dataset from its lists or directories without opening images. Raises LabError."""
+    (source,) = open_sources({name: component.flat("kind")}, size, outputs)
+    root = getattr(source, "root", None)
+    option = family("dataset").options(component.name).get("root")
+    if option is not None and option.default is None:  # a generated dataset: the directory is optional
+        exists = root is not None and root.is_dir()
+        return f"{component.name}, {'generated in' if exists else 'will be generated in'} {root}"
+    if not hasattr(source, "listed"):
+        return f"{component.name} with {len(source.spec.names)} labels"
+    counts = ", ".join(f"{split} {len(rows.names):,}" for split, rows in source.listed.items())
+    return f"{component.name} in {root}: {counts} images, labels {' '.join(source.spec.names)}"
+
+
+def _mlflow(config: RunConfig, outputs: Path) -> Finding:
+    if not config.tracking.enabled:
+        return Finding("ok", "MLflow", "disabled")
+    uri = config.tracking.uri or f"sqlite:///{outputs.absolute() / 'mlflow.db'}"
+    if not uri.startswith("sqlite:///"):
+        return Finding("note", "MLflow", f"{uri} is not checked")
+    path = Path(uri.removeprefix("sqlite:///").split("?")[0])
+    flags = ["--outputs", str(outputs), *(["--uri", uri] if config.tracking.uri else [])]
+    sync = f"stargan-lab track sync {shlex.join(flags)}"
+    runs = run_folders(outputs)
+    if path.exists():
+        return _sqlite(path, runs, sync)
+    if runs:
+        text = f"{path} does not exist, but there are {len(runs)} runs"
+        return Finding("note", "MLflow", text, f"{sync}   # creates the store")
+    return Finding("ok", "MLflow", f"{path} does not exist; the first run creates it")
+
+
+def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
+    """Reads the database directly: MLflow takes seconds to import and may migrate the file."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+            (count,) = store.execute("select count(*) from runs where lifecycle_stage = 'active'").fetchone()
+            recorded = {value for (value,) in store.execute("select distinct value from tags where key = 'run_id'")}
+    except sqlite3.Error as error:
+        rebuild = f"{shlex.join(['mv', str(path), f'{path}.old'])} && {sync}   # rebuilds the store from the run files"
+        return Finding("problem", "MLflow", f"{path} is not a readable MLflow store ({error})", rebuild)
+    if not access(path, W_OK):
+        return Finding("problem", "MLflow", f"{path} is not writable; change its permissions or set tracking.uri")
+    missing = [folder.run_id for folder in runs if folder.run_id not in recorded]
+    if missing:
+        text = f"{path}: {count} runs; {len(missing)} runs in {runs[0].path.parent} are missing"
+        return Finding("note", "MLflow", text, f"{sync}   # adds the missing runs")
+    return Finding("ok", "MLflow", f"{path}: {count} runs")
+
+
+def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
+    """Runs that are damaged, failed, interrupted or active, and how many are finished."""
+    finished = 0
+    for folder in run_folders(outputs):
+        try:
+            status = folder.status()
+            finished += status == "finished"
+            yield from _run(folder, status, request)
+        except LabError as error:
+            remove = f"rm -r {quote(str(folder.path))}   # deletes the damaged run; train it again"
+            yield Finding("problem", f"run {folder.run_id}", str(error), remove)
+    yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {outputs / 'runs'}")
+
+
+def _run(folder: RunFolder, status: str, request: Request) -> Iterator[Finding]:
+    about = f"run {folder.run_id}"
+    ablation = next((key.removeprefix("ablation.") for key in folder.tags() if key.startswith("ablation.")), None)
+    if status == "failed":
+        error = (folder.result() or {}).get("error", "no reason recorded")
+        retry = f"{request.sweep(ablation, '--retry-failed')}   # trains failed runs again" if ablation else ""
+        yield Finding("note", about, f"failed: {error}{'' if ablation else '; the same command retries it'}", retry)
+    elif status in ("interrupted", "planned"):
+        resume = f"{request.sweep(ablation)}   # resumes interrupted runs" if ablation else ""
+        hint = "" if ablation else f"; the same command resumes it (configuration: {folder.config_path})"
+        yield Finding("note", about, f"interrupted{hint}", resume)
+    elif status == "running":
+        yield Finding("ok", about, "training in another process")

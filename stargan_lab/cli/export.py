@@ -1,0 +1,107 @@
+"""``stargan-lab export``."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargan_lab.cli.arguments import Commands, add_command, add_network
+
+if TYPE_CHECKING:
+    from stargan_lab.runs.load import Opened
+
+WEIGHT_FILES = (".ckpt", ".pt", ".pth", ".onnx")
+
+EPILOG = """\
+examples:
+  stargan-lab export 3f2a                      STEP-G.ckpt and STEP-D.ckpt for yunjey/stargan
+  stargan-lab export 3f2a --format onnx
+  stargan-lab export 200000-G.ckpt --format onnx --to generator.onnx"""
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "export", "export a run as reference checkpoints or ONNX", run, EPILOG)
+    parser.add_argument(
+        "--format",
+        choices=["reference", "onnx"],
+        default="reference",
+        help="reference: two yunjey/stargan checkpoints (default); onnx: the generator",
+    )
+    parser.add_argument("--to", metavar="PATH", help="file or directory (default: exports/NAME in the outputs)")
+    add_network(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the networks; the paths go to stdout."""
+    outputs = Path(args.outputs)
+    opened = open_network(args)
+    to = Path(args.to).expanduser() if args.to else outputs / "exports" / opened.name
+    write = {"reference": _export_reference, "onnx": _export_onnx}[args.format]
+    for path in write(opened, to):
+        print(path)
+    return 0
+
+
+def _export_reference(opened: "Opened", folder: Path) -> list[Path]:
+    import torch
+
+    from stargan_lab.checkpoints.export import reference_state
+    from stargan_lab.console import say
+    from stargan_lab.errors import ConfigError
+    from stargan_lab.files import write_atomically
+
+    if folder.suffix in WEIGHT_FILES or folder.is_file():
+        raise ConfigError(f"--to: {folder}: the reference format has two files; pass a directory")
+    if opened.critic is None:
+        raise ConfigError(f"{opened.path}: has no discriminator; the reference format needs both networks")
+    states = {
+        "G": reference_state(opened.generator, "generator", opened.image_size),
+        "D": reference_state(opened.critic, "discriminator", opened.image_size),
+    }
+    if any(value.dtype == torch.float64 for value in opened.generator.state_dict().values()):
+        say("note: float64 weights are rounded to float32, the reference's dtype")
+    step = opened.step or 0
+    paths = []
+    for letter, state in states.items():
+        paths.append(folder / f"{step}-{letter}.ckpt")
+        write_atomically(paths[-1], partial(torch.save, state))
+    say(f"{title(opened)}; load it in the reference with --resume_iters {step} or --test_iters {step}")
+    flags = {"binary": "--attributes", "categorical": "--classes"}
+    names = " ".join(f"{flags[spec.kind]} {','.join(spec.names)}" for spec in opened.layout.specs)
+    say(f"the files do not store label names; pass translate {names}")
+    return paths
+
+
+def _export_onnx(opened: "Opened", to: Path) -> list[Path]:
+    from stargan_lab.checkpoints.export import to_onnx
+    from stargan_lab.console import say
+    from stargan_lab.errors import ConfigError
+    from stargan_lab.files import write_atomically
+
+    path = to if to.suffix == ".onnx" else to / f"{opened.step or 0}-G.onnx"
+    if to.suffix in set(WEIGHT_FILES) - {".onnx"}:
+        raise ConfigError(f"--to: {to}: expected a directory or a file ending in .onnx")
+    provenance = {"made_of": opened.name, "step": opened.step, "averaged": opened.averaged}
+    content, difference = to_onnx(opened.generator, opened.layout, opened.image_size, provenance)
+    write_atomically(path, lambda file: file.write(content))
+    say(f"{title(opened)}; onnxruntime and torch outputs differ by at most {difference:.1e}")
+    return [path]
+
+
+def open_network(args: argparse.Namespace) -> "Opened":
+    """The run or checkpoint of the command line; notes about it go to stderr."""
+    from stargan_lab.console import say
+    from stargan_lab.runs.load import open_networks
+
+    attributes, classes = (
+        [name.strip() for name in text.split(",")] if text else [] for text in (args.attributes, args.classes)
+    )
+    opened = open_networks(args.network, Path(args.outputs), args.ema, attributes, classes)
+    for note in opened.notes:
+        say(f"note: {note}")
+    return opened
+
+
+def title(opened: "Opened") -> str:
+    step = "" if opened.step is None else f" at step {opened.step:,}"
+    return f"{opened.name}{step}, {'EMA weights' if opened.averaged else 'raw weights'}"

@@ -1,0 +1,90 @@
+"""``stargan-lab report``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stargan_lab.cli import complete
+from stargan_lab.cli.arguments import Commands, add_command, add_outputs, add_variadic
+
+if TYPE_CHECKING:
+    from stargan_lab.ablation.spec import Ablation
+    from stargan_lab.report.rows import RunRow
+
+EPILOG = """\
+examples:
+  stargan-lab report quickstart
+  stargan-lab report quickstart --format tex
+  stargan-lab report quickstart --protocol 3f2a"""
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "report", "write tables and figures of ablations from recorded runs", run, EPILOG)
+    names = add_variadic(parser, "names", nargs="+", metavar="NAME", help="ablations")
+    complete.attach(names, complete.ablations)
+    parser.add_argument(
+        "--format", default="md,csv,html", metavar="md,csv,html,tex", help="formats to write (default: md,csv,html)"
+    )
+    parser.add_argument("--from", dest="csv", metavar="FILE", help="read the runs from the CSV of an earlier report")
+    parser.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")
+    parser.add_argument(
+        "--protocol", metavar="HASH", help="use the scores of this evaluation protocol; a prefix is enough"
+    )
+    add_outputs(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write and print the report of each ablation."""
+    from stargan_lab.ablation.spec import load
+    from stargan_lab.errors import ConfigError, LabError, unknown
+    from stargan_lab.report.build import FORMATS
+    from stargan_lab.report.spreadsheet import read_csv
+
+    formats = args.format.split(",")
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"--format: {unknown('format', name, FORMATS)}")
+    if args.csv and args.protocol:
+        raise ConfigError("--protocol: a CSV holds one protocol per run; remove --from or --protocol")
+    outputs = Path(args.outputs)
+    for name in args.names:
+        ablation = load(name)
+        rows = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
+        if not any(row.usable for row in rows):
+            raise LabError(f"{args.csv or outputs}: no finished run of {name}; run `stargan-lab sweep {name}` first")
+        print_report(ablation, rows, outputs, formats, args.allow_mixed)
+    return 0
+
+
+def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "list[RunRow]":
+    """The runs of the last sweep, or of a sweep without overrides if there was none; see ``report.rows.collect``."""
+    from stargan_lab.ablation.plan import plan
+    from stargan_lab.files import read_json
+    from stargan_lab.report.rows import collect
+
+    path = cells_file(outputs, ablation)
+    cells: list[tuple[str, int, str]]
+    if path.exists():
+        cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
+    else:
+        cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(ablation)]
+    return collect(ablation, cells, outputs, protocol)
+
+
+def cells_file(outputs: Path, ablation: "Ablation") -> Path:
+    """Lists the cells of the ablation's last sweep."""
+    return outputs / "reports" / ablation.name / "cells.json"
+
+
+def print_report(
+    ablation: "Ablation", rows: "list[RunRow]", outputs: Path, formats: Sequence[str], allow_mixed: bool
+) -> None:
+    """Write the report's files and print its table."""
+    from stargan_lab.console import say
+    from stargan_lab.report.build import build, terminal
+
+    paths = build(ablation, rows, outputs / "reports" / ablation.name, formats, allow_mixed)
+    print(terminal(ablation, rows))
+    for path in paths:
+        say(f"wrote {path}")

@@ -1,0 +1,35 @@
+"""``stargan-lab track``."""
+
+import argparse
+from pathlib import Path
+
+from stargan_lab.cli.arguments import Commands, add_command, add_outputs
+
+
+def add_parser(commands: Commands) -> None:
+    parser = add_command(commands, "track", "rebuild the MLflow store from the run directories", run)
+    parser.add_argument("action", choices=["sync"])
+    add_store(parser)
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--uri", help="MLflow tracking URI (default: mlflow.db in the outputs)")
+    parser.add_argument(
+        "--experiment", default="stargan-lab", metavar="NAME", help="MLflow experiment (default: stargan-lab)"
+    )
+    add_outputs(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write every run to the MLflow store; 1 if a run's files are damaged."""
+    from stargan_lab.console import say
+    from stargan_lab.tracking.store import Store
+    from stargan_lab.tracking.sync import sync
+
+    outputs = Path(args.outputs)
+    store = Store.open(outputs, args.uri, args.experiment)
+    result = sync(outputs, store)
+    print(f"wrote {len(result.written)} runs to {store.uri}, skipped {len(result.training)} active runs")
+    for line in result.damaged:
+        say(f"damaged: {line}")
+    return 1 if result.damaged else 0
