@@ -147,12 +147,12 @@ def _finished_of(name: str, outputs: Path) -> list[str]:
     """The finished runs of an ablation's last sweep; says how many others there are."""
     from stargan_lab.cli.sweep import recorded  # which imports all that draws reports
 
-    rows = recorded(load(name), outputs)
-    finished = [row.run_id for row in rows if row.usable]
+    runs = recorded(load(name), outputs)
+    finished = list(runs.loc[runs["status"] == "finished", "run_id"])
     if not finished:
         raise LabError(f"{outputs}: no finished run of {name}; `stargan-lab sweep {name}` trains them")
-    if left := len(rows) - len(finished):
-        say(f"note: {left} of {len(rows)} runs of {name} are not finished and left out")
+    if left := len(runs) - len(finished):
+        say(f"note: {left} of {len(runs)} runs of {name} are not finished and left out")
     return finished
 
 

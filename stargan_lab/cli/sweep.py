@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from pandas import DataFrame
+
 from stargan_lab.ablation.execute import dry_run, status, status_table
 from stargan_lab.ablation.plan import plan
 from stargan_lab.ablation.spec import Ablation, load
@@ -10,9 +12,8 @@ from stargan_lab.cli.train import launch
 from stargan_lab.console import elsewhere, say
 from stargan_lab.errors import ConfigError, LabError, unknown
 from stargan_lab.files import read_json, write_json
-from stargan_lab.report.build import FORMATS, build, terminal
-from stargan_lab.report.rows import RunRow, collect
-from stargan_lab.report.spreadsheet import read_csv
+from stargan_lab.report.pages import FORMATS, report_text, write_report
+from stargan_lab.report.runs import collect, finished, read_csv
 from stargan_lab.runs.ledger import Ledger
 
 
@@ -64,16 +65,16 @@ def report(parsed: argparse.Namespace) -> int:
     outputs = Path(parsed.outputs)
     for name in parsed.names:
         ablation = load(name)
-        rows = read_csv(Path(parsed.csv)) if parsed.csv else recorded(ablation, outputs, parsed.protocol)
-        if not any(row.usable for row in rows):
+        runs = read_csv(Path(parsed.csv)) if parsed.csv else recorded(ablation, outputs, parsed.protocol)
+        if finished(runs).empty:
             raise LabError(
                 f"{parsed.csv or outputs}: no finished run of {name}; `stargan-lab sweep {name}` trains them"
             )
-        _write_report(ablation, rows, outputs, formats, parsed.allow_mixed)
+        _write_report(ablation, runs, outputs, formats, parsed.allow_mixed)
     return 0
 
 
-def recorded(ablation: Ablation, outputs: Path, protocol: str | None = None) -> list[RunRow]:
+def recorded(ablation: Ablation, outputs: Path, protocol: str | None = None) -> DataFrame:
     """The runs of the last sweep, or those that a sweep without further overrides would have; see ``collect``."""
     path = _cells_file(outputs, ablation)
     cells: list[tuple[str, int, str]]
@@ -84,8 +85,8 @@ def recorded(ablation: Ablation, outputs: Path, protocol: str | None = None) -> 
     return collect(ablation, cells, outputs, protocol)
 
 
-def _write_report(ablation: Ablation, rows: list[RunRow], outputs: Path, formats: list[str], allow_mixed: bool) -> None:
-    written = build(ablation, rows, outputs / "reports" / ablation.name, formats, allow_mixed)
-    print(terminal(ablation, rows))
+def _write_report(ablation: Ablation, runs: DataFrame, outputs: Path, formats: list[str], allow_mixed: bool) -> None:
+    written = write_report(ablation, runs, outputs / "reports" / ablation.name, formats, allow_mixed)
+    print(report_text(ablation, runs))
     for path in written:
         say(f"written {path}")
