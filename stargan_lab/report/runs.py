@@ -57,7 +57,7 @@ def collect(
     folders = [RunFolder(outputs / "runs" / run_id) for _, _, run_id in ordered]
     if protocol is not None:
         protocol = _resolve_protocol(protocol, folders)
-    return _frame([_run(*cell[:2], folder, protocol) for cell, folder in zip(ordered, folders, strict=True)])
+    return as_frame([_run(*cell[:2], folder, protocol) for cell, folder in zip(ordered, folders, strict=True)])
 
 
 def finished(runs: DataFrame) -> DataFrame:
@@ -113,13 +113,13 @@ def read_csv(path: Path) -> DataFrame:
         except (LabError, TypeError, ValueError) as error:
             raise LabError(f"{path}: column {name!r}: {error}") from None
     columns |= {"warnings": columns.pop("warning_details"), "facts": [{} for _ in table.index]}
-    runs = _frame(columns)
+    runs = as_frame(columns)
     for run in runs[runs.duplicated(["variant", "seed"])].itertuples():
         raise LabError(f"{path}: variant {run.variant} has more than one run with seed {run.seed}")
     return runs
 
 
-def _frame(runs: Any) -> DataFrame:
+def as_frame(runs: Any) -> DataFrame:
     """Put the columns in order and give each its type, whatever values are missing."""
     table = DataFrame(runs)
     known = [*_TEXT, "seed", *_SECONDS, *PARAMETERS, *_SCORING]
