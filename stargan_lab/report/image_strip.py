@@ -109,7 +109,7 @@ def draw_strip(runs: DataFrame, path: Path) -> bool:
             dataset = [samples.datasets[index]] if len(set(samples.datasets)) > 1 else []
             label = "\n".join([run.variant, *dataset, f"seed {run.seed}, step {samples.step:,}"])
             rows.append(GridRow(samples.rows[index], label))
-    sheet = draw_sheet(rows, samples.columns, minimum=96, gap=6)
+    sheet = draw_sheet(rows, next(iter(grids.values())).columns, minimum=96, gap=6)
     write_atomically(path, lambda file: file.write(sheet.png()))
     return True
 

@@ -23,15 +23,18 @@ FORMATS = ("md", "csv", "html", "tex")
 EXPECTED = {
     "better": "the variants score better than the baseline",
     "worse": "the variants score worse than the baseline",
-    "same": "the variants do not differ from the baseline",
-    "unknown": "no claim about how the variants differ from the baseline",
+    "same": "no difference from the baseline",
+    "unknown": "not stated",
 }
-_TEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"\textperiodcentered{}"},
-    **{"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "Δ": r"$\Delta$", "²": "$^2$", "−": "$-$", "–": "--"},
-    **{"<": "$<$", ">": "$>$", "|": "$|$"},
-    **{"[": "{[}", "]": "{]}"},  # after \item or the end of a row they would start an argument
-}
+# fmt: off
+_TEX = str.maketrans({
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"\textperiodcentered{}",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "Δ": r"$\Delta$", "²": "$^2$", "−": "$-$", "–": "--",
+    "<": "$<$", ">": "$>$", "|": "$|$",
+    "[": "{[}", "]": "{]}",  # after \item or the end of a row they would start an argument
+})
+# fmt: on
 
 
 def write_report(
@@ -101,12 +104,12 @@ def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Sequ
 
 def tex(text: str) -> str:
     """Escape LaTeX's special characters."""
-    return text.translate(str.maketrans(_TEX))
+    return text.translate(_TEX)
 
 
 def aligned(table: DataFrame) -> str:
     """Columns aligned for a terminal: numbers line up although only some have a mark such as `` [a, b]``."""
-    marks = table.map(lambda cell: len(re.search(r"( \[[A-Za-z, ]+\])?$", cell)[0]))
+    marks = table.map(lambda cell: len(cell) - len(re.sub(r" \[[A-Za-z, ]+\]$", "", cell)))
     padded = table + (marks.max() - marks).map(lambda width: " " * width)
     padded = padded.rename_axis(columns=table.index.name, index=None)  # one line of titles instead of two
     with pd.option_context("display.unicode.east_asian_width", True):

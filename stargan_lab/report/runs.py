@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def read_csv(path: Path) -> DataFrame:
         raise LabError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())})") from None
     if missing := [name for name in _CSV if name not in table]:
         raise LabError(f"{path}: column {missing[0]!r} is missing; expected the CSV file of a report")
-    convert = dict.fromkeys((*_TEXT, "warnings"), str) | {
+    convert: dict[str, Callable[[str], Any]] = dict.fromkeys((*_TEXT, "warnings"), str) | {
         "seed": int,
         "protocols": _parse_identities,
         "warning_details": lambda text: _parse_warnings(json.loads(text or "[]")),

@@ -1,6 +1,6 @@
 """The tables of a report, as DataFrames of text: means, deviations, and differences paired by seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from pandas import DataFrame, Series
@@ -41,7 +41,7 @@ def further_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
 def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """A row per variant: the main scores, the paired difference in the primary one, network sizes and speed."""
     primary = lookup(ablation.primary)
-    table = _score_table(ablation, runs, main_metrics(ablation, runs)).rename(columns=lambda name: lookup(name).label)
+    table = _score_table(ablation, runs, {name: lookup(name).label for name in main_metrics(ablation, runs)})
     values = by_seed(ablation, runs, ablation.primary)
     differences = values.sub(values[ablation.baseline], axis="index").drop(columns=ablation.baseline)
     cells = [summary(differences[v], primary, signed=True) if v in differences else MISSING for v in ablation.variants]
@@ -57,9 +57,7 @@ def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
 
 def further_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """A row per score that is not in the main table, a column per variant; empty if there is none."""
-    table = _score_table(ablation, runs, further_metrics(ablation, runs)).rename(
-        columns=lambda name: lookup(name).label
-    )
+    table = _score_table(ablation, runs, {name: lookup(name).label for name in further_metrics(ablation, runs)})
     return table.T.rename_axis("score")
 
 
@@ -67,7 +65,7 @@ def domain_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """The primary metric per domain, a row per variant; no columns if it has no values per domain."""
     prefix = f"{ablation.primary}/"
     names = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith(prefix)]
-    return _score_table(ablation, runs, names).rename(columns=lambda name: name.removeprefix(prefix))
+    return _score_table(ablation, runs, {name: name.removeprefix(prefix) for name in names})
 
 
 def missing_runs(ablation: Ablation, runs: DataFrame) -> list[str]:
@@ -97,12 +95,12 @@ def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
     return [f"{metric.label}: {metric.meaning}" for metric in map(lookup, metrics)]
 
 
-def _score_table(ablation: Ablation, runs: DataFrame, metrics: Sequence[str]) -> DataFrame:
-    """``0.431 ± 0.012 (3) [a]`` per variant (row) and metric (column)."""
+def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str]) -> DataFrame:
+    """``0.431 ± 0.012 (3) [a]``: a row per variant, a column per metric in ``titles``."""
     marks = WarningMarks(runs)
     cells = {}
-    for metric in metrics:
+    for metric, title in titles.items():
         values = by_seed(ablation, runs, metric)
-        cells[metric] = [summary(values[v], lookup(metric)) + marks.of(v, metric) for v in ablation.variants]
-    titles = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
-    return DataFrame(cells, index=titles).rename_axis("variant")
+        cells[title] = [summary(values[v], lookup(metric)) + marks.of(v, metric) for v in ablation.variants]
+    variants = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
+    return DataFrame(cells, index=variants).rename_axis("variant")

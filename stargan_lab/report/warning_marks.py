@@ -12,11 +12,10 @@ class WarningMarks:
     """A letter per warning code, in the order in which finished runs have them."""
 
     def __init__(self, runs: DataFrame) -> None:
-        """``runs`` as ``collect`` returns them."""
         shown = scores(runs)
         self._runs = len(finished(runs))
         self._warnings = [
-            # without metrics a warning affects every score of its run; with metrics also those the run lacks
+            # a warning without metrics affects every score of its run; one with metrics also those the run lacks
             warning | {"run": run, "scores": set(map(_overall, warning["metrics"])) or set(run[shown].dropna().index)}
             for _, run in finished(runs).iterrows()
             for warning in run["warnings"]

@@ -29,7 +29,7 @@ def test_all_files_of_a_report(
 
     text = (out / "report.md").read_text()
     assert "| instance | 0.767 ± 0.115 (3) | +0.167 ± 0.058 (3) | 23.33 ± 11.55 (3) |" in text
-    assert "Expected: the variants score better than the baseline (none)." in text
+    assert "Primary metric: eval/edit; baseline: none. Expected: the variants score better than the baseline.\n" in text
     assert "Missing runs:\n\n- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40\n" in text
     provenance = ["runs: 8 of 9 finished", "seeds: 1, 2, 3", "protocol: p1", "code: c1", "machine: 2 cores"]
     provenance += ["finished: 2025-03-01 10:00 to 2025-03-03 10:00 UTC"]

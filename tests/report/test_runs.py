@@ -90,18 +90,15 @@ def test_a_protocol_that_matches_none_or_several(ablation: Ablation, outputs: Pa
         collect(ablation, CELLS[2:], outputs, HASH)
 
 
-@pytest.mark.parametrize(
-    ("record", "message"),
-    [
+def test_the_error_names_a_damaged_file(ablation: Ablation, outputs: Path) -> None:
+    for record, message in [
         ({"metrics": {}}, "expected a mapping with metrics and protocol"),
         (SECOND | {"metrics": {"eval/edit": "x"}}, "could not convert"),
         (SECOND | {"warnings": [{"code": "collapse"}]}, "warnings: expected a list of code, metrics and text"),
-    ],
-)
-def test_the_error_names_a_damaged_file(ablation: Ablation, outputs: Path, record: object, message: str) -> None:
-    write_json(outputs / "runs" / "n1" / "scores" / f"{HASH}.json", record)
-    with pytest.raises(LabError, match=rf"scores/{HASH}\.json: {message}"):
-        collect(ablation, CELLS, outputs, HASH)
+    ]:
+        write_json(outputs / "runs" / "n1" / "scores" / f"{HASH}.json", record)
+        with pytest.raises(LabError, match=rf"scores/{HASH}\.json: {message}"):
+            collect(ablation, CELLS, outputs, HASH)
 
 
 def test_csv_round_trip(runs: DataFrame, tmp_path: Path) -> None:
@@ -126,28 +123,24 @@ def test_csv_round_trip(runs: DataFrame, tmp_path: Path) -> None:
     assert len(csv.splitlines()) == 1 + len(runs)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("eval/edit=1a", "eval/edit"), "column 'protocols': expected metric=hash, got 'eval/edit'"),
-        (('""code""', '""cod""'), "column 'warning_details': warnings: expected a list of code, metrics and text"),
-        (("eval/edit,", "eval/edti,"), "metric 'eval/edti' is not registered; did you mean 'eval/edit'"),
-        (("run_id", "id"), "column 'run_id' is missing"),
-        (("none,1,none1", "none,one,none1"), "column 'seed': invalid literal .* 'one'"),
-        (("none,1,none1", "none,2,none1"), "variant none has more than one run with seed 2"),
-    ],
-)
-def test_the_error_names_the_column_of_a_wrong_csv(
-    runs: DataFrame, tmp_path: Path, change: tuple[str, str], message: str
-) -> None:
+def test_the_error_names_the_column_of_a_wrong_csv(runs: DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     warning = {"code": "collapse", "metrics": [], "text": ""}
     write_csv(runs.assign(protocols=[{"eval/edit": "1a"}] * 9, warnings=[[warning]] * 9), path)
-    assert change[0] in path.read_text()
-    path.write_text(path.read_text().replace(*change, 1))
-    with pytest.raises(LabError, match=message) as error:
-        read_csv(path)
-    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    csv = path.read_text()
+    for old, new, message in [
+        ("eval/edit=1a", "eval/edit", "column 'protocols': expected metric=hash, got 'eval/edit'"),
+        ('""code""', '""cod""', "column 'warning_details': warnings: expected a list of code, metrics and text"),
+        ("eval/edit,", "eval/edti,", "metric 'eval/edti' is not registered; did you mean 'eval/edit'"),
+        ("run_id", "id", "column 'run_id' is missing; expected the CSV file of a report"),
+        ("none,1,none1", "none,one,none1", "column 'seed': invalid literal .* 'one'"),
+        ("none,1,none1", "none,2,none1", "variant none has more than one run with seed 2"),
+    ]:
+        assert old in csv
+        path.write_text(csv.replace(old, new, 1))
+        with pytest.raises(LabError, match=message) as error:
+            read_csv(path)
+        assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
 def test_a_report_does_not_load_torch() -> None:
