@@ -80,12 +80,12 @@ def _finished_runs(name: str, outputs: Path) -> list[str]:
     from stargan_lab.console import say
     from stargan_lab.errors import LabError
 
-    rows = collect_runs(load(name), outputs)
-    finished = [row.run_id for row in rows if row.usable]
+    runs = collect_runs(load(name), outputs)
+    finished = list(runs.loc[runs["status"] == "finished", "run_id"])
     if not finished:
         raise LabError(f"{outputs}: no finished run of {name}; run `stargan-lab sweep {name}` first")
-    if unfinished := len(rows) - len(finished):
-        say(f"note: skipped {unfinished} of {len(rows)} runs of {name} that are not finished")
+    if unfinished := len(runs) - len(finished):
+        say(f"note: skipped {unfinished} of {len(runs)} runs of {name} that are not finished")
     return finished
 
 

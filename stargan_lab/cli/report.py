@@ -9,8 +9,9 @@ from stargan_lab.cli import complete
 from stargan_lab.cli.arguments import Commands, add_command, add_outputs, add_variadic
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from stargan_lab.ablation.spec import Ablation
-    from stargan_lab.report.rows import RunRow
 
 EPILOG = """\
 examples:
@@ -38,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Write and print the report of each ablation."""
     from stargan_lab.ablation.spec import load
     from stargan_lab.errors import ConfigError, LabError, unknown
-    from stargan_lab.report.build import FORMATS
-    from stargan_lab.report.spreadsheet import read_csv
+    from stargan_lab.report.pages import FORMATS
+    from stargan_lab.report.runs import finished, read_csv
 
     formats = args.format.split(",")
     for name in formats:
@@ -50,18 +51,18 @@ def run(args: argparse.Namespace) -> int:
     outputs = Path(args.outputs)
     for name in args.names:
         ablation = load(name)
-        rows = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
-        if not any(row.usable for row in rows):
+        runs = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
+        if finished(runs).empty:
             raise LabError(f"{args.csv or outputs}: no finished run of {name}; run `stargan-lab sweep {name}` first")
-        print_report(ablation, rows, outputs, formats, args.allow_mixed)
+        print_report(ablation, runs, outputs, formats, args.allow_mixed)
     return 0
 
 
-def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "list[RunRow]":
-    """The runs of the last sweep, or of a sweep without overrides if there was none; see ``report.rows.collect``."""
+def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
+    """The runs of the last sweep, or of a sweep without overrides if there was none; see ``report.runs.collect``."""
     from stargan_lab.ablation.plan import plan
     from stargan_lab.files import read_json
-    from stargan_lab.report.rows import collect
+    from stargan_lab.report.runs import collect
 
     path = cells_file(outputs, ablation)
     cells: list[tuple[str, int, str]]
@@ -78,13 +79,13 @@ def cells_file(outputs: Path, ablation: "Ablation") -> Path:
 
 
 def print_report(
-    ablation: "Ablation", rows: "list[RunRow]", outputs: Path, formats: Sequence[str], allow_mixed: bool
+    ablation: "Ablation", runs: "DataFrame", outputs: Path, formats: Sequence[str], allow_mixed: bool
 ) -> None:
     """Write the report's files and print its table."""
     from stargan_lab.console import say
-    from stargan_lab.report.build import build, terminal
+    from stargan_lab.report.pages import report_text, write_report
 
-    paths = build(ablation, rows, outputs / "reports" / ablation.name, formats, allow_mixed)
-    print(terminal(ablation, rows))
+    paths = write_report(ablation, runs, outputs / "reports" / ablation.name, formats, allow_mixed)
+    print(report_text(ablation, runs))
     for path in paths:
         say(f"wrote {path}")

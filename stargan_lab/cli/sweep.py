@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.cli.train import launch
     from stargan_lab.console import outputs_flag, say
     from stargan_lab.files import write_json
-    from stargan_lab.report.build import FORMATS
+    from stargan_lab.report.pages import FORMATS
     from stargan_lab.runs.ledger import Ledger
 
     ablation = load(args.name)

@@ -1,1 +1,1 @@
-"""What the runs of one ablation show: rows, tables, figures and the page that holds them."""
+"""The report of an ablation: tables, figures and pages."""

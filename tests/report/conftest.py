@@ -1,4 +1,4 @@
-"""An ablation with small numbers, and runs on disk with drawn samples."""
+"""An ablation with small numbers, and runs on disk with sample grids."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pandas import DataFrame
 from PIL import Image
+from scored import row
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import write_json
-from stargan_lab.report.rows import RunRow
+from stargan_lab.report.runs import as_frame
 from stargan_lab.tracking.run_folder import RunFolder
 
 EDIT = {
@@ -38,32 +40,30 @@ def ablation() -> Ablation:
 
 
 @pytest.fixture
-def rows() -> list[RunRow]:
-    """Eight finished runs and one that failed."""
+def runs() -> DataFrame:
+    """Eight finished runs and one that failed, in the order of ``collect``."""
     finished = [
-        RunRow(
-            variant=variant,
-            seed=seed,
-            run_id=f"{variant}{seed}",
-            status="finished",
-            metrics={"eval/edit": edit, "eval/frechet_classifier": 100 * (1 - edit), "eval/edit/Male": edit / 2},
-            parameters={"generator": 131_000, "discriminator": 2_000_000 + len(variant)},
-            seconds_per_step=0.025 * seed,
-            seconds=60.0,
+        row(
+            variant,
+            seed,
             protocol="p1",
             code="c1",
             machine="2 cores",
             finished=f"2025-03-0{seed} 10:00",
+            seconds=60.0,
+            seconds_per_step=0.025 * seed,
+            **{"parameters.generator": 131_000, "parameters.discriminator": 2_000_000 + len(variant)},
+            **{"eval/edit": edit, "eval/frechet_classifier": 100 * (1 - edit), "eval/edit/Male": edit / 2},
         )
         for variant, seeds in EDIT.items()
         for seed, edit in seeds.items()
     ]
-    return [*finished, RunRow("layer", 3, "layer3", "failed", error="loss/d_gp became NaN at step 40")]
+    return as_frame([*finished, row("layer", 3, status="failed", error="loss/d_gp became NaN at step 40")])
 
 
 @pytest.fixture
 def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
-    """Makes a finished run with two sample grids; every tile has a colour of its own."""
+    """Makes a finished run with two sample grids without titles, in which each tile has its own colour."""
 
     def make(variant: str, seed: int, run_id: str, edit: float) -> RunFolder:
         folder = RunFolder(tmp_path / "runs" / run_id)
@@ -72,10 +72,9 @@ def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
         write_json(folder.samples / "targets.json", {"columns": list(COLUMNS), "image_size": 32})
         for step in (900, 1000):
             pixels = np.zeros((64, 96, 3), np.uint8)
-            for row in range(2):
-                for column in range(3):
-                    tile = pixels[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
-                    tile[:] = (80 * column, 100 * row + 20 * seed, step // 10)
+            for y in range(2):
+                for x in range(3):
+                    pixels[32 * y : 32 * y + 32, 32 * x : 32 * x + 32] = (80 * x, 100 * y + 20 * seed, step // 10)
             Image.fromarray(pixels).save(folder.samples / f"{step}.png")
         folder.update_tags({"code": "c1", "ablation.norms": variant, "machine": "2 cores"})
         folder.write_result(
@@ -97,7 +96,7 @@ def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
 
 @pytest.fixture
 def scored_run(tmp_path: Path) -> Callable[..., RunFolder]:
-    """Makes a finished run that was scored once or several times; ``result.json`` has the first."""
+    """Makes a finished run that was evaluated once or several times; ``result.json`` has the first scores."""
 
     def make(run_id: str, *scorings: dict[str, Any]) -> RunFolder:
         folder = RunFolder(tmp_path / "runs" / run_id)

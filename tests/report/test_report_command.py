@@ -1,4 +1,4 @@
-"""``stargan-lab report`` on runs that were scored several times."""
+"""``stargan-lab report`` on runs that were evaluated several times."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,21 +27,24 @@ def report(outputs: Path, *flags: str) -> int:
     return main(["report", "quickstart", "--outputs", str(outputs), "--format", "md", *flags])
 
 
-def test_the_first_scoring_unless_another_is_asked_for(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_scores_are_shown_unless_a_protocol_is_requested(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = outputs / "reports" / "quickstart" / "report.md"
     assert report(outputs) == 0
-    assert "| none (baseline) | 0.250 (1) |" in (outputs / "reports" / "quickstart" / "report.md").read_text()
+    assert "| none (baseline) | 0.250 (1) |" in page.read_text()
     assert report(outputs, "--protocol", HASH[:6]) == 0
-    text = (outputs / "reports" / "quickstart" / "report.md").read_text()
+    text = page.read_text()
     assert "| none (baseline) | 0.750 (1) |" in text
-    assert f"- instance, seed 0: not scored under protocol {HASH}; stargan-lab evaluate bbb …" in text
+    assert f"- instance, seed 0: not scored under protocol {HASH}; run `stargan-lab evaluate bbb …`" in text
     assert f"- protocol: {HASH}\n" in text
     assert f"not scored under protocol {HASH}" in capsys.readouterr().out
 
 
-def test_refusals(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_options(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report(outputs, "--protocol", "zz") == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: --protocol zz: no run was scored under it; there are: ") and error.count("\n") == 1
-    assert f"{HASH} (1 run)" in error
+    assert error.startswith("error: --protocol zz: no run was scored under it; available: ")
+    assert f"{HASH} (1 run)" in error and error.count("\n") == 1
     assert report(outputs, "--protocol", HASH, "--from", "runs.csv") == 2
     assert "--protocol: a CSV holds one protocol per run" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_uint8
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelSpec, target_labels
-from stargan_lab.report.strip import newest_samples
+from stargan_lab.report.image_strip import newest_samples
 from stargan_lab.runs.run import run
 from stargan_lab.runs.samples import SampleWriter, check_named
 

@@ -1,4 +1,4 @@
-"""Scores as a run's files have them."""
+"""Scores as the files of a run contain them, and rows of a report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from stargan_lab.evaluation.protocol import Protocol
 def scoring(
     metrics: Mapping[str, float], warnings: Sequence[Mapping[str, Any]] = (), fid: bool = False, **changes: Any
 ) -> dict[str, Any]:
-    """Metrics, protocol and warnings as a run's files have them.
+    """Metrics, protocol and warnings of one evaluation.
 
     Args:
-        fid: whether Inception was among the instruments.
-        changes: of the protocol.
+        fid: whether Inception was one of the instruments.
+        changes: to the protocol.
     """
     instruments = {
         "truth": {"tolerance": 1 / 255},
@@ -28,3 +28,11 @@ def scoring(
     common = {"data": {"faces": "0f0f"}, "images": images, "groups": {"faces": []}, "checkpoint": "average"}
     facts = common | {"max_images": None, "batch_size": 64, "instruments": instruments, "metrics": named} | changes
     return {"metrics": dict(metrics), "protocol": Protocol(**facts).as_dict(), "warnings": list(warnings)}
+
+
+def row(variant: str, seed: int, **columns: Any) -> dict[str, Any]:
+    """A finished run with the given columns; other text is empty, other numbers are missing."""
+    text = dict.fromkeys(("protocol", "code", "machine", "finished", "error"), "")
+    rest = {"protocols": {}, "facts": {}, "warnings": [], "folder": None}
+    named = {"variant": variant, "seed": seed, "run_id": f"{variant}{seed}", "status": "finished"}
+    return named | text | rest | columns

@@ -1,0 +1,130 @@
+"""The image strip of a report: how each variant translates the same images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pandas import DataFrame
+from PIL import Image
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import read_json, write_atomically
+from stargan_lab.image_grid import GridRow, draw_sheet
+from stargan_lab.report.runs import finished
+
+
+@dataclass(frozen=True)
+class SampleGrid:
+    """The newest sample grid of a run.
+
+    Attributes:
+        columns: the input and each target.
+        rows: per image its tiles, one per column, of ``size`` px a side.
+        datasets, names: dataset and file of each row's image; empty if they were not recorded.
+    """
+
+    step: int
+    columns: tuple[str, ...]
+    size: int
+    rows: tuple[tuple[Image.Image, ...], ...]
+    datasets: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def first_of_each_dataset(self) -> list[int]:
+        """Indices of rows."""
+        return [self.datasets.index(name) for name in dict.fromkeys(self.datasets)] or [0]
+
+    def first_images(self) -> list[tuple[str, str]]:
+        """Dataset and file of these rows' images; empty if the files were not recorded."""
+        datasets = self.datasets or ("",)
+        return [(datasets[i], self.names[i]) for i in self.first_of_each_dataset()] if self.names else []
+
+
+def newest_samples(folder: Path) -> SampleGrid | None:
+    """Cut the tiles out of the newest ``samples/<step>.png`` of a run; None if there is none.
+
+    Raises:
+        LabError: the grid does not match its description, ``samples/targets.json``.
+    """
+    grids = {int(path.stem): path for path in (folder / "samples").glob("*.png") if path.stem.isdigit()}
+    if not grids:
+        return None
+    step = max(grids)
+    description = folder / "samples" / "targets.json"
+    about = read_json(description)
+    try:
+        columns, size, scale = tuple(map(str, about["columns"])), int(about["image_size"]), int(about.get("scale", 1))
+        side = size * scale
+        with Image.open(grids[step]) as file:
+            image = file.convert("RGB")
+        left, top = _positions(about, image, len(columns), side)
+        datasets, names = (tuple(map(str, about.get(key, ()))) for key in ("rows", "names"))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise LabError(f"{description}: expected a mapping with columns and image_size") from None
+    inside = max(left, default=0) + side <= image.width and max(top, default=0) + side <= image.height
+    if len(left) != len(columns) or not top or side < 1 or not inside:
+        found = f"{image.width}×{image.height} px"
+        raise LabError(f"{grids[step]}: expected rows of {len(columns)} images of {side} px, got {found}")
+    for values in (datasets, names):
+        if len(values) not in (0, len(top)):
+            raise LabError(f"{description}: expected rows and names of {len(top)} images, got {len(values)}")
+    rows = tuple(tuple(_tile(image, x, y, side, size) for x in left) for y in top)
+    return SampleGrid(step, columns, size, rows, datasets, names)
+
+
+def _positions(about: Mapping[str, Any], image: Image.Image, columns: int, side: int) -> tuple[list[int], list[int]]:
+    """x and y of the tiles as recorded; old grids have no titles, so their tiles start at the corner."""
+    if "left" in about:
+        return [int(x) for x in about["left"]], [int(y) for y in about["top"]]
+    fits = image.width == side * columns and image.height % side == 0
+    return list(range(0, side * columns, side)), list(range(0, image.height, side)) if fits else []
+
+
+def _tile(image: Image.Image, x: int, y: int, side: int, size: int) -> Image.Image:
+    """A tile of ``side`` px at its original size."""
+    return image.crop((x, y, x + side, y + side)).resize((size, size), Image.Resampling.NEAREST)
+
+
+def draw_strip(runs: DataFrame, path: Path) -> bool:
+    """Save a PNG with the first image of each dataset, translated by each variant's first finished run with samples.
+
+    Returns:
+        False, without a file, if no run has samples.
+    Raises:
+        LabError: the runs have different targets or different images.
+    """
+    grids: dict[str, SampleGrid] = {}
+    shown: dict[str, Any] = {}
+    for run in finished(runs).itertuples():
+        if run.variant not in shown and run.folder is not None and (samples := newest_samples(run.folder)):
+            shown[run.variant], grids[run.run_id] = run, samples
+    if not grids:
+        return False
+    _check_same_images(grids)
+    rows = []
+    for run in shown.values():
+        samples = grids[run.run_id]
+        for index in samples.first_of_each_dataset():
+            dataset = [samples.datasets[index]] if len(set(samples.datasets)) > 1 else []
+            label = "\n".join([run.variant, *dataset, f"seed {run.seed}, step {samples.step:,}"])
+            rows.append(GridRow(samples.rows[index], label))
+    sheet = draw_sheet(rows, next(iter(grids.values())).columns, minimum=96, gap=6)
+    write_atomically(path, lambda file: file.write(sheet.png()))
+    return True
+
+
+def _check_same_images(grids: Mapping[str, SampleGrid]) -> None:
+    """Refuse runs with different targets, or with different images as far as their names are known."""
+    (first_id, first), *others = grids.items()
+    for other_id, other in others:
+        pair = f"the samples of runs {first_id} and {other_id}"
+        if other.columns != first.columns:
+            raise LabError(f"{pair} show different targets")
+        images, other_images = first.first_images(), other.first_images()
+        if images and other_images and images != other_images:
+            differing = [f" ({a[1]} and {b[1]})" for a, b in zip(images, other_images, strict=False) if a != b]
+            raise LabError(
+                f"{pair} show different images{''.join(differing[:1])}; "
+                "train all variants with the same trainer.sample_images and trainer.sample_seed"
+            )

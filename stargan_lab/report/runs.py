@@ -1,0 +1,227 @@
+"""The runs of an ablation as a DataFrame, read from the runs' own files or from the CSV of a report."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas import DataFrame
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.errors import LabError
+from stargan_lab.evaluation.protocol import metric_identity
+from stargan_lab.files import canonical_hash, read_json, write_text
+from stargan_lab.tracking.metrics import lookup, order
+from stargan_lab.tracking.run_folder import RunFolder
+
+NOT_SCORED = "not scored"
+"""Status of a finished run without scores under the requested protocol."""
+
+PARAMETERS = ("parameters.generator", "parameters.discriminator")
+_TEXT = ("variant", "run_id", "status", "protocol", "code", "machine", "finished", "error")
+_SECONDS = ("seconds", "seconds_per_step")
+_SCORING = ("protocols", "facts", "warnings", "folder")
+_CSV = ("variant", "seed", *_TEXT[1:], *_SECONDS, *PARAMETERS, "protocols", "warnings", "warning_details", "folder")
+
+
+def collect(
+    ablation: Ablation, cells: Sequence[tuple[str, int, str]], outputs: Path, protocol: str | None = None
+) -> DataFrame:
+    """Read the runs ``cells`` (variant, seed, run id) from ``outputs/runs``.
+
+    Args:
+        protocol: hash of the evaluation protocol to take the scores of, or a prefix of it; None takes each run's first.
+    Returns:
+        One row per run, in the order of the ablation's variants and then by seed. Columns:
+
+        - variant, seed, run_id, and status as in the ledger (``planned`` for a run that never started) or NOT_SCORED
+        - protocol, code: hashes of the evaluation protocol and of the code, empty where unknown; machine; error
+        - finished: date and time in UTC; seconds, seconds_per_step: of training
+        - parameters.generator, parameters.discriminator: numbers of trainable parameters
+        - protocols: score -> hash of everything its value depends on; facts: the full protocol, empty where unknown
+        - warnings: of the evaluation, each with its code, text (one line) and metrics (none: it affects all of them)
+        - folder: Path of the run's files, or None
+        - a column per metric, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where a run lacks it
+    Raises:
+        LabError: a variant is not in the ablation, a file is damaged, or no run was scored under the protocol.
+    """
+    variants = list(ablation.variants)
+    for variant, _, run_id in cells:
+        if variant not in variants:
+            raise LabError(f"run {run_id}: ablation {ablation.name} has no variant {variant!r}")
+    ordered = sorted(cells, key=lambda cell: (variants.index(cell[0]), cell[1]))
+    folders = [RunFolder(outputs / "runs" / run_id) for _, _, run_id in ordered]
+    if protocol is not None:
+        protocol = _resolve_protocol(protocol, folders)
+    return as_frame([_run(*cell[:2], folder, protocol) for cell, folder in zip(ordered, folders, strict=True)])
+
+
+def finished(runs: DataFrame) -> DataFrame:
+    """The runs that enter the tables."""
+    return runs[runs["status"] == "finished"]
+
+
+def scores(runs: DataFrame) -> list[str]:
+    """The overall scores (not per domain) of finished runs, in the order of the tables."""
+    present = {name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")}
+    return sorted({lookup(name).name for name in present} & present, key=order)
+
+
+def write_csv(runs: DataFrame, path: Path) -> None:
+    """Write one line per run; folders are relative to the file, and numbers have all their digits.
+
+    ``protocols`` is ``eval/edit=1a2b3c4d eval/leak=…``, ``warnings`` lists codes, ``warning_details`` is JSON.
+    """
+    metrics = [name for name in runs if name not in (*_CSV, "facts")]
+    table = runs.assign(
+        protocols=[" ".join(f"{score}={identity}" for score, identity in each.items()) for each in runs["protocols"]],
+        warnings=[" ".join(dict.fromkeys(warning["code"] for warning in each)) for each in runs["warnings"]],
+        warning_details=[json.dumps(each, ensure_ascii=False) if each else "" for each in runs["warnings"]],
+        folder=["" if folder is None else os.path.relpath(folder, path.parent) for folder in runs["folder"]],
+    )
+    write_text(path, table[[*_CSV, *metrics]].to_csv(index=False, lineterminator="\n"))
+
+
+def read_csv(path: Path) -> DataFrame:
+    """The runs that ``write_csv`` wrote, without ``facts``; the folder of a run that was moved is None.
+
+    Raises:
+        LabError: names the file, and the column that is missing or has an invalid value.
+    """
+    try:
+        table = pd.read_csv(path, dtype=object, na_filter=False, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise LabError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())})") from None
+    if missing := [name for name in _CSV if name not in table]:
+        raise LabError(f"{path}: column {missing[0]!r} is missing; expected the CSV file of a report")
+    convert: dict[str, Callable[[str], Any]] = dict.fromkeys((*_TEXT, "warnings"), str) | {
+        "seed": int,
+        "protocols": _parse_identities,
+        "warning_details": lambda text: _parse_warnings(json.loads(text or "[]")),
+        "folder": lambda text: (path.parent / text).resolve() if text and (path.parent / text).is_dir() else None,
+    }
+    columns: dict[str, list[Any]] = {}
+    for name in table:
+        try:
+            if name not in _CSV:
+                lookup(name)
+            columns[name] = [convert.get(name, _number)(text) for text in table[name]]
+        except (LabError, TypeError, ValueError) as error:
+            raise LabError(f"{path}: column {name!r}: {error}") from None
+    columns |= {"warnings": columns.pop("warning_details"), "facts": [{} for _ in table.index]}
+    runs = as_frame(columns)
+    for run in runs[runs.duplicated(["variant", "seed"])].itertuples():
+        raise LabError(f"{path}: variant {run.variant} has more than one run with seed {run.seed}")
+    return runs
+
+
+def as_frame(runs: Any) -> DataFrame:
+    """Put the columns in order and give each its type, whatever values are missing."""
+    table = DataFrame(runs)
+    known = [*_TEXT, "seed", *_SECONDS, *PARAMETERS, *_SCORING]
+    metrics = [name for name in table if name not in known]
+    types: dict[str, Any] = dict.fromkeys((*_SECONDS, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
+    return table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
+
+
+def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> dict[str, Any]:
+    result, tags, status = folder.result() or {}, folder.tags(), folder.status()
+    end, parameters = result.get("finished_at"), result.get("parameters") or {}
+    run = {
+        "variant": variant,
+        "seed": seed,
+        "run_id": folder.run_id,
+        "status": status,
+        "code": str(tags.get("code", "")),
+        "machine": str(result.get("machine") or tags.get("machine", "")),
+        "finished": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M") if end else "",
+        "error": str(result.get("error") or ""),
+        **{name: result.get(name) for name in _SECONDS},
+        **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
+        "folder": folder.path if folder.path.is_dir() else None,
+    }
+    scoring = _first_scoring(folder)
+    if protocol is None or status != "finished":
+        return run | scoring
+    path = folder.scores / f"{protocol}.json"
+    if path.exists():
+        return run | _parse_scoring(read_json(path), path)
+    if scoring["protocol"] == protocol:
+        return run | scoring
+    error = f"not scored under protocol {protocol}; run `stargan-lab evaluate {folder.run_id} …`"
+    return run | _parse_scoring({"protocol": ""}, path) | {"status": NOT_SCORED, "error": error}
+
+
+def _first_scoring(folder: RunFolder) -> dict[str, Any]:
+    """The scores in ``result.json``; of a run without that file no metrics."""
+    result = folder.result() or {}
+    protocol = result.get("protocol") or folder.tags().get("protocol", "")
+    return _parse_scoring(result | {"protocol": protocol}, folder.result_path)
+
+
+def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
+    """Columns of one evaluation of a run. Raises LabError that names the file."""
+    try:
+        metrics = {str(name): float(value) for name, value in record.get("metrics", {}).items()}
+        protocol = record["protocol"]  # of very old records only its hash
+        facts = {} if isinstance(protocol, str) else dict(protocol)
+        warnings = _parse_warnings(record.get("warnings"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = error if isinstance(error, ValueError) else "expected a mapping with metrics and protocol"
+        raise LabError(f"{path}: {reason}") from None
+    return {
+        "protocol": protocol if isinstance(protocol, str) else facts.get("hash") or canonical_hash(facts)[:12],
+        "protocols": {lookup(name).name: metric_identity(facts, name) for name in metrics} if facts else {},
+        "facts": facts,
+        "warnings": warnings,
+        **metrics,
+    }
+
+
+def _parse_warnings(warnings: Any) -> list[dict[str, Any]]:
+    """Check the warnings of an evaluation, plain JSON or None. Raises ValueError."""
+    try:
+        return [
+            {"code": str(w["code"]), "metrics": list(map(str, w["metrics"])), "text": str(w["text"])}
+            for w in warnings or ()
+        ]
+    except (KeyError, TypeError):
+        raise ValueError("warnings: expected a list of code, metrics and text") from None
+
+
+def _parse_identities(text: str) -> dict[str, str]:
+    """Parse ``metric=hash metric=hash``. Raises ValueError."""
+    pairs = [word.partition("=") for word in text.split()]
+    for score, _, identity in pairs:
+        if not score or not identity:
+            raise ValueError(f"expected metric=hash, got {score!r}")
+    return {score: identity for score, _, identity in pairs}
+
+
+def _number(text: str) -> float:
+    return float(text) if text else float("nan")
+
+
+def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:
+    """The one protocol with this prefix that finished runs were scored under.
+
+    Raises:
+        LabError: no protocol matches, or several; the message lists the protocols.
+    """
+    runs_under = Counter(
+        protocol
+        for folder in folders
+        if folder.status() == "finished"
+        for protocol in {_first_scoring(folder)["protocol"], *(path.stem for path in folder.scores.glob("*.json"))}
+        if protocol
+    )
+    matching = [protocol for protocol in runs_under if protocol.startswith(prefix)]
+    if len(matching) == 1:
+        return matching[0]
+    problem = "more than one protocol matches" if matching else "no run was scored under it"
+    available = ", ".join(f"{name} ({n} run{'s' if n > 1 else ''})" for name, n in sorted(runs_under.items()))
+    raise LabError(f"--protocol {prefix}: {problem}; available: {available or 'none'}")

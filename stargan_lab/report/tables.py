@@ -1,0 +1,106 @@
+"""The tables of a report, as DataFrames of text: means, deviations, and differences paired by seed."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.runs import NOT_SCORED, PARAMETERS, finished, scores
+from stargan_lab.report.warning_marks import WarningMarks
+from stargan_lab.tracking.metrics import Metric, lookup
+
+MISSING = "–"
+
+
+def summary(values: Series, metric: Metric, signed: bool = False) -> str:
+    """``0.431 ± 0.012 (3)``: mean, sample standard deviation (n - 1) and number of the values that are not NaN."""
+    count = values.count()
+    if count == 0:
+        return MISSING
+    deviation = f" ± {metric.show(values.std())}" if count > 1 else ""
+    return f"{metric.show(values.mean(), signed)}{deviation} ({count})"
+
+
+def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
+    """The values of a metric: a row per seed of a finished run, a column per variant."""
+    values = finished(runs).reindex(columns=["seed", "variant", metric])
+    return values.pivot(index="seed", columns="variant", values=metric).reindex(columns=list(ablation.variants))
+
+
+def main_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """The primary metric first, then the other scores of finished runs that are registered as main ones."""
+    return [ablation.primary, *(s for s in scores(runs) if lookup(s).main and s != ablation.primary)]
+
+
+def further_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """The scores of finished runs that are not in the main table."""
+    return [s for s in scores(runs) if not lookup(s).main and s != ablation.primary]
+
+
+def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
+    """A row per variant: the main scores, the paired difference in the primary one, network sizes and speed."""
+    primary = lookup(ablation.primary)
+    table = _score_table(ablation, runs, {name: lookup(name).label for name in main_metrics(ablation, runs)})
+    values = by_seed(ablation, runs, ablation.primary)
+    differences = values.sub(values[ablation.baseline], axis="index").drop(columns=ablation.baseline)
+    cells = [summary(differences[v], primary, signed=True) if v in differences else MISSING for v in ablation.variants]
+    table.insert(1, f"Δ {primary.name.split('/', 1)[1]}", cells)
+    by_variant = finished(runs).groupby("variant")
+    for title, column in zip(("G params", "D params"), PARAMETERS, strict=True):
+        counts = {variant: sorted(set(group.dropna())) for variant, group in by_variant[column]}
+        table[title] = [" / ".join(f"{n:,}" for n in counts.get(v, ())) or MISSING for v in ablation.variants]
+    seconds = by_variant["seconds_per_step"].mean().dropna()
+    table["s/step"] = [f"{seconds[v]:.3g}" if v in seconds else MISSING for v in ablation.variants]
+    return table
+
+
+def further_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
+    """A row per score that is not in the main table, a column per variant; empty if there is none."""
+    table = _score_table(ablation, runs, {name: lookup(name).label for name in further_metrics(ablation, runs)})
+    return table.T.rename_axis("score")
+
+
+def domain_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
+    """The primary metric per domain, a row per variant; no columns if it has no values per domain."""
+    prefix = f"{ablation.primary}/"
+    names = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith(prefix)]
+    return _score_table(ablation, runs, {name: name.removeprefix(prefix) for name in names})
+
+
+def missing_runs(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """A line for each variant and seed without a value in the main table, with the reason."""
+    runs_by_cell = {(run["variant"], run["seed"]): run for _, run in runs.iterrows()}
+    lines = []
+    for variant in ablation.variants:
+        for seed in sorted({*ablation.seeds, *runs.loc[runs["variant"] == variant, "seed"]}):
+            run = runs_by_cell.get((variant, seed))
+            reason = "no run" if run is None else _missing(run, ablation.primary)
+            lines += [f"{variant}, seed {seed}: {reason}"] if reason else []
+    return lines
+
+
+def _missing(run: Series, primary: str) -> str:
+    """Why a run has no value in the main table; empty if it has one."""
+    if run["status"] == NOT_SCORED:
+        return run["error"]
+    if run["status"] != "finished":
+        return ": ".join(filter(None, (f"{run['status']} (run {run['run_id']})", run["error"])))
+    return f"no {primary} (run {run['run_id']})" if pd.isna(run.get(primary)) else ""
+
+
+def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """A line for each metric in the tables, with its description."""
+    metrics = [*main_metrics(ablation, runs), *further_metrics(ablation, runs)]
+    return [f"{metric.label}: {metric.meaning}" for metric in map(lookup, metrics)]
+
+
+def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str]) -> DataFrame:
+    """``0.431 ± 0.012 (3) [a]``: a row per variant, a column per metric in ``titles``."""
+    marks = WarningMarks(runs)
+    cells = {}
+    for metric, title in titles.items():
+        values = by_seed(ablation, runs, metric)
+        cells[title] = [summary(values[v], lookup(metric)) + marks.of(v, metric) for v in ablation.variants]
+    variants = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
+    return DataFrame(cells, index=variants).rename_axis("variant")

@@ -1,0 +1,142 @@
+"""The pages of a report."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pandas import DataFrame
+from PIL import Image
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.errors import LabError
+from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
+from stargan_lab.report.runs import read_csv
+from stargan_lab.tracking.run_folder import RunFolder
+
+
+def test_all_files_of_a_report(
+    ablation: Ablation, runs: DataFrame, runs_on_disk: Callable[..., RunFolder], tmp_path: Path
+) -> None:
+    for index, run in runs[:-1].iterrows():
+        runs.at[index, "folder"] = runs_on_disk(run["variant"], run["seed"], run["run_id"], 0.5).path
+    out = tmp_path / "reports" / "norms"
+    written = write_report(ablation, runs, out, FORMATS)
+    names = ["report.md", "report.csv", "report.html", "report.tex", "metrics.png", "strip.png"]
+    assert [path.name for path in written] == names
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+
+    text = (out / "report.md").read_text()
+    assert "| instance | 0.767 ± 0.115 (3) | +0.167 ± 0.058 (3) | 23.33 ± 11.55 (3) |" in text
+    assert "Primary metric: eval/edit; baseline: none. Expected: the variants score better than the baseline.\n" in text
+    assert "Missing runs:\n\n- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40\n" in text
+    provenance = ["runs: 8 of 9 finished", "seeds: 1, 2, 3", "protocol: p1", "code: c1", "machine: 2 cores"]
+    provenance += ["finished: 2025-03-01 10:00 to 2025-03-03 10:00 UTC"]
+    provenance += ["time: 8.0 minutes of training and evaluation in total", "none: no overrides"]
+    assert "## Provenance\n\n" + "".join(f"- {line}\n" for line in provenance) in text
+    assert "](metrics.png)" in text and "](strip.png)" in text
+    assert r"\includegraphics[width=\linewidth]{metrics.png}" in (out / "report.tex").read_text()
+
+    page = (out / "report.html").read_text()
+    assert "<td>0.767 ± 0.115 (3)</td>" in page
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    with Image.open(out / "metrics.png") as image:
+        assert image.info["dpi"][0] >= 150
+        assert image.width >= 700
+
+
+def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
+    ablation: Ablation, runs: DataFrame, tmp_path: Path
+) -> None:
+    few = {"code": "few-images", "metrics": ["eval/kid_classifier"], "text": "faces: 9 images | fewer than 64_features"}
+    runs[["eval/kid_classifier", "eval/kid_dino"]] = 0.5, 0.25
+    runs["warnings"] = [[few] if variant == "none" else [] for variant in runs["variant"]]
+    files = write_report(ablation, runs, tmp_path / "first", FORMATS)
+    cell, line = "0.5000 ± 0.0000 (3) [a]", "[a] few-images: none seeds 1, 2, 3: faces: 9 images"
+    text = (tmp_path / "first" / "report.md").read_text()
+    assert "## Further scores\n\n| score | none (baseline) | instance | layer |\n| :-- | --: | --: | --: |\n" in text
+    assert f"| kid_classifier ↓ | {cell} | 0.5000 ± 0.0000 (3) | 0.5000 ± 0.0000 (2) |" in text
+    assert f"- {line}" in text
+    assert "- kid_dino ↓: kernel distance (MMD²); features dino" in text
+    page = (tmp_path / "first" / "report.html").read_text()
+    assert f"<td>{cell}</td>" in page and f"<li>{line}" in page
+    fragment = (tmp_path / "first" / "report.tex").read_text()
+    assert r"0.5000 $\pm$ 0.0000 (3) {[}a{]}" in fragment
+    assert r"\item {[}a{]} few-images: none seeds 1, 2, 3: faces: 9 images $|$ fewer than 64\_features" in fragment
+    assert cell in report_text(ablation, runs) and f"- {line}" in report_text(ablation, runs)
+
+    again = read_csv(tmp_path / "first" / "report.csv")
+    for path in write_report(ablation, again, tmp_path / "again", FORMATS):
+        assert path.read_bytes() == (tmp_path / "first" / path.name).read_bytes(), path.name
+    assert [path.name for path in files][-1] == "metrics.png"
+
+
+def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
+    ablation: Ablation, runs: DataFrame, tmp_path: Path
+) -> None:
+    runs.loc[0, "protocol"] = "p2"
+    with pytest.raises(LabError, match="runs none1 and none2 were scored differently"):
+        write_report(ablation, runs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    write_report(ablation, runs, tmp_path / "out", ("md",), allow_mixed=True)
+    note = "protocol: p1, p2 (mixed, compare with care: eval/edit, eval/frechet_classifier)\n"
+    assert note in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_protocols_may_differ_where_each_score_was_computed_the_same_way(
+    ablation: Ablation, runs: DataFrame, tmp_path: Path
+) -> None:
+    same = {"eval/edit": "aaaaaaaa", "eval/frechet_classifier": "bbbbbbbb"}
+    runs["protocols"] = [same | {"eval/fid": "cccccccc"}, *[same] * 8]
+    runs.loc[0, ["protocol", "eval/fid"]] = "p2", 12.0
+    write_report(ablation, runs, tmp_path, ("md",))
+    text = (tmp_path / "report.md").read_text()
+    assert "protocol: p1, p2 (each score was computed the same way in all runs)" in text
+    assert "mixed" not in text
+
+
+def test_before_any_run_has_finished_old_figures_are_deleted(
+    ablation: Ablation, runs: DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "strip.png").write_bytes(b"old")
+    written = write_report(ablation, runs[:0], tmp_path)
+    assert [path.name for path in written] == ["report.md", "report.csv", "report.html"]
+    assert "runs: 0 of 9 finished" in (tmp_path / "report.md").read_text()
+    assert not (tmp_path / "strip.png").exists()
+
+
+def test_an_unknown_format(ablation: Ablation, runs: DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="unknown format 'htm'; did you mean 'html'"):
+        write_report(ablation, runs, tmp_path, ("htm",))
+
+
+def test_numbers_align_in_the_terminal_with_and_without_marks() -> None:
+    table = DataFrame(
+        {"edit": ["0.5 (3) [a, b]", "10.5 (3)", "–", "0.5 (2) [a]"], "s": list("1234")},
+        index=["a", "ひ", "ccc", "d"],
+    )
+    assert aligned(table.rename_axis("variant")).splitlines() == [
+        "variant             edit  s",
+        "a         0.5 (3) [a, b]  1",
+        "ひ       10.5 (3)         2",
+        "ccc             –         3",
+        "d         0.5 (2) [a]     4",
+    ]
+
+
+def test_special_characters_in_every_format(ablation: Ablation, runs: DataFrame, tmp_path: Path) -> None:
+    special = "50% & <x_y>|"
+    ablation = replace(ablation, title=special, baseline=special, variants={special: (), "layer": ()})
+    write_report(ablation, runs, tmp_path, FORMATS)
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith(f"# {special}\n") and "| 50% & <x_y>\\| (baseline) |" in text
+    page = (tmp_path / "report.html").read_text()
+    for tag in ("title", "h1"):
+        assert f"<{tag}>50% &amp; &lt;x_y&gt;|</{tag}>" in page
+    assert "<td>50% &amp; &lt;x_y&gt;| (baseline)</td>" in page and "<x_y>" not in page
+    fragment = (tmp_path / "report.tex").read_text()
+    assert r"\section*{50\% \& $<$x\_y$>$$|$}" in fragment and r"50\% \& $<$x\_y$>$$|$ (baseline) & " in fragment
+    assert tex("\\ {a} [b] ² ↑–~") == r"\textbackslash{} \{a\} {[}b{]} $^2$ $\uparrow$--\textasciitilde{}"
+    assert report_text(ablation, runs).startswith(f"{special}\n============\n")

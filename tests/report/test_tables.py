@@ -1,0 +1,91 @@
+"""Numbers in the tables, worked out by hand."""
+
+from dataclasses import replace
+from math import sqrt
+
+from pandas import DataFrame, Series
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.runs import scores
+from stargan_lab.report.tables import (
+    domain_table,
+    further_metrics,
+    further_table,
+    main_metrics,
+    main_table,
+    missing_runs,
+    summary,
+)
+from stargan_lab.tracking.metrics import lookup
+
+
+def test_mean_and_sample_standard_deviation() -> None:
+    psnr = lookup("eval/psnr")  # two decimals
+    # mean 5; squared deviations 9 + 1 + 16 = 26; sqrt(26 / 2) = 3.606
+    assert summary(Series([2.0, 4.0, None, 9.0]), psnr) == "5.00 ± 3.61 (3)"
+    assert summary(Series([7.0]), psnr, signed=True) == "+7.00 (1)"
+    assert summary(Series([], dtype=float), psnr) == "–"
+
+
+def test_main_table_with_differences_paired_by_seed(ablation: Ablation, runs: DataFrame) -> None:
+    table = main_table(ablation, runs[::-1])
+    assert [table.index.name, *table] == [
+        *("variant", "edit ↑", "Δ edit", "frechet_classifier ↓", "G params", "D params", "s/step")
+    ]
+    # instance: mean of .7 .7 .9 = 0.7667, sd = sqrt(0.02667 / 2) = 0.1155; differences .2 .1 .2: 0.1667, sd 0.0577
+    # layer: seed 3 failed, so the differences are -.1 0: -0.05, sd 0.0707
+    assert list(table.itertuples(name=None)) == [
+        ("none (baseline)", "0.600 ± 0.100 (3)", "–", "40.00 ± 10.00 (3)", "131,000", "2,000,004", "0.05"),
+        (
+            *("instance", "0.767 ± 0.115 (3)", "+0.167 ± 0.058 (3)", "23.33 ± 11.55 (3)"),
+            *("131,000", "2,000,008", "0.05"),
+        ),
+        (
+            *("layer", "0.500 ± 0.141 (2)", "-0.050 ± 0.071 (2)", "50.00 ± 14.14 (2)"),
+            *("131,000", "2,000,005", "0.0375"),
+        ),
+    ]
+
+
+def test_without_finished_runs_the_main_table_has_only_dashes(ablation: Ablation, runs: DataFrame) -> None:
+    table = main_table(ablation, runs[-1:])
+    assert (table == "–").all(axis=None) and table.shape == (3, 5)
+    assert len(missing_runs(ablation, runs[-1:])) == 9
+
+
+def test_domain_table(ablation: Ablation, runs: DataFrame) -> None:
+    table = domain_table(ablation, runs)
+    assert list(table) == ["Male"] and table["Male"].iloc[0] == "0.300 ± 0.050 (3)"
+    assert domain_table(replace(ablation, primary="eval/frechet_classifier"), runs).empty
+
+
+def test_missing_runs_are_listed_with_the_reason(ablation: Ablation, runs: DataFrame) -> None:
+    runs.loc[0, "eval/edit"] = None
+    assert missing_runs(ablation, runs.drop(index=1)) == [
+        "none, seed 1: no eval/edit (run none1)",
+        "none, seed 2: no run",
+        "layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40",
+    ]
+
+
+def test_each_score_is_in_one_table_in_registry_order(ablation: Ablation, runs: DataFrame) -> None:
+    more = ["eval/ssim", "eval/reconstruction", "eval/recall_dino", "eval/frechet_dino", "eval/kid", "eval/kid_dino"]
+    more += ["eval/accuracy_ceiling", "eval/kid/Male", "rescored.0123456789ab/edit", "memory/peak_mib", "eval/leak"]
+    runs.loc[0, more] = 1.0
+    runs.loc[8, "eval/psnr"] = 1.0  # only of the failed run
+    main = ["eval/edit", "eval/leak", "eval/kid", "eval/frechet_classifier", "eval/frechet_dino", "eval/reconstruction"]
+    further = ["eval/accuracy_ceiling", "eval/kid_dino", "eval/recall_dino", "eval/ssim"]
+    assert main_metrics(ablation, runs) == main
+    assert further_metrics(ablation, runs) == further
+    assert sorted(scores(runs)) == sorted(main + further)
+    other = replace(ablation, primary="eval/kid_dino")
+    assert main_metrics(other, runs) == ["eval/kid_dino", *main]
+    assert further_metrics(other, runs) == ["eval/accuracy_ceiling", "eval/recall_dino", "eval/ssim"]
+
+
+def test_further_table(ablation: Ablation, runs: DataFrame) -> None:
+    assert further_table(ablation, runs).empty
+    runs.loc[:2, "eval/psnr"] = [10.0, 20.0, 60.0]  # mean 30; squared deviations 400 + 100 + 900
+    table = further_table(ablation, runs)
+    assert [table.index.name, *table] == ["score", "none (baseline)", "instance", "layer"]
+    assert list(table.itertuples(name=None)) == [("psnr (dB) ↑", f"30.00 ± {sqrt(700):.2f} (3)", "–", "–")]
