@@ -105,8 +105,8 @@ def _notes(side: FolderImages, dims: int, extractor: Extractor) -> list[str]:
             f"{side.path}: {side.count:,} images for {dims:,} features: the distance is biased upwards; compare it only"
             " with those of equally many images"
         )
-    if side.deep:
-        count = f"{side.deep:,} of {side.count:,} images have"
+    if side.high_bit_depth:
+        count = f"{side.high_bit_depth:,} of {side.count:,} images have"
         notes.append(f"{side.path}: {count} more than 8 bits a channel; values above 255 are cut off")
     return notes
 
