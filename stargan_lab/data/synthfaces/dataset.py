@@ -1,6 +1,6 @@
-"""The SynthFaces datasets: ``synthfaces`` in the layout of CelebA, ``synthexpressions`` in that of RaFD.
+"""The SynthFaces datasets: ``synthfaces`` in CelebA's layout, ``synthexpressions`` in RaFD's.
 
-Images are generated when missing, then read back like those of any other dataset.
+Images are generated if missing, then read back by the loaders of ``celeba`` and ``image_folder``.
 """
 
 from pathlib import Path
