@@ -127,27 +127,30 @@ def find_splits(root: Path) -> dict[str, Path]:
         raise DataError(f"{root}: {_layout_problem(root, list(splits))}")
     for folder in splits.values():
         if not _subfolders(folder):
-            images = images_in(folder)
-            problem = f"{len(images):,} images outside class folders" if images else "empty directory"
-            raise DataError(f"{folder}: {problem}; expected {folder.name}/<class>/…")
+            raise DataError(f"{folder}: {_contents(folder)}; expected {folder.name}/<class>/…")
     return splits
 
 
 def _layout_problem(root: Path, splits: list[str]) -> str:
     """A guess at the layout of a folder without train or test."""
-    folders, images = _subfolders(root), images_in(root)
+    folders = _subfolders(root)
     if splits:
         missing = "test" if "train" in splits else "train"
         return f"found {' and '.join(f'{which}/' for which in splits)} but no {missing}/; expected {_LAYOUT}"
-    if root.absolute().name in SPLITS and (folders or images):
+    if root.absolute().name in SPLITS:
         return f"this is a single split; set root to its parent, {root.parent}"
     if (root / ATTRIBUTE_FILE).exists():
         return f"contains {ATTRIBUTE_FILE}, so it has CelebA's layout; set kind=celeba"
     if classes := [name for name in folders if images_in(root / name)]:
         return f"found class folders ({preview(classes)}) but no train/ and test/; expected {_LAYOUT}"
-    if images:
-        return f"found {len(images):,} images outside class folders; expected {_LAYOUT}"
-    return f"expected {_LAYOUT}, found {preview(folders) if folders else 'an empty directory'}"
+    return f"{_contents(root)}; expected {_LAYOUT}"
+
+
+def _contents(folder: Path) -> str:
+    """One line on what ``folder`` contains instead of class folders."""
+    if images := [path.name for path in images_in(folder)]:
+        return f"found images outside class folders ({preview(images)})"
+    return f"found {preview(_subfolders(folder)) or 'no folders'}"
 
 
 def _subfolders(folder: Path) -> list[str]:

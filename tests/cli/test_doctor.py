@@ -16,7 +16,8 @@ from stargan_lab.cli import doctor, main
 from stargan_lab.cli.doctor import schema_revisions, weight_places
 from stargan_lab.cli.machine import cpu_bfloat16
 from stargan_lab.config import compose
-from stargan_lab.data.synthfaces.dataset import SynthSpec, make_synthfaces
+from stargan_lab.data.synthfaces.spec import SynthSpec
+from stargan_lab.data.synthfaces.writer import make_synthfaces
 from stargan_lab.evaluation.inception_weights import cache_paths
 from stargan_lab.files import sha256_file
 from stargan_lab.runs.ledger import Ledger
