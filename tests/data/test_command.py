@@ -55,10 +55,8 @@ def test_groups_that_cannot_be_drawn_are_refused_before_any_work(
 ) -> None:
     assert main(["train", "preset=tiny", "data.sources.faces.exclusive=[]"]) == 2
     err = capsys.readouterr().err
-    assert (
-        err.startswith("error: data.sources.faces.exclusive: a SynthFaces face has at most one of")
-        and err.count("\n") == 1
-    )
+    assert err.startswith("error: data.sources.faces.exclusive: a SynthFaces face has at most one of")
+    assert err.count("\n") == 1
     assert list(here.iterdir()) == []
 
 
