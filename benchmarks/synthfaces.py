@@ -1,7 +1,7 @@
 """Rendering speed of SynthFaces on one core: ``python benchmarks/synthfaces.py``.
 
 Prints images per second for default faces at 32, 64 and 128 px, the speed-up over rendering them one at a time, and
-the relative cost of all optional attributes and of expressions. ``--picture FILE.png`` renders the figure of
+the relative speed with all optional attributes and with expressions. ``--picture FILE.png`` renders the figure of
 docs/synthfaces.md instead.
 """
 

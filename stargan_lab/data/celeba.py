@@ -10,21 +10,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from stargan_lab.data.annotations import (
-    ATTRIBUTE_FILE,
-    CELEBA_ATTRIBUTES,
-    PARTITION_FILE,
-    SPLITS,
-    AttributeList,
-    ProblemHandler,
-    Split,
-    ignore_problem,
-    raise_problem,
-    read_attributes,
-    read_lines,
-    read_partition,
-    split_rows,
-)
+from stargan_lab.data import annotations
+from stargan_lab.data.annotations import ATTRIBUTE_FILE, PARTITION_FILE, SPLITS, ProblemHandler, Split, raise_problem
 from stargan_lab.data.options import Crop, ImageOptions, Limit, Unreadable
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.protocols import SplitFiles
@@ -83,12 +70,14 @@ class CelebAListing:
 
     def splits(self, on_problem: ProblemHandler = raise_problem) -> dict[str, SplitFiles]:
         _ = self.folder  # raises if missing, with the expected layout
-        listed = read_attributes(self.root / ATTRIBUTE_FILE, on_problem)
+        listed = annotations.read_attributes(self.root / ATTRIBUTE_FILE, on_problem)
         check_known(f"{self._key}.exclusive", self.groups, listed.attributes)
         if read_spec(self.root) is not None:
             check_renderable(f"{self._key}.exclusive", self.groups, self.attributes)
         every = SplitFiles(list(listed.files), listed.columns(self.attributes))
-        return {which: every.select(rows) for which, rows in split_rows(listed, self.split, on_problem).items()}
+        return {
+            which: every.select(rows) for which, rows in annotations.split_rows(listed, self.split, on_problem).items()
+        }
 
     def split_options(self) -> list[object]:
         return [self.split]
@@ -97,11 +86,11 @@ class CelebAListing:
         if self.split == "official":
             return spec.file_names(which)
         names = tuple(name for part in SPLITS for name in spec.file_names(part))
-        listed = AttributeList(self.root / ATTRIBUTE_FILE, (), names, np.empty((len(names), 0)))
-        return [names[row] for row in split_rows(listed, self.split).get(which, [])]
+        listed = annotations.AttributeList(self.root / ATTRIBUTE_FILE, (), names, np.empty((len(names), 0)))
+        return [names[row] for row in annotations.split_rows(listed, self.split).get(which, [])]
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        lines = read_lines(self.root / ATTRIBUTE_FILE)
+        lines = annotations.read_lines(self.root / ATTRIBUTE_FILE)
         if lines[0].strip() != str(len(lines) - 2):
             yield "wrong counts in line 1 of the attribute file", f"{lines[0].strip()!r} for {len(lines) - 2} rows"
         listed = {line.split()[0] for line in lines[2:] if line.strip()}
@@ -111,12 +100,12 @@ class CelebAListing:
             if name not in listed:
                 yield "unlisted files", name
         if self.split == "official" and (self.root / PARTITION_FILE).exists():
-            for name in read_partition(self.root / PARTITION_FILE, ignore_problem):
+            for name in annotations.read_partition(self.root / PARTITION_FILE, annotations.ignore_problem):
                 if name not in listed:
                     yield "files with a split but no attributes", name
 
     def with_all_labels(self) -> "CelebAListing":
-        lines = read_lines(self.root / ATTRIBUTE_FILE)
+        lines = annotations.read_lines(self.root / ATTRIBUTE_FILE)
         names = tuple(dict.fromkeys([*self.attributes, *lines[1].split()]))
         return replace(self, attributes=names, groups=EXCLUSIVE)
 
@@ -130,7 +119,7 @@ def check_known(key: str, groups: Groups, attributes: Sequence[str]) -> None:
 
     CelebA's are always allowed so that datasets with fewer attributes need no other groups.
     """
-    known = set(attributes) | set(CELEBA_ATTRIBUTES)
+    known = set(attributes) | set(annotations.CELEBA_ATTRIBUTES)
     for name in (name for group in groups for name in group):
         if name not in known:
             raise ConfigError(f"{key}: {unknown('attribute', name, known)}")

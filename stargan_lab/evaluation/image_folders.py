@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,18 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.data.image_reader import (
-    IMAGE_EXTENSIONS,
-    ImageInfo,
-    decode,
-    images_in,
-    list_folder,
-    map_files,
-    read_bytes,
-    read_info,
-    reader_threads,
-    to_rgb_clipped,
-)
+from stargan_lab.data import image_reader
+from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
 from stargan_lab.errors import DataError, LabError, nearest, preview
 from stargan_lab.evaluation.extractors import Extractor, take
 from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, in_batches, kept_moments, key_of
@@ -37,30 +26,6 @@ Gaussian = tuple[Array, Array]
 """(D,) mean and (D, D) covariance."""
 BATCH_BYTES = 1 << 30
 """Limit on the float32 images of a batch; a batch has at least one image."""
-
-
-class FolderImages(Protocol):
-    """One side of a distance."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def count(self) -> int | None:
-        """Number of images; None for saved statistics, which do not record it."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the content: of the images in name order, but not of their names."""
-        ...
-
-    @property
-    def high_bit_depth(self) -> int:
-        """Number of images with more than 8 bits per channel, which pytorch-fid clips at 255."""
-        ...
-
-    def gaussian(self, extractor: Extractor, outputs: Path, device: torch.device) -> Gaussian: ...
 
 
 @dataclass(frozen=True)
@@ -76,10 +41,12 @@ class ImageFolder:
 
     @cached_property
     def fingerprint(self) -> str:
+        """SHA-256 of the images' contents in name order; their names are not part of it."""
         return files.canonical_hash([image.sha256 for image in self.images])
 
     @property
     def high_bit_depth(self) -> int:
+        """Number of images with more than 8 bits per channel, which pytorch-fid clips at 255."""
         return sum(image.mode[0] in "IF" for image in self.images)
 
     def gaussian(self, extractor: Extractor, outputs: Path, device: torch.device) -> Gaussian:
@@ -101,7 +68,10 @@ class ImageFolder:
         """Compute the moments, with one batch of images in memory at a time."""
         moments: Moments | None = None
         title = f"{extractor.name} features of {self.path.name}"
-        with reader_threads() as pool, tqdm(total=self.count, desc=title, leave=False, disable=None) as bar:
+        with (
+            image_reader.reader_threads() as pool,
+            tqdm(total=self.count, desc=title, leave=False, disable=None) as bar,
+        ):
             for batch in batches(self.images, batch_size(extractor, device)):
                 rows = take(extractor, torch.stack(list(pool.map(read_pixels, batch)))).numpy()
                 moments = moments or _empty_moments(rows.shape[1], extractor)
@@ -131,6 +101,9 @@ class Statistics:
         return self.mean, self.covariance
 
 
+FolderImages = ImageFolder | Statistics
+
+
 @dataclass(frozen=True)
 class Location:
     """A folder and its image files, or a file of statistics without images."""
@@ -158,7 +131,8 @@ def find(argument: str) -> Location:
     images = images_in(path)
     if not images:
         subfolders = [entry.name for entry in list_folder(path) if entry.is_dir() and images_in(entry)]
-        hint = f"only subfolders have some: {preview(subfolders)}" if subfolders else ", ".join(IMAGE_EXTENSIONS)
+        extensions = ", ".join(image_reader.IMAGE_EXTENSIONS)
+        hint = f"only subfolders have some: {preview(subfolders)}" if subfolders else extensions
         raise DataError(f"{path}: no images found ({hint})")
     if len(images) == 1:
         raise DataError(f"{path}: found only one image; a covariance needs at least 2")
@@ -175,15 +149,17 @@ def examine(location: Location, dims: int) -> FolderImages:
     """
     if not location.images:
         return _read_statistics(location.path, dims)
-    return ImageFolder(location.path, tuple(map_files(read_info, location.images, f"reading {location.path.name}")))
+    title = f"reading {location.path.name}"
+    return ImageFolder(location.path, tuple(image_reader.map_files(image_reader.read_info, location.images, title)))
 
 
 def read_pixels(image: ImageInfo) -> Tensor:
     """(3, H, W) uint8. Raises DataError when the file is damaged or has changed."""
-    content = read_bytes(image.path)
+    content = image_reader.read_bytes(image.path)
     if files.sha256_bytes([content]) != image.sha256:
         raise DataError(f"{image.path}: changed while its folder was being read; run again")
-    return torch.from_numpy(np.array(decode(content, image.path, to_rgb_clipped))).permute(2, 0, 1)
+    rgb = image_reader.decode(content, image.path, image_reader.to_rgb_clipped)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
 def batches(images: Sequence[ImageInfo], at_once: int) -> Iterator[Sequence[ImageInfo]]:
