@@ -1,8 +1,8 @@
-"""How fast SynthFaces are drawn, on one core: ``python benchmarks/synthfaces.py``.
+"""Rendering speed of SynthFaces on one core: ``python benchmarks/synthfaces.py``.
 
-Prints images per second of the default faces at 32, 64 and 128 px, with the ratio to drawing them one at a time, and
-the ratio to it of faces with every optional attribute and of faces with expressions. ``--picture FILE.png`` draws the
-documentation's contact sheet instead.
+Prints images per second for default faces at 32, 64 and 128 px, the speed-up over rendering them one at a time, and
+the relative speed with all optional attributes and with expressions. ``--picture FILE.png`` renders the figure of
+docs/synthfaces.md instead.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PORTRAITS = (5, 1)
 
 
 def rate(size: int, count: int, step: int, form: Form = "celeba", vary: Iterable[str] = ()) -> float:
-    """Images per second when ``count`` faces are drawn ``step`` at a time."""
+    """Images per second when ``count`` faces are rendered ``step`` at a time."""
     began = time.perf_counter()
     for start in range(0, count, step):
         render(sample(0, range(start, start + step), 0.5, form=form, vary=vary), size)
@@ -34,42 +34,42 @@ def rate(size: int, count: int, step: int, form: Form = "celeba", vary: Iterable
 
 def rates() -> None:
     for size in (32, 64, 128):
-        found = [
+        runs = [
             (rate(size, 256, 64), rate(size, 64, 1), rate(size, 256, 64, vary=OPTIONAL), rate(size, 256, 64, "rafd"))
             for _ in range(5)
         ]
-        together = median(row[0] for row in found)
-        alone, all_of_them, posed = (median(row[0] / row[i] for row in found) for i in (1, 2, 3))
+        batched = median(row[0] for row in runs)
+        single, optional, posed = (median(row[0] / row[i] for row in runs) for i in (1, 2, 3))
         print(
-            f"{size} px: {together:,.0f} images/s, {alone:.1f}x one at a time;"
-            f" {1 / all_of_them:.2f}x with every optional attribute, {1 / posed:.2f}x with expressions"
+            f"{size} px: {batched:,.0f} images/s, {single:.1f}x the speed of one at a time;"
+            f" {1 / optional:.2f}x the speed with all optional attributes, {1 / posed:.2f}x with expressions"
         )
 
 
 def picture(path: str, size: int = 80, difficulty: float = 0.3) -> None:
-    """Per portrait and row: the face, then the same face with each label of the row turned or set."""
+    """Render, per face and row of labels, the face and then the same face with each label flipped or set."""
     width = 1 + max(len(row) for row in ROWS)
     sheet = np.full((len(PORTRAITS) * len(ROWS), width, 3, size, size), 255, dtype=np.uint8)
     for i, number in enumerate(PORTRAITS):
         face = sample(0, [number], difficulty)
         for j, names in enumerate(ROWS):
-            shown = [face]
+            variants = [face]
             for name in names:
-                turns = name in KIND and not name.endswith("_Hair")
-                value = 1 - face.labels[name] if turns else np.ones(1, dtype=np.float32)
-                shown.append(relabel(face, [name], value[:, None]))
-            for k, one in enumerate(shown):
-                sheet[i * len(ROWS) + j, k] = render(one, size)[0]
+                flips = name in KIND and not name.endswith("_Hair")
+                value = 1 - face.labels[name] if flips else np.ones(1, dtype=np.float32)
+                variants.append(relabel(face, [name], value[:, None]))
+            for k, variant in enumerate(variants):
+                sheet[i * len(ROWS) + j, k] = render(variant, size)[0]
     pixels = sheet.transpose(0, 3, 1, 4, 2).reshape(len(sheet) * size, width * size, 3)
     Image.fromarray(np.ascontiguousarray(pixels)).save(path, optimize=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--picture", metavar="FILE.png", help="draw the documentation's contact sheet")
-    chosen = parser.parse_args().picture
-    if chosen:
-        picture(chosen)
+    parser.add_argument("--picture", metavar="FILE.png", help="render the figure of docs/synthfaces.md")
+    path = parser.parse_args().picture
+    if path:
+        picture(path)
     else:
         rates()
 

@@ -1,6 +1,6 @@
 """Errors a user can fix: the message is one line, and the command line prints nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -34,3 +34,8 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
     options = sorted(allowed)
     hint = nearest(name, options)
     return f"unknown {what} {name!r}{hint or ';'} allowed: {', '.join(options) or 'none'}"
+
+
+def preview(names: Sequence[str], count: int = 3) -> str:
+    """The first few names, comma-separated, with an ellipsis if there are more."""
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")

@@ -1,6 +1,6 @@
-"""A labelled batch, and how labels of one or several datasets are laid out side by side.
+"""A labelled batch, and the layout of the labels of several datasets in one vector.
 
-Shapes: N batch, A labels of one dataset, S datasets, H W pixels. Networks take images in [-1, 1]; datasets keep uint8.
+Shapes: N batch, A labels of one dataset, S datasets, H W pixels. Networks take images in [-1, 1]; datasets store uint8.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ LabelKind = Literal["binary", "categorical"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one dataset with their own labels.
+    """Images of one dataset with their labels.
 
     Attributes:
         images: (N, 3, H, W) in [-1, 1].
-        labels: (N, A) of 0 and 1; for a categorical dataset one-hot.
-        source: which dataset, an index into the layout's ``specs``.
+        labels: (N, A) of 0 and 1; one-hot for a categorical dataset.
+        source: index of the dataset in the layout's ``specs``.
     """
 
     images: Tensor
@@ -33,8 +33,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """The labels of one dataset: their names in order, whether several can hold at once, and which exclude each other
-    (``groups``: e.g. the hair colours, of which a target sets one and clears the rest)."""
+    """The labels of one dataset.
+
+    Attributes:
+        names: in order.
+        kind: ``binary``: each label is 0 or 1; ``categorical``: exactly one label is 1.
+        groups: mutually exclusive binary labels, e.g. hair colours; setting one as the target clears the others.
+    """
 
     dataset: str
     names: tuple[str, ...]
@@ -44,11 +49,11 @@ class LabelSpec:
 
 @dataclass(frozen=True)
 class LabelLayout:
-    """Where each dataset's labels stand in the generator's input and in the critic's logits.
+    """Positions of each dataset's labels in the generator's input and in the discriminator's logits.
 
-    The generator gets [labels of dataset 1 | … | labels of dataset S | mask of S], a part that is not the batch's own
-    being zero; the critic's logits are the same without the mask. With one dataset there is no mask (Choi et al. 2018,
-    section 3.3).
+    The generator's label is [labels of dataset 1 | … | labels of dataset S | one-hot mask of S], where labels of other
+    datasets than the batch's are zero; the logits are the same without the mask. With one dataset there is no mask
+    (Choi et al. 2018, section 3.3).
     """
 
     specs: tuple[LabelSpec, ...]
@@ -67,7 +72,7 @@ class LabelLayout:
         return slice(start, start + len(self.specs[source].names))
 
     def generator_label(self, labels: Tensor, source: int) -> Tensor:
-        """(N, A) labels of one dataset as the (N, generator_width) label the generator takes."""
+        """(N, A) labels of dataset ``source`` as the generator's label, (N, generator_width)."""
         if len(self.specs) == 1:
             return labels
         full = labels.new_zeros(len(labels), self.generator_width)
@@ -75,19 +80,18 @@ class LabelLayout:
         full[:, self.critic_width + source] = 1
         return full
 
-    def own_logits(self, logits: Tensor, source: int) -> Tensor:
-        """The (N, A) part of the critic's (N, critic_width) logits that dataset ``source`` is scored on."""
+    def source_logits(self, logits: Tensor, source: int) -> Tensor:
+        """The (N, A) columns of dataset ``source`` in the discriminator's (N, critic_width) logits."""
         return logits[:, self.span(source)]
 
 
 def target_labels(labels: Tensor, spec: LabelSpec, index: int) -> Tensor:
-    """The label asked for when translating images to ``spec.names[index]`` (reference: sampling and test).
+    """The labels to request when translating images to ``spec.names[index]``, as in the reference.
 
-    Categorical: one-hot of the class. Binary, in a group of exclusive labels: set it, clear the others of the group.
-    Any other binary label: flip it.
+    Categorical: one-hot. Binary in a group of exclusive labels: set it and clear the others. Any other binary: flip it.
 
     Args:
-        labels: (N, A) of 0 and 1, the images' own.
+        labels: (N, A) of 0 and 1, the source labels.
     Returns:
         (N, A), a new tensor.
     """

@@ -143,7 +143,7 @@ def _notes(images: "FolderImages", dims: int, extractor: "Extractor") -> list[st
             f"{images.path}: {images.count:,} images for {dims:,} features: the distance is biased upwards; compare it"
             " only at equal image counts"
         )
-    if images.deep:
-        count = f"{images.deep:,} of {images.count:,} images have"
+    if images.high_bit_depth:
+        count = f"{images.high_bit_depth:,} of {images.count:,} images have"
         notes.append(f"{images.path}: {count} more than 8 bits per channel; values above 255 are clipped")
     return notes

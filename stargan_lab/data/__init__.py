@@ -1,1 +1,1 @@
-"""Datasets: labelled images, cropped, resized and packed."""
+"""Datasets of labelled images: reading, checking, packing, batch order."""

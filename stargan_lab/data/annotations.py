@@ -1,7 +1,6 @@
-"""CelebA's text files: attributes and the official partition; and the two ways to split.
+"""CelebA's annotation files: attributes and the official partition, and the two ways to split.
 
-What is wrong with a list goes to a ``Complain``: training stops at the first flaw or leaves flawed rows out, a check
-collects them all, and all read on by the very same code.
+Problems go to a ``ProblemHandler``: training raises on the first one or skips the row, ``data check`` collects them.
 """
 
 import random
@@ -28,29 +27,33 @@ CELEBA_ATTRIBUTES: tuple[str, ...] = (
     "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
     "Wearing_Necktie", "Young",
 )  # fmt: skip
-"""CelebA's own forty, in its order."""
+"""CelebA's 40 attributes, in file order."""
 
 BLANK = "blank lines"
-WRONG_NUMBER = "rows with a wrong number of values"
+WRONG_COUNT = "rows with a wrong number of values"
 WRONG_VALUE = "values other than 1, -1 and 0"
-TWICE = "files listed twice"
-NO_PART = "lines that are no file name and split"
-WITHOUT_SPLIT = "files without a split"
-ROW_FLAWS = (BLANK, WRONG_NUMBER, WRONG_VALUE, TWICE, NO_PART, WITHOUT_SPLIT)
-"""Kinds of flaws of which each concerns one row, without which a list can be read."""
+DUPLICATE = "files listed twice"
+MALFORMED = "malformed partition lines"
+NO_SPLIT = "files without a split"
+ROW_PROBLEMS = (BLANK, WRONG_COUNT, WRONG_VALUE, DUPLICATE, MALFORMED, NO_SPLIT)
+"""Kinds of problems that concern a single row, which can be skipped."""
 
-Complain = Callable[[str, Path, str], None]
-"""Is told of a flaw: its kind (a plural: "blank lines"), the file or folder, and what is wrong where in it."""
+ProblemHandler = Callable[[str, Path, str], None]
+"""Called with the kind of problem (a plural: "blank lines"), the file or folder, and a description."""
 
 
-def refuse(kind: str, path: Path, flaw: str) -> None:
-    """The ``Complain`` of training: the first flaw is an error. Raises DataError."""
-    raise DataError(f"{path}: {flaw}")
+def raise_problem(kind: str, path: Path, problem: str) -> None:
+    """The strict ``ProblemHandler``. Raises DataError."""
+    raise DataError(f"{path}: {problem}")
+
+
+def ignore_problem(kind: str, path: Path, problem: str) -> None:
+    """The lenient ``ProblemHandler``."""
 
 
 @dataclass(frozen=True)
 class AttributeList:
-    """``attributes`` A names; ``files`` n names; ``values`` (n, A) uint8 of 0 and 1."""
+    """``attributes``: A names; ``files``: n names; ``values``: (n, A) uint8 of 0 and 1."""
 
     path: Path
     attributes: tuple[str, ...]
@@ -58,7 +61,7 @@ class AttributeList:
     values: np.ndarray
 
     def columns(self, selected: Sequence[str]) -> np.ndarray:
-        """(n, len(selected)) float32. Raises ConfigError that names the nearest attribute of the file."""
+        """(n, len(selected)) float32. Raises ConfigError for an attribute that the file lacks."""
         for name in selected:
             if name not in self.attributes:
                 raise ConfigError(f"{self.path}: {unknown('attribute', name, self.attributes)}")
@@ -66,109 +69,101 @@ class AttributeList:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file without those blank ones it ends with. Raises DataError that names it."""
+    """The lines of a text file, without trailing blank ones. Raises DataError."""
     try:
-        lines = path.read_text().split("\n")
+        return path.read_text().rstrip().split("\n")
     except FileNotFoundError:
-        raise DataError(f"{path}: the file is missing") from None
+        raise DataError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
 
 
-def read_attributes(path: Path, complain: Complain = refuse) -> AttributeList:
-    """Read line 1 the count (unused), line 2 the names, then ``file 1 -1 …``.
+def read_attributes(path: Path, on_problem: ProblemHandler = raise_problem) -> AttributeList:
+    """Read an attribute file: line 1 the count (ignored), line 2 the names, then ``file 1 -1 …``.
 
     Args:
-        complain: is told of a blank line, a wrong number of values, a value other than 1, -1, 0, a file listed twice;
-            where it returns, that line is left out.
+        on_problem: called for each bad row, which is then skipped.
     Raises:
-        DataError: the file is missing or has no image; whatever ``complain`` raises.
+        DataError: the file is missing or lists no image; also whatever ``on_problem`` raises.
     """
     lines = read_lines(path)
     if len(lines) < 3:
         raise DataError(f"{path}: expected a count, a line of attribute names and at least one image")
     attributes = tuple(lines[1].split())
-    rows: dict[str, int] = {}  # file name -> line
+    rows: dict[str, int] = {}  # file name -> line number
     values = np.empty((len(lines) - 2, len(attributes)), dtype=np.uint8)
     for number, line in enumerate(lines[2:], start=3):
         fields = line.split()
-        if flaw := _flaw(fields, len(attributes), rows):
-            complain(flaw[0], path, f"line {number}{flaw[1]}")
+        if problem := _row_problem(fields, len(attributes), rows):
+            on_problem(problem[0], path, f"line {number}{problem[1]}")
             continue
         values[len(rows)] = [field == "1" for field in fields[1:]]
         rows[fields[0]] = number
     return AttributeList(path, attributes, tuple(rows), values[: len(rows)])
 
 
-def _flaw(fields: Sequence[str], attributes: int, rows: dict[str, int]) -> tuple[str, str] | None:
-    """The kind of flaw of a row and the end of the sentence "line 5 …"; None: it is sound."""
+def _row_problem(fields: Sequence[str], attributes: int, rows: dict[str, int]) -> tuple[str, str] | None:
+    """The kind of problem in a row and its description, to follow "line 5"; None for a valid row."""
     if not fields:
         return BLANK, " is blank"
     if len(fields) != attributes + 1:
-        return WRONG_NUMBER, f": {len(fields) - 1} values for {attributes} attributes"
-    if odd := [field for field in fields[1:] if field not in ("1", "-1", "0")]:
-        return WRONG_VALUE, f": expected 1 or -1 for {fields[0]}, got {odd[0]!r}"
+        return WRONG_COUNT, f": {len(fields) - 1} values for {attributes} attributes"
+    if bad := [field for field in fields[1:] if field not in ("1", "-1", "0")]:
+        return WRONG_VALUE, f": expected 1 or -1 for {fields[0]}, got {bad[0]!r}"
     if fields[0] in rows:
-        return TWICE, f": {fields[0]} is listed twice, in line {rows[fields[0]]} already"
+        return DUPLICATE, f": {fields[0]} is already listed in line {rows[fields[0]]}"
     return None
 
 
-def read_partition(path: Path, complain: Complain = refuse) -> dict[str, int]:
-    """File name -> 0 train, 1 valid, 2 test.
-
-    Args:
-        complain: is told of every line that says something else, or says it twice; where it returns, that is left out.
-    """
+def read_partition(path: Path, on_problem: ProblemHandler = raise_problem) -> dict[str, int]:
+    """File name -> 0 train, 1 valid, 2 test. ``on_problem`` is called for each bad or repeated line, then skipped."""
     parts: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split()
         if len(fields) != 2 or fields[1] not in ("0", "1", "2"):
-            kind = NO_PART if fields else BLANK
-            complain(kind, path, f"line {number}: expected a file name and 0, 1 or 2, got {line.strip()!r}")
+            kind = MALFORMED if fields else BLANK
+            on_problem(kind, path, f"line {number}: expected a file name and 0, 1 or 2, got {line.strip()!r}")
         elif fields[0] in parts:
-            complain(TWICE, path, f"line {number}: {fields[0]} is listed twice")
+            on_problem(DUPLICATE, path, f"line {number}: {fields[0]} is listed twice")
         else:
             parts[fields[0]] = int(fields[1])
     return parts
 
 
-def split_rows(listed: AttributeList, how: Split, complain: Complain = refuse) -> dict[str, list[int]]:
-    """The rows of each split, in the order they are served; a split without images is left out.
+def split_rows(listed: AttributeList, how: Split, on_problem: ProblemHandler = raise_problem) -> dict[str, list[int]]:
+    """The rows of each split, in order, without empty splits.
 
     Args:
-        complain: is told where a list cannot be split so; where it returns, all of it counts as train.
+        on_problem: called when the files cannot be split this way; if it returns, all are train.
     """
-    rows = _reference(listed, complain) if how == "reference" else _official(listed, complain)
-    return {which: found for which, found in rows.items() if found}
+    rows = _reference_split(listed, on_problem) if how == "reference" else _official_split(listed, on_problem)
+    return {which: indices for which, indices in rows.items() if indices}
 
 
-def _official(listed: AttributeList, complain: Complain) -> dict[str, list[int]]:
+def _official_split(listed: AttributeList, on_problem: ProblemHandler) -> dict[str, list[int]]:
     path = listed.path.parent / PARTITION_FILE
     if not path.exists():
-        complain("missing lists", path, "the file is missing; split=reference does without")
+        on_problem("missing annotation files", path, "no such file; set split=reference to split without it")
         return {"train": list(range(len(listed.files)))}
-    parts = read_partition(path, complain)
+    parts = read_partition(path, on_problem)
     rows: dict[str, list[int]] = {which: [] for which in SPLITS}
     for row, name in enumerate(listed.files):
         if name in parts:
             rows[SPLITS[parts[name]]].append(row)
         else:
-            complain(WITHOUT_SPLIT, path, f"no line for {name}, which {listed.path.name} lists")
+            on_problem(NO_SPLIT, path, f"no line for {name}, which is in {listed.path.name}")
     return rows
 
 
-def _reference(listed: AttributeList, complain: Complain) -> dict[str, list[int]]:
-    """The reference's split: shuffled by Python's generator from seed 1234, the first 1,999 test, the rest train."""
+def _reference_split(listed: AttributeList, on_problem: ProblemHandler) -> dict[str, list[int]]:
+    """The reference's split: shuffled by Python's generator with seed 1234, the first 1,999 for test, no valid."""
     rows = list(range(len(listed.files)))
     if len(rows) <= _REFERENCE_TEST:
-        short = (
+        problem = (
             f"split=reference takes {_REFERENCE_TEST:,} test images and needs at least {_REFERENCE_TEST + 1:,},"
-            f" got {len(rows):,}; use split=official"
+            f" got {len(rows):,}; set split=official"
         )
-        complain("lists too short", listed.path, short)
+        on_problem("datasets too small to split", listed.path, problem)
         return {"train": rows}
     random.Random(1234).shuffle(rows)
     return {"train": rows[_REFERENCE_TEST:], "test": rows[:_REFERENCE_TEST]}

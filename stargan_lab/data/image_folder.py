@@ -1,7 +1,4 @@
-"""Datasets as a tree of class folders (torchvision's ImageFolder): RaFD, one's own, and drawn expressions.
-
-``train/<class>/…`` and ``test/<class>/…``, and ``valid/<class>/…`` where there is one.
-"""
+"""Class folders as in torchvision's ImageFolder: ``train/<class>/…``, ``test/<class>/…``, optionally ``valid``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,26 +9,28 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from stargan_lab.data.annotations import SPLITS, Complain, refuse
-from stargan_lab.data.listing import SplitRows
-from stargan_lab.data.packed_source import Count, Crop, Difficulty, Limit, PackedSource, Serving, Side, Unreadable
-from stargan_lab.data.synthfaces import identity as faces
-from stargan_lab.data.synthfaces.dataset import SynthSpec
-from stargan_lab.data.tree import IMAGES, files_below, find_splits, images_below, loose_images, subfolders
-from stargan_lab.errors import ConfigError, DataError, unknown
+from stargan_lab.data.annotations import ATTRIBUTE_FILE, SPLITS, ProblemHandler, raise_problem
+from stargan_lab.data.image_reader import files_below, images_in, is_image, list_folder
+from stargan_lab.data.options import Crop, ImageOptions, Limit, Unreadable
+from stargan_lab.data.packed import PackedSource
+from stargan_lab.data.protocols import SplitFiles
+from stargan_lab.data.synthfaces.spec import SynthSpec
+from stargan_lab.errors import ConfigError, DataError, preview, unknown
 from stargan_lab.labels import LabelSpec
 from stargan_lab.registry import family
 
-Eight = Annotated[int, Field(ge=8)]
 Classes = Annotated[tuple[str, ...], Field(min_length=2)] | None
+_LAYOUT = "train/<class>/… and test/<class>/…"
 
 
 @dataclass(frozen=True)
 class FolderListing:
-    """A tree of class folders (a ``Listing``). Images alternate between classes, so that the first n are of all.
+    """Class folders (a ``Listing``). Files alternate between classes, so that the first n cover all of them.
 
     Attributes:
-        classes: those to take, in this order; None: all that train has, sorted.
+        classes: the classes to use, in this order; None: all of train, sorted.
+
+    Raises ConfigError for fewer than two classes or duplicates.
     """
 
     dataset: str
@@ -41,79 +40,126 @@ class FolderListing:
     def __post_init__(self) -> None:
         if self.classes is not None and (len(set(self.classes)) < len(self.classes) or len(self.classes) < 2):
             raise ConfigError(
-                f"{self._key}: expected two or more different names, or null for all, got {list(self.classes)}"
+                f"{self._key}: expected two or more distinct names, or null for all, got {list(self.classes)}"
             )
 
     @cached_property
     def spec(self) -> LabelSpec:
-        names = self.classes or tuple(subfolders(find_splits(self.root)["train"]))
+        names = self.classes or tuple(_subfolders(find_splits(self.root)["train"]))
         if len(names) < 2:
-            train = self.root / "train"
-            raise DataError(f"{train}: one single class folder, {names[0]!r}; a translation needs at least two")
+            raise DataError(f"{self.root / 'train'}: found only class {names[0]!r}; translation needs at least two")
         return LabelSpec(self.dataset, names, "categorical")
 
     @property
     def folder(self) -> Path:
         return self.root
 
-    def rows(self, complain: Complain = refuse) -> dict[str, SplitRows]:
-        self._check_classes(complain)
-        names, found = self.spec.names, {}
+    def splits(self, on_problem: ProblemHandler = raise_problem) -> dict[str, SplitFiles]:
+        self._check_classes(on_problem)
+        names, splits = self.spec.names, {}
         for which in SPLITS:
-            images = [images_below(self.root / which / name) for name in names]
+            images = [_images_below(self.root / which / name) for name in names]
             ranked = sorted((rank, label) for label, files in enumerate(images) for rank in range(len(files)))
             if ranked:
                 paths = [f"{which}/{names[label]}/{images[label][rank]}" for rank, label in ranked]
-                found[which] = SplitRows(paths, np.eye(len(names), dtype=np.float32)[[label for _, label in ranked]])
-        return found
+                labels = np.eye(len(names), dtype=np.float32)[[label for _, label in ranked]]
+                splits[which] = SplitFiles(paths, labels)
+        return splits
 
-    def selection(self) -> list[object]:
+    def split_options(self) -> list[object]:
         return ["folders"]
 
-    def file_names(self, spec: SynthSpec, which: str) -> list[str]:
+    def generated_names(self, spec: SynthSpec, which: str) -> list[str]:
         return [name for name in spec.file_names(which) if Path(name).parts[1] in self.spec.names]
 
-    def remarks(self) -> Iterator[tuple[str, str]]:
-        for name in subfolders(self.root):
+    def notes(self) -> Iterator[tuple[str, str]]:
+        for name in _subfolders(self.root):
             if name not in SPLITS:
-                yield "folders that are no split", name
-        for which in SPLITS:
-            folder = self.root / which
-            for name in loose_images(folder):
-                yield "images outside of class folders", f"{which}/{name}"
-            for name in subfolders(folder):
+                yield "folders other than train, valid and test", name
+        for folder in (self.root / which for which in SPLITS if (self.root / which).is_dir()):
+            for path in images_in(folder):
+                yield "images outside class folders", f"{folder.name}/{path.name}"
+            for name in _subfolders(folder):
                 if name not in self.spec.names:
-                    yield "class folders not selected", f"{which}/{name}"
+                    yield "unselected classes", f"{folder.name}/{name}"
                     continue
                 for file in files_below(folder / name):
-                    if not file.lower().endswith(IMAGES):
-                        yield "files present but not listed", f"{which}/{name}/{file}"
+                    if not is_image(file):
+                        yield "unlisted files", f"{folder.name}/{name}/{file}"
 
-    def widest(self) -> "FolderListing":
+    def with_all_labels(self) -> "FolderListing":
         return self
 
-    def _check_classes(self, complain: Complain) -> None:
-        """See that every split has images of every class, and no class that train has not."""
+    def _check_classes(self, on_problem: ProblemHandler) -> None:
+        """Check that every split has the classes of train, and images of each."""
         splits = find_splits(self.root)
-        present = {which: subfolders(folder) for which, folder in splits.items()}
+        present = {which: _subfolders(folder) for which, folder in splits.items()}
         for name in self.classes or ():
             if name not in present["train"]:
                 raise ConfigError(f"{self._key}: {unknown('class', name, present['train'])}")
         for which, folder in splits.items():
-            lacking = [name for name in self.spec.names if name not in present[which]]
-            alone = [name for name in present[which] if name not in present["train"]]
-            if lacking or (alone and self.classes is None):
-                differences = [f"lacks {', '.join(lacking)}"] if lacking else []
-                differences += [f"has {', '.join(alone)} beside them"] if alone else []
-                what = f"{' and '.join(differences)}; its class folders must be those of train/"
-                complain("splits with other classes than train", folder, what)
+            missing = [name for name in self.spec.names if name not in present[which]]
+            extra = [name for name in present[which] if name not in present["train"]]
+            if missing or (extra and self.classes is None):
+                differences = [f"missing {', '.join(missing)}"] if missing else []
+                differences += [f"extra {', '.join(extra)}"] if extra else []
+                problem = f"class folders differ from train/: {'; '.join(differences)}"
+                on_problem("splits whose classes differ from train", folder, problem)
             for name in self.spec.names:
-                if name in present[which] and not images_below(folder / name):
-                    complain("empty class folders", folder / name, "no image there")
+                if name in present[which] and not _images_below(folder / name):
+                    on_problem("empty class folders", folder / name, "contains no images")
 
     @property
     def _key(self) -> str:
         return f"data.sources.{self.dataset}.classes"
+
+
+def find_splits(root: Path) -> dict[str, Path]:
+    """The folders of the splits; train and test are required.
+
+    Raises:
+        DataError: describes what is there instead and how to fix it.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such directory; expected {_LAYOUT}")
+    splits = {which: root / which for which in SPLITS if (root / which).is_dir()}
+    if "train" not in splits or "test" not in splits:
+        raise DataError(f"{root}: {_layout_problem(root, list(splits))}")
+    for folder in splits.values():
+        if not _subfolders(folder):
+            raise DataError(f"{folder}: {_contents(folder)}; expected {folder.name}/<class>/…")
+    return splits
+
+
+def _layout_problem(root: Path, splits: list[str]) -> str:
+    """A guess at the layout of a folder without train or test."""
+    folders = _subfolders(root)
+    if splits:
+        missing = "test" if "train" in splits else "train"
+        return f"found {' and '.join(f'{which}/' for which in splits)} but no {missing}/; expected {_LAYOUT}"
+    if root.absolute().name in SPLITS:
+        return f"this is a single split; set root to its parent, {root.parent}"
+    if (root / ATTRIBUTE_FILE).exists():
+        return f"contains {ATTRIBUTE_FILE}, so it has CelebA's layout; set kind=celeba"
+    if classes := [name for name in folders if images_in(root / name)]:
+        return f"found class folders ({preview(classes)}) but no train/ and test/; expected {_LAYOUT}"
+    return f"{_contents(root)}; expected {_LAYOUT}"
+
+
+def _contents(folder: Path) -> str:
+    """One line on what ``folder`` contains instead of class folders."""
+    if images := [path.name for path in images_in(folder)]:
+        return f"found images outside class folders ({preview(images)})"
+    return f"found {preview(_subfolders(folder)) or 'no folders'}"
+
+
+def _subfolders(folder: Path) -> list[str]:
+    """Names of the non-hidden folders in ``folder``, sorted."""
+    return [path.name for path in list_folder(folder) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _images_below(folder: Path) -> list[str]:
+    return [name for name in files_below(folder) if is_image(name)]
 
 
 @family("dataset").register("image_folder", source="torchvision's ImageFolder; RaFD: Langner et al. 2010")
@@ -131,55 +177,18 @@ def image_folder(
     max_valid: Limit = None,
     max_test: Limit = None,
 ) -> PackedSource:
-    """A tree of class folders, such as RaFD; an image belongs to one class.
+    """Class folders, e.g. RaFD; each image has exactly one class.
 
-    A picture's EXIF orientation is not heeded, as in the reference; ``data check`` names those that have one.
+    EXIF orientation is ignored, as in the reference; ``data check`` lists the images that have one.
 
     Args:
-        root: folder with ``train/<class>/…`` and ``test/<class>/…``, and ``valid/<class>/…`` if there is one.
-        classes: those to take, in this order; null: all, sorted.
-        crop: side in px of the centred square; null takes the largest.
-        flip: mirror training images with probability 1/2.
-        unreadable: ``stop`` at a file that is no image, or ``skip`` it.
-        max_train, max_valid, max_test: take only so many, of all classes in turn.
+        root: folder with ``train/<class>/…``, ``test/<class>/…`` and optionally ``valid/<class>/…``.
+        classes: the classes to use, in this order; null: all, sorted.
+        crop: side of the centred square in px; null: the shorter side.
+        flip: flip training images left to right with probability 1/2.
+        unreadable: ``stop`` at damaged images, or ``skip`` them.
+        max_train, max_valid, max_test: use only so many images, balanced over classes; null: all.
     """
     listing = FolderListing(name, Path(root).expanduser(), classes)
-    serving = Serving(crop, image_size, flip, (max_train, max_valid, max_test), unreadable)
-    return PackedSource(listing, serving, outputs)
-
-
-@family("dataset").register("synthexpressions", source="drawn here, see stargan_lab/data/renderer.py")
-def synthexpressions(
-    name: str,
-    image_size: int,
-    outputs: Path,
-    *,
-    root: str | None = None,
-    classes: Classes = None,
-    size: Side = None,
-    train: Eight = 8_000,
-    valid: Count = 500,
-    test: Eight = 1_000,
-    seed: Count = 0,
-    difficulty: Difficulty = 0.5,
-    crop: Crop = None,
-    flip: bool = True,
-) -> PackedSource:
-    """Drawn faces with one of RaFD's eight expressions each, and their ground truth; draws itself when missing.
-
-    Args:
-        root: where the images are written; null: ``data/`` under the outputs, named after what is drawn.
-        classes: the expressions to take, in this order; null: all eight, sorted. All are drawn.
-        size: px of the drawn images; null: as large as they are used.
-        train, valid, test: images per split, of all eight expressions together; a split has all of them, or no image.
-        seed: of everything that is drawn; another one draws other faces.
-        difficulty: 0 calm, muted backgrounds … 1 strongly coloured, striped ones and varied light.
-        crop, flip: as of ``image_folder``.
-    """
-    for expression in classes or ():
-        if expression not in faces.EXPRESSIONS:
-            raise ConfigError(f"data.sources.{name}.classes: {unknown('expression', expression, faces.EXPRESSIONS)}")
-    spec = SynthSpec(size or image_size, train, valid, test, seed, difficulty, "rafd")
-    folder = Path(root).expanduser() if root else outputs / "data" / f"synthexpressions-{spec.fingerprint[:12]}"
-    listing = FolderListing(name, folder, classes or faces.EXPRESSIONS)
-    return PackedSource(listing, Serving(crop, image_size, flip), outputs, spec)
+    options = ImageOptions(crop, image_size, flip, (max_train, max_valid, max_test), unreadable)
+    return PackedSource(listing, options, outputs)

@@ -1,125 +1,158 @@
-"""Going through many image files: on a few threads, with a progress bar, once, remembered.
+"""Image files: find them by extension, read, decode and hash them, many at a time on a few threads."""
 
-Packing, the hashes that fingerprints are made of, leaving out what is unreadable, and ``data check`` all go through it.
-"""
-
+import io
+import logging
+import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import ExifTags, Image
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.data.transforms import UnreadableImage, decode, read_bytes
 from stargan_lab.errors import DataError
 
 T = TypeVar("T")
-_CHUNK = 256  # bounds how many results wait for a slower consumer
-_THREADS = 4  # reading, decoding and hashing leave Python's lock
+Converter = Callable[[Image.Image], Image.Image]
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""Image files by extension, case-insensitive; the same set as torchvision's and pytorch-fid's."""
+_CHUNK = 256  # bounds the results waiting for a slower consumer
+_THREADS = 4  # reading, decoding and hashing release the GIL
+
+# Our own errors describe damaged files; PIL's warnings would garble progress bars.
+warnings.filterwarnings("ignore", module=r"PIL\b")
+logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
+
+
+class UnreadableImageError(DataError):
+    """The file is missing, truncated or not an image: the data is at fault, not this machine."""
+
+
+class MissingImageError(UnreadableImageError):
+    """There is no such file."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a file is.
+class ImageInfo:
+    """A file's SHA-256 and the image's (width, height) and PIL mode, from its header."""
 
-    Attributes:
-        digest: of its bytes; empty for a missing file.
-        flaw: why it cannot be read as an image, naming the file; None: it can, or that was not tried.
-        size, mode: of the image, and ``pixels``, the hash of its RGB values; empty where it was not decoded.
-        orientation: by EXIF; 1, as it is stored.
+    path: Path
+    sha256: str
+    size: tuple[int, int]
+    mode: str
+
+
+def is_image(name: str) -> bool:
+    """Whether the file name has one of ``IMAGE_EXTENSIONS``."""
+    return name.lower().endswith(IMAGE_EXTENSIONS)
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files directly in ``folder``, by name. Includes broken links, so that reading them fails.
+
+    Raises:
+        DataError: the folder cannot be listed.
     """
-
-    digest: str = ""
-    flaw: str | None = None
-    size: tuple[int, int] = (0, 0)
-    mode: str = ""
-    pixels: str = ""
-    orientation: int = 1
+    return [path for path in list_folder(folder) if is_image(path.name) and not path.is_dir()]
 
 
-def look(path: Path, decoding: bool) -> Look:
-    """Look at a file, into it too when ``decoding``. Raises DataError when this machine may not or cannot read it."""
-    digest = ""
+def list_folder(folder: Path) -> list[Path]:
+    """Entries of ``folder``, by name. Raises DataError when it cannot be listed."""
     try:
-        content = read_bytes(path)
-        digest = files.sha256_bytes([content])
-        if not decoding:
-            return Look(digest)
-        found = decode(content, path)
-    except UnreadableImage as error:
-        return Look(digest, str(error))
-    pixels = files.sha256_bytes([repr(found.rgb.size).encode(), found.rgb.tobytes()])
-    return Look(digest, None, found.rgb.size, found.mode, pixels, _orientation(found.rgb))
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot list directory ({error.strerror})") from None
 
 
-def _orientation(image: Image.Image) -> int:
-    """That which a viewer would turn the image by; 1 where EXIF is damaged or says nothing that is one."""
+def files_below(folder: Path) -> list[str]:
+    """Every file below ``folder`` at any depth, relative to it, in torchvision's order."""
+    names: list[str] = []
+    for parent, _, children in sorted(os.walk(folder, followlinks=True)):
+        names += [(Path(parent) / name).relative_to(folder).as_posix() for name in sorted(children)]
+    return names
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises MissingImageError, or DataError when it cannot be read."""
     try:
-        said = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # EXIF is parsed in many ways that fail, and the image is sound without
-        return 1
-    return said if said in range(1, 9) else 1
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingImageError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def each(function: Callable[[Path], T], paths: Sequence[Path], what: str) -> Iterator[T]:
-    """``function`` of every path, in order, computed on several threads; ``what`` is named by the progress bar."""
-    Image.init()  # PIL's formats load late; while one thread loads them another may find its image of no known format
-    with ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), desc=what, unit="image", disable=None) as bar:
+def read_info(path: Path) -> ImageInfo:
+    """Read a file and parse its header, without decoding. Raises DataError."""
+    content = read_bytes(path)
+    with open_image(content, path) as image:
+        return ImageInfo(path, files.sha256_bytes([content]), image.size, image.mode)
+
+
+@contextmanager
+def open_image(content: bytes, path: Path) -> Iterator[Image.Image]:
+    """The image in ``content``, the bytes of ``path``, not yet decoded.
+
+    Raises:
+        UnreadableImageError: it is not an image, or decoding it inside the block failed.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            yield image
+            return
+    except UnidentifiedImageError:
+        reason = "unknown image format" if content else "the file is empty"
+    except Exception as error:  # decoders raise many types on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+    raise UnreadableImageError(f"{path}: cannot decode image ({reason})")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """RGB from any mode, as trained on: alpha and EXIF orientation ignored, 16-bit greyscale scaled to 8 bits."""
+    if image.mode.startswith("I"):  # I;16, or I in older versions of PIL; PIL alone would clip at 255
+        values = np.asarray(image).clip(0, 65_535)
+        image = Image.fromarray((values // 257).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def to_rgb_as_displayed(image: Image.Image) -> Image.Image:
+    """RGB as viewers display it: EXIF orientation applied, transparency on white."""
+    image = ImageOps.exif_transpose(image)
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return to_rgb(image)
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def to_rgb_clipped(image: Image.Image) -> Image.Image:
+    """RGB as pytorch-fid reads it: alpha and EXIF orientation ignored, values above 255 clipped."""
+    return image.convert("RGB")
+
+
+def decode(content: bytes, path: Path, convert: Converter = to_rgb) -> Image.Image:
+    """The RGB image in ``content``, the bytes of ``path``. Raises UnreadableImageError."""
+    with open_image(content, path) as image:
+        image.load()
+        return convert(image)
+
+
+def reader_threads() -> ThreadPoolExecutor:
+    """A thread pool for reading and decoding."""
+    Image.init()  # PIL loads its formats lazily, which is not thread-safe
+    return ThreadPoolExecutor(_THREADS)
+
+
+def map_files(function: Callable[[Path], T], paths: Sequence[Path], title: str) -> Iterator[T]:
+    """``function`` of every path, in order, on several threads, with a progress bar."""
+    with reader_threads() as pool, tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None) as bar:
         for start in range(0, len(paths), _CHUNK):
             for result in pool.map(function, paths[start : start + _CHUNK]):
                 yield result
                 bar.update()
-
-
-@dataclass(frozen=True)
-class Contents:
-    """Of the files of a split: the hash of the names and bytes of those that are served, and why others are not.
-
-    Attributes:
-        unreadable: file name -> what is wrong with it; these do not enter the hash.
-    """
-
-    digest: str
-    unreadable: dict[str, str]
-
-
-def contents(folder: Path, names: Sequence[str], skip: bool, cache: Path, what: str) -> Contents:
-    """Hash files, kept under ``cache`` for as long as no name, size or time of change differs.
-
-    Args:
-        names: relative to ``folder``.
-        skip: decode every file and leave out those that are missing or no image; else a missing one is refused.
-    Raises:
-        UnreadableImage: a file is missing, and ``skip`` is off; names the first.
-    """
-    listing = [_status(folder / name) for name in names]
-    missing = [name for name, status in zip(names, listing, strict=True) if status is None]
-    if missing and not skip:
-        others = f", as are {len(missing) - 1:,} more of {len(names):,}" if len(missing) > 1 else ""
-        raise UnreadableImage(f"{folder / missing[0]}: the image is missing{others}")
-    key = files.canonical_hash([str(folder.absolute()), list(names), listing, skip])
-    known = cache / f"{key[:32]}.json"
-    if not known.exists():
-        looks = each(lambda path: look(path, skip), [folder / name for name in names], what)
-        unreadable, rows = {}, []
-        for name, found in zip(names, looks, strict=True):
-            if found.flaw is None:
-                rows.append(f"{name} {found.digest}\n".encode())
-            else:
-                unreadable[name] = found.flaw
-        files.write_json(known, {"digest": files.sha256_bytes(rows), "unreadable": unreadable})
-    return Contents(**files.read_json(known))
-
-
-def _status(path: Path) -> tuple[int, int] | None:
-    """Size and time of change; None when there is no such file. Raises DataError when this machine may not look."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return status.st_size, status.st_mtime_ns

@@ -1,10 +1,18 @@
-"""What training and evaluation ask of a dataset."""
+"""Interfaces of the data package: datasets as training and evaluation use them, and listings of image folders.
 
-from collections.abc import Sequence
+Shapes: n images of a split, A labels, H W pixels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
+from stargan_lab.data.annotations import ProblemHandler, raise_problem
+from stargan_lab.data.synthfaces.spec import SynthSpec
 from stargan_lab.labels import LabelSpec
 
 
@@ -24,20 +32,19 @@ class ImageSet(Protocol):
 
 
 class GroundTruth(Protocol):
-    """Knows how any image of a drawn dataset would look under any other label."""
+    """Renders any image of a SynthFaces dataset under any other label."""
 
     def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8: images ``indices`` of ``split`` redrawn with ``labels`` (n, A); factors outside the
-        selected labels stay as they are in the image."""
+        """(k, 3, H, W) uint8: images ``indices`` (k) of ``split`` with ``labels`` (k, A); all else is unchanged."""
         ...
 
     def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
-        """The same with labels (n, len(names)) of any names it can draw, such as another drawn dataset's."""
+        """The same for labels (k, len(names)) of any names, e.g. those of another SynthFaces dataset."""
         ...
 
 
 class ImageSource(Protocol):
-    """A dataset: cheap to make, files touched only by ``prepare`` and after."""
+    """A dataset. The constructor reads no files."""
 
     name: str
     spec: LabelSpec
@@ -53,11 +60,64 @@ class ImageSource(Protocol):
     def ground_truth(self) -> GroundTruth | None: ...
 
     def prepare(self) -> None:
-        """Draw or pack what is missing, with a progress bar. Raises DataError that names the path."""
+        """Generate or pack whatever is missing, with a progress bar. Raises DataError that names the path."""
         ...
 
     def splits(self) -> Sequence[str]:
-        """Which of train, valid, test exist."""
+        """Those of train, valid and test that exist."""
         ...
 
     def split(self, which: str) -> ImageSet: ...
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files of a split: n names, relative to the listing's ``folder``, and (n, A) float32 labels of 0 and 1."""
+
+    names: list[str]
+    labels: np.ndarray
+
+    def select(self, indices: Sequence[int]) -> "SplitFiles":
+        return SplitFiles([self.names[i] for i in indices], self.labels[list(indices)])
+
+
+class Listing(Protocol):
+    """The labelled images of a folder according to its annotation files or class folders; no image is opened."""
+
+    @property
+    def dataset(self) -> str:
+        """The source's name in the configuration."""
+        ...
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def spec(self) -> LabelSpec:
+        """The labels. Raises DataError when they come from class folders and there are none."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The folder that file names are relative to. Raises DataError, with the expected layout, if it is missing."""
+        ...
+
+    def splits(self, on_problem: ProblemHandler = raise_problem) -> Mapping[str, SplitFiles]:
+        """Split -> its files, without empty splits and rows with a problem. Raises whatever ``on_problem`` raises."""
+        ...
+
+    def split_options(self) -> list[object]:
+        """The options that decide which file is in which split."""
+        ...
+
+    def generated_names(self, spec: SynthSpec, which: str) -> list[str]:
+        """The names that ``splits`` will list for a split once ``spec`` has been generated into the folder."""
+        ...
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """(kind, where) of harmless findings, such as unlisted files; ``kind`` is a plural noun."""
+        ...
+
+    def with_all_labels(self) -> "Listing":
+        """The same folder with every label it has."""
+        ...

@@ -1,8 +1,7 @@
-"""The order of data as a pure function of (seed, source, iteration), whoever asks and whatever was asked before.
+"""Batch order as a pure function of (seed, source, iteration).
 
-The images of a source come as the endless concatenation of one permutation per epoch; batches are of constant size and
-run across the borders of epochs. Draws use Philox's raw bits (Salmon et al. 2011), which stay equal over versions of
-NumPy.
+A source's images form an endless sequence, one permutation per epoch; batches have constant size and may span epochs.
+Random numbers are Philox's raw bits (Salmon et al. 2011), which do not depend on the version of NumPy.
 """
 
 import hashlib
@@ -18,17 +17,17 @@ from stargan_lab.labels import Batch
 
 
 def batch_indices(n: int, batch_size: int, seed: int, source: int, iteration: int) -> list[int]:
-    """Which of ``n`` images make the batch of an iteration, counted from 0."""
+    """Indices, among ``n`` images, of the batch of an iteration, counted from 0."""
     start = batch_size * iteration
     indices: list[int] = []
     while len(indices) < batch_size:
-        epoch, place = divmod(start + len(indices), n)
-        indices += _permutation(n, seed, source, epoch)[place : place + batch_size - len(indices)].tolist()
+        epoch, position = divmod(start + len(indices), n)
+        indices += _permutation(n, seed, source, epoch)[position : position + batch_size - len(indices)].tolist()
     return indices
 
 
 def flips(batch_size: int, seed: int, source: int, iteration: int) -> Tensor:
-    """(batch_size,) bool: which images of the batch are mirrored, each with probability 1/2."""
+    """(batch_size,) bool: the images of the batch to flip, each with probability 1/2."""
     return torch.from_numpy(_bits("flip", seed, source, iteration, batch_size) >> np.uint64(63) == 1)
 
 
@@ -37,18 +36,18 @@ def load_batch(images: ImageSet, source: int, batch_size: int, seed: int, iterat
     indices = batch_indices(len(images), batch_size, seed, source, iteration)
     pixels = images.images(indices)
     if flip:
-        mirrored = flips(batch_size, seed, source, iteration)[:, None, None, None]
-        pixels = torch.where(mirrored, pixels.flip(-1), pixels)
+        flipped = flips(batch_size, seed, source, iteration)[:, None, None, None]
+        pixels = torch.where(flipped, pixels.flip(-1), pixels)
     return Batch(to_float(pixels), images.labels[indices], source)
 
 
 @lru_cache(maxsize=8)
 def _permutation(n: int, seed: int, source: int, epoch: int) -> np.ndarray:
-    """(n,) int64; sorting 64-bit draws makes a uniform permutation."""
+    """(n,) int64; sorting 64-bit random numbers gives a uniform permutation."""
     return np.argsort(_bits("order", seed, source, epoch, n), kind="stable")
 
 
 def _bits(purpose: str, seed: int, source: int, number: int, n: int) -> np.ndarray:
-    """(n,) uint64 of the stream named by the other arguments."""
+    """(n,) uint64 from the stream identified by the other arguments."""
     digest = hashlib.blake2b(f"{purpose}/{seed}/{source}/{number}".encode(), digest_size=16).digest()
     return np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(n)

@@ -1,78 +1,60 @@
-"""Two sets of images on disk and the statistics of their features: what the Fréchet distance of two folders is made of.
+"""The two sides of ``stargan-lab fid``: folders of images or saved statistics, as mean and covariance of features.
 
-Shapes: n images, D feature dimensions.
+Which files are images and how they become RGB follows pytorch-fid. Shapes: n images, D feature dimensions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.errors import DataError, LabError, nearest
+from stargan_lab.data import image_reader
+from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
+from stargan_lab.errors import DataError, LabError, nearest, preview
 from stargan_lab.evaluation.extractors import Extractor, take
-from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, kept_moments, key_of
+from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, in_batches, kept_moments, key_of
 from stargan_lab.evaluation.frechet import Array, Moments
-from stargan_lab.evaluation.image_files import ENDINGS, Picture, batches, images_in, inside, look, pixels, threads
 
 Gaussian = tuple[Array, Array]
 """(D,) mean and (D, D) covariance."""
-
-
-class FolderImages(Protocol):
-    """One side of a distance."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def count(self) -> int | None:
-        """How many images; None where only statistics are there, which do not say it."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the content; names of images have no part in it, but their order has."""
-        ...
-
-    @property
-    def deep(self) -> int:
-        """How many have more than 8 bits a channel: PIL's RGB, and so pytorch-fid's, cuts values above 255 off."""
-        ...
-
-    def gaussian(self, extractor: Extractor, outputs: Path, device: torch.device) -> Gaussian: ...
+BATCH_BYTES = 1 << 30
+"""Limit on the float32 images of a batch; a batch has at least one image."""
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder, in the order of their names."""
+    """The images of a folder, in name order."""
 
     path: Path
-    pictures: tuple[Picture, ...]
+    images: tuple[ImageInfo, ...]
 
     @property
     def count(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @cached_property
     def fingerprint(self) -> str:
-        return files.canonical_hash([picture.sha256 for picture in self.pictures])
+        """SHA-256 of the images' contents in name order; their names are not part of it."""
+        return files.canonical_hash([image.sha256 for image in self.images])
 
     @property
-    def deep(self) -> int:
-        return sum(picture.mode[0] in "IF" for picture in self.pictures)
+    def high_bit_depth(self) -> int:
+        """Number of images with more than 8 bits per channel, which pytorch-fid clips at 255."""
+        return sum(image.mode[0] in "IF" for image in self.images)
 
     def gaussian(self, extractor: Extractor, outputs: Path, device: torch.device) -> Gaussian:
-        """Mean and covariance of the features, from ``outputs/cache/features`` where these images were measured before.
+        """Mean and covariance of the features, cached in ``outputs/cache/features``.
 
         Raises:
-            DataError: an image cannot be decoded, or is not what it was when the folder was looked through.
-            LabError: images of different sizes have different numbers of features, or far too many.
+            DataError: an image cannot be decoded, or changed since ``examine``.
+            LabError: the number of features depends on the image size and sizes differ, or it is above the limit.
         """
         key = {
             "images": self.fingerprint,
@@ -83,18 +65,20 @@ class ImageFolder:
         return moments.mean, moments.covariance
 
     def _measure(self, extractor: Extractor, device: torch.device) -> Moments:
-        """One batch of images in memory at a time."""
+        """Compute the moments, with one batch of images in memory at a time."""
         moments: Moments | None = None
         title = f"{extractor.name} features of {self.path.name}"
-        with threads() as pool, tqdm(total=self.count, desc=title, leave=False, disable=None) as bar:
-            for batch in batches(self.pictures, batch_size(extractor, device)):
-                rows = take(extractor, torch.stack(list(pool.map(pixels, batch)))).numpy()
-                moments = moments or _no_moments(rows.shape[1], extractor)
+        with (
+            image_reader.reader_threads() as pool,
+            tqdm(total=self.count, desc=title, leave=False, disable=None) as bar,
+        ):
+            for batch in batches(self.images, batch_size(extractor, device)):
+                rows = take(extractor, torch.stack(list(pool.map(read_pixels, batch)))).numpy()
+                moments = moments or _empty_moments(rows.shape[1], extractor)
                 if rows.shape[1] != len(moments.mean):
-                    dims = f"{len(moments.mean)} and {rows.shape[1]}"
                     raise LabError(
-                        f"{batch[0].path}: of another size than the images before it; {extractor.name!r} has {dims}"
-                        " features of them, and needs one size"
+                        f"{batch[0].path}: image size differs from the images before it; {extractor.name!r} needs one"
+                        f" size ({len(moments.mean)} and {rows.shape[1]} features)"
                     )
                 moments.update(rows)
                 bar.update(len(batch))
@@ -104,80 +88,93 @@ class ImageFolder:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and covariance that pytorch-fid saved (``--save-stats``); of which images and weights is not known."""
+    """Mean and covariance saved by pytorch-fid (``--save-stats``), which do not record their images or weights."""
 
     path: Path
     fingerprint: str
     mean: Array
     covariance: Array
     count: None = None
-    deep: int = 0
+    high_bit_depth: int = 0
 
     def gaussian(self, extractor: Extractor, outputs: Path, device: torch.device) -> Gaussian:
         return self.mean, self.covariance
 
 
+FolderImages = ImageFolder | Statistics
+
+
 @dataclass(frozen=True)
-class Place:
-    """Where a side is: a folder and its files, or a file of statistics and none."""
+class Location:
+    """A folder and its image files, or a file of statistics without images."""
 
     path: Path
     images: tuple[Path, ...] = ()
 
 
-def find(place: str) -> Place:
-    """What ``place`` names, without opening anything.
+def find(argument: str) -> Location:
+    """Find what a command-line argument names, without opening any file.
 
     Raises:
-        DataError: it is not there, or a folder of fewer than two images.
+        DataError: there is no such file or folder, or the folder has fewer than two images.
     """
-    path = Path(place).expanduser()
+    path = Path(argument).expanduser()
     if path.suffix.lower() == ".npz" and path.is_file():
-        return Place(path)
+        return Location(path)
     if path.is_file():
-        raise DataError(f"{path}: expected a folder of images, or an .npz of pytorch-fid's --save-stats")
+        raise DataError(f"{path}: expected a folder of images, or an .npz from pytorch-fid --save-stats")
     if not path.is_dir():
-        there = files.existing_parent(path.absolute().parent)
-        missing = path.absolute().relative_to(there).parts[0]
-        beside = [found.name for found in inside(there)] if there.is_dir() else []
-        raise DataError(f"{path}: no such folder or file{nearest(missing, beside)}")
+        parent = files.existing_parent(path.absolute().parent)
+        missing = path.absolute().relative_to(parent).parts[0]
+        siblings = [entry.name for entry in list_folder(parent)] if parent.is_dir() else []
+        raise DataError(f"{path}: no such file or directory{nearest(missing, siblings)}")
     images = images_in(path)
     if not images:
-        within = [inner.name for inner in inside(path) if inner.is_dir() and images_in(inner)]
-        raise DataError(f"{path}: no image in it, {_only(within)}")
+        subfolders = [entry.name for entry in list_folder(path) if entry.is_dir() and images_in(entry)]
+        extensions = ", ".join(image_reader.IMAGE_EXTENSIONS)
+        hint = f"only subfolders have some: {preview(subfolders)}" if subfolders else extensions
+        raise DataError(f"{path}: no images found ({hint})")
     if len(images) == 1:
-        raise DataError(f"{path}: one image in it; a covariance needs at least 2")
-    return Place(path, images)
+        raise DataError(f"{path}: found only one image; a covariance needs at least 2")
+    return Location(path, tuple(images))
 
 
-def examine(place: Place, dims: int) -> FolderImages:
-    """Look ``place`` through: every image's header and content, or the shapes of the statistics.
+def examine(location: Location, dims: int) -> FolderImages:
+    """Read every image's header and content hash, or the statistics.
 
     Args:
-        dims: of the features that are asked for; 0 where only an image tells.
+        dims: D, checked against the statistics; 0 if it depends on the image size.
     Raises:
-        DataError: an image is not readable, or the statistics are none of ``dims`` features.
+        DataError: an image is unreadable, or the statistics are invalid.
     """
-    if not place.images:
-        return _read_statistics(place.path, dims)
-    title = f"looking through {place.path.name}"
-    with threads() as pool:
-        seen = tqdm(pool.map(look, place.images), title, len(place.images), leave=False, disable=None)
-        return ImageFolder(place.path, tuple(seen))
+    if not location.images:
+        return _read_statistics(location.path, dims)
+    title = f"reading {location.path.name}"
+    return ImageFolder(location.path, tuple(image_reader.map_files(image_reader.read_info, location.images, title)))
 
 
-def _only(folders: Sequence[str]) -> str:
-    if not folders:
-        return f"looked for {', '.join(ENDINGS)}"
-    named = ", ".join(folders[:3]) + (", …" if len(folders) > 3 else "")
-    return f"only in folders within ({named}); name one of them"
+def read_pixels(image: ImageInfo) -> Tensor:
+    """(3, H, W) uint8. Raises DataError when the file is damaged or has changed."""
+    content = image_reader.read_bytes(image.path)
+    if files.sha256_bytes([content]) != image.sha256:
+        raise DataError(f"{image.path}: changed while its folder was being read; run again")
+    rgb = image_reader.decode(content, image.path, image_reader.to_rgb_clipped)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 
 
-def _no_moments(dims: int, extractor: Extractor) -> Moments:
+def batches(images: Sequence[ImageInfo], at_once: int) -> Iterator[Sequence[ImageInfo]]:
+    """Batches of images of one size each, sorted by size, then in the given order."""
+    by_size = sorted(images, key=lambda image: image.size)
+    for (width, height), group in groupby(by_size, key=lambda image: image.size):
+        limit = BATCH_BYTES // (width * height * 3 * 4)
+        yield from in_batches(list(group), max(1, min(at_once, limit)))
+
+
+def _empty_moments(dims: int, extractor: Extractor) -> Moments:
     if dims > LARGEST_DIMS:
         raise LabError(
-            f"{extractor.name!r} has {dims:,} features of an image, whose covariance takes gigabytes; up to"
-            f" {LARGEST_DIMS:,} are taken: use smaller images or another extractor"
+            f"{extractor.name!r} has {dims:,} features per image; their covariance supports up to {LARGEST_DIMS:,}: use"
+            " smaller images or another extractor"
         )
     return Moments.empty(dims)
 
@@ -188,14 +185,14 @@ def _read_statistics(path: Path, dims: int) -> Statistics:
             mean, covariance = (np.asarray(saved[name], np.float64) for name in ("mu", "sigma"))
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{path}: cannot be read as pytorch-fid's statistics, mu and sigma ({reason})") from None
+        raise DataError(f"{path}: cannot read pytorch-fid's mu and sigma ({reason})") from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         shapes = f"{mean.shape} and {covariance.shape}"
-        raise DataError(f"{path}: mu and sigma should be of shapes (D,) and (D, D), are {shapes}")
+        raise DataError(f"{path}: expected mu and sigma of shapes (D,) and (D, D), got {shapes}")
     if dims and len(mean) != dims:
-        raise DataError(f"{path}: has statistics of {len(mean)} features, {dims} are asked for")
+        raise DataError(f"{path}: statistics of {len(mean)} features, expected {dims}")
     if not np.isfinite(mean).all() or not np.allclose(covariance, covariance.T, rtol=1e-6, atol=1e-9):
-        raise DataError(f"{path}: is no mean and covariance: has a value that is not finite, or sigma is not symmetric")
+        raise DataError(f"{path}: mu is not finite, or sigma is not finite and symmetric")
     if np.linalg.eigvalsh(covariance)[0] < -1e-6 * np.abs(np.diag(covariance)).max():
-        raise DataError(f"{path}: sigma is no covariance: it has a negative eigenvalue")
+        raise DataError(f"{path}: sigma is not a covariance: it has a negative eigenvalue")
     return Statistics(path, files.sha256_file(path), mean, covariance)

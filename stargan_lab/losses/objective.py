@@ -91,4 +91,4 @@ class Objective:
         return total, {"g_fake": fake_term, "g_rec": rec_term, "g_cls": cls_term}
 
     def _classification(self, logits: Tensor, labels: Tensor, source: int) -> Tensor:
-        return classification(self.layout.own_logits(logits, source), labels, self.layout.specs[source].kind)
+        return classification(self.layout.source_logits(logits, source), labels, self.layout.specs[source].kind)

@@ -10,7 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stargan_lab.console import say
-from stargan_lab.data.transforms import IMAGE_ENDINGS, decode, fit, read_bytes, to_float, to_uint8
+from stargan_lab.data.image_reader import IMAGE_EXTENSIONS, decode, images_in, read_bytes, to_rgb_as_displayed
+from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.files import write_atomically
 from stargan_lab.image_grid import GridRow, as_png, draw_sheet
@@ -53,7 +54,7 @@ class Frame:
     def fit(self, picture: Image.Image) -> Tensor:
         """(3, H, W) uint8."""
         if not self.keep_aspect:
-            return torch.from_numpy(fit(picture, self.crop, self.size))
+            return torch.from_numpy(crop_and_resize(picture, self.crop, self.size))
         shorter = min(picture.size)
         width, height = (
             max(1, round(side * self.size / shorter / self.multiple)) * self.multiple for side in picture.size
@@ -72,9 +73,9 @@ def find_images(places: Sequence[str]) -> list[Path]:
     for place in places:
         path = Path(place).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and p.is_file())
+            inside = images_in(path)
             if not inside:
-                raise DataError(f"{path}: no picture in it; looked for {', '.join(IMAGE_ENDINGS)}")
+                raise DataError(f"{path}: no picture in it; looked for {', '.join(IMAGE_EXTENSIONS)}")
             found += inside
         elif path.exists():
             found.append(path)
@@ -89,7 +90,7 @@ def read_picture(path: Path) -> Image.Image:
     Raises:
         DataError: not readable; names the file.
     """
-    return decode(read_bytes(path), path, as_shown=True).rgb
+    return decode(read_bytes(path), path, to_rgb_as_displayed)
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:

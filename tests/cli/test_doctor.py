@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from stargan_lab.cli.main import main
-from stargan_lab.data.synthfaces.dataset import SynthSpec, make_synthfaces
+from stargan_lab.data.synthfaces.spec import SynthSpec
+from stargan_lab.data.synthfaces.writer import make_synthfaces
 from stargan_lab.evaluation import inception_weights
 from stargan_lab.files import sha256_file
 from stargan_lab.runs.ledger import Ledger

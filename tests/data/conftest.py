@@ -1,4 +1,4 @@
-"""Small folders in CelebA's and in ImageFolder's form, real files on disk."""
+"""Small folders in the layouts of CelebA and ImageFolder."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ def noise(rng: np.random.Generator, width: int = 178, height: int = 218) -> Imag
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Write n JPEGs of CelebA's size with labels from a generator; every fifth image valid, every fifth test."""
+    """Write n JPEGs of CelebA's size with random labels; every fifth image is valid, every fifth test."""
 
     def make(n: int = 10, folder: str = "images") -> Path:
         root = tmp_path / "celeba"
@@ -37,7 +37,7 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_tree(tmp_path: Path) -> Callable[..., Path]:
-    """Write a tree of class folders, ``images[split]`` PNGs of 24 × 30 px per class."""
+    """Write class folders with ``images[split]`` PNGs of 24 × 30 px per class."""
 
     def make(classes: Sequence[str] = ("angry", "happy", "sad"), name: str = "RaFD", **images: int) -> Path:
         root, rng = tmp_path / name, np.random.default_rng(1)

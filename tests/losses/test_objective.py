@@ -158,4 +158,4 @@ def test_three_datasets() -> None:
     assert [layout.span(source) for source in range(3)] == [slice(0, 3), slice(3, 5), slice(5, 6)]
     assert layout.generator_label(torch.ones(1, 1), 2).tolist() == [[0, 0, 0, 0, 0, 1, 0, 0, 1]]
     logits = torch.arange(6.0)[None]
-    assert [layout.own_logits(logits, source).tolist() for source in range(3)] == [[[0, 1, 2]], [[3, 4]], [[5]]]
+    assert [layout.source_logits(logits, source).tolist() for source in range(3)] == [[[0, 1, 2]], [[3, 4]], [[5]]]

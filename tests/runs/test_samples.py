@@ -12,10 +12,9 @@ from torch import Tensor
 
 from stargan_lab import compose
 from stargan_lab.cli.main import main
-from stargan_lab.data.celeba import synthfaces
-from stargan_lab.data.image_folder import synthexpressions
-from stargan_lab.data.packed_source import PackedSource
+from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.synthfaces.dataset import synthexpressions, synthfaces
 from stargan_lab.data.transforms import to_uint8
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelSpec, target_labels
@@ -184,7 +183,7 @@ def test_a_drawn_datasets_files_are_known_before_it_is_drawn(name: str, tmp_path
     source = MAKERS[name](tmp_path)
     foretold = {which: sorted(source.file_names(which)) for which in ("train", "test")}
     assert list(tmp_path.iterdir()) == []
-    assert foretold == {which: sorted(source.listing().rows()[which].names) for which in ("train", "test")}
+    assert foretold == {which: sorted(source.listing().splits()[which].names) for which in ("train", "test")}
     assert foretold == {which: sorted(source.file_names(which)) for which in ("train", "test")}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from stargan_lab.checkpoints.files import digest, read_checkpoint
 from stargan_lab.cli.main import main
 from stargan_lab.config import run_id, training_identity
-from stargan_lab.data.transforms import fit, to_float, to_uint8
+from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
 from stargan_lab.errors import ConfigError
 from stargan_lab.evaluation.attribute_classifier import (
     AttributeClassifier,
@@ -212,7 +212,7 @@ def test_one_picture_per_target_and_a_sheet(lab: tuple[str, str], here: Path, ca
     expected = {"Blond_Hair": [0, 1, 0, 0, 1, 0], "Male+Young=0": [1, 0, 0, 1, 0, 0]}
     assert {p.name for p in folder.iterdir()} == {"strip.png", *(f"me.{name}.png" for name in expected)}
     with Image.open(picture) as image:
-        square = torch.from_numpy(fit(image.convert("RGB"), None, 16))
+        square = torch.from_numpy(crop_and_resize(image.convert("RGB"), None, 16))
     translator = load_run(Path("outputs"), lab[0]).translator()
     for name, labels in expected.items():
         translated = translator(to_float(square[None]), torch.tensor([labels]).float(), 0)
@@ -292,7 +292,7 @@ def test_the_attribute_classifier_sees_the_square_that_the_generator_sees(
     pixels = np.random.default_rng(3).integers(0, 256, (60, 60, 3), np.uint8)
     pixels[22:38, 22:38] = [255, 0, 40]
     Image.fromarray(pixels).save("me.png")
-    squares = torch.stack([torch.from_numpy(fit(Image.fromarray(pixels), crop, 16)) for crop in (16, None)])
+    squares = torch.stack([torch.from_numpy(crop_and_resize(Image.fromarray(pixels), crop, 16)) for crop in (16, None)])
     spec = load_run(Path("outputs"), lab[0]).layout.specs[0]
     attribute_classifier = write_attribute_classifier(lab[0], squares)
     small, large = (attribute_classifier.own_labels(square[None], spec) for square in squares)
@@ -389,7 +389,7 @@ def test_a_reference_file_of_two_datasets(here: Path) -> None:
     }
     translator = open_networks("200000-G.ckpt", Path("outputs"), None, list("abc"), list("wxyz")).translator()
     with Image.open("me.png") as image:
-        square = torch.from_numpy(fit(image.convert("RGB"), None, 32))
+        square = torch.from_numpy(crop_and_resize(image.convert("RGB"), None, 32))
     full = torch.tensor([[0.0, 0, 0, 0, 1, 0, 0, 0, 1]])
     with torch.no_grad():
         expected = to_uint8(translator.generator(to_float(square[None]), full))[0]

@@ -1,1 +1,1 @@
-"""SynthFaces: drawn faces whose translations have an exact ground truth."""
+"""SynthFaces: synthetic faces with an exact ground truth for every translation."""

@@ -1,7 +1,7 @@
-"""A batch of anti-aliased drawings made of two kinds of shapes, in coordinates of [-1, 1] with y downwards.
+"""A batch of anti-aliased images made of implicit curves and bands, in coordinates in [-1, 1] with y pointing down.
 
-Pixel maths uses + - * / sqrt min max abs floor and comparisons on float32 arrays only: IEEE 754 rounds these alike
-everywhere, so that pixels are equal to the bit on any CPU. Shapes: n images, h w the pixels of a window.
+Pixel arithmetic is limited to + - * / sqrt min max abs floor and comparisons on float32 arrays, which IEEE 754 rounds
+identically everywhere, so pixels are bit-equal on any CPU. Shapes: n images, h w pixels of a window.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from stargan_lab.data.synthfaces.identity import Floats
 
 Window = tuple[float, float, float, float]
-"""left, right, top, bottom: no part of a shape may lie outside."""
+"""left, right, top, bottom; a shape must lie entirely inside."""
 EVERYWHERE: Window = (-1.0, 1.0, -1.0, 1.0)
 Rows = tuple[slice, slice, slice]
 Labels = dict[str, Floats]
@@ -20,7 +20,7 @@ Factors = dict[str, Floats]
 
 @dataclass(frozen=True)
 class Term:
-    """One coordinate's part of an implicit curve: ``value`` and its ``slope``, (n, 1, w) for x and (n, h, 1) for y."""
+    """One coordinate's term in an implicit curve and its derivative, (n, 1, w) for x and (n, h, 1) for y."""
 
     value: Floats
     slope: Floats
@@ -40,15 +40,16 @@ def power4(offset: Floats, radius: Floats | float) -> Term:
 
 
 def pick(condition: Floats, yes: Term, no: Term) -> Term:
-    """Weighted sum of two terms; a comparison's 0/1 selects."""
+    """``yes`` where ``condition`` is 1, ``no`` where it is 0, and their weighted mean in between."""
     return Term(no.value + condition * (yes.value - no.value), no.slope + condition * (yes.slope - no.slope))
 
 
 class Canvas:
-    """n pictures (n, 3, size, size) float32 in [0, 1], painted back to front.
+    """n images (n, 3, size, size) float32 in [0, 1], painted back to front.
 
     Args:
-        shift_x, shift_y: (n,) where each picture's origin lies.
+        size: side in px.
+        shift_x, shift_y: (n,) origin of each image's coordinates.
     """
 
     def __init__(self, size: int, shift_x: Floats, shift_y: Floats) -> None:
@@ -59,17 +60,17 @@ class Canvas:
         self._y: Floats = centres[None, :, None] - shift_y[:, None, None]
 
     def axes(self, window: Window = EVERYWHERE) -> tuple[Floats, Floats]:
-        """x (n, 1, w) and y (n, h, 1) of a window's pixel centres."""
+        """x (n, 1, w) and y (n, h, 1) of the pixel centres of a window."""
         _, rows, columns = self.rows(window)
         return self._x[:, :, columns], self._y[:, rows]
 
     def rows(self, window: Window) -> Rows:
-        """A window as an index into (n, h, w), with room for the largest shift and two pixels of soft edge."""
+        """A window as an index into (n, h, w), with a margin for the largest shift and two pixels of anti-aliasing."""
         left, right, top, bottom = (self._pixel(v, after) for v, after in zip(window, (0, 1, 0, 1), strict=True))
         return slice(None), slice(top, bottom), slice(left, right)
 
     def inside(self, x: Term, y: Term) -> Floats:
-        """(n, h, w) coverage of the region x + y < 1, by the curve's first-order distance."""
+        """(n, h, w) coverage of the region x + y < 1, from the first-order distance to the curve."""
         steepness = x.slope * x.slope + y.slope * y.slope
         distance: np.ndarray = (x.value + y.value - 1) / np.sqrt(steepness + np.float32(1e-12))
         distance *= np.float32(-0.5 * self.size)
@@ -77,14 +78,14 @@ class Canvas:
         return np.clip(distance, 0, 1, out=distance)
 
     def band(self, offset: Floats, half_width: Floats) -> Floats:
-        """(n, h, w) coverage of |offset| < half_width, exact where the band runs along the pixels."""
+        """(n, h, w) coverage of |offset| < half_width, exact for horizontal and vertical bands."""
         scale = np.float32(0.5 * self.size)
         distance, half = np.abs(offset) * scale, half_width * scale
         overlap = np.minimum(distance + np.float32(0.5), half) - np.maximum(distance - np.float32(0.5), -half)
         return np.clip(overlap, 0, 1)
 
     def paint(self, coverage: Floats, colour: Floats, window: Window = EVERYWHERE) -> None:
-        """Lay ``colour`` (n, 3) over the window's pixels as far as ``coverage`` (n, h, w) says."""
+        """Blend ``colour`` (n, 3) into the window's pixels with weight ``coverage`` (n, h, w)."""
         _, rows, columns = self.rows(window)
         for channel in range(3):
             below = self.pixels[:, channel, rows, columns]
@@ -96,5 +97,5 @@ class Canvas:
 
     def _pixel(self, coordinate: float, after: int) -> int:
         margin = 0.05 if after else -0.05
-        place = (coordinate + margin + 1) * self.size / 2
-        return max(0, min(self.size, int(place) + (3 if after else -2)))
+        position = (coordinate + margin + 1) * self.size / 2
+        return max(0, min(self.size, int(position) + (3 if after else -2)))

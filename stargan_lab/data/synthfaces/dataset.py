@@ -1,141 +1,102 @@
-"""SynthFaces as files in CelebA's or RaFD's form, and their ground truth: any image redrawn under any other label."""
+"""The SynthFaces datasets: ``synthfaces`` in CelebA's layout, ``synthexpressions`` in RaFD's.
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
-from itertools import product
+Images are generated if missing, then read back by the loaders of ``celeba`` and ``image_folder``.
+"""
+
 from pathlib import Path
+from typing import Annotated
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
-from tqdm import tqdm
+from pydantic import Field
 
-from stargan_lab import files
-from stargan_lab.data.annotations import ATTRIBUTE_FILE, PARTITION_FILE, SPLITS
-from stargan_lab.data.synthfaces import identity as faces
-from stargan_lab.data.synthfaces.renderer import render
-from stargan_lab.data.synthfaces.spec import SPEC_FILE, SynthSpec, file_name, read_spec
-from stargan_lab.data.transforms import fit
-from stargan_lab.errors import DataError
+from stargan_lab.data.annotations import Split
+from stargan_lab.data.celeba import HAIR, CelebAListing, Groups, Names, check_known, check_renderable
+from stargan_lab.data.image_folder import Classes, FolderListing
+from stargan_lab.data.options import Crop, Difficulty, ImageOptions, ImageSize, NonNegativeInt, PositiveInt
+from stargan_lab.data.packed import PackedSource
+from stargan_lab.data.synthfaces.identity import ATTRIBUTES, EXPRESSIONS, OPTIONAL
+from stargan_lab.data.synthfaces.spec import SynthSpec
+from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.registry import family
 
-__all__ = ["SPEC_FILE", "SynthFacesGroundTruth", "SynthSpec", "make_synthfaces", "read_spec"]
-_CHUNK = 256
+AtLeastEight = Annotated[int, Field(ge=8)]
+_SOURCE = "rendered, see stargan_lab/data/synthfaces/renderer.py"
 
 
-def make_synthfaces(root: Path, spec: SynthSpec) -> None:
-    """Draw ``spec`` into ``root``; nothing to do when it is there already. A killed one leaves nothing under ``root``.
-
-    Raises:
-        DataError: ``root`` holds something else.
-    """
-    root = root.absolute()
-    if read_spec(root) == spec:
-        return
-    with files.locked(root.parent / f".{root.name}.lock"):
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            if read_spec(root) != spec:
-                raise DataError(f"{root}: holds something else than the SynthFaces asked for; choose another folder")
-            return
-        for stale in root.parent.glob(f".{root.name}.partial-*"):
-            shutil.rmtree(stale)
-        partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.partial-"))
-        try:
-            _write(partial, spec)
-            partial.chmod(0o755)  # mkdtemp makes it private to this user
-            os.replace(partial, root)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-
-
-def _write(root: Path, spec: SynthSpec) -> None:
-    split_of = np.repeat(SPLITS, spec.counts)
-    if spec.form == "celeba":
-        (root / "images").mkdir()
-        values = _draw(root, spec, lambda number, face: f"images/{file_name(number)}")
-        names = [file_name(number) for number in range(spec.total)]
-        rows = [f"{name} {' '.join('1' if v else '-1' for v in row)}" for name, row in zip(names, values, strict=True)]
-        files.write_text(root / ATTRIBUTE_FILE, "\n".join([str(spec.total), " ".join(spec.attributes), *rows]) + "\n")
-        parts = [f"{name} {SPLITS.index(which)}\n" for name, which in zip(names, split_of, strict=True)]
-        files.write_text(root / PARTITION_FILE, "".join(parts))
-    else:
-        for which, expression in product(dict.fromkeys(split_of), faces.EXPRESSIONS):
-            (root / which / expression).mkdir(parents=True)
-        _draw(root, spec, lambda number, face: f"{split_of[number]}/{face}/{file_name(number)}")
-    files.write_json(root / SPEC_FILE, spec.description)
-
-
-def _draw(root: Path, spec: SynthSpec, place: Callable[[int, str], str]) -> NDArray[np.bool_]:
-    """Draw every image to ``place(its number, its expression)`` under ``root``.
-
-    Returns:
-        (total, len(spec.attributes)): which attributes hold.
-    """
-    held = []
-    title = f"drawing {root.name.split('.partial-')[0].strip('.')}"
-    with tqdm(total=spec.total, desc=title, unit="image", disable=None) as bar:
-        for start in range(0, spec.total, _CHUNK):
-            numbers = range(start, min(start + _CHUNK, spec.total))
-            drawn = spec.sample(numbers)
-            shown = np.argmax([drawn.labels[name] for name in faces.EXPRESSIONS], axis=0)
-            for number, which, pixels in zip(numbers, shown, render(drawn, spec.size), strict=True):
-                image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-                image.save(root / place(number, faces.EXPRESSIONS[which]), compress_level=1)
-            held.append(np.stack([drawn.labels[name] for name in spec.attributes], axis=1) > 0)
-            bar.update(len(numbers))
-    return np.concatenate(held)
-
-
-class SynthFacesGroundTruth:
-    """Redraws images of a drawn dataset under other labels, through the loader's crop and resize (a ``GroundTruth``).
+@family("dataset").register("synthfaces", source=_SOURCE)
+def synthfaces(
+    name: str,
+    image_size: int,
+    outputs: Path,
+    *,
+    root: str | None = None,
+    attributes: Names = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young", "Oval_Face"),
+    split: Split = "official",
+    size: ImageSize = None,
+    train: PositiveInt = 8_000,
+    valid: NonNegativeInt = 500,
+    test: PositiveInt = 1_000,
+    seed: NonNegativeInt = 0,
+    difficulty: Difficulty = 0.5,
+    crop: Crop = None,
+    flip: bool = True,
+    exclusive: Groups = HAIR,
+) -> PackedSource:
+    """Synthetic faces with attributes and exact ground truth; generated when missing.
 
     Args:
-        names: the labels that ``images`` speaks of: attributes, or expressions as one-hot columns.
-        files: the file names of a split, in the order its indices count; only the stems matter.
-    Raises:
-        ConfigError: the renderer knows no such label.
+        root: folder of the images; null: ``data/`` under the outputs, named by a hash of the options.
+        attributes: the labels, in this order; optional attributes vary only if they are listed here.
+        size: side of the generated images in px; null: the training size.
+        train, valid, test: images per split; image i does not depend on their number.
+        seed: seed of all faces.
+        difficulty: 0: muted backgrounds, little variation; 1: saturated, striped backgrounds and varied light.
+        split, crop, flip, exclusive: as in ``celeba``.
     """
+    key = f"data.sources.{name}"
+    for attribute in attributes:
+        if attribute not in ATTRIBUTES:
+            raise ConfigError(f"{key}.attributes: {unknown('attribute', attribute, ATTRIBUTES)}")
+    check_known(f"{key}.exclusive", exclusive, ATTRIBUTES)
+    check_renderable(f"{key}.exclusive", exclusive, attributes)
+    vary = tuple(attribute for attribute in OPTIONAL if attribute in attributes)
+    spec = SynthSpec(size or image_size, train, valid, test, seed, difficulty, "celeba", vary)
+    folder = Path(root).expanduser() if root else outputs / "data" / f"synthfaces-{spec.fingerprint[:12]}"
+    listing = CelebAListing(name, folder, tuple(attributes), split, exclusive)
+    return PackedSource(listing, ImageOptions(crop, image_size, flip), outputs, spec)
 
-    def __init__(
-        self, spec: SynthSpec, names: Sequence[str], crop: int | None, size: int, files: Callable[[str], Sequence[str]]
-    ) -> None:
-        faces.check_labels(names)
-        self._spec = spec
-        self._names = tuple(names)
-        self._crop = crop
-        self._size = size
-        self._files = files
 
-    def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8: images ``indices`` of ``split`` with ``labels`` (n, A) of the dataset's own names.
+@family("dataset").register("synthexpressions", source=_SOURCE)
+def synthexpressions(
+    name: str,
+    image_size: int,
+    outputs: Path,
+    *,
+    root: str | None = None,
+    classes: Classes = None,
+    size: ImageSize = None,
+    train: AtLeastEight = 8_000,
+    valid: NonNegativeInt = 500,
+    test: AtLeastEight = 1_000,
+    seed: NonNegativeInt = 0,
+    difficulty: Difficulty = 0.5,
+    crop: Crop = None,
+    flip: bool = True,
+) -> PackedSource:
+    """Synthetic faces with one of RaFD's eight expressions each and exact ground truth; generated when missing.
 
-        For an image's own labels these are the loader's pixels, to the bit.
-
-        Raises:
-            DataError: a row of ``labels`` sets two hair colours or two expressions.
-        """
-        return self.redraw(split, indices, self._names, labels)
-
-    def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8: the same with ``labels`` (n, len(names)) of any of ``faces.LABELS``.
-
-        Attributes may be asked of the form with expressions and the other way round; ``faces.relabel`` says what
-        becomes of what is not asked for.
-
-        Raises:
-            ConfigError: the renderer knows no such label.
-            DataError: as of ``images``.
-        """
-        stems = self._files(split)
-        drawn = self._spec.sample([int(Path(stems[i]).stem) - 1 for i in indices])
-        asked = labels.detach().cpu().numpy().astype(np.float32)
-        pixels = render(faces.relabel(drawn, names, asked), self._spec.size)
-        if self._spec.size != self._size or self._crop not in (None, self._size):
-            pixels = np.stack(
-                [fit(Image.fromarray(p.transpose(1, 2, 0).copy()), self._crop, self._size) for p in pixels]
-            )
-        return torch.from_numpy(pixels)
+    Args:
+        root: folder of the images; null: ``data/`` under the outputs, named by a hash of the options.
+        classes: the expressions to use, in this order; null: all eight, sorted. All eight are generated.
+        size: side of the generated images in px; null: the training size.
+        train, valid, test: images per split over all eight expressions; 0 or at least 8.
+        seed: seed of all faces.
+        difficulty: 0: muted backgrounds, little variation; 1: saturated, striped backgrounds and varied light.
+        crop, flip: as in ``image_folder``.
+    """
+    for expression in classes or ():
+        if expression not in EXPRESSIONS:
+            raise ConfigError(f"data.sources.{name}.classes: {unknown('expression', expression, EXPRESSIONS)}")
+    spec = SynthSpec(size or image_size, train, valid, test, seed, difficulty, "rafd")
+    folder = Path(root).expanduser() if root else outputs / "data" / f"synthexpressions-{spec.fingerprint[:12]}"
+    listing = FolderListing(name, folder, classes or EXPRESSIONS)
+    return PackedSource(listing, ImageOptions(crop, image_size, flip), outputs, spec)

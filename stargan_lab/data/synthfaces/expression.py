@@ -1,6 +1,6 @@
-"""SynthFaces' expressions: brows, eyes and mouth; RaFD's eight, and Smiling, which has the happy mouth.
+"""Brows, eyes and mouth of SynthFaces under RaFD's eight expressions and Smiling, which has the happy mouth.
 
-A pose is added to what an identity has of its own, so that this still shows; the neutral pose changes no bit.
+Poses are offsets to the identity's factors, which stay visible; the neutral pose changes no pixel.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,17 @@ _RED, _LIPSTICK, _THROAT, _TEETH = (0.82, 0.10, 0.17), (0.80, 0.06, 0.66), (0.24
 
 @dataclass(frozen=True)
 class Pose:
-    """An expression; the defaults are the neutral one.
+    """An expression relative to the neutral one; lengths in canvas units.
 
     Attributes:
-        brow_height, brow_slant, one_brow: how much higher both brows are, their outer ends, the one at the right.
-        eye: the opening of the eyes, as a factor.
-        width, lips: the mouth's width and the lips' thickness, as factors.
-        lift, lean: how much higher both corners are; the right one, and lower the left one.
-        drop: how much lower the mouth lies.
-        gap, round, teeth: half the opening in the middle; 1: it is an ellipse, 0: it has pointed corners; the share of
-            it that upper teeth fill.
+        brow_height, brow_slant, one_brow: rise of both brows, of their outer ends (per unit of x), of the right brow.
+        eye: factor on the height of the eyes.
+        width, lips: factors on the width of the mouth and the thickness of the lips.
+        lift, lean: rise of both corners of the mouth; rise of the right and fall of the left one.
+        drop: fall of the whole mouth.
+        gap: half the height of the opening.
+        round: shape of the opening, from 0 (pointed corners) to 1 (ellipse).
+        teeth: share of the opening covered by the upper teeth.
     """
 
     brow_height: float = 0.0
@@ -69,19 +70,19 @@ _MOVED = tuple(name for name in EXPRESSIONS if POSES[name] != NEUTRAL)
 
 
 def _shown(a: Labels) -> Labels:
-    """(n,) of 0 and 1 per expression: what brows and eyes show."""
+    """Expression -> (n,) of 0 and 1, for brows and eyes; without neutral and those that no face has."""
     return {name: a[name] for name in _MOVED if a[name].any()}
 
 
 def _shown_by_mouth(a: Labels) -> Labels:
-    """(n,) of 0 and 1 per expression: what the mouth shows; under Smiling that is ``happy``, whatever the rest."""
-    quiet = 1 - a["Smiling"]
-    weights = {name: a[name] * quiet for name in _MOVED if name != "happy"} | {"happy": a["Smiling"]}
+    """As ``_shown`` for the mouth, which is ``happy`` under Smiling whatever the expression."""
+    unsmiling = 1 - a["Smiling"]
+    weights = {name: a[name] * unsmiling for name in _MOVED if name != "happy"} | {"happy": a["Smiling"]}
     return {name: weight for name, weight in weights.items() if weight.any()}
 
 
 def _pose(shown: Labels, part: str) -> Floats:
-    """(n, 1, 1), or (1, 1, 1) where ``shown`` is empty: one part of the faces' poses."""
+    """One attribute of the poses: (n, 1, 1), or (1, 1, 1) when ``shown`` is empty."""
     neutral = getattr(NEUTRAL, part)
     value = np.full((1, 1, 1), neutral, dtype=np.float32)
     for name, weight in shown.items():
@@ -90,7 +91,7 @@ def _pose(shown: Labels, part: str) -> Floats:
 
 
 def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
-    """Lashes, white, iris, pupil, a highlight; brows in the hair's colour, thick under Male or Bushy_Eyebrows."""
+    """Eyes, and brows in a shade of the hair colour; brows are thicker under Male and Bushy_Eyebrows."""
     shown = _shown(a)
     window: Window = (-0.5, 0.5, -0.40, 0.30) if shown else (-0.5, 0.5, -0.30, 0.25)
     x, y = canvas.axes(window)
@@ -121,7 +122,7 @@ def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
 
 
 def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:
-    """Two wrinkles across the bridge of a disgusted nose."""
+    """Two wrinkles across the bridge of the nose under ``disgusted``."""
     if not a["disgusted"].any():
         return
     window: Window = (-0.25, 0.25, -0.15, 0.25)
@@ -134,7 +135,7 @@ def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:
 
 
 def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """Lips full and red, or thin and pale under Male, magenta under Wearing_Lipstick; open in some poses."""
+    """Lips: full and red, thin and pale under Male, magenta under Wearing_Lipstick; open in some poses."""
     shown = _shown_by_mouth(a)
     window: Window = (-0.4, 0.4, 0.15, 0.75) if shown else (-0.3, 0.3, 0.3, 0.6)
     x, y = canvas.axes(window)

@@ -1,4 +1,4 @@
-"""SynthFaces' heads: skin, hair, outline, wrinkles, nose, glasses."""
+"""Heads of SynthFaces: skin, hair, outline, wrinkles, nose, glasses. Shapes: n images, h w pixels of a window."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _FRAME, _LENS = (0.07, 0.06, 0.09), (0.70, 0.86, 1.0)
 
 
 def skin_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
-    """(n, 3); a face that is not young is greyer and darker, a pale one whiter."""
+    """(n, 3); greyer and darker without Young, whiter under Pale_Skin."""
     tone = 0.62 + (f["skin"] - np.float32(0.62)) * np.float32(0.20 + 0.80 * difficulty)
     fresh = along(tone, _SKIN)
     aged = fresh * np.float32(0.66) + rgb((0.13, 0.14, 0.15))
@@ -22,7 +22,7 @@ def skin_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
 
 
 def hair_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
-    """(n, 3); the shade is common to all hair colours, so that one tells it of the others."""
+    """(n, 3); the shade shifts all hair colours equally, so that any of them reveals it."""
     colour = np.broadcast_to(rgb(_NO_LISTED_HAIR), (len(f["skin"]), 3)).astype(np.float32)
     for name, listed in _HAIR.items():
         colour = mix(colour, rgb(listed), a[name])
@@ -33,7 +33,7 @@ def hair_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
 
 
 def _outline(canvas: Canvas, f: Factors, a: Labels) -> Floats:
-    """(n, h, w) coverage of all hair: a dome above, short sides under Male, else long ones down to the shoulders."""
+    """(n, h, w) coverage of all hair: a dome with short sides under Male, otherwise down to the shoulders."""
     male, volume = column(a["Male"]), between(f["hair_volume"], -0.05, 0.05)
     x, y = canvas.axes()
     y = y + np.float32(0.12)
@@ -43,7 +43,7 @@ def _outline(canvas: Canvas, f: Factors, a: Labels) -> Floats:
 
 
 def body(canvas: Canvas, f: Factors, a: Labels, skin: Floats, hair: Floats, difficulty: float) -> None:
-    """Hair behind the head, clothes, neck; ears where short hair leaves them bare."""
+    """Hair behind the head, clothes and neck; ears where short hair leaves them visible."""
     male = column(a["Male"])
     canvas.paint(_outline(canvas, f, a), hair * np.float32(0.80))
     window: Window = (-1.0, 1.0, 0.6, 1.0)
@@ -63,12 +63,12 @@ def body(canvas: Canvas, f: Factors, a: Labels, skin: Floats, hair: Floats, diff
 
 
 def _face_width(f: Factors, a: Labels) -> Floats:
-    """(n, 1, 1) half width; the identities' range is narrower than what Oval_Face changes."""
+    """(n, 1, 1) half width; identities vary less than the change under Oval_Face."""
     return between(f["face_width"], 0.97, 1.03) * (0.52 - 0.11 * column(a["Oval_Face"]))
 
 
 def _face(canvas: Canvas, f: Factors, a: Labels, window: Window) -> Floats:
-    """(n, h, w) coverage of the face: an ellipse, with a square jaw under Male, and tall under Oval_Face."""
+    """(n, h, w) coverage of the face: an ellipse, with a square jaw under Male, longer under Oval_Face."""
     x, y = canvas.axes(window)
     y = y - np.float32(0.06)
     chin = 0.58 + 0.15 * column(a["Oval_Face"])
@@ -78,7 +78,7 @@ def _face(canvas: Canvas, f: Factors, a: Labels, window: Window) -> Floats:
 
 
 def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """Face, blush, a stronger one under Rosy_Cheeks, and stubble under Male."""
+    """Face and blush; strong blush under Rosy_Cheeks, stubble under Male."""
     window: Window = (-0.6, 0.6, -0.65, 0.85)
     x, y = canvas.axes(window)
     face = _face(canvas, f, a, window)
@@ -95,7 +95,7 @@ def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
 
 
 def wrinkles(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """Two lines on the forehead, one beside each corner of the mouth, bags under the eyes; none when Young."""
+    """Lines on the forehead and beside the mouth, bags under the eyes; none under Young."""
     old, dark = 0.85 * column(1 - a["Young"]), skin * rgb((0.50, 0.46, 0.46))
     width = _face_width(f, a)
     window: Window = (-0.45, 0.45, -0.40, -0.05)
@@ -118,7 +118,7 @@ def eye_place(f: Factors) -> Floats:
 
 
 def nose(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """A shaded nose; under Big_Nose wider, taller and with a deeper shade."""
+    """A shaded nose; wider, taller and darker under Big_Nose."""
     window: Window = (-0.2, 0.2, 0.05, 0.40)
     x, y = canvas.axes(window)
     low = between(f["nose_length"], 0.22, 0.28)
@@ -130,9 +130,9 @@ def nose(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
 
 
 def hair_front(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
-    """The hair above the forehead: within the outline and above a hairline, with a parting and a band of shine.
+    """Hair above the hairline, with a parting and a highlight.
 
-    Bangs fall a fixed length below the hairline, so that it still shows where that is.
+    Bangs end a fixed length below the hairline, so that its position stays visible.
     """
     x, y = canvas.axes()
     male, edge = column(a["Male"]), between(f["hairline"], -0.45, -0.39)
@@ -155,27 +155,27 @@ def hair_front(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
 
 
 def _fringe(canvas: Canvas, edge: Floats) -> Floats:
-    """(n, h, w) coverage of what hangs over the forehead, in five tufts."""
+    """(n, h, w) coverage of the bangs over the forehead, in five tufts."""
     x, y = canvas.axes()
     turn = x * np.float32(4.5) + np.float32(0.5)
-    tuft = np.abs(turn - np.floor(turn) - np.float32(0.5))  # 0 in a tuft's middle, 1/2 between two
+    tuft = np.abs(turn - np.floor(turn) - np.float32(0.5))  # 0 in the middle of a tuft, 1/2 between two
     return canvas.inside(Term(0.10 * tuft - 0.25 * x * x, np.zeros_like(x)), Term(y - edge + 0.81, np.ones_like(y)))
 
 
 def glasses(canvas: Canvas, f: Factors, a: Labels) -> None:
-    """Dark frames around clear lenses: of one size, where the eyes are, held at the sides of the face."""
+    """Dark frames of one size with clear lenses, centred on the eyes and reaching to the sides of the face."""
     if not a["Eyeglasses"].any():
         return
     window: Window = (-0.6, 0.6, -0.15, 0.30)
     x, y = canvas.axes(window)
-    worn, ink = column(a["Eyeglasses"]), np.broadcast_to(rgb(_FRAME), (len(x), 3))
+    present, ink = column(a["Eyeglasses"]), np.broadcast_to(rgb(_FRAME), (len(x), 3))
     side, level = np.abs(x), y - np.float32(0.06)
     lens = side - eye_place(f)
     outer = canvas.inside(power4(lens, 0.172), power4(level, 0.142))
     inner = canvas.inside(power4(lens, 0.134), power4(level, 0.104))
-    canvas.paint(worn * inner * np.float32(0.14), np.broadcast_to(rgb(_LENS), (len(x), 3)), window)
+    canvas.paint(present * inner * np.float32(0.14), np.broadcast_to(rgb(_LENS), (len(x), 3)), window)
     thin = np.full((1, 1, 1), 0.021, dtype=np.float32)
     bar, near, far = canvas.band(level + 0.035, thin), np.float32(0.15), _face_width(f, a) - eye_place(f)
     bridge = canvas.band(x, np.full((1, 1, 1), 0.075, dtype=np.float32))
     temple = canvas.band(lens - 0.5 * (far + near), 0.5 * (far - near))
-    canvas.paint(worn * np.maximum(outer - inner, bar * np.maximum(bridge, temple)), ink, window)
+    canvas.paint(present * np.maximum(outer - inner, bar * np.maximum(bridge, temple)), ink, window)

@@ -1,9 +1,9 @@
-"""SynthFaces, what is drawn: factors of identity, attributes, expression, pure functions of (seed, identity, name).
+"""SynthFaces labels and identity factors, each a pure function of (seed, identity, name).
 
-Every factor has a stream of its own, so a new factor or attribute leaves the others as they are. RULE: nothing of an
-identity may be visible only under one value of an attribute or one expression, else the ground truth to a translation
-could not be inferred from the picture. So hair length, lips, stubble, ears, wrinkles and glasses follow from attributes
-and from factors that always show.
+Every factor has its own random stream, so adding a factor or attribute changes no other. RULE: no identity factor may
+be visible only under one value of an attribute or one expression, or the ground truth could not be inferred from the
+input image. So hair length, lips, stubble, ears, wrinkles and glasses depend only on attributes and on factors that are
+always visible.
 """
 
 import hashlib
@@ -21,23 +21,23 @@ Form = Literal["celeba", "rafd"]
 Kind = Literal["shape", "texture", "both"]
 
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (("Black_Hair", "Blond_Hair", "Brown_Hair"),)
-"""Groups of which one or none holds, all cases equally likely."""
+"""Groups of attributes of which a face has at most one; all cases, including none, are equally likely."""
 FREE: dict[str, float] = {"Male": 0.5, "Young": 0.5, "Oval_Face": 0.5}
-"""Attributes drawn alone in every dataset, with their probability."""
+"""Attributes outside any group that vary in every dataset, with their probability."""
 KIND: dict[str, Kind] = {
     "Bangs": "shape", "Big_Nose": "shape", "Black_Hair": "texture", "Blond_Hair": "texture", "Brown_Hair": "texture",
     "Bushy_Eyebrows": "shape", "Eyeglasses": "shape", "Male": "both", "Oval_Face": "shape", "Pale_Skin": "texture",
     "Rosy_Cheeks": "texture", "Smiling": "shape", "Wearing_Lipstick": "texture", "Young": "texture",
 }  # fmt: skip
-"""Whether an attribute moves outlines or only changes colours within them (Young: skin colour and wrinkles)."""
+"""Whether an attribute changes outlines or only colours within them (Young: skin colour and wrinkles)."""
 ATTRIBUTES: tuple[str, ...] = tuple(sorted(KIND))
-"""All attributes, by CelebA's names."""
+"""All attributes, named as in CelebA."""
 CORE: tuple[str, ...] = tuple(sorted([name for group in EXCLUSIVE for name in group] + list(FREE)))
-"""Those that vary in every dataset."""
+"""Attributes that vary in every dataset."""
 OPTIONAL: tuple[str, ...] = tuple(name for name in ATTRIBUTES if name not in CORE)
-"""Those that vary where a dataset asks for it, each with probability 1/2, and are absent elsewhere."""
+"""Attributes that vary, with probability 1/2, only in datasets that select them; no face in other datasets has them."""
 EXPRESSIONS = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
-"""RaFD's classes; a face has one."""
+"""RaFD's classes; a face has exactly one."""
 LABELS: tuple[str, ...] = (*ATTRIBUTES, *EXPRESSIONS)
 
 FACTORS: tuple[str, ...] = (
@@ -47,15 +47,18 @@ FACTORS: tuple[str, ...] = (
     "gradient_x", "gradient_y", "stripe_x", "stripe_y", "stripe_phase", "light", "warmth", "light_side",
     "shift_x", "shift_y",
 )  # fmt: skip
-"""Factors of identity, each uniform in [0, 1)."""
+"""Identity factors, each uniform in [0, 1)."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """n faces: ``factors`` (n,) each in [0, 1), ``labels`` (n,) each 0 or 1, the set's difficulty in [0, 1].
+    """n faces.
 
-    ``labels`` holds every attribute and, one-hot, every expression. Smiling holds whatever makes the mouth smile, so
-    it holds under ``happy`` unless taken away.
+    Attributes:
+        factors: (n,) each, in [0, 1).
+        labels: (n,) each, 0 or 1: every attribute and, one-hot, every expression. Smiling is 1 for any smiling mouth,
+            so also for ``happy`` unless cleared.
+        difficulty: of the dataset, in [0, 1].
     """
 
     factors: dict[str, Floats]
@@ -64,6 +67,11 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.factors[FACTORS[0]])
+
+    @property
+    def expressions(self) -> list[str]:
+        """The expression of each face."""
+        return [EXPRESSIONS[i] for i in np.argmax([self.labels[name] for name in EXPRESSIONS], axis=0)]
 
     def part(self, rows: slice) -> "Faces":
         return Faces(
@@ -76,11 +84,11 @@ class Faces:
 def sample(
     seed: int, identities: Sequence[int], difficulty: float, *, form: Form = "celeba", vary: Iterable[str] = ()
 ) -> Faces:
-    """The faces of ``identities``; a face depends on the seed and its own number alone.
+    """The faces of ``identities``; each depends only on the seed and its number.
 
     Args:
-        form: ``celeba``: expressions are neutral; ``rafd``: one of eight, all of them in any eight numbers 8k … 8k + 7.
-        vary: the optional attributes that are drawn; one more leaves everything else of a face as it is.
+        form: ``celeba``: all neutral; ``rafd``: numbers 8k … 8k + 7 have each expression once, in random order.
+        vary: the optional attributes to sample; adding one changes nothing else.
     """
     numbers = np.asarray(identities, dtype=np.uint64)
     chance = FREE | {name: 0.5 for name in vary}
@@ -90,8 +98,8 @@ def sample(
         choice = np.floor(uniform(seed, numbers, "|".join(group)) * (len(group) + 1))
         labels |= {name: (choice == i).astype(np.float32) for i, name in enumerate(group)}
     if form == "rafd":
-        place = _place_in_block(seed, numbers, "expression", len(EXPRESSIONS))
-        labels |= {name: (place == i).astype(np.float32) for i, name in enumerate(EXPRESSIONS)}
+        rank = _rank_in_block(seed, numbers, "expression", len(EXPRESSIONS))
+        labels |= {name: (rank == i).astype(np.float32) for i, name in enumerate(EXPRESSIONS)}
         labels["Smiling"] = labels["happy"]
     else:
         labels["neutral"] = np.ones(len(numbers), dtype=np.float32)
@@ -100,7 +108,7 @@ def sample(
 
 
 def uniform(seed: int, identities: NDArray[np.uint64], name: str) -> Floats:
-    """(n,) float32 in [0, 1) from the stream ``name``: SplitMix64 (Steele et al. 2014), in integers, so exact."""
+    """(n,) float32 in [0, 1) from the stream ``name``: SplitMix64 (Steele et al. 2014), exact integer arithmetic."""
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     state = np.uint64(int.from_bytes(digest, "little")) + identities * np.uint64(0x9E3779B97F4A7C15)
     bits = _mix(_mix(state) + np.uint64(0x9E3779B97F4A7C15))
@@ -110,58 +118,60 @@ def uniform(seed: int, identities: NDArray[np.uint64], name: str) -> Floats:
 def relabel(faces: Faces, names: Sequence[str], labels: NDArray[np.float32]) -> Faces:
     """The same faces with other labels.
 
-    A cleared hair colour leaves "none of these"; a face's own one that is not among ``names`` stays, unless another is
-    set. A row that sets no expression keeps its own. An expression says all about the mouth, so Smiling follows from
-    it; only a neutral one leaves it to Smiling, where that is asked for too.
+    Labels not in ``names`` keep their value, with three exceptions: setting a hair colour clears the others, setting an
+    expression clears the others, and an expression determines the mouth and so Smiling (except that neutral leaves
+    Smiling to ``labels`` if it is among ``names``). A row that sets no expression keeps the current one.
 
     Args:
-        names: the labels that ``labels`` speaks of; the others stay as they are.
+        names: columns of ``labels``.
         labels: (n, len(names)) of 0 and 1.
     Raises:
-        ConfigError: one of ``names`` is none of ``LABELS``.
-        DataError: other values or another shape; a row sets two labels that exclude each other.
+        ConfigError: a name is not in ``LABELS``.
+        DataError: wrong shape or values, or a row sets two mutually exclusive labels.
     """
     check_labels(names)
-    if labels.shape != (len(faces), len(names)) or not np.isin(labels, (0, 1)).all():
-        raise DataError(f"labels of {len(names)} names and {len(faces)} faces: expected that many of 0 and 1")
-    own = faces.labels
-    asked = {name: np.ascontiguousarray(labels[:, i], dtype=np.float32) for i, name in enumerate(names)}
-    new = own | asked
+    if labels.shape != (len(faces), len(names)):
+        raise DataError(f"expected labels of shape {(len(faces), len(names))}, got {labels.shape}")
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError("expected labels of 0 and 1")
+    current = faces.labels
+    requested = {name: np.ascontiguousarray(labels[:, i], dtype=np.float32) for i, name in enumerate(names)}
+    new = current | requested
     for group in EXCLUSIVE:
-        unset = 1 - _set_in(group, asked, len(faces))
-        new |= {name: own[name] * unset for name in group if name not in asked}
-    shown = _set_in(EXPRESSIONS, asked, len(faces))
-    new |= {name: asked.get(name, np.float32(0)) + (1 - shown) * own[name] for name in EXPRESSIONS}
-    smile = new["happy"] + new["neutral"] * asked.get("Smiling", np.float32(0))
-    new["Smiling"] = shown * smile + (1 - shown) * new["Smiling"]
+        unset = 1 - _any_set(group, requested, len(faces))
+        new |= {name: current[name] * unset for name in group if name not in requested}
+    changed = _any_set(EXPRESSIONS, requested, len(faces))
+    new |= {name: requested.get(name, np.float32(0)) + (1 - changed) * current[name] for name in EXPRESSIONS}
+    smile = new["happy"] + new["neutral"] * requested.get("Smiling", np.float32(0))
+    new["Smiling"] = changed * smile + (1 - changed) * new["Smiling"]
     return Faces(faces.factors, {name: new[name].astype(np.float32) for name in LABELS}, faces.difficulty)
 
 
 def check_labels(names: Sequence[str], allowed: Sequence[str] = LABELS, what: str = "label") -> None:
-    """Raises ConfigError for a name that is not ``allowed``, with the nearest one, or one that comes twice."""
+    """Raises ConfigError for a duplicate name or one not in ``allowed``."""
     for name in names:
         if name not in allowed:
             raise ConfigError(f"synthfaces: {unknown(what, name, allowed)}")
     if len(set(names)) < len(names):
-        raise ConfigError(f"synthfaces: expected different {what}s, got {', '.join(names)}")
+        raise ConfigError(f"synthfaces: duplicate {what} in {', '.join(names)}")
 
 
-def _set_in(group: Sequence[str], asked: dict[str, Floats], count: int) -> Floats:
-    """(count,) 0 or 1: whether a row sets one of ``group``."""
-    chosen = [name for name in group if name in asked]
-    total = sum((asked[name] for name in chosen), start=np.zeros(count, dtype=np.float32))
+def _any_set(group: Sequence[str], requested: dict[str, Floats], count: int) -> Floats:
+    """(count,) 0 or 1: whether a row sets a label of ``group``. Raises DataError when it sets two."""
+    names = [name for name in group if name in requested]
+    total = sum((requested[name] for name in names), start=np.zeros(count, dtype=np.float32))
     if (total > 1).any():
-        raise DataError(f"no face can be drawn with two of {', '.join(chosen)} at once")
+        raise DataError(f"a face has at most one of {', '.join(names)}, got two")
     return total
 
 
-def _place_in_block(seed: int, numbers: NDArray[np.uint64], name: str, size: int) -> NDArray[np.intp]:
-    """(n,) in 0 … size - 1, the rank of a number's own draw: each once in ``size`` numbers from a multiple of it on."""
+def _rank_in_block(seed: int, numbers: NDArray[np.uint64], name: str, size: int) -> NDArray[np.intp]:
+    """(n,) in 0 … size - 1: the rank of each number's random value within its block of ``size`` consecutive numbers."""
     steps = np.arange(size, dtype=np.uint64)
-    own = numbers % np.uint64(size)
-    randomness = uniform(seed, (numbers - own)[:, None] + steps, name)
-    mine = np.take_along_axis(randomness, own[:, None].astype(np.intp), axis=1)
-    return ((randomness < mine) | ((randomness == mine) & (steps < own[:, None]))).sum(axis=1)
+    index = numbers % np.uint64(size)
+    values = uniform(seed, (numbers - index)[:, None] + steps, name)
+    value = np.take_along_axis(values, index[:, None].astype(np.intp), axis=1)
+    return ((values < value) | ((values == value) & (steps < index[:, None]))).sum(axis=1)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

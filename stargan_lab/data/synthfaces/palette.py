@@ -1,4 +1,4 @@
-"""Colours and ranges per face: small steps between (n,) values and what a canvas paints, float32 throughout."""
+"""Colours and ranges: conversions from (n,) values per face to what a canvas paints, float32 throughout."""
 
 import numpy as np
 
@@ -26,10 +26,10 @@ def rgb(*colours: Colour) -> Floats:
 def along(values: Floats, stops: tuple[Colour, Colour, Colour]) -> Floats:
     """(n, 3) colours at (n,) in [0, 1) along three equally spaced stops."""
     dark, middle, light = rgb(*stops)
-    place = values[:, None] * 2
-    return dark + np.minimum(place, 1) * (middle - dark) + np.maximum(place - 1, 0) * (light - middle)
+    position = values[:, None] * 2
+    return dark + np.minimum(position, 1) * (middle - dark) + np.maximum(position - 1, 0) * (light - middle)
 
 
 def mix(colour: Floats, other: Floats, share: Floats) -> Floats:
-    """(n, 3) from ``colour`` towards ``other`` by ``share`` (n,) of the way; to the bit ``colour`` where that is 0."""
+    """(n, 3) interpolated from ``colour`` to ``other`` by ``share`` (n,); exactly ``colour`` where that is 0."""
     return colour + share[:, None] * (other - colour)

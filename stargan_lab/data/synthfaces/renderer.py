@@ -1,7 +1,7 @@
-"""SynthFaces, how it is drawn: from factors and labels to pixels, back to front.
+"""Rendering SynthFaces: from factors and labels to pixels, back to front.
 
-``canvas`` says what keeps it exact. What only some datasets ask for (optional attributes, expressions) is laid over or
-added with weight 0 where it is absent, which changes no bit, and left out where no face of a chunk has it.
+Pixels are exact, see ``canvas``. Optional attributes and expressions have weight 0 on faces without them, which changes
+no pixel, and are skipped when no face of a chunk has them.
 """
 
 from collections.abc import Iterable
@@ -15,31 +15,31 @@ from stargan_lab.data.synthfaces.identity import OPTIONAL, Faces, Form
 from stargan_lab.data.synthfaces.palette import between, column
 
 RENDERER_VERSION = 1
-"""Goes into every fingerprint: raise it with any change of the pixels (a test holds them to it)."""
+"""Part of every fingerprint; increase it with any change to the pixels."""
 FEATURE_VERSIONS: dict[str, int] = {name: 1 for name in (*OPTIONAL, "expressions")}
-"""Of what only some datasets show: goes into their fingerprints, so that theirs alone change with it."""
+"""Versions of what only some datasets render; part of the fingerprints of those datasets only."""
 
-_CHUNK_PIXELS = 1 << 15  # a plane of a chunk stays in the processor's cache
+_CHUNK_PIXELS = 1 << 15  # keeps a plane of a chunk in the CPU cache
 
 
 def feature_versions(form: Form, vary: Iterable[str]) -> dict[str, int]:
-    """The versions of what a dataset shows beside the core attributes; empty where it shows nothing else."""
+    """The versions of a dataset's optional attributes and expressions; empty if it has only core attributes."""
     features = [*vary, *(["expressions"] if form == "rafd" else [])]
     return {name: FEATURE_VERSIONS[name] for name in sorted(features)}
 
 
 def render(faces: Faces, size: int) -> np.ndarray:
-    """Draw faces.
+    """Render faces.
 
     Returns:
-        (n, 3, size, size) uint8; each picture depends on its own face only.
+        (n, 3, size, size) uint8; an image does not depend on the other faces.
     """
     step = max(1, _CHUNK_PIXELS // (size * size))
-    parts = [_draw(faces.part(slice(i, i + step)), size) for i in range(0, len(faces), step)]
+    parts = [_render_chunk(faces.part(slice(i, i + step)), size) for i in range(0, len(faces), step)]
     return np.concatenate(parts) if parts else np.empty((0, 3, size, size), dtype=np.uint8)
 
 
-def _draw(faces: Faces, size: int) -> np.ndarray:
+def _render_chunk(faces: Faces, size: int) -> np.ndarray:
     f, a = faces.factors, faces.labels
     reach = np.float32(0.06 + 0.10 * faces.difficulty)
     canvas = Canvas(size, (f["shift_x"] - 0.5) * reach, (f["shift_y"] - 0.5) * reach)
@@ -59,7 +59,7 @@ def _draw(faces: Faces, size: int) -> np.ndarray:
 
 
 def _background(canvas: Canvas, f: Factors, difficulty: float) -> None:
-    """One colour, a gradient and stripes; muted and nearly even at difficulty 0, all over the colour cube at 1."""
+    """A colour, a gradient and stripes: muted and nearly uniform at difficulty 0, any RGB colour at 1."""
     x, y = canvas.axes()
     spread, slope, stripes = 0.04 + 0.90 * difficulty, 0.04 + 0.36 * difficulty, 0.20 * difficulty
     middle = 0.74 - 0.22 * difficulty
@@ -73,7 +73,7 @@ def _background(canvas: Canvas, f: Factors, difficulty: float) -> None:
 
 
 def _light(canvas: Canvas, f: Factors, difficulty: float) -> None:
-    """Strength, warmth and side of the light, over the whole picture."""
+    """Strength, warmth and direction of the light, over the whole image."""
     x, _ = canvas.axes()
     strength = 1 + (f["light"] - 0.5) * (0.08 + 0.30 * difficulty)
     warm = (f["warmth"] - 0.5) * (0.05 + 0.20 * difficulty)

@@ -1,15 +1,13 @@
-"""What a drawn dataset is: its parameters, which faces they give, and the file that says so beside the images."""
+"""The parameters of a SynthFaces dataset, the faces they define, and the file that records them beside the images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
-
 from stargan_lab import files
 from stargan_lab.data.annotations import SPLITS
-from stargan_lab.data.synthfaces import identity as faces
+from stargan_lab.data.synthfaces.identity import CORE, EXPRESSIONS, OPTIONAL, Faces, Form, check_labels, sample
 from stargan_lab.data.synthfaces.renderer import RENDERER_VERSION, feature_versions
 from stargan_lab.errors import ConfigError, DataError, unknown
 
@@ -18,13 +16,18 @@ SPEC_FILE = "synthfaces.json"
 
 @dataclass(frozen=True)
 class SynthSpec:
-    """What a drawn dataset is: ``size`` px, images per split, ``seed``, and ``difficulty`` from 0 (calm) to 1.
+    """The parameters of a SynthFaces dataset.
 
-    Image i of a split depends on everything but how many there are; two forms and two splits share no identity.
+    Image i of a split does not depend on the number of images. No two splits or forms share an identity.
 
     Attributes:
-        form: ``celeba`` (lists of attributes; every face is neutral) or ``rafd`` (a folder per expression).
-        vary: which of ``faces.OPTIONAL`` vary, beside ``faces.CORE``; the others are absent from every face.
+        size: side of the images in px, at least 8.
+        train, valid, test: images per split.
+        difficulty: variation of backgrounds, skin, clothes and light, from 0 to 1.
+        form: ``celeba`` (attribute file, neutral faces) or ``rafd`` (one folder per expression).
+        vary: the attributes of ``OPTIONAL`` that vary in addition to ``CORE``; no face has any of the others.
+
+    Raises ConfigError when values are out of range or do not go together.
     """
 
     size: int
@@ -33,30 +36,29 @@ class SynthSpec:
     test: int
     seed: int = 0
     difficulty: float = 0.5
-    form: faces.Form = "celeba"
+    form: Form = "celeba"
     vary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "difficulty", float(self.difficulty))  # 0 and 0.0 hash alike
-        object.__setattr__(self, "vary", tuple(sorted(self.vary)))  # so do two orders
+        object.__setattr__(self, "difficulty", float(self.difficulty))  # 0 and 0.0 have the same hash
+        object.__setattr__(self, "vary", tuple(sorted(self.vary)))  # so does any order
         if not 0 <= self.difficulty <= 1:
-            raise ConfigError(f"synthfaces: difficulty goes from 0 to 1, got {self.difficulty}")
+            raise ConfigError(f"synthfaces: difficulty must be from 0 to 1, got {self.difficulty}")
         if self.size < 8 or min(self.train, self.valid, self.test, self.seed) < 0 or self.total == 0:
-            raise ConfigError(f"synthfaces: expected size of at least 8, counts and seed of at least 0, got {self}")
-        faces.check_labels(self.vary, faces.OPTIONAL, "optional attribute")
-        if self.form not in get_args(faces.Form):
-            raise ConfigError(f"synthfaces: {unknown('form', self.form, get_args(faces.Form))}")
+            raise ConfigError(f"synthfaces: size must be at least 8, counts and seed at least 0, got {self}")
+        check_labels(self.vary, OPTIONAL, "optional attribute")
+        if self.form not in get_args(Form):
+            raise ConfigError(f"synthfaces: {unknown('form', self.form, get_args(Form))}")
         if self.form == "rafd":
             self._check_expressions()
 
     def _check_expressions(self) -> None:
         if "Smiling" in self.vary:
-            raise ConfigError("synthfaces: Smiling does not vary beside expressions, which have the mouth already")
+            raise ConfigError("synthfaces: Smiling cannot vary in a dataset of expressions, which determine the mouth")
         for which, count in zip(SPLITS, self.counts, strict=True):
-            if 0 < count < len(faces.EXPRESSIONS):
+            if 0 < count < len(EXPRESSIONS):
                 raise ConfigError(
-                    f"synthfaces: {which} of {count} cannot show all {len(faces.EXPRESSIONS)} expressions;"
-                    f" take at least {len(faces.EXPRESSIONS)}"
+                    f"synthfaces: {which}={count} is less than one image per expression; set {len(EXPRESSIONS)} or more"
                 )
 
     @property
@@ -69,12 +71,15 @@ class SynthSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of ``description``: equal fingerprint, equal pixels."""
+        """Hash of ``description``; equal fingerprints mean equal pixels."""
         return files.canonical_hash(self.description)
 
     @property
     def description(self) -> dict[str, Any]:
-        """All parameters and the versions of what is drawn; of the later ones only what differs from the default."""
+        """All parameters and the versions of the rendered features.
+
+        ``form`` and ``vary`` are left out when both are default: datasets older than them keep their fingerprints.
+        """
         values = asdict(self)
         later = {name: values.pop(name) for name in ("form", "vary")}
         shown = {"form": self.form, "vary": list(self.vary), "features": feature_versions(self.form, self.vary)}
@@ -82,32 +87,30 @@ class SynthSpec:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Those that vary, sorted: what the attribute list has columns for."""
-        return tuple(sorted((*faces.CORE, *self.vary)))
+        """The attributes that vary, sorted: the columns of the attribute file."""
+        return tuple(sorted((*CORE, *self.vary)))
 
     def identity(self, file: int) -> int:
-        """The identity drawn in file number ``file`` (from 0, train first): no split shares one with another."""
+        """The identity in file number ``file``, counted from 0 over train, valid and test. Raises DataError."""
         for which, count in enumerate(self.counts):
             if file < count:
-                return (get_args(faces.Form).index(self.form) << 40) + (which << 32) + file
+                return (get_args(Form).index(self.form) << 40) + (which << 32) + file
             file -= count
-        raise DataError(f"synthfaces: there is no image {file + self.total + 1} among {self.total}")
+        raise DataError(f"synthfaces: image {file + self.total + 1} of {self.total} does not exist")
 
     def file_names(self, which: str) -> list[str]:
-        """The files of a split, as a listing of the form names them; nothing is drawn."""
+        """The files of a split, relative to the image folder; nothing is rendered."""
         split = SPLITS.index(which)
         numbers = range(sum(self.counts[:split]), sum(self.counts[: split + 1]))
         if self.form == "celeba":
             return [file_name(number) for number in numbers]
-        drawn = self.sample(numbers)
-        shown = np.argmax([drawn.labels[name] for name in faces.EXPRESSIONS], axis=0)
-        pairs = zip(numbers, shown, strict=True)
-        return [f"{which}/{faces.EXPRESSIONS[face]}/{file_name(number)}" for number, face in pairs]
+        pairs = zip(numbers, self.sample(numbers).expressions, strict=True)
+        return [f"{which}/{expression}/{file_name(number)}" for number, expression in pairs]
 
-    def sample(self, numbers: Sequence[int]) -> faces.Faces:
-        """The faces in the files with these numbers."""
+    def sample(self, numbers: Sequence[int]) -> Faces:
+        """The faces in the files with these numbers, counted from 0."""
         identities = [self.identity(number) for number in numbers]
-        return faces.sample(self.seed, identities, self.difficulty, form=self.form, vary=self.vary)
+        return sample(self.seed, identities, self.difficulty, form=self.form, vary=self.vary)
 
 
 def file_name(file: int) -> str:
@@ -115,10 +118,10 @@ def file_name(file: int) -> str:
 
 
 def read_spec(root: Path) -> SynthSpec | None:
-    """What was drawn into ``root``; None for any other folder.
+    """The SynthFaces in ``root``; None for any other folder.
 
     Raises:
-        DataError: drawn by another version of the renderer, whose pixels cannot be redrawn.
+        DataError: the file is damaged, or a different version of the renderer made the images.
     """
     path = root / SPEC_FILE
     if not path.exists():
@@ -128,11 +131,11 @@ def read_spec(root: Path) -> SynthSpec | None:
         version, features = raw.pop("version"), dict(raw.pop("features", {}))
         spec = SynthSpec(**raw)
     except (AttributeError, KeyError, TypeError, ValueError, ConfigError):
-        raise DataError(f"{path}: not a description of SynthFaces") from None
-    again = "; remove it and draw it again"
+        raise DataError(f"{path}: not a valid SynthFaces description") from None
+    advice = ", delete it to generate it again"
     if version != RENDERER_VERSION:
-        raise DataError(f"{root}: drawn by version {version} of SynthFaces, this is {RENDERER_VERSION}{again}")
+        raise DataError(f"{root}: made by SynthFaces {version}, not {RENDERER_VERSION}{advice}")
     for name, current in feature_versions(spec.form, spec.vary).items():
         if features.get(name) != current:
-            raise DataError(f"{root}: drawn with version {features.get(name)} of {name}, this is {current}{again}")
+            raise DataError(f"{root}: made with {name} version {features.get(name)}, not {current}{advice}")
     return spec
