@@ -109,7 +109,9 @@ def _term(name: str, raw: Mapping[str, Any]) -> TermConfig:
     allowed = [known for known in registry.names() if not registry.has(known, "standard")]
     if name not in allowed:
         standard = "in every objective already, see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
-        raise ConfigError(f"terms.{name}: {standard if name in registry.names() else unknown('loss term', name, allowed)}")
+        raise ConfigError(
+            f"terms.{name}: {standard if name in registry.names() else unknown('loss term', name, allowed)}"
+        )
     if getattr(registry.get(name), "network", None) not in ("generator", "discriminator"):
         raise ConfigError(f"terms.{name}: its class needs network = 'generator' or 'discriminator'")
     if "weight" in registry.options(name):
