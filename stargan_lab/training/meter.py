@@ -40,7 +40,7 @@ class Meter:
         self._pending.clear()
 
     def read(self) -> dict[str, float]:
-        """Means since the last read, which are then reset: ``loss/<term>``, and of each dataset ``loss/<term>/<dataset>``."""
+        """Means since the last read, as ``loss/<term>`` and, with several datasets, ``loss/<term>/<dataset>``."""
         self.collect()
         means = {f"loss/{name}": total / count for name, (total, count) in self._sums.items()}
         by_term: dict[str, list[float]] = {}
