@@ -102,7 +102,7 @@ def train_step(
     translation gives equal numbers; it carries a graph when the generator's update is due.
     """
     with train_state.mixed(), torch.set_grad_enabled(update_generator):
-        step = _translated(train_state, objective, batch, randomness)
+        step = translated(train_state, objective, batch, randomness)
     with train_state.mixed():
         detached = replace(step, fake=step.fake.detach().to(train_state.dtype))
         total, values = objective.total("discriminator", detached)
@@ -122,8 +122,8 @@ def train_step(
     return {name: value.detach() for name, value in values.items()}
 
 
-def _translated(train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness) -> Step:
-    """The batch with its targets and its translation, on the device."""
+def translated(train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness) -> Step:
+    """A batch with its targets and its translation, on the device; the translation has a graph if grad mode is on."""
     device, dtype, layout = train_state.device, train_state.dtype, objective.layout
     batch = batch.to(device, dtype)
     permutation, choice = randomness.permutation.to(device), randomness.choice.to(device)
