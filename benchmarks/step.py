@@ -1,12 +1,13 @@
-"""What the training step saves over the reference's order of work: ``python benchmarks/step.py [--pairs 15]``.
+"""Speed of the training step against the reference's order of work: ``python benchmarks/step.py [--pairs 15]``.
 
-The reference translates a batch once for the critic and again for the generator, and lets the generator's step fill the
-critic's gradients. Both orders are run in turn, from the same start on the same batches, and give the same numbers; the
-median of the ratios of the pairs is printed, per n_critic.
+The reference translates a batch once for each network's update, and its generator update computes the discriminator's
+gradients too. Both steps run alternately from the same weights on the same batches and give the same numbers. Prints
+the median of the pairs' time ratios, per n_critic.
 """
 
 import argparse
 import time
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -15,24 +16,22 @@ from stargan_lab.config import compose
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
 from stargan_lab.runs.build import build_objective, build_train_state
-from stargan_lab.training.updates import StepRandomness, TrainState, step_randomness, train_step
+from stargan_lab.training.updates import StepRandomness, TrainState, step_randomness, train_step, translated
 
 
 def reference_step(
     train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness, update_generator: bool
 ) -> None:
-    """The reference's order of work, with this project's terms."""
-    targets = batch.labels[randomness.permutation]
-    asked = objective.layout.generator_label(targets, batch.source)
-    total, _ = objective.critic(train_state.critic, batch, train_state.generator(batch.images, asked), randomness.alpha)
-    descend(train_state, train_state.d_optimizer, total)
+    """The reference's order of work, with this project's loss terms."""
+    step = translated(train_state, objective, batch, randomness)
+    total, _ = objective.total("discriminator", replace(step, fake=step.fake.detach()))
+    update(train_state, train_state.d_optimizer, total)
     if update_generator:
-        fake = train_state.generator(batch.images, asked)
-        total, _ = objective.generator(train_state.generator, train_state.critic, batch, fake, targets)
-        descend(train_state, train_state.g_optimizer, total)
+        total, _ = objective.total("generator", translated(train_state, objective, batch, randomness))
+        update(train_state, train_state.g_optimizer, total)
 
 
-def descend(train_state: TrainState, optimizer: torch.optim.Optimizer, total: torch.Tensor) -> None:
+def update(train_state: TrainState, optimizer: torch.optim.Optimizer, total: torch.Tensor) -> None:
     train_state.g_optimizer.zero_grad()
     train_state.d_optimizer.zero_grad()
     total.backward()

@@ -5,7 +5,7 @@ torch is imported when a file is read, so that a configuration without such file
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -170,15 +170,19 @@ def _unwrapped(state: State) -> dict[str, "Tensor"]:
 
 
 def digest(state: State) -> str:
-    """SHA-256 over sorted name, dtype, shape and bytes; torch's counters, which older files lack, are left out."""
+    """SHA-256 of a state dict without torch's counters, which older files lack; see ``hash_tensors``."""
+    return hash_tensors((name, tensor) for name, tensor in state.items() if not name.endswith(COUNTER))
+
+
+def hash_tensors(tensors: Iterable[tuple[str, "Tensor"]]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes, in the order of the names."""
     import torch
 
-    found = hashlib.sha256()
-    for name in sorted(key for key in state if not key.endswith(COUNTER)):
-        tensor = state[name]
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
 
 
 def content_hash(text: str, role: Role, outputs: Path) -> str:

@@ -1,12 +1,12 @@
-"""Checkpoints: everything a resume needs, written so that a reader never meets half of one."""
+"""Checkpoints: everything a resume needs, written atomically."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from stargan_lab.checkpoints.files import hash_tensors
 from stargan_lab.errors import LabError
 from stargan_lab.files import write_atomically
 from stargan_lab.training.meter import Meter
@@ -14,7 +14,7 @@ from stargan_lab.training.updates import TrainState
 
 
 def state_of(train_state: TrainState) -> dict[str, Any]:
-    """Networks, average and optimisers as state dicts."""
+    """State dicts of networks, average and optimisers."""
     return {
         "generator": train_state.generator.state_dict(),
         "critic": train_state.critic.state_dict(),
@@ -25,14 +25,14 @@ def state_of(train_state: TrainState) -> dict[str, Any]:
 
 
 def save(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
-    """Write a checkpoint atomically. Raises NonFiniteLossError rather than save a broken state."""
+    """Write a checkpoint atomically. Raises NonFiniteLossError when a loss since the last read is not finite."""
     progress = {"run_id": run_id, "step": train_state.step, "seconds": train_state.seconds, "meter": meter.state_dict()}
     content = progress | state_of(train_state)
     write_atomically(path, lambda file: torch.save(content, file))
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint's content. Raises LabError in one line when the file is no such thing."""
+    """The content of a checkpoint. Raises LabError in one line when the file is not a run's checkpoint."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def restore(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
-    """Bring a train state to a checkpoint's state. Raises LabError when it belongs to another run."""
+    """Load a checkpoint into a train state and a meter. Raises LabError when it belongs to another run."""
     content = read(path, train_state.device)
     if content["run_id"] != run_id:
         raise LabError(f"{path}: belongs to run {content['run_id']}, not {run_id}")
@@ -61,17 +61,12 @@ def restore(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> N
 
 
 def state_sha256(train_state: TrainState) -> str:
-    """SHA-256 over sorted name, dtype, shape and bytes of networks, average and optimisers."""
-    digest = hashlib.sha256()
-    tensors = sorted(_tensors("", state_of(train_state)), key=lambda pair: pair[0])
-    for name, tensor in tensors:
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    """SHA-256 of networks, average and optimisers; see ``hash_tensors``."""
+    return hash_tensors(_tensors("", state_of(train_state)))
 
 
 def _tensors(prefix: str, value: Any) -> list[tuple[str, Tensor]]:
-    """Every tensor in nested dicts, by path. Plain numbers among optimiser options follow from the configuration."""
+    """Every tensor in nested dicts, with its path. Plain numbers are optimiser options set by the configuration."""
     if isinstance(value, Tensor):
         return [(prefix, value)]
     if isinstance(value, dict):

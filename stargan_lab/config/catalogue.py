@@ -18,7 +18,12 @@ from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
 from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.registry import families, family
 
-PLACES = {"dataset": "data.sources.NAME.kind", "extractor": "evaluation.extractor", "targets": "targets"}
+PLACES = {
+    "dataset": "data.sources.NAME.kind",
+    "extractor": "evaluation.extractor",
+    "targets": "targets",
+    "loss_term": "terms",
+}
 """Families that neither a group of the configuration nor ``REFERENCES`` places: the key that takes their names."""
 
 _WHAT = {
@@ -34,6 +39,7 @@ _WHAT = {
     "adversarial": "The loss on real/fake scores.",
     "targets": "Which labels a training batch is translated to.",
     "lipschitz": "What keeps the critic Lipschitz.",
+    "terms": "Loss terms: terms.NAME.weight=VALUE adds one to its network's objective; some are in every objective.",
     "optimizer": "How weights follow gradients, of both networks.",
     "schedule": "The learning rate over the training.",
     "data": "The datasets, at which size; every dataset has a name of its own under data.sources.",

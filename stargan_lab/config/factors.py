@@ -45,6 +45,8 @@ def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _departures(config: RunConfig) -> Iterator[str]:
+    for name, term in config.terms.items():
+        yield from (f"terms.{name}.{key}" for key in term.flat())
     for group in COMPONENTS:
         component: Component = getattr(config, group)
         yield f"{group}.name"

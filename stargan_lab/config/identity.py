@@ -30,7 +30,9 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
     Args:
         fingerprints: of the datasets, in the order of ``data.sources``; they stand for kind, folder and selection.
     """
-    identity = {key: value for key, value in config.flat().items() if key not in (*NOT_IDENTITY, "initial")}
+    identity = {key: value for key, value in config.flat().items() if key not in (*NOT_IDENTITY, "initial", "terms")}
+    if terms := {name: term.flat() for name, term in config.terms.items() if term.weight}:
+        identity["terms"] = terms
     if started_from := initial_hashes(config):  # absent otherwise, so that this key changes no other run's id
         identity["initial"] = started_from
     trainer = {key: value for key, value in identity["trainer"].items() if key not in NOT_IDENTITY_IN_TRAINER}
@@ -38,7 +40,7 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
     flips = [source.options.get("flip") for source in config.data.sources.values()]
     sources = [list(pair) for pair in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
-    if family("targets").has(config.targets, "heeds_groups"):  # else they decide how a run is scored, and no more
+    if family("targets").has(config.targets, "uses_groups"):  # else they decide how a run is scored, and no more
         identity["groups"] = [source.options.get("exclusive") for source in config.data.sources.values()]
     return identity
 

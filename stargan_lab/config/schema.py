@@ -33,6 +33,15 @@ class Component(Model):
         return {key: self.name, **self.options}
 
 
+class TermConfig(Component):
+    """A loss term added to an objective; its name is its key under ``terms``."""
+
+    weight: Weight
+
+    def flat(self, key: str = "name") -> dict[str, Any]:
+        return {"weight": self.weight, **self.options}
+
+
 class DataConfig(Model):
     image_size: Annotated[int, Field(ge=8, le=1024, multiple_of=4)]
     sources: dict[str, Component] = Field(min_length=1)
@@ -108,6 +117,7 @@ class RunConfig(Model):
     optimizer: Component
     schedule: Component
     weights: WeightsConfig
+    terms: dict[str, TermConfig]
     initial: InitialConfig
     ema: EmaConfig
     trainer: TrainerConfig
@@ -121,6 +131,7 @@ class RunConfig(Model):
         for key in COMPONENTS:
             raw[key] = getattr(self, key).flat()
         raw["data"]["sources"] = {name: source.flat("kind") for name, source in self.data.sources.items()}
+        raw["terms"] = {name: term.flat() for name, term in self.terms.items()} or None
         return raw
 
 

@@ -7,11 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from stargan_lab.config.rules import check_rules
-from stargan_lab.config.schema import COMPONENTS, REFERENCES, Component, DataConfig, Model, RunConfig, options_model
-from stargan_lab.errors import ConfigError, nearest
+from stargan_lab.config.schema import (
+    COMPONENTS,
+    REFERENCES,
+    Component,
+    DataConfig,
+    Model,
+    RunConfig,
+    TermConfig,
+    Weight,
+    options_model,
+)
+from stargan_lab.errors import ConfigError, nearest, unknown
 from stargan_lab.registry import family
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,6 +42,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
             raw[key] = _component(key, raw[key], key, "name")
     if isinstance(raw.get("data"), Mapping):
         raw["data"] = _data(raw["data"])
+    raw["terms"] = _terms(raw.get("terms"))
     config = _model(RunConfig, raw, "")
     if config.evaluation.extractor is not None:
         _at("evaluation.extractor", lambda: family("extractor").get(config.evaluation.extractor or ""))
@@ -82,6 +93,32 @@ def _component(family_name: str, raw: Any, path: str, name_key: str) -> Componen
         if option in schema.model_fields:
             _at(f"{path}.{option}", partial(family(referred).get, getattr(checked, option)))
     return Component(name=name, options=checked.model_dump())
+
+
+def _terms(raw: Any) -> dict[str, TermConfig]:
+    """Check the loss terms to add, sorted by name, so that the order in a file does not change a sum."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping) or not all(isinstance(options, Mapping) for options in raw.values()):
+        raise ConfigError(f"terms: expected a mapping such as {{total_variation: {{weight: 0.0001}}}}, got {raw!r}")
+    return {name: _term(name, raw[name]) for name in sorted(map(str, raw))}
+
+
+def _term(name: str, raw: Mapping[str, Any]) -> TermConfig:
+    registry = family("loss_term")
+    allowed = [known for known in registry.names() if not registry.has(known, "standard")]
+    if name not in allowed:
+        standard = "in every objective already, see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
+        raise ConfigError(
+            f"terms.{name}: {standard if name in registry.names() else unknown('loss term', name, allowed)}"
+        )
+    if getattr(registry.get(name), "network", None) not in ("generator", "discriminator"):
+        raise ConfigError(f"terms.{name}: its class needs network = 'generator' or 'discriminator'")
+    if "weight" in registry.options(name):
+        raise ConfigError(f"terms.{name}: an option cannot be called weight, which is the factor of the term")
+    schema = create_model(f"terms_{name}", __base__=options_model("loss_term", name), weight=(Weight, ...))
+    options = _model(schema, _tuples(raw), f"terms.{name}").model_dump()
+    return TermConfig(name=name, weight=options.pop("weight"), options=options)
 
 
 def _tuples(value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Adversarial losses, Lipschitz constraints, classification, reconstruction, and the two objectives they make up."""
+"""Adversarial losses, Lipschitz constraints, target labels, loss terms and the objectives they add up to."""

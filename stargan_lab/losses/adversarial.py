@@ -1,6 +1,6 @@
 """Adversarial losses on scores of any shape; means are over batch and patches.
 
-Trait: ``needs_lipschitz`` marks a loss that has no minimum unless the critic is constrained.
+Trait: ``needs_lipschitz`` marks a loss that has no minimum unless the discriminator is constrained.
 """
 
 from typing import Protocol
@@ -14,18 +14,20 @@ ADVERSARIALS = family("adversarial")
 
 
 class AdversarialLoss(Protocol):
-    """Two terms for the critic, one for the generator; each is minimised."""
+    """Two terms for the discriminator, one for the generator; each is minimised."""
 
     def critic(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of real and of generated images to the two scalar terms (real, fake)."""
+        """The discriminator's scalar terms (real, fake) from the scores of real and of generated images."""
         ...
 
-    def generator(self, fake: Tensor) -> Tensor: ...
+    def generator(self, fake: Tensor) -> Tensor:
+        """The generator's scalar term from the scores of generated images."""
+        ...
 
 
 @ADVERSARIALS.register("wgan", source="Arjovsky et al. 2017 (arXiv:1701.07875)", traits=["needs_lipschitz"])
 class Wasserstein:
-    """Difference of mean scores; needs a Lipschitz critic."""
+    """Difference of mean scores; needs a Lipschitz constraint."""
 
     def critic(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         return -real.mean(), fake.mean()
@@ -41,9 +43,9 @@ class _CrossEntropy:
         return functional.softplus(-real).mean(), functional.softplus(fake).mean()
 
 
-@ADVERSARIALS.register("vanilla", source="Goodfellow et al. 2014 (arXiv:1406.2661), the end of section 3")
+@ADVERSARIALS.register("vanilla", source="Goodfellow et al. 2014 (arXiv:1406.2661), end of section 3")
 class NonSaturating(_CrossEntropy):
-    """Cross entropy, the generator minimising -log D(fake): its gradient is strong where the critic is sure."""
+    """Cross entropy; the generator minimises -log D(fake), whose gradient is strong when D rejects its images."""
 
     def generator(self, fake: Tensor) -> Tensor:
         return functional.softplus(-fake).mean()
@@ -51,7 +53,7 @@ class NonSaturating(_CrossEntropy):
 
 @ADVERSARIALS.register("minimax", source="Goodfellow et al. 2014 (arXiv:1406.2661), equation 1")
 class Minimax(_CrossEntropy):
-    """Cross entropy, the generator minimising log(1 - D(fake)): its gradient vanishes where the critic is sure."""
+    """Cross entropy; the generator minimises log(1 - D(fake)), whose gradient vanishes when D rejects its images."""
 
     def generator(self, fake: Tensor) -> Tensor:
         return -functional.softplus(fake).mean()
@@ -59,7 +61,7 @@ class Minimax(_CrossEntropy):
 
 @ADVERSARIALS.register("lsgan", source="Mao et al. 2017 (arXiv:1611.04076), equation 9 with a = 0, b = c = 1")
 class LeastSquares:
-    """Half the squared distance of scores to 1 for real and 0 for generated images."""
+    """Half the squared distance of scores from 1 for real images and from 0 for generated ones."""
 
     def critic(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         return (real - 1).square().mean() / 2, fake.square().mean() / 2
@@ -70,7 +72,7 @@ class LeastSquares:
 
 @ADVERSARIALS.register("hinge", source="Lim & Ye 2017 (arXiv:1705.02894); Miyato et al. 2018 (arXiv:1802.05957)")
 class Hinge:
-    """The critic pays for scores within a margin of 1 only; the generator's is the Wasserstein term."""
+    """The discriminator's loss is zero beyond a margin of 1; the generator's is the Wasserstein term."""
 
     def critic(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         return functional.relu(1 - real).mean(), functional.relu(1 + fake).mean()

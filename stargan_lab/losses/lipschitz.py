@@ -1,7 +1,7 @@
-"""Constraints that keep the critic Lipschitz: a term of its loss, a projection after its update, or neither.
+"""Constraints that keep the discriminator Lipschitz: a loss term, a projection after each update, or neither.
 
-Traits: ``constrains`` marks what bounds the critic at all; ``per_sample`` what looks at the score as a function of one
-image; ``bounds_weights`` what moves the weights themselves.
+Traits: ``constrains`` marks constraints that bound the discriminator; ``per_sample`` those that treat the score as a
+function of one image; ``bounds_weights`` those that change the weights themselves.
 """
 
 from collections.abc import Callable
@@ -20,29 +20,33 @@ Scores = Callable[[Tensor], Tensor]
 
 
 class LipschitzConstraint(Protocol):
-    """A term of the critic's loss, a projection of its weights, or both."""
+    """A term of the discriminator's loss, a projection of its weights, or both.
+
+    Attributes:
+        weight: factor of ``penalty`` in the loss.
+        samples: interpolates per pair of real and fake image.
+    """
 
     weight: float
     samples: int
-    """Interpolates per pair of images; ``alpha`` has this many rows per image."""
 
     def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
-        """A scalar, unweighted, or None when the constraint is no term of the loss.
+        """The unweighted scalar penalty, or None for a constraint without one.
 
         Args:
-            scores: the critic's real/fake head.
+            scores: the discriminator's real/fake head.
             real, fake: (N, 3, H, W), detached.
-            alpha: (samples, N, 1, 1, 1) in [0, 1), the weight of the real image.
+            alpha: (samples, N, 1, 1, 1) in [0, 1), weight of the real image in each interpolate.
         """
         ...
 
     def project(self, critic: nn.Module) -> None:
-        """Bring the critic's weights back into the allowed set; called after each of its updates."""
+        """Project the discriminator's weights onto the allowed set; called after each of its updates."""
         ...
 
 
 class _NoTerm:
-    """A constraint that is no term of the loss and draws nothing."""
+    """A constraint without a penalty."""
 
     weight = 0.0
     samples = 0
@@ -55,14 +59,14 @@ class _NoTerm:
     "gp", source="Gulrajani et al. 2017 (arXiv:1704.00028), equation 3", traits=["constrains", "per_sample"]
 )
 class GradientPenalty:
-    """Gradient norms on lines between real and generated images are drawn to 1.
+    """Pulls gradient norms between real and generated images towards 1.
 
     Args:
-        weight: factor in the critic's loss.
-        samples: interpolates per pair.
+        weight: factor in the discriminator's loss.
+        samples: interpolates per pair of real and fake image.
         reduction: differentiate the sum of an image's patch scores, as the reference does, or their mean. The
-            adversarial loss takes the mean, so under ``sum`` the bound on it is 1 / (number of patches).
-        one_sided: punish norms above 1 only.
+            adversarial loss takes the mean, so under ``sum`` its Lipschitz bound is 1 / (number of patches).
+        one_sided: penalise only norms above 1.
     """
 
     def __init__(
@@ -81,7 +85,7 @@ class GradientPenalty:
     def norms(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
         """(samples · N,) L2 norms of the score's gradient at the interpolates.
 
-        The norm has no epsilon: ``vector_norm`` has subgradient zero at zero, so a flat critic makes no NaN.
+        No epsilon is needed: ``vector_norm`` has subgradient zero at zero, so zero gradients give no NaN.
         """
         between = (alpha * real + (1 - alpha) * fake).flatten(0, 1).requires_grad_()
         values = scores(between)
@@ -102,12 +106,12 @@ class GradientPenalty:
     "clip", source="Arjovsky et al. 2017 (arXiv:1701.07875), algorithm 1", traits=["constrains", "bounds_weights"]
 )
 class WeightClipping(_NoTerm):
-    """Every weight of the critic is clipped to a box after each of its updates.
+    """Clips every weight of the discriminator after each of its updates.
 
-    Its paper's recipe is RMSprop at 5e-5 (``optimizer=rmsprop``) with n_critic 5.
+    The paper uses RMSprop at 5e-5 (``optimizer=rmsprop``) and n_critic 5.
 
     Args:
-        bound: half the side of the box.
+        bound: weights are clipped to [-bound, bound].
     """
 
     def __init__(self, *, bound: Annotated[float, Field(gt=0)] = 0.01) -> None:

@@ -1,45 +1,33 @@
-"""The two objectives of StarGAN (Choi et al. 2018, equations 5 and 6), term by term.
+"""What discriminator and generator minimise: weighted sums of registered loss terms."""
 
-Shapes: N batch, A labels of the batch's dataset, H W pixels.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
-from torch.nn import functional
 
-from stargan_lab.labels import Batch, LabelLayout
+from stargan_lab.errors import LabError
+from stargan_lab.labels import LabelLayout
 from stargan_lab.losses.adversarial import AdversarialLoss
 from stargan_lab.losses.lipschitz import LipschitzConstraint
+from stargan_lab.losses.step import LossTerm, Network, Step
 from stargan_lab.losses.targets import TargetPolicy, permuted
+from stargan_lab.registry import family
 
-Generator = Callable[[Tensor, Tensor], Tensor]
-Critic = Callable[[Tensor], tuple[Tensor, Tensor]]
-LossTerms = dict[str, Tensor]
-
-
-def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
-    """Loss of (N, A) logits against (N, A) labels.
-
-    Binary: cross entropy summed over labels and batch, divided by N, so it grows with A (the reference's reduction).
-    Categorical: cross entropy of the class, mean over N.
-    """
-    if kind == "categorical":
-        return functional.cross_entropy(logits, labels.argmax(1))
-    return functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
+LossValues = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What critic and generator minimise.
+    """The objectives of both networks.
 
     Attributes:
-        layout: how labels of the datasets are laid out.
+        layout: label layout of the datasets.
         adversarial: the loss on real/fake scores.
-        lipschitz: the constraint on the critic.
+        lipschitz: the constraint on the discriminator.
         cls, rec: weights of classification and reconstruction.
         targets: which labels a batch is translated to.
+        extra: further terms by name, each with its weight.
     """
 
     layout: LabelLayout
@@ -48,47 +36,36 @@ class Objective:
     cls: float
     rec: float
     targets: TargetPolicy = permuted
+    extra: Mapping[str, tuple[float, LossTerm]] = field(default_factory=dict)
 
-    def critic(
-        self, critic: Critic, batch: Batch, fake: Tensor, alpha: Tensor, eager: Critic | None = None
-    ) -> tuple[Tensor, LossTerms]:
-        """The critic's total and its unweighted terms.
+    @cached_property
+    def terms(self) -> Mapping[str, tuple[float, LossTerm]]:
+        """Weight and term by name, in the order in which they are added up."""
+        standard = {
+            "d_real": 1.0,
+            "d_fake": 1.0,
+            "d_cls": self.cls,
+            "d_gp": self.lipschitz.weight,
+            "g_fake": 1.0,
+            "g_rec": self.rec,
+            "g_cls": self.cls,
+        }
+        return {name: (weight, family("loss_term").build(name)) for name, weight in standard.items()} | dict(self.extra)
 
-        Args:
-            fake: (N, 3, H, W), used detached.
-            alpha: see ``LipschitzConstraint.penalty``.
-            eager: the critic for the constraint, where ``critic`` cannot be differentiated twice.
+    def total(self, network: Network, step: Step) -> tuple[Tensor, LossValues]:
+        """The weighted sum of a network's terms, and the unweighted values by name.
+
+        Raises:
+            LabError: a term is not a scalar.
         """
-        twice = eager or critic
-        fake = fake.detach()
-        real_scores, logits = critic(batch.images)
-        fake_scores, _ = critic(fake)
-        real_term, fake_term = self.adversarial.critic(real_scores, fake_scores)
-        cls_term = self._classification(logits, batch.labels, batch.source)
-        parts = {"d_real": real_term, "d_fake": fake_term, "d_cls": cls_term}
-        total = real_term + fake_term + self.cls * cls_term
-        penalty = self.lipschitz.penalty(lambda x: twice(x)[0], batch.images, fake, alpha)
-        if penalty is not None:
-            parts["d_gp"] = penalty
-            total = total + self.lipschitz.weight * penalty
-        return total, parts
-
-    def generator(
-        self, generator: Generator, critic: Critic, batch: Batch, fake: Tensor, targets: Tensor
-    ) -> tuple[Tensor, LossTerms]:
-        """The generator's total and its unweighted terms.
-
-        Args:
-            fake: (N, 3, H, W) the batch translated to ``targets``, with its graph.
-            targets: (N, A).
-        """
-        scores, logits = critic(fake)
-        fake_term = self.adversarial.generator(scores)
-        cls_term = self._classification(logits, targets, batch.source)
-        back = generator(fake, self.layout.generator_label(batch.labels, batch.source))
-        rec_term = (batch.images - back).abs().mean()
-        total = fake_term + self.rec * rec_term + self.cls * cls_term
-        return total, {"g_fake": fake_term, "g_rec": rec_term, "g_cls": cls_term}
-
-    def _classification(self, logits: Tensor, labels: Tensor, source: int) -> Tensor:
-        return classification(self.layout.source_logits(logits, source), labels, self.layout.specs[source].kind)
+        total, values = None, {}
+        for name, (weight, term) in self.terms.items():
+            value = term(step) if term.network == network else None
+            if value is None:
+                continue
+            if value.ndim:
+                raise LabError(f"loss term {name!r}: expected a scalar, got shape {tuple(value.shape)}")
+            values[name] = value
+            total = weight * value if total is None else total + weight * value
+        assert total is not None  # d_real and g_fake always apply
+        return total, values

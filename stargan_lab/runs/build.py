@@ -88,8 +88,15 @@ def build_networks(
 def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
     adversarial = _build("adversarial", config.adversarial)
     lipschitz = _build("lipschitz", config.lipschitz)
-    targets = family("targets").get(config.targets)
-    return Objective(layout, adversarial, lipschitz, cls=config.weights.cls, rec=config.weights.rec, targets=targets)
+    return Objective(
+        layout,
+        adversarial,
+        lipschitz,
+        cls=config.weights.cls,
+        rec=config.weights.rec,
+        targets=family("targets").get(config.targets),
+        extra={name: (term.weight, _build("loss_term", term)) for name, term in config.terms.items() if term.weight},
+    )
 
 
 def build_train_state(config: RunConfig, layout: LabelLayout) -> TrainState:
@@ -104,7 +111,7 @@ def build_train_state(config: RunConfig, layout: LabelLayout) -> TrainState:
         generator=generator,
         critic=critic,
         g_optimizer=_build("optimizer", config.optimizer, generator.parameters(), "generator"),
-        d_optimizer=_build("optimizer", config.optimizer, critic.parameters(), "critic"),
+        d_optimizer=_build("optimizer", config.optimizer, critic.parameters(), "discriminator"),
         ema=Ema(generator, config.ema.decay),
         device=device,
         precision=config.trainer.precision,

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Literal
 
 from stargan_lab.errors import LabError, nearest
+from stargan_lab.registry import family
 
 Direction = Literal["higher", "lower", "none"]
 ARROWS: Mapping[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
@@ -93,16 +94,16 @@ def lookup(name: str) -> Metric:
     """
     whole = _RESCORED.sub("eval/", name)
     parent, _, part = whole.rpartition("/")
-    if found := _METRICS.get(whole) or _of_own_features(whole):
+    if found := _METRICS.get(whole) or _of_own_features(whole) or _of_loss_term(whole):
         return found
-    if part and (found := _METRICS.get(parent) or _of_own_features(parent)) and found.parts:
+    if part and (found := _METRICS.get(parent) or _of_own_features(parent) or _of_loss_term(parent)) and found.parts:
         return found
-    raise LabError(f"metric {name!r} is not registered{nearest(whole, _METRICS)}")
+    raise LabError(f"metric {name!r} is not registered{nearest(whole, names())}")
 
 
 def names() -> list[str]:
     """Every registered name, in the order tables show them."""
-    return list(_METRICS)
+    return [f"loss/{term}" for term in family("loss_term").in_order()] + list(_METRICS)
 
 
 def order(name: str) -> tuple[str, int, str, int, str]:
@@ -178,6 +179,16 @@ def _of_own_features(name: str) -> Metric | None:
     return _of_features(label, f"features {label}").get(name)
 
 
+def _of_loss_term(name: str) -> Metric | None:
+    """The metric of a registered loss term, described by its registration and its docstring."""
+    terms, (group, _, term) = family("loss_term"), name.partition("/")
+    if group != "loss" or term not in terms.names():
+        return None
+    return Metric(
+        name, **{"unit": "", "direction": "none", "meaning": terms.summary(term), "parts": True, **terms.facts(term)}
+    )
+
+
 def _looks_like_known(label: str) -> bool:
     """Whether a label is close to a known one without having all its words; one that ends in a kind's word is, too."""
     words = label.split("_")
@@ -189,17 +200,6 @@ def _looks_like_known(label: str) -> bool:
 
 
 def _fill() -> None:
-    losses = {
-        "d_real": "critic, adversarial term of real images",
-        "d_fake": "critic, adversarial term of translations",
-        "d_cls": "critic, classification of real images",
-        "d_gp": "critic, Lipschitz penalty before its weight",
-        "g_fake": "generator, adversarial term of translations",
-        "g_rec": "generator, mean |x - G(G(x, target), own)|",
-        "g_cls": "generator, classification of translations",
-    }
-    for term, meaning in losses.items():
-        register(Metric(f"loss/{term}", "", "none", meaning, 4, parts=True))
     _fill_scores()
     register(Metric("speed/images_per_second", "images/s", "higher", "training images per second", 1))
     register(Metric("speed/seconds_per_step", "s", "lower", "wall time of a critic step", 4))

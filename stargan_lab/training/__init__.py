@@ -1,1 +1,1 @@
-"""The two updates, the loop around them, schedules, EMA and checkpoints."""
+"""The training step, the loop around it, optimisers, schedules and EMA."""

@@ -7,10 +7,10 @@ from torch import nn
 
 
 class Ema:
-    """Keeps an averaged copy of a network, or nothing when ``decay`` is 0.
+    """An averaged copy of a network; ``network`` is None when ``decay`` is 0.
 
     Args:
-        decay: in [0, 1); the share of the average kept at each generator update.
+        decay: in [0, 1); weight of the average at each generator update.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""The training loop: what happens every n steps can be read here, and only here."""
+"""The training loop: everything that happens every n steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from stargan_lab.training.updates import TrainState, step_randomness, train_step
 
 @dataclass(frozen=True)
 class LoopPlan:
-    """How long, and what happens when. A step is one critic update on one dataset.
+    """Length and intervals of a training. A step is one discriminator update on one dataset.
 
     Attributes:
-        total_steps: critic updates in all.
+        total_steps: discriminator updates.
         n_critic: the generator is updated in every n-th iteration.
-        sources: S datasets, served in turn; an iteration is S steps.
-        seed: of every random draw.
+        sources: number of datasets, S, trained on in turn; an iteration is S steps.
+        seed: of all random numbers.
         schedule: (iteration, total iterations) to a factor of the initial learning rates.
-        log_every, sample_every, evaluate_every, checkpoint_every: in steps; 0 is never (the end always counts).
+        log_every, sample_every, evaluate_every, checkpoint_every: in steps; 0 means only at the end.
     """
 
     total_steps: int
@@ -34,7 +34,7 @@ class LoopPlan:
     checkpoint_every: int
 
     def iteration(self, step: int) -> int:
-        """Iterations count from 1; each serves every dataset once."""
+        """Iteration of a step, counted from 1; each takes one batch from every dataset."""
         return (step - 1) // self.sources + 1
 
     def due(self, every: int, step: int) -> bool:
@@ -42,7 +42,7 @@ class LoopPlan:
 
 
 class Hooks(Protocol):
-    """What a step's end can cause outside the networks."""
+    """Callbacks of the loop, each called after a step."""
 
     def stepped(self, step: int) -> None: ...
     def log(self, step: int, values: dict[str, float]) -> None: ...
@@ -53,9 +53,9 @@ class Hooks(Protocol):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Stopped on request after a checkpoint; ``step`` is where it resumes.
+    """Training stopped on request, after writing the checkpoint of ``step``.
 
-    A KeyboardInterrupt, so that it ends a whole sweep as Ctrl-C does, and not only one of its runs.
+    A KeyboardInterrupt, so that it ends a sweep as Ctrl-C does, not just one of its runs.
     """
 
     def __init__(self, step: int) -> None:
@@ -74,14 +74,14 @@ def train(
     """Train from ``train_state.step`` to ``plan.total_steps``.
 
     Args:
-        batches: step to the batch it trains on, a pure function.
+        batches: maps a step to its batch, a pure function.
     Raises:
         Interrupted: after a checkpoint, when ``hooks.stop_requested()``.
         NonFiniteLossError: at the next log or checkpoint after a loss term stopped being finite.
     """
     groups = [group for o in (train_state.g_optimizer, train_state.d_optimizer) for group in o.param_groups]
     for group in groups:
-        group.setdefault("initial_lr", group["lr"])  # travels in checkpoints, so a resume knows it
+        group.setdefault("initial_lr", group["lr"])  # saved in checkpoints, so that a resume restores it
     total_iterations = plan.iteration(plan.total_steps)
     for step in range(train_state.step + 1, plan.total_steps + 1):
         iteration = plan.iteration(step)
@@ -89,12 +89,12 @@ def train(
         factor = plan.schedule(iteration, total_iterations)
         for group in groups:
             group["lr"] = group["initial_lr"] * factor
-        # one critic update, and the generator's when due
+        # one discriminator update, and a generator update when due
         batch = batches(step)
         randomness = step_randomness(plan.seed, step, len(batch.images), objective.lipschitz.samples)
-        parts = train_step(train_state, objective, batch, randomness, iteration % plan.n_critic == 0)
+        losses = train_step(train_state, objective, batch, randomness, iteration % plan.n_critic == 0)
         train_state.step = step
-        meter.add(step, parts, objective.layout.specs[batch.source].dataset if plan.sources > 1 else None)
+        meter.add(step, losses, objective.layout.specs[batch.source].dataset if plan.sources > 1 else None)
         # what is due at this step
         hooks.stepped(step)
         if plan.due(plan.log_every, step):
@@ -105,7 +105,7 @@ def train(
         evaluate = plan.due(plan.evaluate_every, step) and not stop
         if stop or evaluate or plan.due(plan.checkpoint_every, step):
             hooks.checkpoint(step)
-        if evaluate:  # after the checkpoint: scoring is long, and what fails or is killed in it is not trained again
+        if evaluate:  # after the checkpoint, so that a failure while scoring loses no training
             hooks.evaluate(step)
         if stop:
             raise Interrupted(step)

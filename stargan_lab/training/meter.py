@@ -1,4 +1,4 @@
-"""Collects loss terms on the device; looks at them only when asked."""
+"""Averages loss terms; values stay on the device until they are read."""
 
 import math
 from typing import Any
@@ -10,22 +10,22 @@ from stargan_lab.errors import NonFiniteLossError
 
 
 class Meter:
-    """Loss terms since the last reading, kept as tensors so that a step never waits for the device."""
+    """Means of loss terms since the last read. Values stay tensors until then, so that no step waits for the device."""
 
     def __init__(self) -> None:
         self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
-    def add(self, step: int, parts: dict[str, Tensor], dataset: str | None = None) -> None:
-        """Take a step's terms; ``dataset`` where there are several, whose losses are kept apart."""
-        names = tuple(f"{name}/{dataset}" if dataset else name for name in parts)
-        self._pending.append((step, names, torch.stack([p.double() for p in parts.values()])))
+    def add(self, step: int, losses: dict[str, Tensor], dataset: str | None = None) -> None:
+        """Add a step's scalar terms. With several datasets, ``dataset`` is the step's; each has separate means."""
+        names = tuple(f"{name}/{dataset}" if dataset else name for name in losses)
+        self._pending.append((step, names, torch.stack([value.double() for value in losses.values()])))
 
     def collect(self) -> None:
-        """Fetch what is pending and add it up.
+        """Transfer pending values from the device and add them to the sums.
 
         Raises:
-            NonFiniteLossError: names the first step and term that is not finite.
+            NonFiniteLossError: a value is not finite; names its step and term, the earliest first.
         """
         if not self._pending:
             return
@@ -34,20 +34,20 @@ class Meter:
             for name in names:
                 value = values.pop(0)
                 if not math.isfinite(value):
-                    raise NonFiniteLossError(f"step {step}: loss/{name} is {value}; stopped before it could be saved")
+                    raise NonFiniteLossError(f"step {step}: loss/{name} is {value}; stopped before saving it")
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = (total + value, count + 1)
         self._pending.clear()
 
     def read(self) -> dict[str, float]:
-        """Means since the last reading, as ``loss/<term>``, and ``loss/<term>/<dataset>`` of several; starts anew."""
+        """Means since the last read, as ``loss/<term>`` and, with several datasets, ``loss/<term>/<dataset>``."""
         self.collect()
         means = {f"loss/{name}": total / count for name, (total, count) in self._sums.items()}
-        together: dict[str, list[float]] = {}
+        by_term: dict[str, list[float]] = {}
         for name, mean in means.items():
-            together.setdefault("/".join(name.split("/")[:2]), []).append(mean)
+            by_term.setdefault("/".join(name.split("/")[:2]), []).append(mean)
         self._sums = {}
-        return {term: sum(parts) / len(parts) for term, parts in together.items()} | means
+        return {term: sum(of_datasets) / len(of_datasets) for term, of_datasets in by_term.items()} | means
 
     def state_dict(self) -> dict[str, Any]:
         self.collect()

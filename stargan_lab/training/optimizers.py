@@ -1,12 +1,13 @@
-"""Optimisers: one recipe for both networks, with a learning rate each."""
+"""Optimisers: one for both networks, with a learning rate for each."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import nn
 
+from stargan_lab.losses.step import Network
 from stargan_lab.registry import family
 
 OPTIMIZERS = family("optimizer")
@@ -18,14 +19,14 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 @OPTIMIZERS.register("adam", source="Kingma & Ba 2015; betas as in Choi et al. 2018, section 4.4")
 def adam(
     parameters: Iterable[nn.Parameter],
-    network: Literal["generator", "critic"],
+    network: Network,
     *,
     g_lr: Rate = 1e-4,
     d_lr: Rate = 1e-4,
     beta1: Beta = 0.5,
     beta2: Beta = 0.999,
 ) -> torch.optim.Optimizer:
-    """Adam, eps 1e-8, no weight decay; the reference's.
+    """Adam, eps 1e-8, no weight decay, as in the reference.
 
     Args:
         g_lr: learning rate of the generator.
@@ -40,13 +41,13 @@ def adam(
 @OPTIMIZERS.register("rmsprop", source="Tieleman & Hinton 2012; rate as in Arjovsky et al. 2017, algorithm 1")
 def rmsprop(
     parameters: Iterable[nn.Parameter],
-    network: Literal["generator", "critic"],
+    network: Network,
     *,
     g_lr: Rate = 5e-5,
     d_lr: Rate = 5e-5,
     alpha: Beta = 0.99,
 ) -> torch.optim.Optimizer:
-    """RMSprop, eps 1e-8, no momentum; what weight clipping was published with.
+    """RMSprop, eps 1e-8, no momentum, as published with weight clipping.
 
     Args:
         g_lr: learning rate of the generator.

@@ -1,4 +1,4 @@
-"""Batches made ahead of time. A batch is a pure function of its step, so who makes it when cannot matter."""
+"""Loads batches ahead in threads. A batch is a pure function of its step, so prefetching does not change it."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,10 +10,10 @@ from stargan_lab.labels import Batch
 
 @contextmanager
 def prefetched(batch: Callable[[int], Batch], first: int, last: int, workers: int) -> Iterator[Callable[[int], Batch]]:
-    """A stand-in for ``batch`` that keeps ``workers`` of the next steps under way in threads.
+    """A replacement for ``batch`` that loads the next ``workers`` steps in threads.
 
     Args:
-        first, last: the steps that will be asked for, in order.
+        first, last: range of steps that will be requested, in order.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         ahead: deque[Future[Batch]] = deque(

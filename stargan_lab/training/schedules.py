@@ -1,6 +1,6 @@
 """Learning-rate schedules: pure functions of the iteration, as a factor of the initial rate.
 
-An iteration is one critic step on every dataset, counted from 1; with one dataset iterations are steps.
+An iteration is one discriminator step on every dataset, counted from 1; with one dataset, iterations are steps.
 """
 
 from typing import Annotated
@@ -20,22 +20,22 @@ def constant(iteration: int, total: int) -> float:
     return 1.0
 
 
-@SCHEDULES.register("linear", source="Choi et al. 2018 (arXiv:1711.09020), section 4.4: what the paper describes")
+@SCHEDULES.register("linear", source="Choi et al. 2018 (arXiv:1711.09020), section 4.4")
 def linear(iteration: int, total: int, *, decay_steps: Steps | None = None) -> float:
-    """Constant, then a straight line to 0 over the last ``decay_steps`` (None: the second half)."""
+    """Constant, then linear to 0 over the last ``decay_steps`` iterations (null: the second half)."""
     length = min(decay_steps or max(total // 2, 1), total)
     return min(1.0, (total - iteration + 1) / length)
 
 
-@SCHEDULES.register("reference", source="yunjey/stargan 94dd002: what the code does")
+@SCHEDULES.register("reference", source="yunjey/stargan 94dd002")
 def reference(iteration: int, total: int, *, decay_steps: Steps = 100_000, every: Steps = 1_000) -> float:
-    """One decrement of 1/``decay_steps`` after each ``every`` iterations of the last ``decay_steps``.
+    """Decays by 1/``decay_steps`` after each ``every`` iterations of the last ``decay_steps``.
 
-    The decrement is not scaled by ``every``, so under the defaults the rate ends at 0.999 of its start, not at 0.
+    The decrement is not scaled by ``every``, so with the defaults the rate ends at 0.999 of its start, not at 0.
 
     Args:
-        decay_steps: iterations at the end over which it falls, and the divisor of a decrement.
-        every: iterations from one decrement to the next.
+        decay_steps: length of the decay in iterations, and divisor of a decrement.
+        every: iterations between decrements.
     """
     decrements = (iteration - 1) // every - max(total - decay_steps, 0) // every
     return 1.0 - max(decrements, 0) / decay_steps

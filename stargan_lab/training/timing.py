@@ -1,4 +1,4 @@
-"""What a training step costs: seconds, without what happens between steps, and memory."""
+"""Time and memory of a training step."""
 
 import resource
 import time
@@ -10,14 +10,14 @@ import torch
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Most memory in use so far, in MiB: of the GPU, or of this process on the CPU."""
+    """Peak memory so far, in MiB: of the GPU, or of this process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts in KiB
 
 
 class StepTimer:
-    """``tick`` after every step; work inside ``paused`` does not count."""
+    """Times steps: call ``tick`` after each; time inside ``paused`` does not count."""
 
     def __init__(self) -> None:
         self._last: float | None = None
@@ -38,7 +38,7 @@ class StepTimer:
             self._last = None
 
     def metrics(self, batch_size: int) -> dict[str, float]:
-        """Means since the last call; nothing when no step was timed."""
+        """Mean step time and throughput since the last call; empty when no step was timed."""
         recent, self._read = self._seconds[self._read :], len(self._seconds)
         if not recent:
             return {}
@@ -46,5 +46,5 @@ class StepTimer:
         return {"speed/seconds_per_step": mean, "speed/images_per_second": batch_size / mean}
 
     def median(self) -> float | None:
-        """Seconds of the median step."""
+        """Median step time in seconds; None before the second step."""
         return median(self._seconds) if self._seconds else None

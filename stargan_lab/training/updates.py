@@ -1,14 +1,16 @@
-"""One training step: a critic update, and when it is due a generator update. Nothing here waits for the device."""
+"""One training step: a discriminator update, and a generator update when due. Nothing here waits for the device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from stargan_lab.labels import Batch
-from stargan_lab.losses.objective import LossTerms, Objective
+from stargan_lab.losses.objective import LossValues, Objective
+from stargan_lab.losses.step import Discriminate, Step, Translate
 from stargan_lab.seeding import generator_for
 from stargan_lab.training.ema import Ema
 
@@ -24,9 +26,9 @@ class StepRandomness:
     """The random numbers of one step, on the CPU.
 
     Attributes:
-        permutation: (N,) int64, an order of the batch, in which target labels are its own (reference).
-        alpha: (samples, N, 1, 1, 1) in [0, 1), where the penalty's interpolates lie.
-        choice: (N,) in [0, 1), which target an image gets under other policies.
+        permutation: (N,) int64, an order of the batch; the ``permuted`` policy takes target labels in this order.
+        alpha: (samples, N, 1, 1, 1) in [0, 1), positions of the Lipschitz penalty's interpolates.
+        choice: (N,) in [0, 1), picks a target for each image under other policies.
     """
 
     permutation: Tensor
@@ -35,24 +37,33 @@ class StepRandomness:
 
 
 def step_randomness(seed: int, step: int, batch_size: int, samples: int) -> StepRandomness:
-    """Draws as a pure function of (seed, step)."""
+    """The random numbers of a step, a pure function of the arguments."""
     generator = generator_for(seed, "step", step)
     permutation = torch.randperm(batch_size, generator=generator)
     alpha = torch.rand(samples, batch_size, 1, 1, 1, generator=generator)
-    # a stream of its own: how much the constraint draws must not move the targets
+    # from a separate stream, so that the size of alpha does not change the targets
     choice = torch.rand(batch_size, generator=generator_for(seed, "choice", step))
     return StepRandomness(permutation, alpha, choice)
 
 
+@runtime_checkable
+class TracksSigma(Protocol):
+    """A layer that estimates its weight's largest singular value, as spectral norm does."""
+
+    def update_sigma(self) -> None:
+        """Update the estimate; called once after each update of the weights."""
+        ...
+
+
 @dataclass
 class TrainState:
-    """Networks under training with everything that changes while they train.
+    """Everything that changes during training.
 
     Attributes:
-        compile: run the generator and the critic's plain passes through ``torch.compile``. The penalty's pass stays
-            eager, since compiled graphs refuse double backward. State always comes from the networks themselves.
-        step: updates of the critic so far.
-        seconds: spent so far, over all stretches.
+        compile: run plain forward passes through ``torch.compile``. Passes that are differentiated twice stay eager,
+            since compiled graphs refuse double backward. State dicts come from the eager networks.
+        step: discriminator updates so far.
+        seconds: training time so far, over all processes.
     """
 
     generator: nn.Module
@@ -67,62 +78,74 @@ class TrainState:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.translate: Callable[..., Tensor] = torch.compile(self.generator) if self.compile else self.generator
-        self.discriminate: Callable[..., tuple[Tensor, Tensor]] = (
-            torch.compile(self.critic) if self.compile else self.critic
-        )
+        self.translate: Translate = torch.compile(self.generator) if self.compile else self.generator
+        self.discriminate: Discriminate = torch.compile(self.critic) if self.compile else self.critic
 
     def mixed(self) -> AbstractContextManager[object]:
-        """Autocast under bfloat16; parameters and updates stay float32."""
+        """Autocast of the forward passes under ``bfloat16``."""
         if self.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of parameters and images."""
+        """Data type of parameters and images."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
 
 def train_step(
     train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness, update_generator: bool
-) -> LossTerms:
-    """Update the critic, then the generator if due; returns the unweighted loss terms, on the device.
+) -> LossValues:
+    """Update the discriminator, then the generator if due; returns the unweighted loss terms, on the device.
 
-    The reference translates the batch once for each update; the generator's weights are the same in both, so one
-    translation, with its graph when the generator's update is due, gives equal numbers.
+    The reference translates the batch once for each update. The generator does not change in between, so one
+    translation gives equal numbers; it carries a graph when the generator's update is due.
     """
-    batch = batch.to(train_state.device, train_state.dtype)
-    spec, order, choice = objective.layout.specs[batch.source], randomness.permutation, randomness.choice
-    targets = objective.targets(batch.labels, spec, order.to(train_state.device), choice.to(train_state.device))
-    alpha = randomness.alpha.to(train_state.device, train_state.dtype)
-    asked = objective.layout.generator_label(targets, batch.source)
+    with train_state.mixed(), torch.set_grad_enabled(update_generator):
+        step = translated(train_state, objective, batch, randomness)
     with train_state.mixed():
-        with torch.set_grad_enabled(update_generator):
-            fake = train_state.translate(batch.images, asked)
-        total, parts = objective.critic(
-            train_state.discriminate, batch, fake.to(train_state.dtype), alpha, eager=train_state.critic
-        )
-    _descend(train_state.d_optimizer, total)
+        detached = replace(step, fake=step.fake.detach().to(train_state.dtype))
+        total, values = objective.total("discriminator", detached)
+    _update(train_state.d_optimizer, total)
     objective.lipschitz.project(train_state.critic)
-    for (
-        module
-    ) in train_state.critic.modules():  # estimates of the new weights, one for all passes until the next update
-        update_sigma: Callable[[], None] | None = getattr(module, "update_sigma", None)
-        if update_sigma is not None:
-            update_sigma()
+    for module in train_state.critic.modules():  # all passes until the next update use this estimate
+        if isinstance(module, TracksSigma):
+            module.update_sigma()
     if update_generator:
-        train_state.critic.requires_grad_(False)  # its gradients would be thrown away
+        train_state.critic.requires_grad_(False)  # saves gradients that no optimiser would use
         with train_state.mixed():
-            total, more = objective.generator(train_state.translate, train_state.discriminate, batch, fake, targets)
-        _descend(train_state.g_optimizer, total)
+            total, generator_values = objective.total("generator", step)
+        _update(train_state.g_optimizer, total)
         train_state.critic.requires_grad_(True)
         train_state.ema.update(train_state.generator)
-        parts |= more
-    return {name: part.detach() for name, part in parts.items()}
+        values |= generator_values
+    return {name: value.detach() for name, value in values.items()}
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def translated(train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness) -> Step:
+    """A batch with its targets and its translation, on the device; the translation has a graph if grad mode is on."""
+    device, dtype, layout = train_state.device, train_state.dtype, objective.layout
+    batch = batch.to(device, dtype)
+    permutation, choice = randomness.permutation.to(device), randomness.choice.to(device)
+    targets = objective.targets(batch.labels, layout.specs[batch.source], permutation, choice)
+    return Step(
+        layout=layout,
+        adversarial=objective.adversarial,
+        lipschitz=objective.lipschitz,
+        real=batch.images,
+        labels=batch.labels,
+        source=batch.source,
+        fake=train_state.translate(batch.images, layout.generator_label(targets, batch.source)),
+        targets=targets,
+        alpha=randomness.alpha.to(device, dtype),
+        generator=train_state.generator,
+        discriminator=train_state.critic,
+        translate=train_state.translate,
+        discriminate=train_state.discriminate,
+    )
+
+
+def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back to the bit, and what is not a checkpoint of this run is refused."""
+"""Checkpoints: restored bit for bit; files that are not a checkpoint of this run are refused."""
 
 import pickle
 from collections.abc import Callable
@@ -17,16 +17,16 @@ from stargan_lab.training.updates import TrainState, step_randomness, train_step
 
 def trained(steps: int = 2, decay: float = 0.9) -> tuple[TrainState, Meter]:
     train_state, meter = make_train_state(ONE, decay=decay), Meter()
-    go_on(train_state, meter, steps)
+    train_on(train_state, meter, steps)
     return train_state, meter
 
 
-def go_on(train_state: TrainState, meter: Meter, steps: int) -> None:
+def train_on(train_state: TrainState, meter: Meter, steps: int) -> None:
     for step in range(train_state.step + 1, train_state.step + 1 + steps):
-        parts = train_step(
+        losses = train_step(
             train_state, make_objective(ONE), make_batch(ONE, step), step_randomness(0, step, 4, 1), step % 2 == 0
         )
-        meter.add(step, parts)
+        meter.add(step, losses)
         train_state.step = step
 
 
@@ -36,30 +36,21 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_round_trip_to_the_bit(path: Path, decay: float) -> None:
+def test_a_restored_training_continues_bit_for_bit(path: Path, decay: float) -> None:
     train_state, meter = trained(3, decay)
     save(path, train_state, meter, "run")
-    other, its_meter = make_train_state(ONE, decay=decay), Meter()
+    other, other_meter = make_train_state(ONE, decay=decay), Meter()
     assert state_sha256(other) != state_sha256(train_state)
-    restore(path, other, its_meter, "run")
+    restore(path, other, other_meter, "run")
     assert state_sha256(other) == state_sha256(train_state)
     assert other.step == 3
-    for each, its in ((train_state, meter), (other, its_meter)):
-        go_on(each, its, 3)
+    train_on(train_state, meter, 3)
+    train_on(other, other_meter, 3)
     assert state_sha256(other) == state_sha256(train_state)
-    assert its_meter.read() == meter.read()
+    assert other_meter.read() == meter.read()
 
 
-def test_saving_changes_nothing(path: Path) -> None:
-    saved, plain = trained(), trained()
-    save(path, *saved, "run")
-    for pair in (saved, plain):
-        go_on(*pair, 2)
-    assert state_sha256(saved[0]) == state_sha256(plain[0])
-    assert saved[1].read() == plain[1].read()
-
-
-def test_the_learning_rate_comes_back(path: Path) -> None:
+def test_the_learning_rate_is_restored(path: Path) -> None:
     train_state, meter = trained()
     for optimizer in (train_state.g_optimizer, train_state.d_optimizer):
         optimizer.param_groups[0]["lr"] *= 0.25
@@ -75,7 +66,7 @@ def one_line(caught: pytest.ExceptionInfo[LabError], path: Path) -> str:
     return message
 
 
-def test_a_foreign_run_is_refused_and_nothing_is_loaded(path: Path) -> None:
+def test_the_checkpoint_of_another_run_is_refused_before_anything_is_loaded(path: Path) -> None:
     save(path, *trained(), "0123abcd")
     other = make_train_state(ONE, decay=0.9)
     before = state_sha256(other)
@@ -87,17 +78,11 @@ def test_a_foreign_run_is_refused_and_nothing_is_loaded(path: Path) -> None:
 
 GARBAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda good: b"",
-    "text": lambda good: b"not a checkpoint\nat all\n",
     "html": lambda good: b"<!DOCTYPE html>\n<html></html>",
-    "zeros": lambda good: bytes(1000),
     "noise": lambda good: bytes(range(256)) * 8,
-    "one byte": lambda good: b"\x80",
-    "half": lambda good: good[: len(good) // 2],
-    "all but the end": lambda good: good[:-100],
+    "truncated": lambda good: good[: len(good) // 2],
     "beginning lost": lambda good: good[100:],
-    "a pickle": lambda good: pickle.dumps({"step": 3}, 2),
-    "a pickle of code": lambda good: pickle.dumps(Path("x"), 2),
-    "letters": lambda good: b"abcdefgh" * 50,
+    "pickled code": lambda good: pickle.dumps(Path("x"), 2),
 }
 
 
@@ -110,8 +95,8 @@ def test_garbage_is_refused_in_one_line(path: Path, kind: str) -> None:
     one_line(caught, path)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {}, {"run_id": "run", "step": 1}, torch.zeros(3)])
-def test_another_file_of_torch_is_refused(path: Path, content: object) -> None:
+@pytest.mark.parametrize("content", [{"run_id": "run", "step": 1}, torch.zeros(3)])
+def test_another_torch_file_is_refused(path: Path, content: object) -> None:
     path.parent.mkdir()
     torch.save(content, path)
     with pytest.raises(LabError, match="not a checkpoint of a run") as caught:
@@ -119,7 +104,7 @@ def test_another_file_of_torch_is_refused(path: Path, content: object) -> None:
     one_line(caught, path)
 
 
-def test_a_missing_file_and_a_folder_are_refused(path: Path) -> None:
+def test_a_missing_file_or_a_folder_is_refused(path: Path) -> None:
     with pytest.raises(LabError, match="no such checkpoint") as caught:
         read(path)
     one_line(caught, path)
@@ -129,11 +114,11 @@ def test_a_missing_file_and_a_folder_are_refused(path: Path) -> None:
     one_line(caught, path)
 
 
-def test_a_crash_while_writing_leaves_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_while_writing_keeps_the_previous_checkpoint(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_state, meter = trained()
     save(path, train_state, meter, "run")
     digest, old = state_sha256(train_state), path.read_bytes()
-    go_on(train_state, meter, 2)
+    train_on(train_state, meter, 2)
     write = torch.save
 
     def disk_full(content: object, file) -> None:
@@ -151,7 +136,7 @@ def test_a_crash_while_writing_leaves_the_old_one(path: Path, monkeypatch: pytes
     assert (state_sha256(other), other.step) == (digest, 2)
 
 
-def test_a_broken_state_is_not_saved(path: Path) -> None:
+def test_a_state_with_non_finite_losses_is_not_saved(path: Path) -> None:
     train_state, meter = trained()
     save(path, train_state, meter, "run")
     old = path.read_bytes()
@@ -161,33 +146,23 @@ def test_a_broken_state_is_not_saved(path: Path) -> None:
     assert path.read_bytes() == old
 
 
-def parts_of(train_state: TrainState) -> dict[str, torch.Tensor]:
-    return {
-        "generator": next(train_state.generator.parameters()),
-        "critic": next(train_state.critic.parameters()),
-        "average": next(train_state.ema.network.parameters()),
-        "generator's optimizer": train_state.g_optimizer.state[next(train_state.generator.parameters())]["exp_avg_sq"],
-        "critic's optimizer": train_state.d_optimizer.state[next(train_state.critic.parameters())]["step"],
-    }
-
-
-@pytest.mark.parametrize("part", ["generator", "critic", "average", "generator's optimizer", "critic's optimizer"])
-def test_the_digest_sees_every_part(part: str) -> None:
+def test_the_hash_depends_on_every_part() -> None:
     train_state, _ = trained()
-    before = state_sha256(train_state)
-    assert before == state_sha256(train_state) and len(before) == 64
+    digest = state_sha256(train_state)
+    assert digest == state_sha256(train_state) and len(digest) == 64
+    moments = train_state.g_optimizer.state[next(train_state.generator.parameters())]["exp_avg_sq"]
+    steps = train_state.d_optimizer.state[next(train_state.critic.parameters())]["step"]
+    networks = train_state.generator, train_state.critic, train_state.ema.network
     with torch.no_grad():
-        value = (
-            parts_of(train_state)[part].view(-1)[:1] if part != "critic's optimizer" else parts_of(train_state)[part]
-        )
-        kept = value.clone()
-        value += 1e-3
-        assert state_sha256(train_state) != before
-        value.copy_(kept)
-    assert state_sha256(train_state) == before
+        for value in (*(next(network.parameters()).view(-1)[0] for network in networks), moments.view(-1)[0], steps):
+            before = value.clone()
+            value += 1e-3
+            assert state_sha256(train_state) != digest
+            value.copy_(before)
+    assert state_sha256(train_state) == digest
 
 
-def test_the_digest_sees_types_and_ignores_memory_order() -> None:
+def test_the_hash_depends_on_types_but_not_on_memory_order() -> None:
     train_state, _ = trained(0)
     before = state_sha256(train_state)
     train_state.critic.to(memory_format=torch.channels_last)

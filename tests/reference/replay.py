@@ -2,8 +2,8 @@
 
     python tests/reference/replay.py KIT_PREFIX --run single|multi --dtype float64|float32 --out FILE.npz
 
-KIT_PREFIX.json says what the run is, KIT_PREFIX.npz holds its start weights, batches and random draws; what comes out
-is written under the kit's own key names. Running statistics are left as they were: nothing here uses them.
+KIT_PREFIX.json describes the run; KIT_PREFIX.npz holds its initial weights, batches and random numbers. Results are
+written under the kit's key names. Running statistics are not replayed: this project does not use them.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[TrainState
         generator,
         critic,
         family("optimizer").build("adam", generator.parameters(), "generator", **rates),
-        family("optimizer").build("adam", critic.parameters(), "critic", **rates),
+        family("optimizer").build("adam", critic.parameters(), "discriminator", **rates),
         Ema(generator, 0.0),
         precision={torch.float64: "float64", torch.float32: "float32"}[dtype],
     )
@@ -101,16 +101,16 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[TrainState
 def outputs(
     train_state: TrainState, layout: LabelLayout, batch: Batch, randomness: StepRandomness
 ) -> dict[str, Tensor]:
-    """What the start weights make of the first batch."""
+    """Outputs of the initial weights for the first batch."""
     batch = batch.to(train_state.device, train_state.dtype)
-    asked = layout.generator_label(batch.labels[randomness.permutation], batch.source)
-    own = layout.generator_label(batch.labels, batch.source)
+    target = layout.generator_label(batch.labels[randomness.permutation], batch.source)
+    source = layout.generator_label(batch.labels, batch.source)
     with torch.no_grad():
-        fake = train_state.generator(batch.images, asked)
-        found = {"G_fake": fake, "G_rec": train_state.generator(fake, own)}
+        fake = train_state.generator(batch.images, target)
+        results = {"G_fake": fake, "G_rec": train_state.generator(fake, source)}
         for name, images in (("real", batch.images), ("fake", fake)):
-            found[f"D_{name}_src"], found[f"D_{name}_cls"] = train_state.critic(images)
-    return found
+            results[f"D_{name}_src"], results[f"D_{name}_cls"] = train_state.critic(images)
+    return results
 
 
 def gradient_norms(network: nn.Module) -> list[float]:
@@ -121,22 +121,22 @@ def penalty_norms(
     train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness
 ) -> np.ndarray:
     batch = batch.to(train_state.device, train_state.dtype)
-    asked = objective.layout.generator_label(batch.labels[randomness.permutation], batch.source)
+    target = objective.layout.generator_label(batch.labels[randomness.permutation], batch.source)
     assert isinstance(objective.lipschitz, GradientPenalty)
-    fake = train_state.generator(batch.images, asked).detach()
+    fake = train_state.generator(batch.images, target).detach()
     alpha = randomness.alpha.to(train_state.dtype)
     return objective.lipschitz.norms(lambda x: train_state.critic(x)[0], batch.images, fake, alpha).detach().numpy()
 
 
 def replay(prefix: str, run: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
-    """Every array of the kit's run that can be computed, under the kit's key names."""
+    """Every array of the kit's run, under the kit's key names."""
     kit = Kit(prefix, run)
     layout = kit.layout()
     train_state, objective = build(kit, layout, dtype)
     digits = {torch.float64: "f64", torch.float32: "f32"}[dtype]
     steps = kit.description["steps"]
     first = kit.batch(steps[0], layout)
-    found = {
+    results = {
         f"{run}/out/{digits}/{k}": v.numpy() for k, v in outputs(train_state, layout, first, kit.randomness(0)).items()
     }
     losses: dict[str, list[list[float]]] = {"D": [], "G": []}
@@ -145,21 +145,21 @@ def replay(prefix: str, run: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
     for index, step in enumerate(steps):
         batch, randomness = kit.batch(step, layout), kit.randomness(index)
         penalties.append(penalty_norms(train_state, objective, batch, randomness))
-        parts = train_step(train_state, objective, batch, randomness, step["g_update"])
+        values = train_step(train_state, objective, batch, randomness, step["g_update"])
         for name, network in (("D", train_state.critic), ("G", train_state.generator))[: 1 + step["g_update"]]:
-            losses[name].append([parts[term].item() for term in LOSSES[name]])
+            losses[name].append([values[term].item() for term in LOSSES[name]])
             norms[name].append(gradient_norms(network))
-    found[f"{run}/gp_norm/{digits}"] = np.stack(penalties)
+    results[f"{run}/gp_norm/{digits}"] = np.stack(penalties)
     for name, network in (("D", train_state.critic), ("G", train_state.generator)):
-        found[f"{run}/loss/{digits}/{name}"] = np.array(losses[name])
-        found[f"{run}/gradnorm/{digits}/{name}"] = np.array(norms[name])
+        results[f"{run}/loss/{digits}/{name}"] = np.array(losses[name])
+        results[f"{run}/gradnorm/{digits}/{name}"] = np.array(norms[name])
         for key, value in network.state_dict().items():
-            found[f"{run}/final/{digits}/{name}/{key}"] = value.numpy()
+            results[f"{run}/final/{digits}/{name}/{key}"] = value.numpy()
     image = first.to(train_state.device, train_state.dtype).images[:1]
     label = layout.generator_label(first.labels[kit.randomness(0).permutation][:1].to(train_state.dtype), first.source)
     with torch.no_grad():
-        found[f"{run}/end/{digits}/G_fake_train"] = train_state.generator(image, label).numpy()
-    return found
+        results[f"{run}/end/{digits}/G_fake_train"] = train_state.generator(image, label).numpy()
+    return results
 
 
 def main() -> None:
@@ -170,9 +170,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found = replay(arguments.kit, arguments.run, getattr(torch, arguments.dtype))
-    np.savez(arguments.out, **found)
-    print(f"{arguments.out}: {len(found)} arrays")
+    results = replay(arguments.kit, arguments.run, getattr(torch, arguments.dtype))
+    np.savez(arguments.out, **results)
+    print(f"{arguments.out}: {len(results)} arrays")
 
 
 if __name__ == "__main__":

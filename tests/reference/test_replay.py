@@ -15,9 +15,9 @@ import replay
 import torch
 from torch import nn
 
-from stargan_lab.losses import objective as objective_module
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
+from stargan_lab.losses.terms import stargan
 from stargan_lab.registry import family
 from stargan_lab.training.updates import TrainState
 
@@ -26,14 +26,14 @@ PREFIX = str(FOLDER / "golden_small")
 KIT: dict[str, Any] = json.loads(Path(f"{PREFIX}.json").read_text())
 GOLDEN = np.load(f"{PREFIX}.npz")
 UNUSED = ("running_", "num_batches_tracked", "eval")
-"""Running statistics and what is made with them: nothing here uses them."""
+"""Running statistics and results that depend on them, which this project does not use."""
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def in_scope(run: str, digits: str, kit: dict[str, Any], arrays: Any) -> list[str]:
-    """The kit's arrays that a replay has to hit."""
+    """The kit's arrays that a replay must reproduce."""
     kinds = kit["tolerance"][digits]
     parts = {key: key.split("/") for key in arrays.files}
     keys = [key for key, p in parts.items() if p[0] == run and len(p) > 2 and p[1] in kinds and p[2] == digits]
@@ -41,12 +41,12 @@ def in_scope(run: str, digits: str, kit: dict[str, Any], arrays: Any) -> list[st
 
 
 def errors_over_bounds(
-    found: Arrays, run: str, digits: str, kit: dict[str, Any] = KIT, arrays: Any = GOLDEN
+    results: Arrays, run: str, digits: str, kit: dict[str, Any] = KIT, arrays: Any = GOLDEN
 ) -> dict[str, float]:
-    """Each array's largest error as a share of what the kit allows; more than 1, or not a number, is too much."""
+    """Each array's largest error as a share of the kit's tolerance; more than 1, or NaN, fails."""
     shares = {}
     for key in in_scope(run, digits, kit, arrays):
-        golden, ours = arrays[key].astype(np.float64), found[key].astype(np.float64)
+        golden, ours = arrays[key].astype(np.float64), results[key].astype(np.float64)
         assert golden.shape == ours.shape, key
         if key.endswith("G/main.0.weight") and "/final/" in key:
             keep = np.ones(golden.shape, bool)
@@ -57,33 +57,33 @@ def errors_over_bounds(
     return shares
 
 
-def missed(shares: Mapping[str, float]) -> list[str]:
+def failed(shares: Mapping[str, float]) -> list[str]:
     return [key for key, share in shares.items() if not share <= 1]
 
 
 @pytest.mark.parametrize("run", ["single", "multi"])
 @pytest.mark.parametrize("digits", ["f64", "f32"])
-def test_replay_holds_to_the_kits_tolerances(run: str, digits: str) -> None:
+def test_replay_is_within_the_kits_tolerances(run: str, digits: str) -> None:
     shares = errors_over_bounds(replay.replay(PREFIX, run, DTYPES[digits]), run, digits)
     kinds = {key.split("/")[1] for key in shares}
     assert kinds == {"out", "loss", "gp_norm", "gradnorm", "final"} | ({"end"} if digits == "f64" else set())
     assert len([key for key in shares if "/final/" in key]) == 8 + 28  # every weight of both networks
-    assert missed(shares) == [], {key: shares[key] for key in missed(shares)}
+    assert failed(shares) == [], {key: shares[key] for key in failed(shares)}
 
 
-def test_other_numbers_of_labels_replay_too() -> None:
+def test_replay_with_other_numbers_of_labels() -> None:
     """One attribute beside seven classes, as the reference's own model trains them in float64."""
     prefix = str(FOLDER / "golden_labels")
     kit = json.loads(Path(f"{prefix}.json").read_text())
     assert (kit["runs"]["multi"]["config"]["c_dim"], kit["runs"]["multi"]["config"]["c2_dim"]) == (1, 7)
-    found = replay.replay(prefix, "multi", torch.float64)
-    shares = errors_over_bounds(found, "multi", "f64", kit, np.load(f"{prefix}.npz"))
+    results = replay.replay(prefix, "multi", torch.float64)
+    shares = errors_over_bounds(results, "multi", "f64", kit, np.load(f"{prefix}.npz"))
     assert {key.split("/")[1] for key in shares} == {"out", "loss", "gp_norm", "gradnorm", "final", "end"}
-    assert missed(shares) == [], {key: shares[key] for key in missed(shares)}
+    assert failed(shares) == [], {key: shares[key] for key in failed(shares)}
 
 
 @pytest.mark.parametrize("name", ["golden_small", "golden_labels"])
-def test_the_kit_is_the_one_described(name: str) -> None:
+def test_the_kit_matches_its_checksum(name: str) -> None:
     described = json.loads((FOLDER / f"{name}.json").read_text())["npz_sha256"]
     assert hashlib.sha256((FOLDER / f"{name}.npz").read_bytes()).hexdigest() == described
 
@@ -95,7 +95,7 @@ def test_the_command_line_in_a_fresh_process(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with np.load(out) as arrays:
         shares = errors_over_bounds(arrays, "multi", "f64")
-    assert missed(shares) == []
+    assert failed(shares) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["multi.npz"]
 
 
@@ -118,12 +118,14 @@ def slope(train_state: TrainState, objective: Objective) -> Objective:
 
 
 def other_beta(train_state: TrainState, objective: Objective) -> Objective:
-    train_state.d_optimizer = family("optimizer").build("adam", train_state.critic.parameters(), "critic", beta1=0.5001)
+    train_state.d_optimizer = family("optimizer").build(
+        "adam", train_state.critic.parameters(), "discriminator", beta1=0.5001
+    )
     return objective
 
 
 class Swapped(GradientPenalty):
-    """alpha weighs the generated image."""
+    """alpha weighs the generated image instead."""
 
     def norms(self, scores, real, fake, alpha):
         return super().norms(scores, fake, real, alpha)
@@ -142,8 +144,8 @@ WRONG: dict[str, tuple[Change, set[str]]] = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_replay_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison above can fail, at differences far below what a plot would show."""
+def test_a_wrong_replay_fails(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison detects differences far below what a plot would show."""
     change, expected = WRONG[what]
     right = replay.build
 
@@ -152,12 +154,12 @@ def test_a_wrong_replay_is_caught(what: str, monkeypatch: pytest.MonkeyPatch) ->
         return train_state, change(train_state, objective)
 
     monkeypatch.setattr(replay, "build", wrong)
-    found = missed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))
-    assert expected <= {key.split("/")[1] for key in found}
+    failures = failed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))
+    assert expected <= {key.split("/")[1] for key in failures}
 
 
-def test_a_mean_over_attributes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = objective_module.classification
-    monkeypatch.setattr(objective_module, "classification", lambda x, y, kind: right(x, y, kind) / y.shape[1])
-    found = missed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))
-    assert "single/loss/f64/D" in found
+def test_a_mean_over_attributes_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = stargan.classification
+    monkeypatch.setattr(stargan, "classification", lambda x, y, kind: right(x, y, kind) / y.shape[1])
+    failures = failed(errors_over_bounds(replay.replay(PREFIX, "single", torch.float64), "single", "f64"))
+    assert "single/loss/f64/D" in failures

@@ -1,12 +1,14 @@
-"""Networks, batches and trainees small enough to train many of them in a second."""
+"""Networks, batches and train states small enough to train many of them in a second."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
+from stargan_lab.losses.step import LossTerm, Step
 from stargan_lab.losses.targets import TargetPolicy, permuted
 from stargan_lab.models.initialise import initialise
 from stargan_lab.registry import family
@@ -46,10 +48,48 @@ def make_critic(label_width: int, name: str = "patchgan", seed: int = 0, size: i
 
 
 def make_objective(
-    layout: LabelLayout, lipschitz: str = "gp", targets: TargetPolicy = permuted, **options: Any
+    layout: LabelLayout,
+    lipschitz: str = "gp",
+    *,
+    cls: float = 1.0,
+    rec: float = 10.0,
+    targets: TargetPolicy = permuted,
+    extra: Mapping[str, tuple[float, LossTerm]] | None = None,
+    **options: Any,
 ) -> Objective:
+    """WGAN objectives; ``options`` are those of the Lipschitz constraint."""
     constraint = family("lipschitz").build(lipschitz, **options)
-    return Objective(layout, family("adversarial").build("wgan"), constraint, cls=1.0, rec=10.0, targets=targets)
+    return Objective(layout, family("adversarial").build("wgan"), constraint, cls, rec, targets, extra or {})
+
+
+def make_step(
+    objective: Objective,
+    critic: nn.Module,
+    batch: Batch,
+    fake: Tensor,
+    *,
+    generator: nn.Module | None = None,
+    targets: Tensor | None = None,
+) -> Step:
+    """A step as loss terms get it; without ``generator`` for the terms of the discriminator."""
+    random = torch.Generator().manual_seed(2)
+    alpha = torch.rand(objective.lipschitz.samples, len(fake), 1, 1, 1, generator=random, dtype=fake.dtype)
+    generator = generator or nn.Module()
+    return Step(
+        layout=objective.layout,
+        adversarial=objective.adversarial,
+        lipschitz=objective.lipschitz,
+        real=batch.images,
+        labels=batch.labels,
+        source=batch.source,
+        fake=fake,
+        targets=batch.labels if targets is None else targets,
+        alpha=alpha,
+        generator=generator,
+        discriminator=critic,
+        translate=generator,
+        discriminate=critic,
+    )
 
 
 def make_train_state(
@@ -69,7 +109,7 @@ def make_train_state(
         generator,
         critic,
         family("optimizer").build("adam", generator.parameters(), "generator", **rates),
-        family("optimizer").build("adam", critic.parameters(), "critic", **rates),
+        family("optimizer").build("adam", critic.parameters(), "discriminator", **rates),
         Ema(generator, decay),
         precision=precision,
     )

@@ -1,4 +1,4 @@
-"""The loop: what is due when, and that a killed and resumed training equals an uninterrupted one to the bit."""
+"""The loop: what is due when, and that a killed and resumed training is bit-equal to an uninterrupted one."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +21,12 @@ TOTAL = 10
 
 
 class Killed(BaseException):
-    """The process is gone: nothing but the files is left."""
+    """The process is killed: only its files remain."""
 
 
 @dataclass
 class Record:
-    """Hooks that keep what they are called with; checkpoints are real."""
+    """Hooks that record their calls and write real checkpoints."""
 
     path: Path
     kill_at: int | None = None
@@ -60,8 +60,8 @@ class Record:
     def stop_requested(self) -> bool:
         return self.stop_at is not None and self.calls[-1][1] >= self.stop_at
 
-    def steps(self, what: str) -> list[int]:
-        return [step for name, step in self.calls if name == what]
+    def steps(self, hook: str) -> list[int]:
+        return [step for name, step in self.calls if name == hook]
 
 
 def plan_of(layout: LabelLayout, **changes: Any) -> LoopPlan:
@@ -80,7 +80,7 @@ def plan_of(layout: LabelLayout, **changes: Any) -> LoopPlan:
 
 
 def launch(layout: LabelLayout, record: Record, plan: LoopPlan | None = None, workers: int = 0) -> TrainState:
-    """One process's life: everything built anew, the checkpoint restored if there is one."""
+    """Train as one process does: build everything and resume from the checkpoint if there is one."""
     plan = plan or plan_of(layout)
     train_state, meter = make_train_state(layout, decay=0.9), Meter()
     record.train_state, record.meter = train_state, meter
@@ -100,91 +100,74 @@ def launch(layout: LabelLayout, record: Record, plan: LoopPlan | None = None, wo
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, dict[int, dict[str, float]]]]:
-    """Digest and logged values by layout."""
-    found = {}
+    """State hash and logged values by layout."""
+    results = {}
     for name, layout in LAYOUTS.items():
-        record = Record(tmp_path_factory.mktemp("whole") / "last.pt")
-        found[name] = state_sha256(launch(layout, record)), record.logged
-    return found
+        record = Record(tmp_path_factory.mktemp("uninterrupted") / "last.pt")
+        results[name] = state_sha256(launch(layout, record)), record.logged
+    return results
 
 
-KILLS = [("one dataset", k) for k in (3, 8)] + [("two datasets", k) for k in (1, 4, 5, 6, 7, 9, 10)]
-STOPS = [("one dataset", k) for k in (1, 8)] + [("two datasets", k) for k in (3, 5, 6, 9)]
-
-
-@pytest.mark.parametrize(("name", "kill_at"), KILLS)
+@pytest.mark.parametrize(
+    ("name", "kill_at"), [("one dataset", 3), ("one dataset", 8), *(("two datasets", k) for k in (1, 5, 6, 10))]
+)
 def test_killed_and_resumed_equals_uninterrupted(name: str, kill_at: int, tmp_path: Path, uninterrupted) -> None:
-    digest, logged = uninterrupted[name]
     first, second = Record(tmp_path / "last.pt", kill_at=kill_at), Record(tmp_path / "last.pt")
     with pytest.raises(Killed):
         launch(LAYOUTS[name], first)
     resumed = launch(LAYOUTS[name], second)
     assert second.steps("stepped")[0] == (kill_at - 1) // 4 * 4 + 1
-    assert state_sha256(resumed) == digest
-    assert first.logged | second.logged == logged
-    for step in set(first.logged) & set(second.logged):
-        assert first.logged[step] == second.logged[step]
+    assert (state_sha256(resumed), first.logged | second.logged) == uninterrupted[name]
+    assert all(first.logged[step] == second.logged[step] for step in set(first.logged) & set(second.logged))
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_killed_again_and_again(name: str, tmp_path: Path, uninterrupted) -> None:
-    digest, logged = uninterrupted[name]
-    seen: dict[int, dict[str, float]] = {}
+def test_several_kills_with_prefetching_equal_uninterrupted(name: str, tmp_path: Path, uninterrupted) -> None:
+    logged: dict[int, dict[str, float]] = {}
     for kill_at in (3, 6, 7, 10):
         record = Record(tmp_path / "last.pt", kill_at=kill_at)
         with pytest.raises(Killed):
             launch(LAYOUTS[name], record, workers=2)
-        seen |= record.logged
+        logged |= record.logged
     last = Record(tmp_path / "last.pt")
-    assert state_sha256(launch(LAYOUTS[name], last, workers=3)) == digest
-    assert seen | last.logged == logged
+    digest = state_sha256(launch(LAYOUTS[name], last, workers=3))
+    assert (digest, logged | last.logged) == uninterrupted[name]
 
 
-@pytest.mark.parametrize(("name", "stop_at"), STOPS)
-def test_a_stop_saves_where_it_stops(name: str, stop_at: int, tmp_path: Path, uninterrupted) -> None:
-    digest, logged = uninterrupted[name]
+@pytest.mark.parametrize(("name", "stop_at"), [("one dataset", 8), ("two datasets", 3), ("two datasets", 6)])
+def test_a_stop_writes_a_checkpoint_to_resume_from(name: str, stop_at: int, tmp_path: Path, uninterrupted) -> None:
     first, second = Record(tmp_path / "last.pt", stop_at=stop_at), Record(tmp_path / "last.pt")
     with pytest.raises(Interrupted) as caught:
         launch(LAYOUTS[name], first)
     assert caught.value.step == stop_at
     assert first.calls[-1] == ("checkpoint", stop_at)
     assert first.steps("checkpoint").count(stop_at) == 1
-    assert state_sha256(launch(LAYOUTS[name], second)) == digest
+    digest = state_sha256(launch(LAYOUTS[name], second))
     assert second.steps("stepped") == list(range(stop_at + 1, TOTAL + 1))
-    assert first.logged | second.logged == logged
+    assert (digest, first.logged | second.logged) == uninterrupted[name]
 
 
-def test_a_stop_at_the_last_step_is_an_end(tmp_path: Path) -> None:
-    record = Record(tmp_path / "last.pt", stop_at=TOTAL)
-    assert launch(ONE, record).step == TOTAL
-
-
-def test_a_finished_training_has_nothing_left_to_do(tmp_path: Path) -> None:
-    digest = state_sha256(launch(ONE, Record(tmp_path / "last.pt")))
-    again = Record(tmp_path / "last.pt")
+def test_a_stop_at_the_last_step_finishes_and_a_finished_training_does_nothing(tmp_path: Path) -> None:
+    record, again = Record(tmp_path / "last.pt", stop_at=TOTAL), Record(tmp_path / "last.pt")
+    digest = state_sha256(launch(ONE, record))
+    assert record.steps("stepped")[-1] == TOTAL
     assert state_sha256(launch(ONE, again)) == digest
     assert again.calls == []
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_batches_made_ahead_change_nothing(name: str, tmp_path: Path, uninterrupted) -> None:
-    record = Record(tmp_path / "last.pt")
-    assert (state_sha256(launch(LAYOUTS[name], record, workers=3)), record.logged) == uninterrupted[name]
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_intervals_do_not_enter_the_numbers(name: str, tmp_path: Path, uninterrupted) -> None:
+def test_intervals_do_not_change_the_state(name: str, tmp_path: Path, uninterrupted) -> None:
     changes = {"log_every": 1, "checkpoint_every": 3, "sample_every": 2, "evaluate_every": 5}
     record = Record(tmp_path / "last.pt")
     assert state_sha256(launch(LAYOUTS[name], record, plan_of(LAYOUTS[name], **changes))) == uninterrupted[name][0]
 
 
-def test_the_seed_enters_the_numbers(tmp_path: Path, uninterrupted) -> None:
+def test_the_seed_changes_the_state(tmp_path: Path, uninterrupted) -> None:
     record = Record(tmp_path / "last.pt")
     assert state_sha256(launch(ONE, record, plan_of(ONE, seed=6))) != uninterrupted["one dataset"][0]
 
 
-def test_everything_is_due_when_it_should_be(tmp_path: Path) -> None:
+def test_hooks_are_called_at_their_intervals_and_at_the_end(tmp_path: Path) -> None:
     changes = {"log_every": 3, "sample_every": 4, "evaluate_every": 6, "checkpoint_every": 2, "total_steps": 13}
     record = Record(tmp_path / "last.pt")
     launch(ONE, record, plan_of(ONE, **changes))
@@ -198,24 +181,14 @@ def test_everything_is_due_when_it_should_be(tmp_path: Path) -> None:
     assert [name for name, step in record.calls if step == 13] == order
 
 
-def test_an_interval_of_zero_leaves_the_end(tmp_path: Path) -> None:
+def test_an_interval_of_zero_means_only_at_the_end(tmp_path: Path) -> None:
     record = Record(tmp_path / "last.pt")
     launch(ONE, record, plan_of(ONE, log_every=0, checkpoint_every=0))
-    for what in ("log", "sample", "evaluate", "checkpoint"):
-        assert record.steps(what) == [TOTAL]
+    for hook in ("log", "sample", "evaluate", "checkpoint"):
+        assert record.steps(hook) == [TOTAL]
 
 
-@pytest.mark.parametrize(
-    ("layout", "n_critic", "steps"),
-    [
-        (ONE, 1, [1, 2, 3, 4, 5, 6, 7]),
-        (ONE, 3, [3, 6]),
-        (ONE, 8, []),
-        (TWO, 1, [1, 2, 3, 4, 5, 6, 7]),
-        (TWO, 2, [3, 4, 7]),
-        (TWO, 3, [5, 6]),
-    ],
-)
+@pytest.mark.parametrize(("layout", "n_critic", "steps"), [(ONE, 3, [3, 6]), (ONE, 8, []), (TWO, 2, [3, 4, 7])])
 def test_the_generator_is_updated_in_every_nth_iteration(
     layout: LabelLayout, n_critic: int, steps: list[int], tmp_path: Path
 ) -> None:
@@ -224,8 +197,7 @@ def test_the_generator_is_updated_in_every_nth_iteration(
     assert [step for step, values in record.logged.items() if "loss/g_rec" in values] == steps
 
 
-def test_losses_are_logged_as_means_over_the_interval(tmp_path: Path) -> None:
-    """No reading is lost when logging and the generator's updates fall apart."""
+def test_logged_losses_are_means_over_the_interval(tmp_path: Path) -> None:
     each, thirds = Record(tmp_path / "1.pt"), Record(tmp_path / "3.pt")
     launch(ONE, each, plan_of(ONE, log_every=1))
     launch(ONE, thirds, plan_of(ONE, log_every=3))
@@ -236,10 +208,9 @@ def test_losses_are_logged_as_means_over_the_interval(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("layout", "iterations"), [(ONE, 10), (TWO, 5)], ids=LAYOUTS)
-def test_the_learning_rate_follows_iterations_also_after_a_resume(
+def test_the_learning_rate_follows_iterations_before_and_after_a_resume(
     layout: LabelLayout, iterations: int, tmp_path: Path
 ) -> None:
-    """A schedule counts iterations over all datasets; after a resume the rate is where it would have been."""
     plan = plan_of(layout, log_every=1)
     records = [Record(tmp_path / "last.pt", kill_at=7), Record(tmp_path / "last.pt")]
     with pytest.raises(Killed):
@@ -255,8 +226,8 @@ def test_the_learning_rate_follows_iterations_also_after_a_resume(
     assert records[1].logged[TOTAL]["lr/g"] < 1e-3
 
 
-def test_training_stops_before_a_broken_state_is_saved(tmp_path: Path) -> None:
-    """A non-finite image at step 7 is told at the checkpoint of step 8, and that of step 4 stays."""
+def test_training_stops_before_saving_a_state_with_non_finite_losses(tmp_path: Path) -> None:
+    """A non-finite image at step 7 is reported at the checkpoint of step 8, and that of step 4 remains."""
     record = Record(tmp_path / "last.pt")
     train_state, meter = make_train_state(ONE, decay=0.9), Meter()
     record.train_state, record.meter = train_state, meter
@@ -268,13 +239,13 @@ def test_training_stops_before_a_broken_state_is_saved(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteLossError, match=r"step 7: loss/\w+ is"):
         train(train_state, make_objective(ONE), batches, plan_of(ONE), meter, record)
     assert record.calls[-1] == ("checkpoint", 8)
-    whole = make_train_state(ONE, decay=0.9)
-    restore(record.path, whole, Meter(), "run")
-    assert whole.step == 4
-    assert all(parameter.isfinite().all() for parameter in whole.generator.parameters())
+    saved = make_train_state(ONE, decay=0.9)
+    restore(record.path, saved, Meter(), "run")
+    assert saved.step == 4
+    assert all(parameter.isfinite().all() for parameter in saved.generator.parameters())
 
 
-def test_the_process_random_state_is_neither_used_nor_moved(tmp_path: Path, uninterrupted) -> None:
+def test_training_neither_uses_nor_changes_the_global_random_state(tmp_path: Path, uninterrupted) -> None:
     record = Record(tmp_path / "last.pt", train_state=make_train_state(ONE, decay=0.9), meter=Meter())
     torch.manual_seed(123)
     state = torch.get_rng_state()
