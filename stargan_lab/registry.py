@@ -6,7 +6,7 @@ at run time (number of labels, image size) come positionally. Register your own 
 """
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -30,10 +30,21 @@ _HOMES = {
     "schedule": "stargan_lab.training.schedules",
     "dataset": "stargan_lab.data.sources",
     "extractor": "stargan_lab.evaluation.extractors",
+    "image_metric": "stargan_lab.evaluation.metrics",
+    "feature_metric": "stargan_lab.evaluation.metrics",
 }
 
 _CHOSEN_BY_NAME = ("norm", "critic_norm", "conditioning", "output", "padding", "head", "targets")
 """Families whose entries are the value of another component's key and so have no keys of their own."""
+
+
+_DISPLAY = ("direction", "unit", "decimals", "main")
+_FACTS: Mapping[str, tuple[str, ...]] = {
+    "extractor": ("labels",),
+    "image_metric": (*_DISPLAY, "version", "uses", "needs", "excludes"),
+    "feature_metric": (*_DISPLAY, "version"),
+}
+"""What an entry of a family may declare beside its source and traits; the family's module explains each."""
 
 
 class Registry:
@@ -52,16 +63,21 @@ class Registry:
         self._entries: dict[str, Callable[..., Any]] = {}
         self._sources: dict[str, str] = {}
         self._traits: dict[str, frozenset[str]] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
 
-    def register(self, name: str, source: str = "", traits: Collection[str] = ()) -> Callable[[T], T]:
+    def register(self, name: str, source: str = "", traits: Collection[str] = (), **facts: Any) -> Callable[[T], T]:
         """Decorator that files a builder under ``name``.
 
         Args:
             source: the paper or code it follows.
             traits: what other parts have to know of it, so that no rule asks for a name; the home lists a family's.
+            facts: what the family lets an entry declare, e.g. ``unit`` and ``direction`` of a metric.
         Raises:
-            ValueError: the name is taken by another builder, or what the builder takes could not be configured.
+            ValueError: the name is taken by another builder, what the builder takes could not be configured, or the
+                family has no such fact.
         """
+        if extra := sorted(set(facts) - set(_FACTS.get(self.name, ()))):
+            raise ValueError(f"{self.name.replace('_', ' ')} {name!r}: cannot declare {extra[0]}")
 
         def file(builder: T) -> T:
             self._load()  # first, so that ours are there before anybody else's come
@@ -72,6 +88,7 @@ class Registry:
             self._entries[name] = builder
             self._sources[name] = source
             self._traits[name] = frozenset(traits)
+            self._facts[name] = facts
             return builder
 
         return file
@@ -90,6 +107,20 @@ class Registry:
     def names(self) -> list[str]:
         self._load()
         return sorted(self._entries)
+
+    def in_order(self) -> list[str]:
+        """Names in the order of registration: ours first, as tables show them."""
+        self._load()
+        return list(self._entries)
+
+    def shipped(self, name: str) -> bool:
+        """Whether the entry is part of this package. Raises ConfigError for an unknown name."""
+        return self.get(name).__module__.split(".")[0] == __package__
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """What the entry declared. Raises ConfigError for an unknown name."""
+        self.get(name)
+        return self._facts[name]
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """The keyword-only parameters of ``name``: what a configuration may set."""

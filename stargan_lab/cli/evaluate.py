@@ -12,14 +12,14 @@ from stargan_lab.ablation.spec import load
 from stargan_lab.config.validate import import_user_modules
 from stargan_lab.console import elsewhere, say
 from stargan_lab.errors import ConfigError, DataError, LabError
-from stargan_lab.evaluation.extractors import Extractor, build_extractor, metric_name
+from stargan_lab.evaluation.extractors import Extractor, build_extractor
 from stargan_lab.evaluation.frechet import frechet_distance
 from stargan_lab.evaluation.image_folders import FolderImages, examine, find
 from stargan_lab.evaluation.protocol import VERSION
 from stargan_lab.files import check_writable
 from stargan_lab.runs.build import find_device
 from stargan_lab.runs.reevaluate import finished_run, reevaluate
-from stargan_lab.tracking.metrics import lookup, order
+from stargan_lab.tracking.metrics import lookup, metric_name, order
 
 _AS_FLAGS = {
     "evaluation.weights=": "--weights ",

@@ -133,7 +133,7 @@ class _Own:
         square = self._square.fit(picture)[None]
         for source, attribute_classifier in self._attribute_classifiers.items():
             spec = self._opened.layout.specs[source]
-            labels[source] = attribute_classifier.own_labels(square, spec)
+            labels[source] = attribute_classifier.predict_exclusive(square, spec)
             held = [name for name, value in zip(spec.names, labels[source][0], strict=True) if value]
             say(f"{path}: predicted {', '.join(held) or 'no label'} ({spec.dataset}'s attribute classifier)")
         return labels

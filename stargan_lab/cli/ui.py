@@ -9,7 +9,7 @@ from stargan_lab.ablation.spec import load
 from stargan_lab.console import say
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.sync import sync
+from stargan_lab.tracking.sync import sync, descriptions
 from stargan_lab.tracking.ui import ui_command, ui_url
 
 
@@ -32,7 +32,7 @@ def ui(parsed: argparse.Namespace) -> int:
     if parsed.name is not None:
         load(parsed.name)
     store = Store.open(outputs, parsed.uri, parsed.experiment)
-    say(f"open {ui_url(store, parsed.name, parsed.port)}   (Ctrl-C ends it)")
+    say(f"open {ui_url(store, parsed.name, parsed.port, descriptions(outputs))}   (Ctrl-C ends it)")
     try:
         return subprocess.run(ui_command(store.uri, parsed.port), stdout=sys.stderr).returncode
     except KeyboardInterrupt:

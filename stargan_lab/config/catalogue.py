@@ -18,7 +18,13 @@ from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
 from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.registry import families, family
 
-PLACES = {"dataset": "data.sources.NAME.kind", "extractor": "evaluation.extractor", "targets": "targets"}
+PLACES = {
+    "dataset": "data.sources.NAME.kind",
+    "extractor": "evaluation.extractor",
+    "image_metric": "evaluation.metrics.IMAGE_METRIC",
+    "feature_metric": "evaluation.metrics.FEATURE_METRIC",
+    "targets": "targets",
+}
 """Families that neither a group of the configuration nor ``REFERENCES`` places: the key that takes their names."""
 
 _WHAT = {
@@ -38,6 +44,8 @@ _WHAT = {
     "schedule": "The learning rate over the training.",
     "data": "The datasets, at which size; every dataset has a name of its own under data.sources.",
     "data.sources.NAME.kind": "What a dataset is read from or drawn by; NAME is the dataset's own, e.g. faces.",
+    "evaluation.metrics.IMAGE_METRIC": "Metrics of every translated image.",
+    "evaluation.metrics.FEATURE_METRIC": "Metrics of the features of translated and real images.",
     "evaluation.extractor": "The features of every distance beside those of the classifier's own.",
 }
 

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from stargan_lab import files
 from stargan_lab.errors import DataError, LabError, nearest
-from stargan_lab.evaluation.extractors import Extractor, take
-from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, kept_moments, key_of
+from stargan_lab.evaluation.extractors import Extractor, compute_features
+from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, cache_key, cached_moments
 from stargan_lab.evaluation.frechet import Array, Moments
 from stargan_lab.evaluation.image_files import ENDINGS, Picture, batches, images_in, inside, look, pixels, threads
 
@@ -76,10 +76,10 @@ class ImageFolder:
         """
         key = {
             "images": self.fingerprint,
-            "extractor": key_of(extractor, device),
+            "extractor": cache_key(extractor, device),
             "what": "moments of a folder",
         }
-        (moments,) = kept_moments(outputs, key, lambda: [self._measure(extractor, device)])
+        (moments,) = cached_moments(outputs, key, lambda: [self._measure(extractor, device)])
         return moments.mean, moments.covariance
 
     def _measure(self, extractor: Extractor, device: torch.device) -> Moments:
@@ -88,7 +88,7 @@ class ImageFolder:
         title = f"{extractor.name} features of {self.path.name}"
         with threads() as pool, tqdm(total=self.count, desc=title, leave=False, disable=None) as bar:
             for batch in batches(self.pictures, batch_size(extractor, device)):
-                rows = take(extractor, torch.stack(list(pool.map(pixels, batch)))).numpy()
+                rows = compute_features(extractor, torch.stack(list(pool.map(pixels, batch)))).numpy()
                 moments = moments or _no_moments(rows.shape[1], extractor)
                 if rows.shape[1] != len(moments.mean):
                     dims = f"{len(moments.mean)} and {rows.shape[1]}"
