@@ -163,7 +163,9 @@ def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.
         accuracy = dict(zip(spec.names, saved["accuracy"], strict=True))
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
-        raise LabError(f"{path}: not a classifier that this version can read ({reason}); delete it to retrain") from None
+        raise LabError(
+            f"{path}: not a classifier that this version can read ({reason}); delete it to retrain"
+        ) from None
     network.to(device).eval()
     return AttributeClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
 

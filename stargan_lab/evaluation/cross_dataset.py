@@ -54,7 +54,9 @@ def score_across(
         bar.close()
     values = {metric: domains for metric, domains in values.items() if domains}
     means = {metric: sum(domains.values()) / len(domains) for metric, domains in values.items()}
-    return means | {f"{metric}/{title}": value for metric, domains in values.items() for title, value in domains.items()}
+    return means | {
+        f"{metric}/{title}": value for metric, domains in values.items() for title, value in domains.items()
+    }
 
 
 def _domains(

@@ -104,8 +104,9 @@ class Evaluator:
         sources = [dataset.source for dataset in self.datasets]
         classifiers = [dataset.attribute_classifier for dataset in self.datasets]
         across = score_across(translate, sources, classifiers, crossing, self.context)
+        values = _named(scored) | across
         return Scores(
-            _named(scored, list(self.protocol["metrics"])) | across,
+            {name: values[name] for name in self.protocol["metrics"] if name in values} | values,
             self.protocol,
             [note for scores in scored.values() for note in scores.notes],
             [w.as_dict() for w in (*self.warnings, *(w for scores in scored.values() for w in scores.warnings))],
@@ -249,7 +250,9 @@ def _metrics_provenance(
     if len(provenance) < len(entries):
         names = [name for name, _ in entries]
         twice = next(name for name in names if names.count(name) > 1)
-        raise LabError(f"{twice}: two metrics have this name; give the extractor another label or the metric another name")
+        raise LabError(
+            f"{twice}: two metrics have this name; give the extractor another label or the metric another name"
+        )
     return provenance
 
 
@@ -268,12 +271,12 @@ def _warnings(
     return warnings
 
 
-def _named(scored: Mapping[str, DatasetScores], order: Sequence[str]) -> dict[str, float]:
-    """Means first, then every dataset's and every domain's own value; metrics in the given order."""
+def _named(scored: Mapping[str, DatasetScores]) -> dict[str, float]:
+    """The mean of every metric, and the values of every dataset and every domain."""
     several = len(scored) > 1
     means: dict[str, float] = {}
     parts: dict[str, float] = {}
-    for metric in order:
+    for metric in dict.fromkeys(m for scores in scored.values() for m in (*scores.values, *scores.overall)):
         of_datasets: dict[str, float] = {}
         for name, scores in scored.items():
             domains = scores.values.get(metric, {})
@@ -281,7 +284,6 @@ def _named(scored: Mapping[str, DatasetScores], order: Sequence[str]) -> dict[st
                 of_datasets[name] = fmean(domains.values()) if domains else scores.overall[metric]
             prefix = f"{metric}/{name}." if several else f"{metric}/"
             parts |= {f"{prefix}{domain}": value for domain, value in domains.items()}
-        if of_datasets:
-            means[metric] = fmean(of_datasets.values())
+        means[metric] = fmean(of_datasets.values())
         parts |= {f"{metric}/{name}": value for name, value in of_datasets.items()} if several else {}
     return means | parts

@@ -118,6 +118,7 @@ class PixelExtractor:
     name = label = "pixels"
     dims = 0
     sha256 = identity = "none"
+    options: Mapping[str, Any] = {}
     preprocessing = "uint8 / 255"
     memory = 0
 
@@ -129,6 +130,7 @@ class TorchScriptExtractor:
     """A network saved by ``torch.jit.save``: (n, 3, H, W) float32 in [0, 1] → (n, D)."""
 
     name = label = "torchscript"
+    options: Mapping[str, Any] = {}
     dims = 0
     preprocessing = "uint8 / 255"
     memory = 32 * MIB

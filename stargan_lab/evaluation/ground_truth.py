@@ -56,8 +56,8 @@ def ground_truth_images(source: ImageSource, context: Context) -> GroundTruthIma
     requested = targets[:, :identities]
     vectors, rows = requested.flatten(0, 1).unique(dim=0, return_inverse=True)
     galleries = vectors[:, None].expand(-1, identities, -1)  # (V, g, A)
-    drawn = [draw(source, spec.names, labels, context) for labels in (targets, galleries)]
-    return GroundTruthImages(*drawn, rows.view(requested.shape[:2]))
+    images = draw(source, spec.names, targets, context)
+    return GroundTruthImages(images, draw(source, spec.names, galleries, context), rows.view(requested.shape[:2]))
 
 
 def cross_ground_truth(

@@ -97,4 +97,6 @@ def _download(url: str, file: BinaryIO) -> None:
             f"{url}: download failed ({error}); download it elsewhere and set evaluation.weights to its path"
         ) from None
     if digest.hexdigest() != VERIFIED_SHA256:
-        raise LabError(f"{url}: SHA-256 is {digest.hexdigest()}, not the official {VERIFIED_SHA256}; the download was discarded")
+        raise LabError(
+            f"{url}: SHA-256 is {digest.hexdigest()}, not the official {VERIFIED_SHA256}; the download was discarded"
+        )

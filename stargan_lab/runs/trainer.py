@@ -161,7 +161,9 @@ class Trainer:
         """Labels of one dataset's images under another's names, which only the other's classifier can tell."""
         device = self.networks.train_state.device
         attribute_classifier = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
-        return predicted_labels(attribute_classifier, images, self.sources[other].spec, self.config.evaluation.batch_size)
+        return predicted_labels(
+            attribute_classifier, images, self.sources[other].spec, self.config.evaluation.batch_size
+        )
 
     def _name(self) -> str:
         """As tables and MLflow show the run."""

@@ -142,7 +142,9 @@ def cross_name(metric: str) -> str:
 
 def extractor_labels(extractor: str) -> Mapping[str, str]:
     """The labels that features of a registered extractor can have, each with a few words on the features."""
-    declared: Mapping[str, str] = family("extractor").facts(extractor).get("labels", {extractor: f"{extractor} features"})
+    declared: Mapping[str, str] = (
+        family("extractor").facts(extractor).get("labels", {extractor: f"{extractor} features"})
+    )
     return declared
 
 
@@ -157,7 +159,9 @@ def _registered() -> Iterator[Metric]:
         facts, meaning = _shown(images.facts(metric)), _meaning(images, metric)
         yield Metric(f"eval/{metric}", meaning=meaning, **facts)
         if images.has(metric, "cross"):
-            yield Metric(cross_name(metric), meaning=f"{metric} of one dataset's images under another's labels", **facts)
+            yield Metric(
+                cross_name(metric), meaning=f"{metric} of one dataset's images under another's labels", **facts
+            )
     kinds, extractors = family("feature_metric"), family("extractor").in_order()
     for label, features in (pair for name in extractors for pair in extractor_labels(name).items()):
         for kind in kinds.in_order():

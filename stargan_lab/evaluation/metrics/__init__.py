@@ -28,4 +28,13 @@ from stargan_lab.evaluation.metrics import (  # noqa: I001
 )
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 
-__all__ = ["FeaturePair", "ImageBatch", "accuracy", "frechet", "ground_truth", "kid", "precision_recall", "reconstruction"]
+__all__ = [
+    "FeaturePair",
+    "ImageBatch",
+    "accuracy",
+    "frechet",
+    "ground_truth",
+    "kid",
+    "precision_recall",
+    "reconstruction",
+]

@@ -60,7 +60,7 @@ class ImageBatch:
     @cached_property
     def ground_truth(self) -> Tensor | None:
         """(n, 3, H, W) uint8: ``x`` drawn with the target labels; None for a dataset that cannot draw it."""
-        return self._ground_truth and self._ground_truth.images(self.domain, self.indices)
+        return None if self._ground_truth is None else self._ground_truth.images(self.domain, self.indices)
 
     def galleries(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Positions in the batch and the (g, 3, H, W) uint8 gallery that these images share: the first g identities of

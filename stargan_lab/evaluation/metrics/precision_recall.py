@@ -15,9 +15,7 @@ Neighbours = Annotated[int, Field(ge=1)]
 feature_metric = family("feature_metric")
 
 
-@feature_metric.register(
-    "precision", source="Kynkäänniemi et al. 2019", direction="higher", decimals=3, main=False
-)
+@feature_metric.register("precision", source="Kynkäänniemi et al. 2019", direction="higher", decimals=3, main=False)
 def precision(pair: FeaturePair, *, neighbours: Neighbours = 3) -> float | None:
     """Share of translations that lie among the real images.
 

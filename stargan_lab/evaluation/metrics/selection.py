@@ -96,8 +96,8 @@ def try_metrics(metrics: Sequence[SelectedMetric], source: ImageSource, classifi
     indices = range(min(2, len(test)))
     x, labels = test.images(indices), test.labels[: indices.stop]
     batch = ImageBatch(x, x, labels, labels, 0, source.spec, classifier, indices, None, lambda: x)
-    rows = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
-    sample = Sample(rows, Moments.empty(3))
+    rows = np.random.default_rng(0).normal(size=(8, 3))
+    sample = Sample(rows.astype(np.float32), Moments.empty(3))
     sample.moments.update(rows)
     for metric in (each for each in metrics if not each.registry.shipped(each.name)):
         if metric.family == "image_metric":
