@@ -1,6 +1,5 @@
-"""Extractors of one's own: what they may give, and what is refused before a training rather than after it."""
+"""Extractors from a user's module: which are refused, and before anything is translated."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,18 @@ from torch import Tensor
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
-from stargan_lab.evaluation.evaluator import Options, assemble
-from stargan_lab.evaluation.extractors import take
-from stargan_lab.evaluation.real_images import reference
-from stargan_lab.evaluation.setting import Setting
+from stargan_lab.evaluation.context import Context
+from stargan_lab.evaluation.evaluator import Options, Scores, assemble
+from stargan_lab.evaluation.extractors import compute_features
+from stargan_lab.evaluation.real_images import reference_features
 from stargan_lab.registry import family
 
 CPU = torch.device("cpu")
 OPTIONS = Options(extractor="own", weights=None, dims=None, checkpoint="last", max_images=20, batch_size=8)
 
 
-class Own:
-    """The mean colour."""
+class MeanColour:
+    """Mean colour."""
 
     name: Any = "own"
     label: Any = "own"
@@ -32,6 +31,7 @@ class Own:
     sha256 = identity = "own 1"
     preprocessing = "uint8 / 255"
     memory = 0
+    options: Any = {}
 
     def __init__(self, outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> None: ...
 
@@ -40,33 +40,33 @@ class Own:
 
 
 @pytest.fixture
-def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def register(monkeypatch: pytest.MonkeyPatch) -> Any:
     registry = family("extractor")
     registry.names()
-    entries, sources, traits = dict(registry._entries), dict(registry._sources), dict(registry._traits)
-    yield lambda cls: registry.register("own")(cls)
-    registry._entries, registry._sources, registry._traits = entries, sources, traits
+    for part in ("_entries", "_sources", "_traits", "_facts"):
+        monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
+    return lambda cls, **facts: registry.register("own", **facts)(cls)
 
 
-def test_float64_features_of_ones_own_are_kept_as_what_they_are(faces: ImageSource, tmp_path: Path) -> None:
-    extractor = Own(tmp_path, CPU, None)
-    found = reference(faces, extractor, Setting(20, 8, tmp_path, CPU, False))
-    held = faces.split("valid").labels == 1
-    chosen = (held & (held.cumsum(0) <= 20)).any(dim=1).nonzero()[:, 0].tolist()
+def test_float64_features_are_cached_as_float32(faces: ImageSource, tmp_path: Path) -> None:
+    extractor = MeanColour(tmp_path, CPU, None)
+    cached = reference_features(faces, extractor, Context(20, 8, tmp_path, CPU, False))
+    has_label = faces.split("valid").labels == 1
+    chosen = (has_label & (has_label.cumsum(0) <= 20)).any(dim=1).nonzero()[:, 0].tolist()
     expected = faces.split("valid").images(chosen).double().mean(dim=(2, 3)).numpy() / 255
-    np.testing.assert_allclose(found.rows, expected, rtol=1e-6)
+    np.testing.assert_allclose(cached.rows, expected, rtol=1e-6)
 
 
-def test_gradients_are_no_hindrance(tmp_path: Path) -> None:
-    class Learned(Own):
+def test_features_lose_their_gradients(tmp_path: Path) -> None:
+    class Learned(MeanColour):
         def features(self, images: Tensor) -> Any:
             return super().features(images) * torch.ones(3, requires_grad=True)
 
-    assert take(Learned(tmp_path, CPU, None), torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).requires_grad is False
+    assert compute_features(Learned(tmp_path, CPU, None), torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).requires_grad is False
 
 
 def raises(error: Exception) -> Any:
-    def features(self: Own, images: Tensor) -> Any:
+    def features(self: MeanColour, images: Tensor) -> Any:
         raise error
 
     return features
@@ -76,34 +76,55 @@ REFUSED = {
     "it fails": ({"features": raises(ValueError("no such\nsize"))}, "fails on .* images .ValueError: no such size"),
     "maps": (
         {"features": lambda self, images: images.float()},
-        r"should give \(1, D\) features, gave \(1, 3, 32, 32\)",
+        r"expected features of shape \(1, D\), got \(1, 3, 32, 32\)",
     ),
-    "no number": ({"features": lambda self, images: torch.full((1, 3), torch.nan)}, "not finite"),
-    "a missing fact": ({"preprocessing": property()}, "lacks preprocessing"),
+    "NaN": ({"features": lambda self, images: torch.full((1, 3), torch.nan)}, "not finite"),
+    "a missing attribute": ({"preprocessing": property()}, "lacks preprocessing"),
     "official Inception's name": ({"label": ""}, "an empty label"),
-    "another's label": ({"label": "classifier"}, "another instrument's"),
-    "an instrument's name": ({"name": "attribute_classifier"}, "another instrument's"),
-    "far too many": ({"features": lambda self, images: torch.zeros(1, 20_000)}, "20,000 features of an image"),
+    "an undeclared label": ({"label": "classifier"}, "label 'classifier' is not declared .declared: own.; register"),
+    "a name that is taken": ({"name": "attribute_classifier"}, "the name is taken"),
+    "too many": ({"features": lambda self, images: torch.zeros(1, 20_000)}, "20,000 features per image"),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_is_refused_before_anything_is_translated(
+def test_an_invalid_extractor_is_refused_before_anything_is_translated(
     what: str, register: Any, faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
 ) -> None:
     attributes, message = REFUSED[what]
-    register(type("Broken", (Own,), attributes))
+    register(type("Broken", (MeanColour,), attributes))
     with pytest.raises(LabError, match=message) as caught:
         assemble([faces], OPTIONS, outputs, "cpu", progress=False)
     assert "\n" not in str(caught.value)
 
 
-def test_a_sound_one_is_scored_in(
+def test_scores_in_user_features_and_their_protocol(
     register: Any, faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
 ) -> None:
-    register(Own)
-    scores = assemble([faces], replace(OPTIONS, max_images=40), outputs, "cpu", progress=False).score(
-        lambda images, labels, index: images * 0.9
-    )
+    class Scaled(MeanColour):
+        def __init__(self, outputs: Path, device: torch.device, classifier: Any, *, gain: float = 1.0) -> None:
+            self.gain = gain
+
+        def features(self, images: Tensor) -> Any:
+            return super().features(images) * self.gain
+
+    register(Scaled)
+
+    def score(gain: float) -> Scores:
+        options = replace(OPTIONS, max_images=40, extractor_options={"gain": gain})
+        return assemble([faces], options, outputs, "cpu", progress=False).score(lambda x, labels, index: x * 0.9)
+
+    scores, doubled = score(1.0), score(2.0)
     assert {"eval/frechet_own", "eval/kid_own", "eval/recall_own/Male"} <= set(scores.metrics)
-    assert scores.protocol["instruments"]["own"]["identity"] == {"faces": "own 1"}
+    own = scores.protocol["instruments"]["own"]
+    assert own["identity"] == {"faces": "own 1"} and own["options"] == {"gain": 1.0}
+    assert doubled.metrics["eval/frechet_own"] == pytest.approx(4 * scores.metrics["eval/frechet_own"], rel=1e-6)
+    assert doubled.protocol["hash"] != scores.protocol["hash"]
+
+
+def test_a_label_named_like_another_metric_is_refused(
+    register: Any, faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
+) -> None:
+    register(type("Twin", (MeanColour,), {"label": "classifier"}), labels={"classifier": "mean colour"})
+    with pytest.raises(LabError, match="eval/frechet_classifier: two metrics have this name"):
+        assemble([faces], OPTIONS, outputs, "cpu", progress=False)
