@@ -31,6 +31,8 @@ _HOMES = {
     "schedule": "stargan_lab.training.schedules",
     "dataset": "stargan_lab.data.sources",
     "extractor": "stargan_lab.evaluation.extractors",
+    "image_metric": "stargan_lab.evaluation.metrics",
+    "feature_metric": "stargan_lab.evaluation.metrics",
 }
 
 _CHOSEN_BY_NAME = ("norm", "critic_norm", "conditioning", "output", "padding", "head", "targets")
@@ -40,6 +42,9 @@ _CHOSEN_BY_NAME = ("norm", "critic_norm", "conditioning", "output", "padding", "
 _DISPLAY = ("direction", "unit", "decimals", "main")
 _FACTS: Mapping[str, tuple[str, ...]] = {
     "loss_term": _DISPLAY,
+    "extractor": ("labels",),
+    "image_metric": (*_DISPLAY, "version", "uses", "needs", "excludes"),
+    "feature_metric": (*_DISPLAY, "version"),
 }
 """What an entry of a family may declare beside its source and traits; the family's module explains each."""
 
@@ -109,6 +114,10 @@ class Registry:
         """Names in the order of registration: ours first, as tables show them."""
         self._load()
         return list(self._entries)
+
+    def shipped(self, name: str) -> bool:
+        """Whether the entry is part of this package. Raises ConfigError for an unknown name."""
+        return self.get(name).__module__.split(".")[0] == __package__
 
     def facts(self, name: str) -> Mapping[str, Any]:
         """What the entry declared. Raises ConfigError for an unknown name."""

@@ -57,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
     """Print ``{"metric", "value", "protocol"}`` to stdout, and nothing else there."""
     from stargan_lab.console import say
     from stargan_lab.errors import LabError
-    from stargan_lab.evaluation.extractors import metric_name
     from stargan_lab.evaluation.frechet import frechet_distance
     from stargan_lab.evaluation.image_folders import examine, find
     from stargan_lab.files import check_writable
     from stargan_lab.runs.build import find_device
+    from stargan_lab.tracking.metrics import metric_name
 
     outputs, device = Path(args.outputs).expanduser(), find_device("--device", args.device)
     check_writable("--outputs", outputs)
@@ -91,7 +91,8 @@ def _extractor(args: argparse.Namespace, outputs: Path, device: "torch.device") 
     """The requested extractor. Raises ConfigError for unofficial Inception weights unless they are allowed."""
     from stargan_lab.config.validate import import_user_modules
     from stargan_lab.errors import ConfigError, LabError
-    from stargan_lab.evaluation.extractors import build_extractor, metric_name
+    from stargan_lab.evaluation.extractors import build_extractor
+    from stargan_lab.tracking.metrics import metric_name
 
     import_user_modules([name.strip() for name in args.imports.split(",")] if args.imports else [])
     try:

@@ -81,8 +81,10 @@ class TrainerConfig(Model):
 
 class EvaluationConfig(Model):
     extractor: str | None
+    extractor_options: dict[str, Any] | None
     weights: str | None
     dims: Count | None
+    metrics: dict[str, dict[str, Any] | bool] | None
     checkpoint: Literal["average", "last"]
     max_images: Annotated[int, Field(ge=2)] | None
     batch_size: Count

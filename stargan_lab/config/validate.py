@@ -43,9 +43,9 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     if isinstance(raw.get("data"), Mapping):
         raw["data"] = _data(raw["data"])
     raw["terms"] = _terms(raw.get("terms"))
+    if isinstance(raw.get("evaluation"), Mapping):
+        raw["evaluation"] = _evaluation(raw["evaluation"])
     config = _model(RunConfig, raw, "")
-    if config.evaluation.extractor is not None:
-        _at("evaluation.extractor", lambda: family("extractor").get(config.evaluation.extractor or ""))
     _at("targets", lambda: family("targets").get(config.targets))
     if rules:
         check_rules(config)
@@ -75,6 +75,39 @@ def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"data.sources: expected a mapping of a name to a dataset, got {sources!r}")
     built = {str(k): _component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
     return {**raw, "sources": built}
+
+
+def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the options of the extractor and of the metrics."""
+    checked, extractor, path = dict(raw), raw.get("extractor"), "evaluation.extractor_options"
+    if isinstance(extractor, str):
+        _at("evaluation.extractor", lambda: family("extractor").get(extractor))
+    if (options := raw.get("extractor_options")) is not None:
+        if not isinstance(options, Mapping) or extractor is None:
+            raise ConfigError(f"{path}: expected options of evaluation.extractor={extractor!r}, got {options!r}")
+        if keys := [key for key in ("weights", "dims") if key in options]:
+            raise ConfigError(f"{path}.{keys[0]}: set evaluation.{keys[0]} instead")
+        schema = options_model("extractor", extractor)
+        others = {key: raw[key] for key in ("weights", "dims") if raw.get(key) and key in schema.model_fields}
+        model = _model(schema, _tuples({**options, **others}), path)
+        checked["extractor_options"] = {key: getattr(model, key) for key in options}
+    if isinstance(raw.get("metrics"), Mapping):
+        checked["metrics"] = {str(name): _metric(str(name), given) for name, given in raw["metrics"].items()}
+    return checked
+
+
+def _metric(name: str, given: Any) -> Any:
+    """The checked options of one metric, or whether it is computed."""
+    families = ("image_metric", "feature_metric")
+    family_name = next((each for each in families if name in family(each).names()), None)
+    path = f"evaluation.metrics.{name}"
+    if family_name is None:
+        raise ConfigError(f"{path}: {unknown('metric', name, (m for each in families for m in family(each).names()))}")
+    if isinstance(given, bool):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{path}: expected options, true or false, got {given!r}")
+    return _model(options_model(family_name, name), _tuples(given), path).model_dump(exclude_unset=True)
 
 
 def _component(family_name: str, raw: Any, path: str, name_key: str) -> Component:

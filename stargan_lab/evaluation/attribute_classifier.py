@@ -1,11 +1,12 @@
 """The attribute classifier that scores translations: one fixed recipe, trained once per dataset and size, then cached.
 
-Shapes: N batch, A labels, H W pixels. It sees images as uint8 holds them, real ones and translated ones alike.
+Shapes: N batch, A labels, H W pixels. Real and translated images are both quantised to uint8 first.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,14 @@ from stargan_lab import files
 from stargan_lab.data.protocols import ImageSet, ImageSource
 from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import LabError
+from stargan_lab.evaluation.inception_weights import load_weights
 from stargan_lab.labels import LabelKind, LabelSpec
 from stargan_lab.seeding import cpu_threads
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the weights depend on beside the data; part of the cache's key, so that a changed recipe trains anew."""
+    """What the weights depend on beside the data; part of the cache key, so that a changed recipe retrains."""
 
     version: int = 1
     seed: int = 20180618
@@ -38,8 +40,8 @@ class Recipe:
 
 
 RECIPE = Recipe()
-CEILING = 0.9
-"""A classifier below this accuracy on real test images is warned about."""
+WEAK = 0.9
+"""A classifier below this accuracy on real test images causes a warning."""
 
 
 class ClassifierNetwork(nn.Module):
@@ -75,7 +77,7 @@ class AttributeClassifier:
     Attributes:
         hash: identity of the recipe and its data (12 hex digits).
         sha256: of the weights themselves.
-        accuracy: share of real test images judged rightly, per label: the ceiling of ``eval/accuracy``.
+        accuracy: share of real test images classified correctly, per label: the ceiling of ``eval/accuracy``.
     """
 
     network: ClassifierNetwork
@@ -87,18 +89,17 @@ class AttributeClassifier:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; for categorical labels one-hot of the likeliest class."""
+        """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; categorical labels: one-hot of the most likely class."""
         return decide(self._logits(images), self.kind)
 
     @torch.no_grad()
-    def own_labels(self, images: Tensor, spec: LabelSpec) -> Tensor:
-        """As ``predict``, for images without labels: of labels that exclude each other only the likeliest is kept."""
+    def predict_exclusive(self, images: Tensor, spec: LabelSpec) -> Tensor:
+        """As ``predict``, but with at most one label, the most likely, of each group that exclude each other."""
         logits = self._logits(images)
         labels = decide(logits, self.kind)
         for group in spec.groups:
             columns = [index for index, name in enumerate(spec.names) if name in group]
-            likeliest = F.one_hot(logits[:, columns].argmax(1), len(columns))
-            labels[:, columns] *= likeliest
+            labels[:, columns] *= F.one_hot(logits[:, columns].argmax(1), len(columns))
         return labels
 
     @torch.no_grad()
@@ -111,12 +112,12 @@ class AttributeClassifier:
         return self.network.features(to_float(images.to(self.device))).float().cpu()
 
     def warning(self, dataset: str) -> str | None:
-        """One line when the attribute classifier itself is poor, else None."""
-        low = {name: value for name, value in self.accuracy.items() if value < CEILING}
+        """One line if the classifier itself is weak, else None."""
+        low = {name: value for name, value in self.accuracy.items() if value < WEAK}
         if not low:
             return None
         worst = ", ".join(f"{name} {value:.3f}" for name, value in sorted(low.items(), key=lambda item: item[1]))
-        return f"{dataset}: the classifier is below {CEILING} on real test images ({worst}), which bounds eval/accuracy"
+        return f"{dataset}: attribute classifier accuracy is below {WEAK} on real test images: {worst}"
 
 
 def decide(logits: Tensor, kind: LabelKind) -> Tensor:
@@ -128,16 +129,16 @@ def decide(logits: Tensor, kind: LabelKind) -> Tensor:
 
 def classifier_hash(source: ImageSource, image_size: int) -> str:
     """Identity of the classifier of ``source`` (12 hex digits)."""
-    made_of = {"data": source.fingerprint, "flip": source.flip, "image_size": image_size, "recipe": asdict(RECIPE)}
-    return files.canonical_hash(made_of)[:12]
+    key = {"data": source.fingerprint, "flip": source.flip, "image_size": image_size, "recipe": asdict(RECIPE)}
+    return files.canonical_hash(key)[:12]
 
 
 def trained_classifier(
     source: ImageSource, outputs: Path, device: torch.device, progress: bool = True
 ) -> AttributeClassifier:
-    """The classifier of ``source`` from ``outputs/cache/classifiers``; trained first when it is not there.
+    """The classifier of ``source`` from ``outputs/cache/classifiers``; trained first if it is missing.
 
-    Of several processes one trains and the others wait for it. Neither reads nor moves torch's global random state.
+    Of several processes one trains and the others wait. Torch's global random state is neither used nor changed.
 
     Raises:
         LabError: the cached file cannot be read.
@@ -145,32 +146,33 @@ def trained_classifier(
     image_size = source.split("train").images([0]).shape[-1]
     identity = classifier_hash(source, image_size)
     path = outputs / "cache" / "classifiers" / f"{identity}.pt"
-    if not path.exists():
-        with files.locked(path.with_suffix(".lock")):
-            if not path.exists():
-                with cpu_threads(RECIPE.threads):
-                    saved = _train(source, image_size, device, progress)
-                files.write_atomically(path, lambda file: torch.save(saved, file))
-    return load_classifier(path, source.spec, image_size, device)
+
+    def train(file: BinaryIO) -> None:
+        with cpu_threads(RECIPE.threads):
+            torch.save(_train(source, image_size, device, progress), file)
+
+    return load_classifier(files.make_once(path, train), source.spec, image_size, device)
 
 
 def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.device) -> AttributeClassifier:
-    """The attribute classifier in ``<hash>.pt``. Raises LabError when this version cannot read the file."""
+    """The attribute classifier in ``<hash>.pt``. Raises LabError if this version cannot read the file."""
     network = _network(len(spec.names), image_size)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = load_weights(path)
         network.load_state_dict(saved["state"])
         accuracy = dict(zip(spec.names, saved["accuracy"], strict=True))
     except Exception as error:
         reason = str(error).split("\n", 1)[0]
-        raise LabError(f"{path}: not a classifier this version can read ({reason}); delete it to train anew") from None
+        raise LabError(
+            f"{path}: not a classifier that this version can read ({reason}); delete it to retrain"
+        ) from None
     network.to(device).eval()
     return AttributeClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
 
 
 def _network(labels: int, image_size: int) -> ClassifierNetwork:
-    """A freshly initialised network, its weights a function of the recipe's seed alone."""
-    with torch.random.fork_rng(devices=[]):  # the modules' own initialisation draws from the global generator
+    """A new network, initialised from the recipe's seed alone."""
+    with torch.random.fork_rng(devices=[]):  # the modules' initialisation draws from the global generator
         network = ClassifierNetwork(labels, image_size)
     generator = torch.Generator().manual_seed(RECIPE.seed)
     for module in network.modules():
@@ -182,7 +184,7 @@ def _network(labels: int, image_size: int) -> ClassifierNetwork:
 
 
 def _train(source: ImageSource, image_size: int, device: torch.device, progress: bool) -> dict[str, object]:
-    """Train on the real training split; returns what the cache file holds."""
+    """Train on the real training split; returns the content of the cache file."""
     network = _network(len(source.spec.names), image_size).to(device).train()
     train = source.split("train")
     batch_size = min(RECIPE.batch_size, len(train))
@@ -214,9 +216,9 @@ def _batches(train: ImageSet, batch_size: int, flip: bool) -> Iterator[tuple[Ten
         for start in range(0, len(order) - batch_size + 1, batch_size):
             chosen = order[start : start + batch_size]
             images = train.images(chosen.tolist())
-            turned = torch.rand(batch_size, generator=generator) < 0.5
+            flipped = torch.rand(batch_size, generator=generator) < 0.5
             if flip:
-                images = torch.where(turned[:, None, None, None], images.flip(-1), images)
+                images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
             yield images, train.labels[chosen]
 
 
@@ -228,18 +230,18 @@ def _loss(logits: Tensor, labels: Tensor, kind: LabelKind) -> Tensor:
 
 @torch.no_grad()
 def _test_accuracy(network: ClassifierNetwork, source: ImageSource, device: torch.device) -> list[float]:
-    """Per label, the share of real test images judged rightly; for a class, of the images that have it."""
+    """Per label, the share of real test images classified correctly; for a class, of the images that have it."""
     test = source.split("test")
-    right = []
+    correct = []
     for start in range(0, len(test), 250):
         indices = range(start, min(start + 250, len(test)))
         logits = network(to_float(test.images(indices).to(device))).cpu()
-        right.append(decide(logits, source.spec.kind) == test.labels[start : indices.stop])
-    hits = torch.cat(right).double()
+        correct.append(decide(logits, source.spec.kind) == test.labels[start : indices.stop])
+    hits = torch.cat(correct).double()
     if source.spec.kind == "binary":
         return hits.mean(0).tolist()
     return [_share(hits[test.labels[:, index] == 1, index]) for index in range(hits.shape[1])]
 
 
 def _share(hits: Tensor) -> float:
-    return float(hits.mean()) if len(hits) else 1.0  # no test image of this class: nothing to hold against it
+    return float(hits.mean()) if len(hits) else 1.0  # no test image of this class

@@ -3,200 +3,194 @@
 Shapes: N batch, A labels, n test images. The generator comes as a callable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from stargan_lab.data.protocols import ImageSet, ImageSource
+from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
-from stargan_lab.evaluation.extractors import Extractor, metric_name, take
-from stargan_lab.evaluation.failure_checks import FailureChecks, one_class
-from stargan_lab.evaluation.feature_distances import Sample, distances
-from stargan_lab.evaluation.features import Collected, batch_size
-from stargan_lab.evaluation.frechet import Moments, pooled_distance
+from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
+from stargan_lab.evaluation.extractors import Extractor, compute_features
+from stargan_lab.evaluation.failure_checks import FailureChecks
+from stargan_lab.evaluation.features import FeatureFile, batch_size
+from stargan_lab.evaluation.frechet import Moments
 from stargan_lab.evaluation.ground_truth import GroundTruthImages, ground_truth_images
-from stargan_lab.evaluation.real_images import Reference, reference, reference_images
-from stargan_lab.evaluation.reconstruction import SMALLEST_SSIM, reconstruction
-from stargan_lab.evaluation.setting import EvaluationWarning, Setting, Translate, translated
+from stargan_lab.evaluation.image_scores import ImageScores
+from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
+from stargan_lab.evaluation.metrics.selection import SelectedMetric
+from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features, reference_labels
 from stargan_lab.labels import target_labels
-
-
-@dataclass
-class SourceScores:
-    """Metric -> domain -> value; a domain that cannot be measured is absent, and ``notes`` says why.
-
-    Attributes:
-        whole: metrics of the dataset as a whole, which have no domains.
-        fewest: metric -> images on the smaller side, feature dimensions and domain, where images are too few.
-    """
-
-    values: dict[str, dict[str, float]] = field(default_factory=dict)
-    whole: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    warnings: list[EvaluationWarning] = field(default_factory=list)
-    fewest: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-
-    def add(self, metric: str, domain: str, value: float) -> None:
-        self.values.setdefault(metric, {})[domain] = value
+from stargan_lab.tracking.metrics import metric_name
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """One dataset under test with everything its outputs are held against."""
+class Dataset:
+    """One dataset and what its translations are scored with.
+
+    Attributes:
+        index: which dataset of the generator's it is.
+    """
 
     index: int
     source: ImageSource
-    test: ImageSet
     attribute_classifier: AttributeClassifier
-    extractors: list[Extractor]
-    references: list[Reference]
-    exact: GroundTruthImages | None
-    count: int
-    checks: FailureChecks
-
-    @property
-    def name(self) -> str:
-        return self.source.name
+    extractors: Sequence[Extractor]
 
 
-def score_source(
-    translate: Translate,
-    index: int,
-    source: ImageSource,
-    attribute_classifier: AttributeClassifier,
-    extractors: list[Extractor],
-    setting: Setting,
-) -> SourceScores:
-    """Every metric of dataset ``index`` for each of its domains."""
-    test, count, names = source.split("test"), setting.count(source), source.spec.names
-    references = [reference(source, extractor, setting) for extractor in extractors]
-    exact = ground_truth_images(source, "test", count, setting.outputs, setting.progress)
-    checks = FailureChecks(source.name, source.spec)
-    subject = _Subject(index, source, test, attribute_classifier, extractors, references, exact, count, checks)
-    scores = SourceScores()
-    pools: list[list[tuple[Moments, Moments]]] = [[] for _ in extractors]
-    skipped = 0
-    hidden = None if setting.progress else True
-    with tqdm(total=count * len(names), desc=f"scoring {source.name}", leave=False, disable=hidden) as bar:
-        for domain in range(len(names)):
-            per_image, collected = _translate_domain(translate, subject, domain, setting, bar)
-            skipped += int(per_image["edit"].isnan().sum()) if "edit" in per_image else 0
-            _summarise(scores, subject, domain, per_image)
-            bar.set_postfix_str(f"distances of {names[domain]}")
-            for extractor_index, pool in enumerate(pools):
-                pool += _distances(scores, subject, domain, extractor_index, collected[extractor_index])
-            bar.set_postfix_str("")
-    for extractor, pool in zip(extractors, pools, strict=True):
-        if pool:
-            scores.whole[metric_name("frechet_pooled", extractor.label)] = pooled_distance(pool)
-    if skipped:
-        total = count * len(names)
-        scores.notes.append(
-            f"{source.name}: edit leaves out {skipped} of {total} outputs whose target changes no pixel"
-        )
-    _add_warnings(scores, subject, setting)
-    return scores
+@dataclass
+class DatasetScores:
+    """Metric → domain → value; a domain that cannot be measured is absent, and ``notes`` says why.
+
+    Attributes:
+        overall: metrics of the dataset as a whole, which have no domains.
+    """
+
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    overall: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[EvaluationWarning] = field(default_factory=list)
+
+
+class _FeatureScores:
+    """Feature metrics of one extractor, domain by domain."""
+
+    def __init__(self, extractor: Extractor, references: ReferenceFeatures, metrics: Sequence[SelectedMetric]) -> None:
+        self.extractor, self._references = extractor, references
+        self._pooled = [metric for metric in metrics if metric.has("pooled")]
+        self._metrics = [metric for metric in metrics if not metric.has("pooled")]
+        self._moments: list[tuple[Moments, Moments]] = []
+        self._fewest: list[tuple[int, int, str]] = []
+
+    def name(self, metric: SelectedMetric) -> str:
+        return metric_name(metric.name, self.extractor.label)
+
+    def add(self, scores: DatasetScores, dataset: str, domain: int, name: str, features: FeatureFile) -> None:
+        """Compare the images that gained a label with the real images that have it; at least 2 on each side."""
+        real = self._references.moments[domain].n
+        if min(len(features), real) < 2:
+            scores.notes.append(
+                f"{dataset}.{name}: no distances in {self.extractor.name} features, which need at least 2 images per"
+                f" side: {len(features)} translated, {real} real"
+            )
+            return
+        pair = FeaturePair(features.sample(), self._references.sample(domain))
+        for metric in self._metrics:
+            if (value := metric.value(pair)) is not None:
+                scores.values.setdefault(self.name(metric), {})[name] = value
+        self._moments.append((pair.translated.moments, pair.real.moments))
+        self._fewest.append((pair.smaller, len(pair.real.moments.mean), name))
+
+    def finish(self, scores: DatasetScores, dataset: str) -> None:
+        """Pooled metrics, and a warning if a domain has no more images than feature dimensions."""
+        for metric in self._pooled if self._moments else ():
+            if (value := metric.value(self._moments)) is not None:
+                scores.overall[self.name(metric)] = value
+        biased = tuple(self.name(m) for m in (*self._metrics, *self._pooled) if m.has("needs_many_images"))
+        few = [(images, dims, name) for images, dims, name in self._fewest if images <= dims]
+        if few and biased:
+            images, dims, name = min(few)
+            text = (
+                f"{dataset}: {biased[0].removeprefix('eval/')} has fewer images than its {dims} features"
+                f" ({images} for {name}): biased upwards, compare only with equal numbers of images"
+            )
+            scores.warnings.append(EvaluationWarning("few-images", biased, text))
 
 
 @torch.no_grad()
-def _translate_domain(
-    translate: Translate, subject: _Subject, domain: int, setting: Setting, bar: "tqdm[Any]"
-) -> tuple[dict[str, Tensor], list[Collected]]:
-    """Translate the test images to one domain: a value per metric and image (NaN: does not apply), and features."""
-    test, spec = subject.test, subject.source.spec
-    values: dict[str, list[Tensor]] = {}
-    collected = [Collected(setting.outputs / "cache" / "features") for _ in subject.extractors]
-    for start in range(0, subject.count, setting.batch_size):
-        indices = range(start, min(start + setting.batch_size, subject.count))
-        images, own = test.images(indices), test.labels[start : indices.stop]
-        target = target_labels(own, spec, domain)
-        outputs, back = _round_trip(translate, subject, images, own, target, setting.device)
-        subject.checks.see(domain, images, outputs)
-        agrees = (subject.attribute_classifier.predict(outputs)[:, domain] == target[:, domain]).double()
-        batch = {"accuracy": agrees.masked_fill(own[:, domain] == target[:, domain], torch.nan)}
-        batch |= reconstruction(images, back)
-        if subject.exact is not None:
-            batch |= subject.exact.scores(images, outputs, domain, indices)
-        for metric, found in batch.items():
-            values.setdefault(metric, []).append(found)
-        for extractor, kept in zip(subject.extractors, collected, strict=True):
-            for part in outputs[own[:, domain] == 0].split(batch_size(extractor, setting.device)):
-                if len(part):  # of nothing, split makes one empty part
-                    kept.add(take(extractor, part))
+def score_dataset(
+    translate: Translate, dataset: Dataset, metrics: Sequence[SelectedMetric], context: Context
+) -> DatasetScores:
+    """Every metric of one dataset for each of its domains."""
+    source, count = dataset.source, context.count(dataset.source)
+    images = [metric for metric in metrics if metric.family == "image_metric"]
+    kinds = [metric for metric in metrics if metric.family == "feature_metric"]
+    in_features = [_FeatureScores(e, reference_features(source, e, context), kinds) for e in dataset.extractors]
+    ground_truth = ground_truth_images(source, context)
+    checks, scores, of_images = FailureChecks(source.name, source.spec), DatasetScores(), {}
+    with context.bar(f"scoring {source.name}", count * len(source.spec.names)) as bar:
+        for domain, name in enumerate(source.spec.names):
+            collected = [FeatureFile(context.outputs / "cache" / "features") for _ in in_features]
+            of_images[name] = ImageScores(images)
+            for batch in _batches(translate, dataset, domain, ground_truth, context, bar):
+                checks.add(batch)
+                of_images[name].add(batch)
+                for each, features in zip(in_features, collected, strict=True):
+                    _add_features(features, each.extractor, batch, context)
+            bar.set_postfix_str(f"features of {name}")
+            for each, features in zip(in_features, collected, strict=True):
+                each.add(scores, source.name, domain, name, features)
+            bar.set_postfix_str("")
+    _add_image_scores(scores, source.name, images, of_images, count)
+    scores.warnings += checks.warnings()
+    for each in in_features:
+        each.finish(scores, source.name)
+    return scores
+
+
+def _batches(
+    translate: Translate,
+    dataset: Dataset,
+    domain: int,
+    ground_truth: GroundTruthImages | None,
+    context: Context,
+    bar: "tqdm[Any]",
+) -> Iterator[ImageBatch]:
+    """The test images translated to one domain; a reconstruction starts from the 8-bit translation."""
+    source, index = dataset.source, dataset.index
+    test, count = source.split("test"), context.count(source)
+    for start in range(0, count, context.batch_size):
+        indices = range(start, min(start + context.batch_size, count))
+        x, labels = test.images(indices), test.labels[start : indices.stop]
+        target = target_labels(labels, source.spec, domain)
+        y = context.translate(translate, x, target, index, source.name)
+        reconstruct = partial(context.translate, translate, y, labels, index, source.name)
+        labelled = (x, y, labels, target, domain, source.spec)
+        yield ImageBatch(*labelled, dataset.attribute_classifier, indices, ground_truth, reconstruct)
         bar.update(len(indices))
-    return {metric: torch.cat(parts) for metric, parts in values.items()}, collected
 
 
-def _round_trip(
-    translate: Translate, subject: _Subject, images: Tensor, own: Tensor, target: Tensor, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """y = G(x, target) and G(y, own) as (N, 3, H, W) uint8 on the CPU; the way back starts from the 8-bit y."""
-    y = translated(translate, images, target, subject.index, subject.name, device)
-    return y, translated(translate, y, own, subject.index, subject.name, device)
+def _add_features(features: FeatureFile, extractor: Extractor, batch: ImageBatch, context: Context) -> None:
+    """Of the images that did not have the label before."""
+    gained = batch.y[batch.source_labels[:, batch.domain] == 0]
+    for part in gained.split(batch_size(extractor, context.device)):
+        if len(part):  # split of an empty tensor yields one empty part
+            features.add(compute_features(extractor, part))
 
 
-def _summarise(scores: SourceScores, subject: _Subject, domain: int, per_image: Mapping[str, Tensor]) -> None:
-    name = subject.source.spec.names[domain]
-    scores.add("eval/accuracy_ceiling", name, subject.attribute_classifier.accuracy[name])
-    for metric, values in per_image.items():
-        if values.isnan().all():
-            scores.notes.append(f"{subject.name}.{name}: no test image to measure eval/{metric} on")
-        else:
-            scores.add(f"eval/{metric}", name, float(values.nanmean()))
+def _add_image_scores(
+    scores: DatasetScores,
+    dataset: str,
+    metrics: Sequence[SelectedMetric],
+    of_images: dict[str, ImageScores],
+    count: int,
+) -> None:
+    """Means per domain, with notes on what could not be measured."""
+    means = {name: domain.means() for name, domain in of_images.items()}
+    for metric in metrics:
+        for name in means:
+            value = means[name].get(metric.name)
+            if value is not None:
+                scores.values.setdefault(f"eval/{metric.name}", {})[name] = value
+            elif metric.name in means[name]:
+                scores.notes.append(f"{dataset}.{name}: eval/{metric.name} applies to no test image")
+        excluded = sum(domain.excluded(metric.name) for domain in of_images.values())
+        if excluded and (what := metric.fact("excludes", "")):
+            total = count * len(of_images)
+            scores.notes.append(f"{dataset}: eval/{metric.name} excludes {excluded} of {total} {what}")
+        absent = all(metric.name not in domain for domain in means.values())
+        if absent and (needed := metric.fact("needs", "")):
+            scores.notes.append(f"{dataset}: eval/{metric.name} is not measured; it needs {needed}")
 
 
-def _distances(
-    scores: SourceScores, subject: _Subject, domain: int, which: int, outputs: Collected
-) -> list[tuple[Moments, Moments]]:
-    """Distances of one domain in the features of extractor ``which``: images that gained the label against real images
-    that have it. Returns the two sides' moments; nothing where there are too few images."""
-    name, extractor, known = subject.source.spec.names[domain], subject.extractors[which], subject.references[which]
-    real = known.moments[domain]
-    if min(len(outputs), real.n) < 2:
-        scores.notes.append(
-            f"{subject.name}.{name}: {metric_name('frechet', extractor.label)} left out, "
-            f"it needs 2 images a side and has {len(outputs)} translated and {real.n} real ones"
-        )
-        return []
-    translated = Sample(outputs.rows, outputs.moments)
-    for kind, value in distances(translated, known.sample(domain)).items():
-        scores.add(metric_name(kind, extractor.label), name, value)
-    fewest = (min(len(outputs), real.n), len(real.mean), name)
-    if fewest[0] <= fewest[1]:
-        metric = metric_name("frechet", extractor.label)
-        scores.fewest[metric] = min(fewest, scores.fewest.get(metric, fewest))
-    return [(translated.moments, real)]
-
-
-def _add_warnings(scores: SourceScores, subject: _Subject, setting: Setting) -> None:
-    """Put down what would not be seen in the numbers."""
-    source, attribute_classifier = subject.source, subject.attribute_classifier
-    if warning := attribute_classifier.warning(source.name):
-        scores.warnings.append(EvaluationWarning("weak-classifier", ("eval/accuracy", "eval/cross_accuracy"), warning))
-    held = reference_images(source, setting.max_images)
-    scores.warnings += one_class(source.name, source.spec, subject.test.labels[: subject.count], held)
-    scores.warnings += subject.checks.warnings(scores.values.get("eval/accuracy", {}))
-    for metric, (images, dims, name) in scores.fewest.items():
-        text = (
-            f"{source.name}: {metric.removeprefix('eval/')} has fewer images than its {dims} features "
-            f"({images} for {name}): biased upwards, compare only with equal numbers"
-        )
-        scores.warnings.append(
-            EvaluationWarning("few-images", (metric, f"{metric}_infinity", f"{metric}_pooled"), text)
-        )
-    if min(subject.test.images([0]).shape[2:]) < SMALLEST_SSIM:
-        scores.notes.append(f"{source.name}: eval/ssim left out, it needs images of {SMALLEST_SSIM} pixels a side")
-
-
-def image_counts(source: ImageSource, setting: Setting) -> dict[str, dict[str, int]]:
-    """Domain -> how many translated and how many real images a distance is taken of; for the protocol."""
-    own = source.split("test").labels[: setting.count(source)]
-    held = reference_images(source, setting.max_images)
+def image_counts(source: ImageSource, context: Context) -> dict[str, dict[str, int]]:
+    """Domain → number of translated and of real images that are compared; for the protocol."""
+    labels = source.split("test").labels[: context.count(source)]
+    references = reference_labels(source, context.max_images)
     return {
-        name: {"translated": int((own[:, index] == 0).sum()), "real": int(held[:, index].sum())}
+        name: {"translated": int((labels[:, index] == 0).sum()), "real": int(references[:, index].sum())}
         for index, name in enumerate(source.spec.names)
     }

@@ -1,6 +1,6 @@
-"""Score a generator on every dataset: the one entry point of this room."""
+"""Score a generator on every dataset: the entry point of evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -10,34 +10,35 @@ import torch
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation import ground_truth as ground_truth
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, trained_classifier
+from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
 from stargan_lab.evaluation.cross_dataset import score_across
-from stargan_lab.evaluation.dataset_scores import SourceScores, image_counts, score_source
-from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, metric_name, take
-from stargan_lab.evaluation.feature_distances import SETTINGS
-from stargan_lab.evaluation.features import LARGEST_DIMS, whole_memory
-from stargan_lab.evaluation.inception import WHOLE
+from stargan_lab.evaluation.dataset_scores import Dataset, DatasetScores, image_counts, score_dataset
+from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, compute_features
+from stargan_lab.evaluation.failure_checks import one_class
+from stargan_lab.evaluation.features import LARGEST_DIMS, total_memory
+from stargan_lab.evaluation.ground_truth import GALLERY
 from stargan_lab.evaluation.inception_weights import WeightsMissing
+from stargan_lab.evaluation.metrics.selection import Configured, SelectedMetric, select, try_metrics
 from stargan_lab.evaluation.protocol import Protocol
-from stargan_lab.evaluation.real_images import reference_split
-from stargan_lab.evaluation.reconstruction import BEST_PSNR
-from stargan_lab.evaluation.setting import EvaluationWarning, Setting, Translate
-
-KINDS = ("frechet", "frechet_infinity", "frechet_pooled", "kid", "kid_spread", "precision", "recall")
+from stargan_lab.evaluation.real_images import reference_labels, reference_split
+from stargan_lab.registry import family
+from stargan_lab.tracking.metrics import cross_name, metric_name
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to score.
+    """How to evaluate.
 
     Attributes:
-        extractor: features beside the classifier's own, by name; None for the classifier's only.
-        weights: of the extractor: a path, ``download``, or None for what is in a cache.
-        dims: of Inception's features; None for its own default.
+        extractor: features beside the attribute classifier's own, by name; None for the classifier's only.
+        weights: of the extractor: a path, ``download``, or None for the cached file.
+        dims: of Inception's features; None for the default.
         checkpoint: the rule by which the weights were picked, for the protocol.
         max_images: only the first so many test images, and reference images of each domain; None for all.
         batch_size: images translated together.
+        extractor_options: further options of the extractor, by name.
+        metrics: options of metrics by name, False to leave one out; None for the shipped metrics.
     """
 
     extractor: str | None
@@ -46,18 +47,20 @@ class Options:
     checkpoint: str
     max_images: int | None
     batch_size: int
+    extractor_options: Mapping[str, Any] | None = None
+    metrics: Configured | None = None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What one scoring found.
+    """The result of one evaluation.
 
     Attributes:
         metrics: ``eval/<metric>`` the mean over domains (then over datasets), ``eval/<metric>/<domain>`` each; with
             several datasets a domain is called ``<dataset>.<domain>``, and ``eval/<metric>/<dataset>`` is its mean.
-        protocol: how they were made, as ``Protocol.as_dict`` has it.
+        protocol: how they were computed, see ``Protocol.as_dict``.
         notes: one line each on what was left out.
-        warnings: what the numbers do not show by themselves, as ``EvaluationWarning.as_dict`` has it.
+        warnings: failures that the scores do not show, see ``EvaluationWarning.as_dict``.
     """
 
     metrics: dict[str, float]
@@ -68,54 +71,46 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Everything a scoring needs, ready to score any number of generators alike.
+    """Everything an evaluation needs, ready to score any number of generators in the same way.
 
     Attributes:
-        extractors: per dataset the classifier's features, and those asked for.
-        cautions: what is known before anything is translated.
+        warnings: those that do not depend on the translations.
     """
 
-    sources: Sequence[ImageSource]
-    attribute_classifiers: Sequence[AttributeClassifier]
-    extractors: Sequence[list[Extractor]]
-    setting: Setting
+    datasets: Sequence[Dataset]
+    metrics: Sequence[SelectedMetric]
+    context: Context
     protocol: dict[str, Any]
     warnings: Sequence[EvaluationWarning]
 
     def score(self, translate: Translate) -> Scores:
-        """Translate the test images of every dataset to each of its labels and score the outcome as 8-bit images.
+        """Translate the test images of every dataset to each of its labels and score the 8-bit results.
 
-        - ``accuracy``: share of outputs in which a classifier trained on real images sees the target's value of the
-          label; images whose target equals their own label are left out. ``accuracy_ceiling`` is what it reaches on
-          real test images.
-        - ``frechet_classifier``, ``kid_classifier`` … and with official Inception weights ``fid``, ``kid`` …: between
-          translations of images without the label and real images, of another split, that have it.
-        - ``edit``, ``leak``, ``identity`` against the exact ground truth, where the dataset can draw it.
-        - ``reconstruction``, ``psnr``, ``ssim``: G(G(x, target), own) against x.
-        - with several datasets, ``cross_accuracy`` and ``cross_edit``: see ``across.score_across``.
-
-        Calling it twice gives the same numbers; torch's global random state is neither read nor moved.
+        Every image metric is computed over all test images, and every feature metric between the translations of images
+        without the label and real images of another split that have it. With several datasets, image metrics with the
+        trait ``cross`` are also computed on the images of the other datasets. Calling it twice gives the same numbers;
+        torch's global random state is neither used nor changed.
 
         Args:
-            translate: see ``setting.Translate``; it normalises each image by its own statistics (train mode).
+            translate: see ``context.Translate``; it normalises each image by its own statistics (train mode).
         Raises:
-            LabError: the generator's outputs are not finite.
+            LabError: the generator's outputs are not finite, or a metric fails.
         """
-        notes: list[str] = []
-        warnings = list(self.warnings)
-        scored = []
-        for index, (source, attribute_classifier) in enumerate(
-            zip(self.sources, self.attribute_classifiers, strict=True)
-        ):
-            scores = score_source(translate, index, source, attribute_classifier, self.extractors[index], self.setting)
-            notes += scores.notes
-            warnings += scores.warnings
-            scored.append((source.name, scores))
-        several = len(self.sources) > 1
-        across = (
-            score_across(translate, self.sources, self.attribute_classifiers, self.setting).metrics() if several else {}
+        scored = {
+            dataset.source.name: score_dataset(translate, dataset, self.metrics, self.context)
+            for dataset in self.datasets
+        }
+        crossing = [metric for metric in self.metrics if metric.has("cross")] if len(scored) > 1 else []
+        sources = [dataset.source for dataset in self.datasets]
+        classifiers = [dataset.attribute_classifier for dataset in self.datasets]
+        across = score_across(translate, sources, classifiers, crossing, self.context)
+        values = _named(scored) | across
+        return Scores(
+            {name: values[name] for name in self.protocol["metrics"] if name in values} | values,
+            self.protocol,
+            [note for scores in scored.values() for note in scores.notes],
+            [w.as_dict() for w in (*self.warnings, *(w for scores in scored.values() for w in scores.warnings))],
         )
-        return Scores(_named(scored) | across, self.protocol, notes, [warning.as_dict() for warning in warnings])
 
 
 def assemble(
@@ -125,33 +120,43 @@ def assemble(
     device: torch.device | str,
     progress: bool = True,
 ) -> Evaluator:
-    """Judges, extractors and the protocol of a scoring, before anything is translated.
+    """Build attribute classifiers, extractors and the protocol, before anything is translated.
 
     Args:
         sources: prepared datasets.
-        outputs: whose cache holds attribute classifiers and statistics; what is missing is made.
+        outputs: its cache holds attribute classifiers and features; what is missing is computed.
     Raises:
-        LabError: no test split, or unusable weights.
+        LabError: no test split, unusable weights, or a user's metric or extractor that fails on one image.
     """
-    setting = Setting(options.max_images, options.batch_size, outputs, torch.device(device), progress)
+    context = Context(options.max_images, options.batch_size, outputs, torch.device(device), progress)
     references = {source.name: reference_split(source) for source in sources}
-    attribute_classifiers = [trained_classifier(source, outputs, setting.device, progress) for source in sources]
-    extractors, warnings = _extractors(options, attribute_classifiers, setting)
-    for source, built in zip(sources, extractors, strict=True):
-        for extractor in built:
-            _try(extractor, source)
-    instruments, metrics = _instruments(sources, attribute_classifiers, extractors, references)
+    classifiers = [trained_classifier(source, outputs, context.device, progress) for source in sources]
+    metrics = select(options.metrics)
+    try:
+        extractors, missing = _extractors(options, classifiers, context), None
+    except WeightsMissing as error:
+        extractors, missing = [[_classifier_features(classifier)] for classifier in classifiers], error
+    datasets = [Dataset(i, *parts) for i, parts in enumerate(zip(sources, classifiers, extractors, strict=True))]
+    for dataset in datasets:
+        _try_extractors(dataset)
+        try_metrics(metrics, dataset.source, dataset.attribute_classifier)
+    instruments = _instruments(datasets, references)
+    provenance = _metrics_provenance(metrics, extractors[0], several=len(sources) > 1)
     protocol = Protocol(
         data={source.name: source.fingerprint[:16] for source in sources},
-        images={source.name: image_counts(source, setting) for source in sources},
+        images={source.name: image_counts(source, context) for source in sources},
         groups={source.name: [list(group) for group in source.spec.groups] for source in sources},
         checkpoint=options.checkpoint,
         max_images=options.max_images,
         batch_size=options.batch_size,
         instruments=instruments,
-        metrics=metrics,
+        metrics=provenance,
     )
-    return Evaluator(sources, attribute_classifiers, extractors, setting, protocol.as_dict(), warnings)
+    warnings = _warnings(datasets, context, provenance)
+    if missing is not None:
+        absent = tuple(metric_name(m.name, missing.label) for m in metrics if m.family == "feature_metric")
+        warnings.insert(0, EvaluationWarning("no-weights", absent, str(missing)))
+    return Evaluator(datasets, metrics, context, protocol.as_dict(), warnings)
 
 
 def evaluate(
@@ -162,100 +167,121 @@ def evaluate(
     device: torch.device | str,
     progress: bool = True,
 ) -> Scores:
-    """Score one generator: ``assemble`` and ``Evaluator.score`` in one."""
+    """Score one generator: ``assemble``, then ``Evaluator.score``."""
     return assemble(sources, options, outputs, device, progress).score(translate)
 
 
 def _extractors(
-    options: Options, attribute_classifiers: list[AttributeClassifier], setting: Setting
-) -> tuple[list[list[Extractor]], list[EvaluationWarning]]:
-    """Per dataset the classifier's features and those asked for; a caution when the weights of these are missing."""
+    options: Options, classifiers: Sequence[AttributeClassifier], context: Context
+) -> list[list[Extractor]]:
+    """Per dataset the classifier's features and the configured ones; a shared extractor is built once."""
+    own = [[_classifier_features(classifier)] for classifier in classifiers]
     name = options.extractor
-    own: list[list[Extractor]] = [
-        [ClassifierExtractor(attribute_classifier)] for attribute_classifier in attribute_classifiers
-    ]
     if name is None or name == ClassifierExtractor.name:
-        return own, []
-    try:
-        for built, attribute_classifier in zip(own, attribute_classifiers, strict=True):
-            built.append(
-                build_extractor(
-                    name,
-                    setting.outputs,
-                    setting.device,
-                    attribute_classifier,
-                    weights=options.weights,
-                    dims=options.dims,
-                )
-            )
-    except WeightsMissing as missing:
-        label = "" if options.dims in (None, WHOLE) else f"inception_{options.dims}"
-        absent = tuple(metric_name(kind, label) for kind in KINDS)
-        return [built[:1] for built in own], [EvaluationWarning("no-weights", absent, str(missing))]
-    return own, []
+        return own
 
-
-def _try(extractor: Extractor, source: ImageSource) -> None:
-    """See before a training, not after it, that one image has features, and that statistics of them fit the memory.
-
-    Raises:
-        LabError: they have not, or do not.
-    """
-    dims = take(extractor, source.split("test").images([0])).shape[1]
-    needed = (3 * len(source.spec.names) + 4) * dims**2 * 8
-    if dims > LARGEST_DIMS or needed > whole_memory() / 2:
-        raise LabError(
-            f"evaluation.extractor: {extractor.name!r} has {dims:,} features of an image of {source.name}, whose"
-            f" statistics take {needed / 2**30:.1f} GiB; use smaller images or another extractor"
+    def build(classifier: AttributeClassifier | None) -> Extractor:
+        extra = options.extractor_options or {}
+        return build_extractor(
+            name, context.outputs, context.device, classifier, weights=options.weights, dims=options.dims, **extra
         )
 
+    if family("extractor").has(name, "shared"):
+        built = build(None)
+        return [[*each, built] for each in own]
+    return [[*each, build(classifier)] for each, classifier in zip(own, classifiers, strict=True)]
 
-def _instruments(
-    sources: Sequence[ImageSource],
-    attribute_classifiers: Sequence[AttributeClassifier],
-    extractors: Sequence[Sequence[Extractor]],
-    references: dict[str, str],
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Each instrument with what its numbers depend on, and which metric is read off which."""
-    names = [source.name for source in sources]
-    classifiers = {
-        name: attribute_classifier.sha256[:16]
-        for name, attribute_classifier in zip(names, attribute_classifiers, strict=True)
-    }
+
+def _classifier_features(classifier: AttributeClassifier) -> Extractor:
+    return ClassifierExtractor(classifier)
+
+
+def _try_extractors(dataset: Dataset) -> None:
+    """Compute the features of one image, so that a failure comes before a training and not after it.
+
+    Raises:
+        LabError: an extractor fails, or moments of its features do not fit in memory.
+    """
+    source = dataset.source
+    for extractor in dataset.extractors:
+        dims = compute_features(extractor, source.split("test").images([0])).shape[1]
+        needed = (3 * len(source.spec.names) + 4) * dims**2 * 8
+        if dims > LARGEST_DIMS or needed > total_memory() / 2:
+            raise LabError(
+                f"evaluation.extractor: {extractor.name!r} has {dims:,} features per image of {source.name}, whose"
+                f" covariances take {needed / 2**30:.1f} GiB; use smaller images or another extractor"
+            )
+
+
+def _instruments(datasets: Sequence[Dataset], references: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Attribute classifier, ground truth and extractors, each with what its output depends on."""
+    classifiers = {dataset.source.name: dataset.attribute_classifier.sha256[:16] for dataset in datasets}
     instruments: dict[str, dict[str, Any]] = {
-        "attribute_classifier": {"classifiers": classifiers},
-        "ground_truth": {"gallery": ground_truth.GALLERY, "seen by": classifiers if len(sources) > 1 else None},
-        "reconstruction": {"between": "uint8", "best psnr": round(BEST_PSNR, 3)},
+        "attribute_classifier": {"sha256": classifiers},
+        "ground_truth": {"gallery": GALLERY},
     }
-    metrics = {f"eval/{short}": "attribute_classifier" for short in ("accuracy", "accuracy_ceiling", "cross_accuracy")}
-    metrics |= {f"eval/{short}": "ground_truth" for short in ("edit", "leak", "identity", "cross_edit")}
-    metrics |= {f"eval/{short}": "reconstruction" for short in ("reconstruction", "psnr", "ssim")}
-    for position, first in enumerate(extractors[0]):
-        if first.name in instruments or metric_name("frechet", first.label) in metrics:
-            raise LabError(f"extractor {first.name!r}: its name or label {first.label!r} is another instrument's")
+    for position, first in enumerate(datasets[0].extractors):
+        if first.name in instruments:
+            raise LabError(f"extractor {first.name!r}: the name is taken; give it another one")
         instruments[first.name] = {
-            "identity": {name: built[position].identity for name, built in zip(names, extractors, strict=True)},
+            "identity": {dataset.source.name: dataset.extractors[position].identity for dataset in datasets},
             "dims": first.dims or "as the image",
             "preprocessing": first.preprocessing,
-            "references": references,
-            **SETTINGS,
+            "references": dict(references),
+            "options": dict(first.options),
         }
-        metrics |= {metric_name(kind, first.label): first.name for kind in KINDS}
-    return instruments, metrics
+    return instruments
 
 
-def _named(scored: list[tuple[str, SourceScores]]) -> dict[str, float]:
-    """Means first, then every dataset's and every domain's own value."""
+def _metrics_provenance(
+    metrics: Sequence[SelectedMetric], extractors: Sequence[Extractor], several: bool
+) -> dict[str, dict[str, Any]]:
+    """What each metric's values depend on, by name in the order of tables. Raises LabError for a name used twice."""
+    entries = []
+    for metric in (each for each in metrics if each.family == "image_metric"):
+        uses = metric.fact("uses", ())
+        entries.append((f"eval/{metric.name}", metric.provenance(*uses)))
+        if several and metric.has("cross"):  # there the classifier predicts the source labels
+            entries.append((cross_name(metric.name), metric.provenance("attribute_classifier", *uses)))
+    for extractor in extractors:
+        for metric in (each for each in metrics if each.family == "feature_metric"):
+            entries.append((metric_name(metric.name, extractor.label), metric.provenance(extractor.name)))
+    provenance = dict(entries)
+    if len(provenance) < len(entries):
+        names = [name for name, _ in entries]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LabError(
+            f"{twice}: two metrics have this name; give the extractor another label or the metric another name"
+        )
+    return provenance
+
+
+def _warnings(
+    datasets: Sequence[Dataset], context: Context, provenance: Mapping[str, Mapping[str, Any]]
+) -> list[EvaluationWarning]:
+    """Warnings that do not depend on the translations."""
+    classified = tuple(name for name, entry in provenance.items() if "attribute_classifier" in entry["uses"])
+    warnings = []
+    for dataset in datasets:
+        source = dataset.source
+        if text := dataset.attribute_classifier.warning(source.name):
+            warnings.append(EvaluationWarning("weak-classifier", classified, text))
+        labels = source.split("test").labels[: context.count(source)]
+        warnings += one_class(source.name, source.spec, labels, reference_labels(source, context.max_images))
+    return warnings
+
+
+def _named(scored: Mapping[str, DatasetScores]) -> dict[str, float]:
+    """The mean of every metric, and the values of every dataset and every domain."""
     several = len(scored) > 1
-    metrics = dict.fromkeys(metric for _, scores in scored for metric in (*scores.values, *scores.whole))
     means: dict[str, float] = {}
     parts: dict[str, float] = {}
-    for metric in metrics:
+    for metric in dict.fromkeys(m for scores in scored.values() for m in (*scores.values, *scores.overall)):
         of_datasets: dict[str, float] = {}
-        for name, scores in scored:
+        for name, scores in scored.items():
             domains = scores.values.get(metric, {})
-            if domains or metric in scores.whole:
-                of_datasets[name] = fmean(domains.values()) if domains else scores.whole[metric]
+            if domains or metric in scores.overall:
+                of_datasets[name] = fmean(domains.values()) if domains else scores.overall[metric]
             prefix = f"{metric}/{name}." if several else f"{metric}/"
             parts |= {f"{prefix}{domain}": value for domain, value in domains.items()}
         means[metric] = fmean(of_datasets.values())

@@ -1,10 +1,15 @@
-"""Feature extractors: what a Fréchet distance, KID, precision and recall are measured in.
+"""Feature extractors: the spaces in which Fréchet distance, KID, precision and recall are computed.
 
-Register your own under the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and its keyword-only
-options: of ``evaluation.weights`` and ``evaluation.dims`` those it has. Shapes: n images, D feature dimensions.
+Register your own under the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and keyword-only
+options: ``weights`` and ``dims`` are set by ``evaluation.weights`` and ``evaluation.dims``, all others by
+``evaluation.extractor_options``. At registration an extractor may declare ``labels``, a mapping of the labels that its
+features can have to a few words on each; by default its name is its only label. With the trait ``shared`` it does not
+depend on the dataset: it is built once for all of them, with None as the classifier.
+Shapes: n images, D feature dimensions.
 """
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +20,12 @@ from stargan_lab import files
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import inception_weights as weight_files
 from stargan_lab.evaluation.attribute_classifier import RECIPE, AttributeClassifier
-from stargan_lab.evaluation.inception import DIMS, MIB, WHOLE, InceptionExtractor
+from stargan_lab.evaluation.inception import DIMS, FID_DIMS, MIB, UNVERIFIED, InceptionExtractor, inception_label
 from stargan_lab.registry import family
+from stargan_lab.tracking.metrics import extractor_labels
+
+KEYS = ("weights", "dims")
+"""Options that have keys of their own under ``evaluation``."""
 
 extractor = family("extractor")
 
@@ -24,75 +33,69 @@ extractor = family("extractor")
 class Extractor(Protocol):
     name: str
     label: str
-    """What scores of these features are called: ``eval/frechet_<label>`` …; see ``metric_name``."""
+    """Part of the metrics' names, as in ``eval/frechet_<label>``; see ``tracking.metrics.metric_name``."""
     dims: int
-    """0 where only an image tells."""
+    """0 if it depends on the image."""
     sha256: str
-    """Of the weights: the key of cached statistics."""
+    """Of the weights; part of the key of cached features."""
     identity: str
-    """What stands in the protocol; equal where the features mean the same."""
+    """For the protocol; equal for features with the same meaning."""
     preprocessing: str
-    """What becomes of an image before the first layer, for the protocol."""
+    """What happens to an image before the first layer, for the protocol."""
     memory: int
-    """Bytes that an image takes at the peak, about; 0 for next to nothing."""
+    """Approximate peak memory per image in bytes; 0 if negligible."""
+    options: Mapping[str, Any]
+    """Set by ``build_extractor``: all options except weights and dims, part of the protocol and of the key."""
 
     def features(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 → (n, D) float32 on the CPU."""
         ...
 
 
-_TOLD = ("name", "label", "dims", "sha256", "identity", "preprocessing", "memory")
+_REQUIRED = ("name", "label", "dims", "sha256", "identity", "preprocessing", "memory")
 
 
-def check_extractor(extractor: Extractor) -> None:
-    """Refuse an extractor that does not say what it is, or passes for official Inception.
+def check_extractor(name: str, extractor: Extractor) -> None:
+    """Check that the extractor registered as ``name`` has all attributes and a label that it declared.
 
     Raises:
         LabError: names what is missing or wrong.
     """
-    who = f"extractor {getattr(extractor, 'name', type(extractor).__name__)!r}"
-    if missing := [told for told in _TOLD if not hasattr(extractor, told)]:
-        raise LabError(f"{who}: lacks {', '.join(missing)}; each extractor has {', '.join(_TOLD)}")
+    if missing := [key for key in _REQUIRED if not hasattr(extractor, key)]:
+        raise LabError(f"extractor {name!r}: lacks {', '.join(missing)}; required: {', '.join(_REQUIRED)}")
     if not extractor.label and not getattr(extractor, "verified", False):
-        raise LabError(f"{who}: an empty label is of scores in official Inception features alone; give it one")
+        raise LabError(f"extractor {name!r}: an empty label is reserved for official Inception features")
+    if extractor.label not in (labels := extractor_labels(name)):
+        raise LabError(
+            f"extractor {name!r}: label {extractor.label!r} is not declared (declared: {', '.join(labels)}); register"
+            f' it with labels={{"{extractor.label}": "what these features are"}}'
+        )
 
 
-def take(extractor: Extractor, images: Tensor) -> Tensor:
-    """Features of (n, 3, H, W) uint8 images as (n, D) float32 on the CPU, whatever the extractor makes them as.
+def compute_features(extractor: Extractor, images: Tensor) -> Tensor:
+    """Features of (n, 3, H, W) uint8 images as (n, D) float32 on the CPU.
 
     Raises:
-        LabError: it fails, or gives something else than a finite row for each image.
+        LabError: the extractor fails, or its result is not one finite row per image.
     """
     try:
-        found = extractor.features(images)
+        rows = extractor.features(images)
     except LabError:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise LabError(f"extractor {extractor.name!r}: fails on {tuple(images.shape)} images ({reason})") from error
-    if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(images):
-        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise LabError(f"extractor {extractor.name!r}: should give ({len(images)}, D) features, gave {got}")
-    found = found.detach().to("cpu", torch.float32)
-    if not torch.isfinite(found).all():
-        raise LabError(f"extractor {extractor.name!r}: gives features that are not finite")
-    return found
-
-
-def metric_name(kind: str, label: str) -> str:
-    """``eval/fid`` for ``frechet`` of official Inception features, whose label is empty; else ``eval/<kind>_<label>``.
-
-    Args:
-        kind: frechet, kid, precision or recall; of the first also frechet_pooled and frechet_infinity.
-    """
-    measure, _, variety = kind.partition("_")
-    if measure == "frechet" and not label:
-        measure = "fid"
-    return "eval/" + "_".join(part for part in (measure, label, variety) if part)
+    if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
+        got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+        raise LabError(f"extractor {extractor.name!r}: expected features of shape ({len(images)}, D), got {got}")
+    rows = rows.detach().to("cpu", torch.float32)
+    if not torch.isfinite(rows).all():
+        raise LabError(f"extractor {extractor.name!r}: features are not finite")
+    return rows
 
 
 class ClassifierExtractor:
-    """The 64 features the domain classifier decides on: no download, made for the dataset at hand."""
+    """The attribute classifier's 64 features before its logits: no download, trained on the dataset itself."""
 
     name = label = "classifier"
     dims = RECIPE.features
@@ -101,6 +104,7 @@ class ClassifierExtractor:
 
     def __init__(self, classifier: AttributeClassifier) -> None:
         self._classifier = classifier
+        self.options: Mapping[str, Any] = {}
         self.sha256 = classifier.sha256
         self.identity = classifier.sha256[:16]
 
@@ -109,11 +113,12 @@ class ClassifierExtractor:
 
 
 class PixelExtractor:
-    """The pixels themselves, in [0, 1]: a plain floor to hold other features against, and easy to check."""
+    """Raw pixels in [0, 1]: a simple baseline for other features, and easy to verify."""
 
     name = label = "pixels"
     dims = 0
     sha256 = identity = "none"
+    options: Mapping[str, Any] = {}
     preprocessing = "uint8 / 255"
     memory = 0
 
@@ -122,9 +127,10 @@ class PixelExtractor:
 
 
 class TorchScriptExtractor:
-    """Somebody's own network, saved by ``torch.jit.save``: (n, 3, H, W) float32 in [0, 1] → (n, D)."""
+    """A network saved by ``torch.jit.save``: (n, 3, H, W) float32 in [0, 1] → (n, D)."""
 
     name = label = "torchscript"
+    options: Mapping[str, Any] = {}
     dims = 0
     preprocessing = "uint8 / 255"
     memory = 32 * MIB
@@ -132,7 +138,7 @@ class TorchScriptExtractor:
     def __init__(self, path: Path, device: torch.device) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # of torch, about a form that it goes on reading
+                warnings.simplefilter("ignore", FutureWarning)  # torch still reads the format
                 self._network = torch.jit.load(str(path), map_location=device).eval()
         except Exception as error:
             reason = " ".join(str(error).split())[:160]
@@ -143,83 +149,106 @@ class TorchScriptExtractor:
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
         try:
-            found = self._network(images.to(self._device).float() / 255)
+            rows: Tensor = self._network(images.to(self._device).float() / 255)
         except Exception as error:
             reason = str(error).strip().splitlines()[-1]
             raise LabError(f"{self._path}: fails on {tuple(images.shape)} images in [0, 1] ({reason})") from None
-        if not isinstance(found, Tensor) or found.dim() != 2:
-            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise LabError(f"{self._path}: should give ({len(images)}, D) features, gave {got}")
-        return found
+        return rows
 
 
-@extractor.register("classifier", source="this project")
+@extractor.register(
+    "classifier", source="this project", labels={"classifier": "features of the project's own classifier"}
+)
 def classifier(outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> Extractor:
-    """The features of the domain classifier. Raises LabError without one."""
+    """Features of the dataset's own attribute classifier. Raises LabError without one."""
     if classifier is None:
-        raise LabError("the extractor 'classifier' needs a dataset with labels; use 'inception' for plain images")
+        raise LabError("extractor 'classifier': needs a dataset with labels; use 'inception' for image folders")
     return ClassifierExtractor(classifier)
 
 
-@extractor.register("inception", source="Heusel et al. 2017, weights of pytorch-fid")
+@extractor.register(
+    "inception",
+    source="Heusel et al. 2017, weights of pytorch-fid",
+    traits=("shared",),
+    labels={
+        "": "official Inception features",
+        UNVERIFIED: "Inception features of unverified weights",
+        **{
+            inception_label(dims): f"{dims} features of an earlier layer of the official Inception"
+            for dims in DIMS
+            if dims != FID_DIMS
+        },
+    },
+)
 def inception(
     outputs: Path,
     device: torch.device,
     classifier: AttributeClassifier | None = None,
     *,
     weights: str | None = None,
-    dims: int = WHOLE,
+    dims: int = FID_DIMS,
 ) -> Extractor:
     """pytorch-fid's InceptionV3.
 
     Args:
-        weights: a path, ``download``, or None for what is in a cache.
+        weights: a path, ``download``, or None for the cached file.
         dims: 64, 192, 768 or 2048.
     Raises:
-        WeightsMissing: None was asked and no cache has the file.
-        LabError: the file does not exist, is not readable or does not fit the network.
+        WeightsMissing: weights is None and no cache has the file.
+        LabError: the file does not exist, cannot be read or does not match the network.
     """
     if dims not in DIMS:
-        raise ConfigError(f"evaluation.dims: Inception has features of {', '.join(map(str, DIMS))}, not of {dims}")
-    return InceptionExtractor(weight_files.find_weights(weights, outputs), device, dims)
+        raise ConfigError(f"evaluation.dims: expected one of {', '.join(map(str, DIMS))} for Inception, got {dims}")
+    try:
+        return InceptionExtractor(weight_files.find_weights(weights, outputs), device, dims)
+    except weight_files.WeightsMissing as missing:
+        missing.label = inception_label(dims)
+        raise
 
 
-@extractor.register("pixels", source="this project")
+@extractor.register("pixels", source="this project", traits=("shared",), labels={"pixels": "raw pixels"})
 def pixels(outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> Extractor:
-    """The pixels themselves."""
+    """Raw pixels in [0, 1]."""
     return PixelExtractor()
 
 
-@extractor.register("torchscript", source="this project")
+@extractor.register(
+    "torchscript", source="this project", traits=("shared",), labels={"torchscript": "features of a TorchScript file"}
+)
 def torchscript(
     outputs: Path, device: torch.device, classifier: AttributeClassifier | None, *, weights: str | None = None
 ) -> Extractor:
-    """One's own network as a TorchScript file: (n, 3, H, W) float32 in [0, 1] to (n, D).
+    """Your own network as a TorchScript file: (n, 3, H, W) float32 in [0, 1] to (n, D).
 
-    Such a file is a program: load none that you do not trust.
+    A TorchScript file is a program: load only files that you trust.
 
     Args:
-        weights: its path.
+        weights: path of the file.
     Raises:
-        ConfigError: no path; LabError: not such a file.
+        ConfigError: no path; LabError: not a TorchScript file.
     """
     if weights is None or weights == weight_files.DOWNLOAD:
-        raise ConfigError("evaluation.weights: the extractor 'torchscript' needs the path of a TorchScript file")
+        raise ConfigError("evaluation.weights: extractor 'torchscript' needs the path of a TorchScript file")
     return TorchScriptExtractor(weight_files.find_weights(weights, outputs), device)
 
 
 def build_extractor(
     name: str, outputs: Path, device: torch.device, classifier: AttributeClassifier | None, **options: Any
 ) -> Extractor:
-    """Build extractor ``name``; of ``options`` those that are None take its own defaults.
+    """Build the extractor registered as ``name``.
 
+    Args:
+        options: weights and dims, None for the extractor's defaults, and any others that it has.
     Raises:
-        ConfigError: an unknown name, or an option the extractor does not take.
+        ConfigError: an unknown name, or an option that the extractor does not have.
     """
-    given = {key: value for key, value in options.items() if value is not None}
-    taken = extractor.options(name)
-    if extra := [key for key in given if key not in taken]:
-        raise ConfigError(f"evaluation.{extra[0]}: the extractor {name!r} takes no {extra[0]}; set it to null")
+    parameters = extractor.options(name)
+    given = {key: value for key, value in options.items() if key not in KEYS or value is not None}
+    if extra := [key for key in given if key not in parameters]:
+        where = extra[0] if extra[0] in KEYS else f"extractor_options.{extra[0]}"
+        raise ConfigError(f"evaluation.{where}: extractor {name!r} has no option {extra[0]}; set it to null")
     built: Extractor = extractor.build(name, outputs, device, classifier, **given)
-    check_extractor(built)
+    check_extractor(name, built)
+    defaults = {key: parameter.default for key, parameter in parameters.items()}
+    built.options = {key: value for key, value in (defaults | given).items() if key not in KEYS}
     return built

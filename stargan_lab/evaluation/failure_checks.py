@@ -1,76 +1,81 @@
-"""Failures that a plain number hides: seen in the translations themselves and said beside the scores.
+"""Failures that the scores do not show by themselves, detected in the translations and reported as warnings.
 
 Shapes: n images, A labels, H W pixels.
 """
 
-from collections.abc import Mapping
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.setting import EvaluationWarning
+from stargan_lab.evaluation.context import EvaluationWarning
+from stargan_lab.evaluation.metrics.accuracy import accuracy
+from stargan_lab.evaluation.metrics.inputs import ImageBatch
 from stargan_lab.labels import LabelSpec
 
-UNMOVED = 0.5
-"""Grey levels of 255 by which images differ on average, below which they count as the same."""
+UNCHANGED = 0.5
+"""Mean difference in grey levels (of 255) below which images count as equal."""
 
 COLLAPSED = 0.1
-"""Spread of the outputs over different images, as a share of the inputs', below which they count as one image."""
+"""Spread of the outputs over different images, as a fraction of the inputs', below which they count as one image."""
 
 COMPARED = 64
-"""Images whose outputs are held against each other under all targets."""
+"""How many images' outputs are compared with each other under all targets."""
 
 
 class FailureChecks:
-    """Looks at every translation of one dataset's test images."""
+    """Statistics of all translations of one dataset's test images."""
 
     def __init__(self, dataset: str, spec: LabelSpec) -> None:
         self._dataset, self._names = dataset, spec.names
         self._change: dict[int, list[float]] = {}
+        self._correct: dict[int, list[Tensor]] = {}
         self._first: dict[int, list[Tensor]] = {}
         self._spread: dict[int, tuple[_Spread, _Spread]] = {}
 
-    def see(self, domain: int, x: Tensor, y: Tensor) -> None:
-        """Outputs ``y`` of ``x`` under target ``domain``, both (n, 3, H, W) uint8, in the order of the images."""
-        change = (y.double() - x.double()).abs().flatten(1).mean(1)
-        self._change.setdefault(domain, []).extend(change.tolist())
-        kept = self._first.setdefault(domain, [])
-        missing = COMPARED - sum(map(len, kept))
+    def add(self, batch: ImageBatch) -> None:
+        """Take a batch into account; batches of a domain come in the order of the images."""
+        change = (batch.y.double() - batch.x.double()).abs().flatten(1).mean(1)
+        self._change.setdefault(batch.domain, []).extend(change.tolist())
+        self._correct.setdefault(batch.domain, []).append(accuracy(batch))
+        first = self._first.setdefault(batch.domain, [])
+        missing = COMPARED - sum(map(len, first))
         if missing > 0:
-            kept.append(y[:missing])
-        for spread, images in zip(self._spread.setdefault(domain, (_Spread(), _Spread())), (x, y), strict=True):
+            first.append(batch.y[:missing])
+        spreads = self._spread.setdefault(batch.domain, (_Spread(), _Spread()))
+        for spread, images in zip(spreads, (batch.x, batch.y), strict=True):
             spread.add(images)
 
-    def warnings(self, accuracy: Mapping[str, float]) -> list[EvaluationWarning]:
-        """What was seen.
-
-        Args:
-            accuracy: domain -> share of outputs judged to be of the target, where it could be measured.
-        """
-        found = []
-        if len(self._first) > 1 and (largest := self._largest_difference()) < UNMOVED:
-            text = f"outputs under different targets differ by {largest:.2f} grey levels at most: the label is ignored"
-            found.append(EvaluationWarning("label-ignored", (), f"{self._dataset}: {text}"))
-        if unmoved := [name for name in self._unmoved() if not accuracy.get(name, 0) >= 0.5]:
-            text = f"images come back as they went in (less than {UNMOVED} grey levels) for {', '.join(unmoved)}"
-            found.append(EvaluationWarning("returns-input", (), f"{self._dataset}: {text}"))
+    def warnings(self) -> list[EvaluationWarning]:
+        """The failures detected so far."""
+        warnings = []
+        if len(self._first) > 1 and (largest := self._largest_difference()) < UNCHANGED:
+            text = f"outputs for different targets differ by at most {largest:.2f} grey levels: the label is ignored"
+            warnings.append(EvaluationWarning("label-ignored", (), f"{self._dataset}: {text}"))
+        if unchanged := self._unchanged():
+            text = f"outputs match inputs (mean difference below {UNCHANGED} grey levels) for {', '.join(unchanged)}"
+            warnings.append(EvaluationWarning("returns-input", (), f"{self._dataset}: {text}"))
         if collapsed := self._collapsed():
             shares = ", ".join(f"{name} {share:.3f}" for name, share in collapsed.items())
-            text = f"different images become nearly the same; their spread, as a share of the inputs': {shares}"
-            found.append(EvaluationWarning("collapse", (), f"{self._dataset}: {text}"))
-        return found
+            text = f"different inputs give nearly the same output; spread as a fraction of the inputs': {shares}"
+            warnings.append(EvaluationWarning("collapse", (), f"{self._dataset}: {text}"))
+        return warnings
 
     def _largest_difference(self) -> float:
         """Over all pairs of targets, in grey levels."""
         outputs = [torch.cat(parts).double() for parts in self._first.values()]
         return max(float((a - b).abs().mean()) for a, b in combinations(outputs, 2))
 
-    def _unmoved(self) -> list[str]:
-        return [self._names[d] for d, change in self._change.items() if sum(change) / len(change) < UNMOVED]
+    def _unchanged(self) -> list[str]:
+        """Domains whose outputs match the inputs, unless the classifier sees the target in half of them."""
+        return [
+            self._names[domain]
+            for domain, change in self._change.items()
+            if sum(change) / len(change) < UNCHANGED and not float(torch.cat(self._correct[domain]).nanmean()) >= 0.5
+        ]
 
     def _collapsed(self) -> dict[str, float]:
-        """Domain -> spread of the outputs as a share of the inputs', where it is too little; for 2 images or more."""
+        """Domain → spread of the outputs as a fraction of the inputs', where it is too small; from 2 images."""
         shares = {}
         for domain, (inputs, outputs) in self._spread.items():
             if inputs.n > 1 and inputs.deviation() > 0:
@@ -79,7 +84,7 @@ class FailureChecks:
 
 
 class _Spread:
-    """Root mean square deviation of images from their mean image, in grey levels."""
+    """Root of the summed squared deviations of images from their mean image, in grey levels."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -94,21 +99,21 @@ class _Spread:
 
     def deviation(self) -> float:
         assert isinstance(self._sum, Tensor)
-        # float64 on grey levels: what is lost in the difference is far below a grey level
+        # float64 on grey levels: cancellation is far below one grey level
         return max(0.0, self._squares - float((self._sum**2).sum()) / self.n) ** 0.5
 
 
 def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor) -> list[EvaluationWarning]:
-    """Labels that all images or none have, so that scores of them stand on one side only.
+    """A warning about labels that all images or none have.
 
     Args:
         inputs: (n, A) labels of the translated images; references: (m, A) of the real ones.
     """
     lines = []
     for index, name in enumerate(spec.names):
-        own = inputs[:, index]
-        if len(own) and bool((own == own[0]).all()):
-            lines.append(f"{'every' if own[0] else 'no'} test image has {name}")
+        labels = inputs[:, index]
+        if len(labels) and bool((labels == labels[0]).all()):
+            lines.append(f"{'every' if labels[0] else 'no'} test image has {name}")
         if not bool((references[:, index] == 1).any()):
             lines.append(f"no real image has {name}")
     return [EvaluationWarning("one-class", (), f"{dataset}: {'; '.join(lines)}")] if lines else []

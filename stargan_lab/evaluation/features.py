@@ -1,4 +1,4 @@
-"""Features of many images: taken in batches that fit the memory, kept on disk, and summed up as they come.
+"""Features of many images: computed in batches that fit the memory, cached on disk, with running moments.
 
 Shapes: n images, D feature dimensions.
 """
@@ -6,6 +6,7 @@ Shapes: n images, D feature dimensions.
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -24,18 +25,26 @@ T = TypeVar("T")
 
 LARGEST_BATCH = 128
 LARGEST_DIMS = 16384
-"""Features of an image, whose covariance is 2 GiB."""
+"""Dimensions of which a covariance takes 2 GiB."""
 MEMORY_SHARE = 0.25
-"""Of the device's whole memory, not of what is free now: the batch, and with it the last digit, is to stay the same."""
-VERSION = 3
-"""Of what the cached files hold."""
+"""Of the device's total memory, not of what is free now: the batch size, and with it the last digit, stays constant."""
+VERSION = 4
+"""Of the format of the cached files."""
 
 
-class Collected:
-    """Features that come batch by batch: mean and covariance in memory, the features in a temporary file.
+@dataclass(frozen=True)
+class Sample:
+    """Features of one set of images: (n, D) rows, and their mean and covariance."""
+
+    rows: Features
+    moments: Moments
+
+
+class FeatureFile:
+    """Features added batch by batch: running moments in memory, the features in a temporary file.
 
     Args:
-        folder: where the file is; it has no name there, so nothing is left of it whatever happens.
+        folder: where the file is; it is unlinked at once, so a killed process leaves nothing behind.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,39 +63,33 @@ class Collected:
     def __len__(self) -> int:
         return self._moments.n if self._moments else 0
 
-    @property
-    def moments(self) -> Moments:
-        """Raises LabError when nothing was added."""
+    def sample(self) -> Sample:
+        """All that was added; its rows are a memory map. Raises LabError when nothing was."""
         if self._moments is None:
             raise LabError("no images, so no features")
-        return self._moments
-
-    @property
-    def rows(self) -> Features:
-        """(n, D), a memory map."""
         self._file.flush()
-        return np.memmap(self._file, np.float32, "r", shape=(len(self), len(self.moments.mean)))
+        return Sample(np.memmap(self._file, np.float32, "r", shape=(len(self), len(self._moments.mean))), self._moments)
 
 
 def batch_size(extractor: Extractor, device: torch.device) -> int:
-    """How many images to take at once: a power of two of which a quarter of the device's memory holds the work."""
+    """Images per forward pass: the largest power of two that fits a quarter of the device's memory."""
     if extractor.memory <= 0:
         return LARGEST_BATCH
     cuda = device.type == "cuda"
-    total = torch.cuda.get_device_properties(device).total_memory if cuda else whole_memory()
+    total = torch.cuda.get_device_properties(device).total_memory if cuda else total_memory()
     fitting = int(total * MEMORY_SHARE / extractor.memory)
-    largest = LARGEST_BATCH if cuda else LARGEST_BATCH // 16  # a CPU gains nothing by more
+    largest = LARGEST_BATCH if cuda else LARGEST_BATCH // 16  # larger batches are no faster on a CPU
     return max(1, min(largest, 1 << max(fitting.bit_length() - 1, 0)))
 
 
-def whole_memory() -> int:
-    """Bytes of this machine."""
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def key_of(extractor: Extractor, device: torch.device) -> list[Any]:
-    """What features depend on beside the images; device and batch move their last digit."""
-    facts = [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing]
+def cache_key(extractor: Extractor, device: torch.device) -> list[Any]:
+    """What features depend on beside the images; device and batch size change the last digit."""
+    facts = [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing, extractor.options]
     return [*facts, device.type, batch_size(extractor, device)]
 
 
@@ -95,14 +98,12 @@ def in_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def kept_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[], Iterable[Tensor]], n: int) -> Features:
-    """The (n, D) features that ``batches`` makes, from ``outputs/cache/features``; made first where they are not there.
+def cached_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[], Iterable[Tensor]], n: int) -> Features:
+    """(n, D) features as a memory map, from ``outputs/cache/features``; computed by ``batches`` if they are missing.
 
     Args:
-        key: everything the features depend on. Equal keys meet the same file, others never do.
-        batches: yields (k, D) float32 tensors, n rows in all.
-    Returns:
-        A memory map. Of several processes that ask at once one makes it and the others wait.
+        key: everything the features depend on; the name of the file is its hash.
+        batches: yields (k, D) float32 tensors, n rows in total.
     """
 
     def write(file: BinaryIO) -> None:
@@ -113,21 +114,20 @@ def kept_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[], I
                 header = {"descr": "<f4", "fortran_order": False, "shape": (n, dims)}
                 np.lib.format.write_array_header_1_0(file, header)
             if part.shape[1] != dims:
-                raise LabError(f"features of {dims} and of {part.shape[1]} dimensions; all images need as many")
+                raise LabError(f"features have {dims} and {part.shape[1]} dimensions; all images must have the same")
             file.write(np.ascontiguousarray(part.numpy(), "<f4").tobytes())
             written += len(part)
-        assert written == n, "a row for each image"
+        assert written == n, "one row per image"
 
     def read(path: Path) -> Features:
-        found: Features = np.load(path, mmap_mode="r", allow_pickle=False)
-        return found
+        features: Features = np.load(path, mmap_mode="r", allow_pickle=False)
+        return features
 
-    found: Features = _kept(outputs, key, ".npy", write, read)
-    return found
+    return _cached(outputs, key, ".npy", write, read)
 
 
-def kept_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], Sequence[Moments]]) -> list[Moments]:
-    """As ``kept_features`` for means and covariances."""
+def cached_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], Sequence[Moments]]) -> list[Moments]:
+    """As ``cached_features`` for means and covariances."""
 
     def write(file: BinaryIO) -> None:
         moments = measure()
@@ -143,26 +143,21 @@ def kept_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], Se
             stored = zip(saved["n"].tolist(), saved["mean"], saved["scatter"], strict=True)
             return [Moments(n, mean, scatter) for n, mean, scatter in stored]
 
-    found: list[Moments] = _kept(outputs, key, ".npz", write, read)
-    return found
+    return _cached(outputs, key, ".npz", write, read)
 
 
-def _kept(
+def _cached(
     outputs: Path,
     key: Mapping[str, Any],
     suffix: str,
     write: Callable[[BinaryIO], None],
-    read: Callable[[Path], Any],
-) -> Any:
-    """What ``read`` finds in the file of ``key``, which ``write`` makes where it is not there."""
+    read: Callable[[Path], T],
+) -> T:
+    """Read the file of ``key``; written first if it is missing. Raises LabError when it is damaged."""
     name = files.canonical_hash({**key, "version": VERSION})[:16]
-    path = outputs / "cache" / "features" / f"{name}{suffix}"
-    if not path.exists():
-        with files.locked(path.with_name(f"{path.name}.lock")):
-            if not path.exists():
-                files.write_atomically(path, write)
+    path = files.make_once(outputs / "cache" / "features" / f"{name}{suffix}", write)
     try:
         return read(path)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
-        raise LabError(f"{path}: cannot be read ({reason}); delete it, and it is made anew") from None
+        raise LabError(f"{path}: cannot be read ({reason}); delete it to compute it again") from None

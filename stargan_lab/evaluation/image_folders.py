@@ -18,8 +18,8 @@ from stargan_lab import files
 from stargan_lab.data import image_reader
 from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
 from stargan_lab.errors import DataError, LabError, nearest, preview
-from stargan_lab.evaluation.extractors import Extractor, take
-from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, in_batches, kept_moments, key_of
+from stargan_lab.evaluation.extractors import Extractor, compute_features
+from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, cache_key, cached_moments, in_batches
 from stargan_lab.evaluation.frechet import Array, Moments
 
 Gaussian = tuple[Array, Array]
@@ -58,10 +58,10 @@ class ImageFolder:
         """
         key = {
             "images": self.fingerprint,
-            "extractor": key_of(extractor, device),
+            "extractor": cache_key(extractor, device),
             "what": "moments of a folder",
         }
-        (moments,) = kept_moments(outputs, key, lambda: [self._measure(extractor, device)])
+        (moments,) = cached_moments(outputs, key, lambda: [self._measure(extractor, device)])
         return moments.mean, moments.covariance
 
     def _measure(self, extractor: Extractor, device: torch.device) -> Moments:
@@ -73,7 +73,7 @@ class ImageFolder:
             tqdm(total=self.count, desc=title, leave=False, disable=None) as bar,
         ):
             for batch in batches(self.images, batch_size(extractor, device)):
-                rows = take(extractor, torch.stack(list(pool.map(read_pixels, batch)))).numpy()
+                rows = compute_features(extractor, torch.stack(list(pool.map(read_pixels, batch)))).numpy()
                 moments = moments or _empty_moments(rows.shape[1], extractor)
                 if rows.shape[1] != len(moments.mean):
                     raise LabError(

@@ -3,7 +3,7 @@
 Shapes: n images, D feature dimensions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,45 +17,54 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation import inception_weights as weight_files
 
 DIMS = (64, 192, 768, 2048)
-"""What pytorch-fid's ``--dims`` takes: the first and second max pooling, before the auxiliary classifier, pool3."""
+"""Of pytorch-fid's ``--dims``: first and second max pooling, before the auxiliary classifier, and pool3."""
 
-WHOLE = 2048
+FID_DIMS = 2048
 """Dimensions of the features that FID is defined on."""
+
+UNVERIFIED = "inception_unverified"
+"""Label of features of weights other than the official ones."""
 
 MIB = 1 << 20
 
 
+def inception_label(dims: int) -> str:
+    """Label of features of the official weights: empty for those that FID is defined on."""
+    return "" if dims == FID_DIMS else f"inception_{dims}"
+
+
 class InceptionExtractor:
-    """Features of 299 × 299 images, averaged over the map where it has more than one position, as pytorch-fid does.
+    """Features of 299 × 299 images, averaged over spatial positions, as in pytorch-fid.
 
     Attributes:
         dims: one of 64, 192, 768, 2048.
-        verified: whether the weights are the official ones; if not, no distance of these features is called FID.
+        verified: whether the weights are the official ones; only then a distance of these features is called FID.
     """
 
     name = "inception"
     preprocessing = "uint8 / 255, bilinear to 299 × 299 without antialiasing, to [-1, 1] (pytorch-fid's)"
     memory = 24 * MIB
 
-    def __init__(self, path: Path, device: torch.device, dims: int = WHOLE) -> None:
+    def __init__(self, path: Path, device: torch.device, dims: int = FID_DIMS) -> None:
         self._network = _fused(_inception(path, dims).eval()).to(device).to(memory_format=torch.channels_last)
         self._device = device
         self.dims = dims
         self.sha256 = self.identity = files.sha256_file(path)
         self.verified = self.sha256 == weight_files.VERIFIED_SHA256
-        self.label = "inception_unverified" if not self.verified else "" if dims == WHOLE else f"inception_{dims}"
+        self.label = inception_label(dims) if self.verified else UNVERIFIED
+        self.options: Mapping[str, Any] = {}
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 → (n, D) float32 on the CPU."""
         x = (images.to(self._device).float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # a GPU is to see what a CPU sees
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # disable TF32 to match CPU features
             maps = self._network(x)[0]
         return maps.mean(dim=(2, 3)).cpu()
 
 
 def _fused(network: nn.Module) -> nn.Module:
-    """Each batch norm taken into the convolution before it, in float64: the same function, in about half the time."""
+    """Fold each batch norm into the convolution before it, in float64: the same function in about half the time."""
     from torchvision.models.inception import BasicConv2d
 
     for module in network.modules():
@@ -69,31 +78,25 @@ def _inception(path: Path, dims: int) -> nn.Module:
     """pytorch-fid's network with the weights in ``path``. Its constructor would download them; here it cannot."""
     import pytorch_fid.inception as original
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise LabError(f"{path}: cannot be read as weights ({_first_line(error)})") from None
+    state = weight_files.load_weights(path)
     with (
-        torch.random.fork_rng(devices=[]),  # its layers' own initialisation draws from the global generator
+        torch.random.fork_rng(devices=[]),  # its layers' initialisation draws from the global generator
         _no_download(original, state),
     ):
         try:
             network: nn.Module = original.InceptionV3([original.InceptionV3.BLOCK_INDEX_BY_DIM[dims]])
         except Exception as error:
-            raise LabError(f"{path}: does not fit pytorch-fid's InceptionV3 ({_first_line(error)})") from None
+            reason = " ".join(str(error).split())[:160]
+            raise LabError(f"{path}: does not match pytorch-fid's InceptionV3 ({reason})") from None
     return network
 
 
 @contextmanager
 def _no_download(module: Any, state: Any) -> Iterator[None]:
-    """While held, what pytorch-fid would download is ``state``."""
+    """Replace pytorch-fid's download by ``state``."""
     download = module.load_state_dict_from_url
     module.load_state_dict_from_url = lambda *args, **kwargs: state
     try:
         yield
     finally:
         module.load_state_dict_from_url = download
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

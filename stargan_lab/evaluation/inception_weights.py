@@ -1,8 +1,8 @@
-"""Where Inception's weights come from: a path, a cache, or the official download; told apart by their SHA-256."""
+"""Inception's weights: a path, a cached file, or the official download, identified by its SHA-256."""
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.request import urlopen
 
 import torch
@@ -12,13 +12,19 @@ from stargan_lab import files
 from stargan_lab.errors import LabError
 
 VERIFIED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""Of the official file: TensorFlow's FID Inception as pytorch-fid publishes it. Only with it is a distance FID."""
+"""Of the official file: TensorFlow's FID Inception as published by pytorch-fid. Only its distance is called FID."""
 
 DOWNLOAD = "download"
 
 
 class WeightsMissing(LabError):
-    """No Inception weights were found; the message says how to get them."""
+    """There are no Inception weights; the message says how to get them.
+
+    Attributes:
+        label: of the features that cannot be computed.
+    """
+
+    label = ""
 
 
 def official_url() -> str:
@@ -28,16 +34,16 @@ def official_url() -> str:
 
 
 def cache_paths(outputs: Path) -> list[Path]:
-    """Where weights are looked for, in this order: our cache, then the one pytorch-fid itself fills."""
+    """Where to look for weights: our cache, then the one of pytorch-fid."""
     name = official_url().rsplit("/", 1)[-1]
     return [outputs / "cache" / "weights" / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
 
 
 def find_weights(weights: str | None, outputs: Path) -> Path:
-    """The weight file that ``weights`` asks for: a path, ``download``, or None for what is in a cache.
+    """The file for ``weights``: a path, ``download``, or None for the cached file.
 
     Raises:
-        WeightsMissing: None was asked and no cache has the file.
+        WeightsMissing: weights is None and no cache has the file.
         LabError: the path does not exist, or the download failed or was not the official file.
     """
     paths = cache_paths(outputs)
@@ -48,17 +54,25 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
                 f"evaluation.weights: {path} is not a file; give a path, {DOWNLOAD!r}, or null for the cache"
             )
         return path
-    found = next((path for path in paths if path.is_file() and (weights is None or is_official(path))), None)
-    if found is not None:
-        return found
+    cached = next((path for path in paths if path.is_file() and (weights is None or is_official(path))), None)
+    if cached is not None:
+        return cached
     if weights is None:
         raise WeightsMissing(
             f"no Inception weights, so no FID: set evaluation.weights={DOWNLOAD} or a path, or put them at {paths[0]}"
         )
-    with files.locked(paths[0].with_suffix(".lock")):
+    with files.locked(paths[0].with_suffix(".lock")):  # not make_once: a file that is not official is replaced
         if not (paths[0].is_file() and is_official(paths[0])):
             files.write_atomically(paths[0], lambda file: _download(official_url(), file))
     return paths[0]
+
+
+def load_weights(path: Path) -> Any:
+    """The content of a file of tensors, on the CPU. No code in it is run. Raises LabError when it cannot be read."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise LabError(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:160]})") from None
 
 
 def is_official(path: Path) -> bool:
@@ -66,21 +80,23 @@ def is_official(path: Path) -> bool:
 
 
 def _download(url: str, file: BinaryIO) -> None:
-    """Stream ``url`` into ``file``; raises LabError unless its SHA-256 is the official one."""
+    """Stream ``url`` into ``file``. Raises LabError if the download fails or its SHA-256 is not the official one."""
     digest = hashlib.sha256()
     try:
-        with urlopen(url, timeout=60) as answer:
-            total = int(answer.headers.get("Content-Length") or 0) or None
+        with urlopen(url, timeout=60) as response:
+            total = int(response.headers.get("Content-Length") or 0) or None
             with tqdm(
                 total=total, unit="B", unit_scale=True, desc="Inception weights", leave=False, disable=None
             ) as bar:
-                while chunk := answer.read(1 << 20):
+                while chunk := response.read(1 << 20):
                     file.write(chunk)
                     digest.update(chunk)
                     bar.update(len(chunk))
     except OSError as error:
         raise LabError(
-            f"{url}: download failed ({error}); fetch it elsewhere and set evaluation.weights to its path"
+            f"{url}: download failed ({error}); download it elsewhere and set evaluation.weights to its path"
         ) from None
     if digest.hexdigest() != VERIFIED_SHA256:
-        raise LabError(f"{url}: SHA-256 is {digest.hexdigest()}, not the official {VERIFIED_SHA256}; nothing was kept")
+        raise LabError(
+            f"{url}: SHA-256 is {digest.hexdigest()}, not the official {VERIFIED_SHA256}; the download was discarded"
+        )

@@ -1,16 +1,17 @@
-"""The identity of a scoring: what was measured, with which instruments, on which images.
+"""The identity of an evaluation: which metrics, computed with what, on which images.
 
-It is kept with the scores as plain JSON, so everything here is asked of the stored form.
+It is stored with the scores as plain JSON, and everything here reads the stored form.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stargan_lab import files
 
-VERSION = 2
-"""Raised when the meaning of a metric changes."""
+VERSION = 3
+"""Raised when the meaning of scores changes; scores of two versions are never compared."""
 
 _NOT_COMMON = ("instruments", "metrics", "hash")
 
@@ -20,18 +21,18 @@ class Protocol:
     """Two scores of one metric may be compared when ``metric_identity`` is equal.
 
     Attributes:
-        data: dataset -> beginning of its fingerprint: which images, real and translated.
-        inputs: split the translated images come from; no image of it is ever a reference.
-        images: dataset -> domain -> how many were ``translated`` (those without the label) and how many are ``real``.
-        targets: ``reference`` is one target per label, as ``batch.target_labels`` sets it.
-        groups: dataset -> labels that exclude each other, which decide what a target clears.
+        data: dataset → prefix of its fingerprint: which images, real and translated.
+        inputs: the split that is translated; none of its images is a reference.
+        images: dataset → domain → how many were ``translated`` (those without the label) and how many are ``real``.
+        targets: ``reference`` is one target per label, as set by ``labels.target_labels``.
+        groups: dataset → labels that exclude each other, which determine what a target clears.
         checkpoint: the rule that picked the weights; never the best-scoring ones.
-        network_mode: ``train-statistics``: every image is normalised by its own statistics, as the reference does.
-        quantisation: images are scored as a file of them would hold them.
-        max_images: only the first so many test images, and of each domain's reference images; None for all.
-        batch_size: images translated together, which a generator with batch statistics depends on.
-        instruments: name -> what that instrument's numbers depend on beside all of the above.
-        metrics: metric -> the name of its instrument.
+        network_mode: ``train-statistics``: every image is normalised by its own statistics, as in StarGAN.
+        quantisation: images are scored as an 8-bit file stores them.
+        max_images: only the first so many test images, and reference images of each domain; None for all.
+        batch_size: images translated together, which matters to a generator with batch statistics.
+        instruments: attribute classifier, ground truth and extractors, each with what its output depends on.
+        metrics: metric → the instruments it ``uses``, its ``options`` and its ``version``.
     """
 
     data: Mapping[str, str]
@@ -46,33 +47,36 @@ class Protocol:
     network_mode: str = "train-statistics"
     version: int = VERSION
     instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    metrics: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON, its own hash among it."""
-        plain = asdict(self)
+        """Plain JSON, including its hash."""
+        plain = json.loads(json.dumps(asdict(self)))
         return {"hash": protocol_hash(plain), **plain}
 
 
 def protocol_hash(protocol: Mapping[str, Any]) -> str:
-    """12 hex digits, the identity of a whole scoring."""
+    """12 hex digits, the identity of an evaluation."""
     return files.canonical_hash({key: value for key, value in protocol.items() if key != "hash"})[:12]
 
 
 def metric_protocol(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """What one metric's values depend on: what is common to all, and its instrument.
+    """What one metric's values depend on: what is common to all metrics, its options, and the instruments it uses.
 
     Args:
-        protocol: as ``result.json`` has it.
+        protocol: as stored in ``result.json``.
         metric: with or without a domain, e.g. ``eval/fid`` or ``eval/fid/Male``.
     """
     common = {key: value for key, value in protocol.items() if key not in _NOT_COMMON}
-    base = "/".join(metric.split("/")[:2])
-    return common | {"instrument": protocol.get("instruments", {}).get(protocol.get("metrics", {}).get(base))}
+    entry = protocol.get("metrics", {}).get("/".join(metric.split("/")[:2])) or {}
+    if isinstance(entry, str):  # version 2 stored only the name of one instrument
+        entry = {"uses": [entry]}
+    instruments = protocol.get("instruments", {})
+    return common | {"metric": {**entry, "uses": {name: instruments.get(name) for name in entry.get("uses", ())}}}
 
 
 def metric_identity(protocol: Mapping[str, Any], metric: str) -> str:
-    """8 hex digits, equal where two values of ``metric`` were made alike."""
+    """8 hex digits, equal if two values of ``metric`` may be compared."""
     return files.canonical_hash(metric_protocol(protocol, metric))[:8]
 
 

@@ -1,4 +1,4 @@
-"""The real images a translation is compared with: their features and statistics, measured once and kept.
+"""The real images that translations are compared with: their features and moments, computed once and cached.
 
 Shapes: A labels, n reference images, D feature dimensions.
 """
@@ -8,82 +8,87 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation.extractors import Extractor, take
-from stargan_lab.evaluation.feature_distances import Sample
-from stargan_lab.evaluation.features import Features, batch_size, in_batches, kept_features, kept_moments, key_of
+from stargan_lab.evaluation.context import Context
+from stargan_lab.evaluation.extractors import Extractor, compute_features
+from stargan_lab.evaluation.features import (
+    Features,
+    Sample,
+    batch_size,
+    cache_key,
+    cached_features,
+    cached_moments,
+    in_batches,
+)
 from stargan_lab.evaluation.frechet import Moments
-from stargan_lab.evaluation.setting import Setting
 
 
 def reference_split(source: ImageSource) -> str:
-    """``valid`` where it has images, else ``train``: never the translated one. Raises LabError if there is no test."""
+    """``valid`` where it has images, else ``train``: never the translated one. Raises LabError without test images."""
     filled = [which for which in source.splits() if len(source.split(which))]
     if "test" not in filled:
-        raise LabError(f"data.sources.{source.name}: evaluation needs test images, there are only {', '.join(filled)}")
+        raise LabError(f"data.sources.{source.name}: evaluation needs test images, found only {', '.join(filled)}")
     return "valid" if "valid" in filled else "train"
 
 
-def reference_images(source: ImageSource, max_images: int | None) -> Tensor:
-    """(N, A) bool: which images of the reference split stand for which label, the first ``max_images`` of each."""
-    held = source.split(reference_split(source)).labels == 1
-    return held if max_images is None else held & (held.cumsum(0) <= max_images)
+def reference_labels(source: ImageSource, max_images: int | None) -> Tensor:
+    """(N, A) bool: which images of the reference split represent which label, the first ``max_images`` of each."""
+    has_label = source.split(reference_split(source)).labels == 1
+    return has_label if max_images is None else has_label & (has_label.cumsum(0) <= max_images)
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceFeatures:
     """Features of one dataset's reference images.
 
     Attributes:
-        rows: (n, D) of all that are needed, memory-mapped.
-        held: (n, A) bool, which of them have which label.
+        rows: (n, D), memory-mapped, of the images that have any label.
+        labels: (n, A) bool.
         moments: A means and covariances.
     """
 
     rows: Features
-    held: Tensor
+    labels: Tensor
     moments: list[Moments]
 
     def sample(self, domain: int) -> Sample:
         """The images that have label ``domain``."""
-        return Sample(self.rows[self.held[:, domain].numpy()], self.moments[domain])
+        return Sample(self.rows[self.labels[:, domain].numpy()], self.moments[domain])
 
 
-def reference(source: ImageSource, extractor: Extractor, setting: Setting) -> Reference:
-    """Features of the reference images of every label, and their statistics, from the cache where they are there."""
-    split = reference_split(source)
-    held = reference_images(source, setting.max_images)
-    needed = held.any(dim=1).nonzero()[:, 0]
+def reference_features(source: ImageSource, extractor: Extractor, context: Context) -> ReferenceFeatures:
+    """Features of the reference images of every label and their moments, from the cache if possible."""
+    split, labels = reference_split(source), reference_labels(source, context.max_images)
+    needed = labels.any(dim=1).nonzero()[:, 0]
+    labels = labels[needed]
+    if len(needed) == 0:
+        return ReferenceFeatures(torch.empty(0, 1).numpy(), labels, [Moments.empty(1) for _ in source.spec.names])
     key = {
         "data": source.fingerprint,
         "split": split,
-        "max_images": setting.max_images,
-        "extractor": key_of(extractor, setting.device),
+        "max_images": context.max_images,
+        "extractor": cache_key(extractor, context.device),
     }
 
     def measure() -> Iterator[Tensor]:
-        images, size = source.split(split), batch_size(extractor, setting.device)
-        parts = list(in_batches(needed.tolist(), size))
-        hidden = None if setting.progress else True
-        for chosen in tqdm(parts, f"{extractor.name} features of {source.name}", leave=False, disable=hidden):
-            yield take(extractor, images.images(chosen))
+        images = source.split(split)
+        with context.bar(f"{extractor.name} features of {source.name}", len(needed)) as bar:
+            for chosen in in_batches(needed.tolist(), batch_size(extractor, context.device)):
+                yield compute_features(extractor, images.images(chosen))
+                bar.update(len(chosen))
 
-    if len(needed) == 0:
-        return Reference(torch.empty(0, 1).numpy(), held[needed], [Moments.empty(1) for _ in source.spec.names])
-    rows = kept_features(setting.outputs, {**key, "what": "features"}, measure, len(needed))
-    held = held[needed]
-    moments = kept_moments(setting.outputs, {**key, "what": "moments"}, lambda: _moments(rows, held))
-    return Reference(rows, held, moments)
+    rows = cached_features(context.outputs, {**key, "what": "features"}, measure, len(needed))
+    moments = cached_moments(context.outputs, {**key, "what": "moments"}, lambda: _moments(rows, labels))
+    return ReferenceFeatures(rows, labels, moments)
 
 
-def _moments(rows: Features, held: Tensor) -> list[Moments]:
-    """Per label, of the rows that have it, without more than a thousand rows in memory."""
-    moments = [Moments.empty(rows.shape[1]) for _ in range(held.shape[1])]
+def _moments(rows: Features, labels: Tensor) -> list[Moments]:
+    """Per label, with at most a thousand rows in memory at once."""
+    moments = [Moments.empty(rows.shape[1]) for _ in range(labels.shape[1])]
     for start in range(0, len(rows), 1000):
-        part, own = rows[start : start + 1000], held[start : start + 1000].numpy()
+        part, has_label = rows[start : start + 1000], labels[start : start + 1000].numpy()
         for index, domain in enumerate(moments):
-            domain.update(part[own[:, index]])
+            domain.update(part[has_label[:, index]])
     return moments

@@ -109,7 +109,7 @@ class Step:
 
     def _discriminated(self, images: Tensor) -> tuple[Tensor, Tensor]:
         scores, logits = self.discriminate(images)
-        return scores, self.layout.own_logits(logits, self.source)
+        return scores, self.layout.source_logits(logits, self.source)
 
 
 class LossTerm(Protocol):

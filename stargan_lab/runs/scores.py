@@ -1,4 +1,4 @@
-"""How a run's generator is scored, when it is trained and whenever it is scored again."""
+"""How a run's generator is evaluated, at the end of its training and by ``stargan-lab evaluate``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,65 +8,43 @@ import torch
 
 from stargan_lab.config import RunConfig
 from stargan_lab.data.protocols import ImageSource
-from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation.evaluator import Evaluator, Options, Scores, assemble
 from stargan_lab.files import write_json
-from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 
 CHECKPOINTS = {
-    "average": "the last step's average of the generator, or its weights where none is kept",
-    "last": "the last step's weights",
+    "average": "the generator's average at the last step, or its weights if no average is kept",
+    "last": "the weights at the last step",
 }
-"""``evaluation.checkpoint`` -> the rule as the protocol has it. It is the same for runs with and without an average, so
-that these can be compared; which a run has is one of its factors."""
+"""``evaluation.checkpoint`` → the rule in the protocol. It is the same for runs with and without an average, so that
+they can be compared; whether a run has one is a factor of it."""
 
 
 def build_evaluator(
     config: RunConfig, sources: Sequence[ImageSource], device: torch.device, progress: bool = True
 ) -> Evaluator:
-    """What scores the runs of ``config``; see ``evaluation.evaluate.assemble``.
-
-    Raises:
-        LabError: unusable weights, no test split, or an extractor whose scores would have the name of others.
-    """
-    asked = config.evaluation
-    options = Options(
-        extractor=asked.extractor,
-        weights=asked.weights,
-        dims=asked.dims,
-        checkpoint=CHECKPOINTS[asked.checkpoint],
-        max_images=asked.max_images,
-        batch_size=asked.batch_size,
-    )
-    assembled = assemble(sources, options, Path(config.paths.outputs), device, progress)
-    for metric in assembled.protocol["metrics"]:
-        try:
-            lookup(metric)
-        except LabError as error:
-            raise ConfigError(
-                f"evaluation.extractor: {asked.extractor!r} needs another label, or register_features ({error})"
-            ) from None
-    return assembled
+    """The evaluator for runs of ``config``. Raises LabError, see ``evaluation.evaluator.assemble``."""
+    settings = dict(config.evaluation) | {"checkpoint": CHECKPOINTS[config.evaluation.checkpoint]}
+    return assemble(sources, Options(**settings), Path(config.paths.outputs), device, progress)
 
 
 def scores_average(config: RunConfig) -> bool:
-    """Whether the generator's average is scored where there is one."""
+    """Whether to score the generator's average if there is one."""
     return config.evaluation.checkpoint == "average"
 
 
 def remarks(scores: Scores) -> list[str]:
-    """What to say beside the scores, warnings first."""
+    """Lines to print with the scores, warnings first."""
     return [f"warning: {w['text']}" for w in scores.warnings] + [f"note: {note}" for note in scores.notes]
 
 
 def scores_path(folder: RunFolder, protocol_hash: str) -> Path:
-    """Where a run's scores under the protocol of this hash are."""
+    """The file of a run's scores under the protocol with this hash."""
     return folder.scores / f"{protocol_hash}.json"
 
 
 def write_scores(folder: RunFolder, scores: Scores, step: int) -> dict[str, Any]:
-    """Keep one scoring of a finished run as ``scores/<protocol>.json``: the same content whenever it is made."""
+    """Write one evaluation of a finished run to ``scores/<protocol>.json``; the content has no time stamp."""
     record = {
         "run_id": folder.run_id,
         "step": step,

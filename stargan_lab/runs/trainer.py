@@ -19,7 +19,7 @@ from stargan_lab.console import Progress, StopSignal, closing, headline, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
-from stargan_lab.evaluation.cross_dataset import labels_seen
+from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import write_text
 from stargan_lab.labels import Batch, LabelLayout
@@ -161,7 +161,9 @@ class Trainer:
         """Labels of one dataset's images under another's names, which only the other's classifier can tell."""
         device = self.networks.train_state.device
         attribute_classifier = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
-        return labels_seen(attribute_classifier, images, self.sources[other].spec, self.config.evaluation.batch_size)
+        return predicted_labels(
+            attribute_classifier, images, self.sources[other].spec, self.config.evaluation.batch_size
+        )
 
     def _name(self) -> str:
         """As tables and MLflow show the run."""

@@ -76,7 +76,7 @@ class Publication:
         goal = self.sent + len(rows)
         self.state.sent[self.mlflow_id][1] = goal
         self.state.save()
-        self.store.send_rows(self.mlflow_id, rows)
+        self.store.send_rows(self.mlflow_id, rows, self.folder.descriptions())
         self.state.sent[self.mlflow_id][0] = goal
         self.state.save()
 
@@ -91,7 +91,7 @@ class Publication:
             step = rows[-1].step if rows else 0
             last = {name: value for row in rows if row.step == step for name, value in row.metrics.items()}
             final = {name: value for name, value in result["metrics"].items() if last.get(name) != value}
-            self.store.send_rows(self.mlflow_id, [MetricRow(step, end, final)])
+            self.store.send_rows(self.mlflow_id, [MetricRow(step, end, final)], self.folder.descriptions())
         self.tags()
         self.store.artifact(self.mlflow_id, self.folder.result_path)
         for path in sorted(self.folder.scores.glob("*.json")):

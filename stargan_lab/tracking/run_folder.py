@@ -3,12 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
+from stargan_lab.tracking.metrics import Metric, lookup
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
 SPILL_ROWS = 256
@@ -25,7 +27,8 @@ class MetricRow(NamedTuple):
 
 
 class RunFolder:
-    """``outputs/runs/<run_id>``: config.yaml, metrics.jsonl, result.json, tags.json, samples/, checkpoints/, scores/.
+    """``outputs/runs/<run_id>``: config.yaml, metrics.jsonl, descriptions.json, result.json, tags.json, samples/,
+    checkpoints/, scores/.
 
     One process at a time appends metrics; tags may be added by several.
     """
@@ -35,6 +38,7 @@ class RunFolder:
         self.run_id = path.name
         self.config_path = path / "config.yaml"
         self.metrics_path = path / "metrics.jsonl"
+        self.descriptions_path = path / "descriptions.json"
         self.result_path = path / "result.json"
         self.tags_path = path / "tags.json"
         self.state_path = path / "tracking.json"
@@ -44,14 +48,38 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self._buffer: list[str] = []
         self._spilled = time.monotonic()
+        self._descriptions: dict[str, Metric] | None = None
 
     def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
-        """Add a row stamped with the present time; it reaches the disk within SPILL_SECONDS, for good at ``flush``."""
+        """Add a row stamped with the present time; it reaches the disk within SPILL_SECONDS, for good at ``flush``.
+
+        Raises:
+            LabError: a name is not registered.
+        """
+        self._describe(metrics)
         row = MetricRow(step, round(time.time(), 3), dict(metrics))
         self._buffer.append(json.dumps({"step": step, "time": row.time, "metrics": row.metrics}, allow_nan=False))
         if len(self._buffer) >= SPILL_ROWS or time.monotonic() - self._spilled > SPILL_SECONDS:
             self._spill(durable=False)
         return row
+
+    def descriptions(self) -> dict[str, Metric]:
+        """The metrics in the rows by name, without domains; empty for the run of an older version."""
+        if self._descriptions is None:
+            stored = read_json(self.descriptions_path) if self.descriptions_path.exists() else []
+            try:
+                self._descriptions = {each["name"]: Metric(**each) for each in stored}
+            except (TypeError, KeyError):
+                raise LabError(f"{self.descriptions_path}: expected a list of metrics") from None
+        return self._descriptions
+
+    def _describe(self, names: Iterable[str]) -> None:
+        """Keep the descriptions of metrics, so that the run can be read without a user's modules."""
+        known = self.descriptions()
+        described = {metric.name: metric for metric in (lookup(name, known) for name in names)}
+        if new := {name: metric for name, metric in described.items() if name not in known}:
+            known |= new
+            write_json(self.descriptions_path, [asdict(metric) for metric in known.values()])
 
     def flush(self) -> None:
         """Write what is buffered and fsync it."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stargan_lab.errors import LabError, unknown
 from stargan_lab.files import locked
+from stargan_lab.tracking.metrics import Metric
 from stargan_lab.tracking.publish import rebuild
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, StoreError
@@ -23,6 +24,11 @@ def run_folders(outputs: Path) -> list[RunFolder]:
     """The runs that have left records, sorted by id."""
     folders = [RunFolder(path) for path in sorted((outputs / "runs").glob("*")) if path.is_dir()]
     return [f for f in folders if f.config_path.exists() or f.metrics_path.exists() or f.result_path.exists()]
+
+
+def descriptions(outputs: Path) -> dict[str, Metric]:
+    """The metrics that any run has logged, by name."""
+    return {name: metric for folder in run_folders(outputs) for name, metric in folder.descriptions().items()}
 
 
 def sync(outputs: Path, store: Store) -> Synced:

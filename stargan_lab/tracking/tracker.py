@@ -79,7 +79,7 @@ class Tracker:
         """
         values = {}
         for name, value in metrics.items():
-            lookup(name)
+            lookup(name, self._folder.descriptions())
             if not math.isfinite(value):
                 raise LabError(f"metric {name!r} is {value} at step {step}")
             if self._known.get(name) != step:
@@ -112,7 +112,7 @@ class Tracker:
         The time is put into the result as ``finished_at``, in Unix seconds.
         """
         for name in result["metrics"]:
-            lookup(name)
+            lookup(name, self._folder.descriptions())
         full = {"finished_at": round(time.time(), 3)} | dict(result)
         if full["status"] == "finished" and self._pending:
             self.commit(self._pending[-1].step)

@@ -5,7 +5,7 @@ import sys
 import time
 from urllib.parse import urlencode
 
-from stargan_lab.tracking.metrics import lookup, names
+from stargan_lab.tracking.metrics import Descriptions, lookup, names
 from stargan_lab.tracking.store import Store
 
 
@@ -20,8 +20,10 @@ def ablation_filter(name: str) -> str:
     return f"tags.`ablation.{name}` LIKE '%'"
 
 
-def ui_url(store: Store, name: str | None = None, port: int = 5000) -> str:
+def ui_url(store: Store, name: str | None = None, port: int = 5000, descriptions: Descriptions | None = None) -> str:
     """Where the runs are: those of ablation ``name`` filtered and grouped by variant, or all.
+
+    The main metrics in ``descriptions``, None for the registered ones, become columns.
 
     MLflow's page takes a filter from its address but the grouping from a saved view only, which it keeps in a tag of
     the experiment; the view is written here.
@@ -29,14 +31,15 @@ def ui_url(store: Store, name: str | None = None, port: int = 5000) -> str:
     query = {"workflowType": "machine_learning"}
     if name is not None:
         key = f"ablation-{name}"
-        store.set_experiment_tag(f"mlflow.sharedViewState.{key}", _view(name))
+        store.set_experiment_tag(f"mlflow.sharedViewState.{key}", _view(name, descriptions or {}))
         query = {"viewStateShareKey": key} | query
     return f"http://127.0.0.1:{port}/#/experiments/{store.experiment_id}/runs?{urlencode(query)}"
 
 
-def _view(name: str) -> str:
+def _view(name: str, descriptions: Descriptions) -> str:
     """A saved view in the form mlflow 3's page reads: an envelope whose ``state`` is JSON itself."""
-    shown = [metric for metric in names() if metric.startswith("eval/") and lookup(metric).main]
+    evaluated = (metric for metric in descriptions or names() if metric.startswith("eval/"))
+    shown = [metric for metric in evaluated if lookup(metric, descriptions).main]
     group = {"mode": "tag", "groupByData": f"ablation.{name}"}
     state = {
         "searchFilter": ablation_filter(name),

@@ -45,7 +45,7 @@ class SourceLabels:
         square = self._square.fit(image)[None]
         for source, classifier in self._classifiers.items():
             spec = self._opened.layout.specs[source]
-            labels[source] = classifier.own_labels(square, spec)
+            labels[source] = classifier.predict_exclusive(square, spec)
             positive = [name for name, value in zip(spec.names, labels[source][0], strict=True) if value]
             say(f"{path}: predicted {', '.join(positive) or 'no label'} ({spec.dataset}'s attribute classifier)")
         return labels

@@ -15,24 +15,20 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same training, of a few steps."""
+    """A training of a few steps."""
     monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=12, max_steps=12))
 
 
-def test_attribute_classifiers_real_faces_nearly_perfectly(
-    attribute_classifier: AttributeClassifier, faces: ImageSource
-) -> None:
+def test_classifies_real_faces_almost_perfectly(attribute_classifier: AttributeClassifier, faces: ImageSource) -> None:
     assert list(attribute_classifier.accuracy) == list(faces.spec.names)
     assert min(attribute_classifier.accuracy.values()) >= 0.98
     assert attribute_classifier.warning("faces") is None
     test = faces.split("test")
-    right = attribute_classifier.predict(test.images(range(len(test)))) == test.labels
-    assert right.double().mean(0).tolist() == pytest.approx(list(attribute_classifier.accuracy.values()))
+    correct = attribute_classifier.predict(test.images(range(len(test)))) == test.labels
+    assert correct.double().mean(0).tolist() == pytest.approx(list(attribute_classifier.accuracy.values()))
 
 
-def test_features_are_what_the_logits_are_taken_of(
-    attribute_classifier: AttributeClassifier, faces: ImageSource
-) -> None:
+def test_logits_are_computed_from_the_features(attribute_classifier: AttributeClassifier, faces: ImageSource) -> None:
     images = faces.split("test").images(range(8))
     features = attribute_classifier.features(images)
     assert features.shape == (8, 64) and features.dtype == torch.float32
@@ -41,7 +37,7 @@ def test_features_are_what_the_logits_are_taken_of(
 
 
 @pytest.mark.usefixtures("brief")
-def test_training_is_a_function_of_the_recipe_and_leaves_the_global_generator(
+def test_training_depends_on_the_recipe_alone_and_keeps_the_global_generator(
     faces: ImageSource, tmp_path: Path
 ) -> None:
     weights = []
@@ -55,9 +51,7 @@ def test_training_is_a_function_of_the_recipe_and_leaves_the_global_generator(
 
 
 @pytest.mark.usefixtures("brief")
-def test_trained_once_by_whoever_comes_first(
-    faces: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_callers_train_once(faces: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
     train = classifier._train
     monkeypatch.setattr(classifier, "_train", lambda *args: trained.append(1) or train(*args))
@@ -68,12 +62,12 @@ def test_trained_once_by_whoever_comes_first(
 
 
 @pytest.mark.usefixtures("brief")
-def test_a_poor_attribute_classifier_is_warned_about_in_one_line(faces: ImageSource, tmp_path: Path) -> None:
+def test_a_weak_classifier_causes_a_one_line_warning(faces: ImageSource, tmp_path: Path) -> None:
     found = trained_classifier(faces, tmp_path, CPU, progress=False)
     lowest = min(found.accuracy, key=lambda name: found.accuracy[name])
     assert found.accuracy[lowest] < 0.9
     warning = found.warning("faces")
-    assert warning is not None and f"({lowest} {found.accuracy[lowest]:.3f}" in warning and "\n" not in warning
+    assert warning is not None and f": {lowest} {found.accuracy[lowest]:.3f}" in warning and "\n" not in warning
 
 
 def test_identity_follows_data_size_and_recipe(faces: ImageSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,12 +81,12 @@ def test_a_damaged_cache_is_named(faces: ImageSource, tmp_path: Path) -> None:
     path = tmp_path / "cache" / "classifiers" / f"{classifier_hash(faces, 32)}.pt"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a classifier")
-    with pytest.raises(LabError, match=rf"{path.name}.*delete it to train anew") as caught:
+    with pytest.raises(LabError, match=rf"{path.name}.*delete it to retrain") as caught:
         trained_classifier(faces, tmp_path, CPU, progress=False)
     assert "\n" not in str(caught.value)
 
 
-def test_a_class_is_the_likeliest_one_and_a_label_holds_above_one_half() -> None:
+def test_classes_by_argmax_and_labels_by_threshold() -> None:
     logits = torch.tensor([[-3.0, -1.0, -2.0], [0.5, 2.0, 3.0]])
     assert decide(logits, "categorical").tolist() == [[0, 1, 0], [0, 0, 1]]
     assert decide(logits, "binary").tolist() == [[0, 0, 0], [1, 1, 1]]

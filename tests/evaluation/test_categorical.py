@@ -84,5 +84,5 @@ def test_scores_of_classes(hair: Hair, outputs: Path, monkeypatch: pytest.Monkey
     assert {f"eval/accuracy/{name}" for name in hair.spec.names} <= set(m)
     unchanged = evaluate(lambda images, labels, index: images, [hair], options, outputs, "cpu", False).metrics
     assert unchanged["eval/edit"] == 0
-    assert unchanged["eval/accuracy"] <= 0.03  # images already of the class are left out
+    assert unchanged["eval/accuracy"] <= 0.03  # images that already have the class are left out
     assert unchanged["eval/frechet_classifier"] > 10 * m["eval/frechet_classifier"]

@@ -1,4 +1,4 @@
-"""Several datasets: every dataset's images under every dataset's domains, against a translator that is always right."""
+"""Several datasets: every dataset's images under every dataset's domains, with a perfect translator."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from stargan_lab.data.sources import open_sources
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
-from stargan_lab.evaluation.cross_dataset import labels_seen
+from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Options, Scores, evaluate
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
@@ -37,8 +37,8 @@ def pair(outputs: Path) -> list[ImageSource]:
     return sources
 
 
-def always_right(sources: Sequence[ImageSource]) -> Translate:
-    """Knows each test image of either dataset, and draws it with any labels of either."""
+def perfect(sources: Sequence[ImageSource]) -> Translate:
+    """Recognises each test image of either dataset and draws it with any labels of either."""
     known: dict[bytes, tuple[ImageSource, int]] = {}
     for source in sources:
         pictures = source.split("test").images(range(len(source.split("test"))))
@@ -62,14 +62,14 @@ def scores(translate: Translate, sources: Sequence[ImageSource], outputs: Path, 
     return evaluate(translate, sources, options, outputs, "cpu", progress=False)
 
 
-def test_every_domain_is_scored_on_every_datasets_images(pair: list[ImageSource], outputs: Path) -> None:
-    metrics = scores(always_right(pair), pair, outputs).metrics
+def test_every_domain_is_scored_on_the_images_of_every_dataset(pair: list[ImageSource], outputs: Path) -> None:
+    metrics = scores(perfect(pair), pair, outputs).metrics
     for own in pair:
         for name in own.spec.names:
             assert f"eval/accuracy/{own.name}.{name}" in metrics
             assert metrics[f"eval/edit/{own.name}.{name}"] == 1
     crossed = [f"moods.as.faces.{n}" for n in pair[0].spec.names] + [f"faces.as.moods.{n}" for n in pair[1].spec.names]
-    crossed.remove("faces.as.moods.neutral")  # faces are neutral: nothing to do and nothing to score
+    crossed.remove("faces.as.moods.neutral")  # faces are neutral already: nothing to score
     for metric, limit in (("cross_accuracy", 0.5), ("cross_edit", 0.75)):
         found = {k.removeprefix(f"eval/{metric}/"): v for k, v in metrics.items() if k.startswith(f"eval/{metric}/")}
         assert set(crossed) <= set(found)
@@ -81,7 +81,7 @@ def test_every_domain_is_scored_on_every_datasets_images(pair: list[ImageSource]
         assert metrics[f"eval/accuracy/{name}"] == pytest.approx(sum(domains) / len(domains))
 
 
-def test_a_translator_that_does_nothing_scores_nothing(pair: list[ImageSource], outputs: Path) -> None:
+def test_the_identity_scores_zero(pair: list[ImageSource], outputs: Path) -> None:
     metrics = scores(lambda images, labels, index: images, pair, outputs).metrics
     crossed = {k: v for k, v in metrics.items() if k.startswith("eval/cross_")}
     assert len(crossed) >= 2 + 2 * (3 + 7)
@@ -89,31 +89,35 @@ def test_a_translator_that_does_nothing_scores_nothing(pair: list[ImageSource], 
     assert all(abs(value) < 1e-12 for key, value in crossed.items() if "edit" in key)
 
 
-def test_one_dataset_has_nothing_to_cross(pair: list[ImageSource], outputs: Path) -> None:
+def test_one_dataset_has_no_cross_metrics(pair: list[ImageSource], outputs: Path) -> None:
     metrics = scores(lambda images, labels, index: images, pair[:1], outputs, limit=16).metrics
     assert not [key for key in metrics if "cross" in key]
     assert not [key for key in metrics if key.count(".") or key.endswith("/faces")]
 
 
-def test_labels_of_anothers_images_are_what_the_classifier_sees(pair: list[ImageSource], outputs: Path) -> None:
+def test_source_labels_are_predicted_by_the_other_classifier(pair: list[ImageSource], outputs: Path) -> None:
     attribute_classifier = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
     images = pair[1].split("test").images(range(40))
-    seen = labels_seen(attribute_classifier, images, pair[0].spec, batch_size=16)
+    seen = predicted_labels(attribute_classifier, images, pair[0].spec, batch_size=16)
     assert (seen[:, :2].sum(1) <= 1).all()
     assert pair[1].ground_truth is not None
-    agree = [  # redrawing a picture with its true hair leaves it as it is
+    agree = [  # an image redrawn with its true hair is unchanged
         torch.equal(pair[1].ground_truth.redraw("test", [i], pair[0].spec.names, seen[i : i + 1])[0], images[i])
         for i in range(40)
     ]
     assert sum(agree) >= 34
 
 
-def test_labels_that_exclude_each_other_are_never_seen_at_once(pair: list[ImageSource], outputs: Path) -> None:
-    """A classifier may say yes to two hair colours; an image then has the likelier one."""
+def test_exclusive_labels_are_never_predicted_together(pair: list[ImageSource], outputs: Path) -> None:
+    """Of two hair colours above the threshold, only the more likely is kept."""
     attribute_classifier = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
     logits = torch.tensor([[2.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, -2.0, 4.0]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(attribute_classifier), "_logits", lambda self, images: logits)
         images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
         assert attribute_classifier.predict(images).tolist() == [[1, 1, 0], [1, 1, 1], [0, 0, 1]]
-        assert attribute_classifier.own_labels(images, pair[0].spec).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+        assert attribute_classifier.predict_exclusive(images, pair[0].spec).tolist() == [
+            [1, 0, 0],
+            [0, 1, 1],
+            [0, 0, 1],
+        ]

@@ -11,7 +11,7 @@ from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import inception as inception_module
 from stargan_lab.evaluation import inception_weights as weights
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
-from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor, metric_name
+from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor, compute_features
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
 from stargan_lab.evaluation.inception_weights import WeightsMissing, find_weights
 from stargan_lab.registry import family
@@ -26,7 +26,7 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "outputs"
 
 
-def test_every_extractor_gives_float32_features(
+def test_every_extractor_returns_float32_features(
     faces: ImageSource, attribute_classifier: AttributeClassifier, inception_weights: Path, outputs: Path
 ) -> None:
     images = faces.split("test").images(range(3))
@@ -38,17 +38,17 @@ def test_every_extractor_gives_float32_features(
         assert features.shape == (3, built.dims or features.shape[1]) and features.dtype == torch.float32
         assert built.name == name and built.label and built.sha256 and built.identity and built.preprocessing
         assert torch.equal(features, built.features(images))
-        assert features.std(0).max() > 1e-3  # tells images apart
+        assert features.std(0).max() > 1e-3  # differs between images
 
 
 def scripted(path: Path, network: torch.nn.Module | None = None) -> Path:
-    """A TorchScript file: the mean colour of 4 × 4 cells, unless told otherwise."""
+    """A TorchScript file of a network, by default the mean colour of 4 × 4 cells."""
     network = network or torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
     torch.jit.save(torch.jit.script(network), str(path))
     return path
 
 
-def test_a_torchscript_module_gets_images_in_0_to_1(tmp_path: Path) -> None:
+def test_a_torchscript_module_takes_images_in_0_to_1(tmp_path: Path) -> None:
     path = scripted(tmp_path / "pool.pt")
     built = build_extractor("torchscript", tmp_path, CPU, None, weights=str(path))
     images = torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8)
@@ -57,11 +57,11 @@ def test_a_torchscript_module_gets_images_in_0_to_1(tmp_path: Path) -> None:
     assert built.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_torchscript_module_that_does_not_fit_is_named(tmp_path: Path) -> None:
+def test_an_unusable_torchscript_module_is_refused(tmp_path: Path) -> None:
     images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
     maps = scripted(tmp_path / "maps.pt", torch.nn.Sequential(torch.nn.AvgPool2d(2)))
-    with pytest.raises(LabError, match=r"maps\.pt: should give \(2, D\) features, gave \(2, 3, 4, 4\)"):
-        build_extractor("torchscript", tmp_path, CPU, None, weights=str(maps)).features(images)
+    with pytest.raises(LabError, match=r"'torchscript': expected features of shape \(2, D\), got \(2, 3, 4, 4\)"):
+        compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(maps)), images)
     grey = scripted(tmp_path / "grey.pt", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
     with pytest.raises(LabError, match=r"grey\.pt: fails on \(2, 3, 8, 8\) images") as caught:
         build_extractor("torchscript", tmp_path, CPU, None, weights=str(grey)).features(images)
@@ -73,25 +73,19 @@ def test_a_torchscript_module_that_does_not_fit_is_named(tmp_path: Path) -> None
         build_extractor("torchscript", tmp_path, CPU, None)
 
 
-def test_pixels_are_the_pixels(tmp_path: Path) -> None:
+def test_pixel_features_are_the_pixels(tmp_path: Path) -> None:
     images = torch.randint(0, 256, (4, 3, 5, 7), dtype=torch.uint8)
     features = build_extractor("pixels", tmp_path, CPU, None).features(images)
     assert torch.equal((features * 255).round().to(torch.uint8), images.flatten(1))
 
 
-def test_an_option_an_extractor_has_not_is_refused(tmp_path: Path, inception_weights: Path) -> None:
-    with pytest.raises(ConfigError, match=r"evaluation\.dims: the extractor 'pixels' takes no dims"):
+def test_an_unknown_option_is_refused(tmp_path: Path, inception_weights: Path) -> None:
+    with pytest.raises(ConfigError, match=r"evaluation\.dims: extractor 'pixels' has no option dims"):
         build_extractor("pixels", tmp_path, CPU, None, dims=192)
     with pytest.raises(
-        ConfigError, match=r"evaluation\.dims: Inception has features of 64, 192, 768, 2048, not of 200"
+        ConfigError, match=r"evaluation\.dims: expected one of 64, 192, 768, 2048 for Inception, got 200"
     ):
         build_extractor("inception", tmp_path, CPU, None, weights=str(inception_weights), dims=200)
-
-
-def test_what_scores_are_called() -> None:
-    assert metric_name("frechet", "") == "eval/fid" and metric_name("frechet_infinity", "") == "eval/fid_infinity"
-    assert metric_name("kid", "") == "eval/kid" and metric_name("kid_spread", "pixels") == "eval/kid_pixels_spread"
-    assert metric_name("frechet_pooled", "classifier") == "eval/frechet_classifier_pooled"
 
 
 def write_pngs(images: torch.Tensor, folder: Path) -> list[Path]:
@@ -113,11 +107,11 @@ def pytorch_fid_features(paths: list[Path], weight_file: Path) -> np.ndarray:
     return np.asarray(get_activations(paths, network, batch_size=8, num_workers=0))
 
 
-def test_features_are_pytorch_fids(faces: ImageSource, inception_weights: Path, tmp_path: Path) -> None:
+def test_features_equal_pytorch_fid(faces: ImageSource, inception_weights: Path, tmp_path: Path) -> None:
     images = faces.split("test").images(range(8))
     ours = InceptionExtractor(inception_weights, CPU).features(images).numpy()
     theirs = pytorch_fid_features(write_pngs(images, tmp_path / "images"), inception_weights)
-    assert ours.std(0).mean() > 0.05  # not the empty comparison of untouched batch-norm statistics
+    assert ours.std(0).mean() > 0.05  # features that do vary
     network = inception_module._inception(inception_weights, 2048).eval().double()
     with torch.no_grad():
         exact = network(images.double() / 255)[0].flatten(1).numpy()
@@ -126,7 +120,7 @@ def test_features_are_pytorch_fids(faces: ImageSource, inception_weights: Path, 
 
 
 @pytest.mark.slow
-def test_distance_is_pytorch_fids(faces: ImageSource, inception_weights: Path, tmp_path: Path) -> None:
+def test_distance_equals_pytorch_fid(faces: ImageSource, inception_weights: Path, tmp_path: Path) -> None:
     from pytorch_fid.fid_score import calculate_frechet_distance
 
     test, valid = faces.split("test").images(range(24)), faces.split("valid").images(range(24))
@@ -139,10 +133,10 @@ def test_distance_is_pytorch_fids(faces: ImageSource, inception_weights: Path, t
         theirs += [features.mean(0), np.cov(features, rowvar=False)]
     expected = calculate_frechet_distance(*theirs)
     assert expected > 0.1
-    assert ours[0].distance(ours[1]) == pytest.approx(expected, rel=1e-3)  # its square root is the less exact one
+    assert ours[0].distance(ours[1]) == pytest.approx(expected, rel=1e-3)  # its matrix square root is less precise
 
 
-def test_distance_is_pytorch_fids_where_its_square_root_is_regular(
+def test_distance_equals_pytorch_fid_for_regular_covariances(
     faces: ImageSource, attribute_classifier: AttributeClassifier
 ) -> None:
     from pytorch_fid.fid_score import calculate_frechet_distance
@@ -153,27 +147,27 @@ def test_distance_is_pytorch_fids_where_its_square_root_is_regular(
     assert frechet_distance(*arguments) == pytest.approx(calculate_frechet_distance(*arguments), rel=1e-6)
 
 
-def test_only_official_weights_make_it_fid(inception_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_official_weights_are_called_fid(inception_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert InceptionExtractor(inception_weights, CPU).label == "inception_unverified"
     monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(inception_weights.read_bytes()).hexdigest())
     assert InceptionExtractor(inception_weights, CPU).label == ""
     assert InceptionExtractor(inception_weights, CPU, 192).label == "inception_192"
 
 
-def test_building_inception_leaves_the_global_generator(inception_weights: Path) -> None:
+def test_building_inception_keeps_the_global_generator(inception_weights: Path) -> None:
     before = torch.get_rng_state()
     InceptionExtractor(inception_weights, CPU)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_without_weights_it_says_how_to_get_them(no_cache: Path) -> None:
+def test_missing_weights_say_how_to_get_them(no_cache: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"evaluation\.weights=download or a path") as caught:
         build_extractor("inception", no_cache, CPU, None, weights=None)
     assert str(no_cache / "cache" / "weights") in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("where", [0, 1])
-def test_both_caches_are_looked_in(no_cache: Path, where: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_found_in_both_caches(no_cache: Path, where: int, monkeypatch: pytest.MonkeyPatch) -> None:
     path = weights.cache_paths(no_cache)[where]
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
@@ -183,7 +177,7 @@ def test_both_caches_are_looked_in(no_cache: Path, where: int, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("where", [0, 1])
-def test_download_does_not_take_just_any_file_of_that_name(
+def test_download_replaces_a_file_that_is_not_official(
     no_cache: Path, tmp_path: Path, where: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published = tmp_path / "published.pth"
@@ -192,7 +186,7 @@ def test_download_does_not_take_just_any_file_of_that_name(
     monkeypatch.setattr(weights, "VERIFIED_SHA256", hashlib.sha256(b"official").hexdigest())
     path = weights.cache_paths(no_cache)[where]
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"offi")  # what a broken download left
+    path.write_bytes(b"offi")  # left by an interrupted download
     assert find_weights("download", no_cache).read_bytes() == b"official"
 
 
@@ -209,12 +203,10 @@ def test_download_keeps_the_official_file(no_cache: Path, tmp_path: Path, monkey
     assert found == no_cache / "cache" / "weights" / "published.pth"
     assert found.read_bytes() == published.read_bytes()
     published.unlink()
-    assert find_weights("download", no_cache) == found  # not fetched again
+    assert find_weights("download", no_cache) == found  # not downloaded again
 
 
-def test_download_of_anything_else_keeps_nothing(
-    no_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unofficial_download_is_discarded(no_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = tmp_path / "published.pth"
     published.write_bytes(b"tampered")
     serve(published, monkeypatch)
@@ -226,21 +218,21 @@ def test_download_of_anything_else_keeps_nothing(
         find_weights("download", no_cache)
 
 
-def test_a_path_that_is_not_there_is_named(no_cache: Path) -> None:
+def test_a_missing_path_is_named(no_cache: Path) -> None:
     with pytest.raises(LabError, match=r"evaluation\.weights: /no/such\.pth is not a file"):
         build_extractor("inception", no_cache, CPU, None, weights="/no/such.pth")
 
 
-def test_weights_that_do_not_fit_are_named_in_one_line(tmp_path: Path) -> None:
+def test_unusable_weights_are_refused_in_one_line(tmp_path: Path) -> None:
     broken, other = tmp_path / "broken.pth", tmp_path / "other.pth"
     broken.write_bytes(b"no weights")
     torch.save({"conv.weight": torch.zeros(3)}, other)
-    for path, reason in ((broken, "cannot be read as weights"), (other, "does not fit")):
+    for path, reason in ((broken, "cannot be read as weights"), (other, "does not match")):
         with pytest.raises(LabError, match=f"{path.name}: {reason}") as caught:
             InceptionExtractor(path, CPU)
         assert "\n" not in str(caught.value)
 
 
-def test_the_classifiers_features_need_a_classifier(tmp_path: Path) -> None:
+def test_classifier_features_need_a_classifier(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="use 'inception'"):
         build_extractor("classifier", tmp_path, CPU, None)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import LabError
+from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.extractors import Extractor, PixelExtractor, TorchScriptExtractor
-from stargan_lab.evaluation.features import Collected, batch_size, kept_features, kept_moments
+from stargan_lab.evaluation.features import FeatureFile, batch_size, cached_features, cached_moments
 from stargan_lab.evaluation.frechet import Moments
-from stargan_lab.evaluation.real_images import Reference, reference
-from stargan_lab.evaluation.setting import Setting
+from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features
 
 CPU = torch.device("cpu")
 
@@ -24,25 +24,20 @@ def parts() -> list[Tensor]:
     return [torch.randn(n, 5, generator=generator) for n in (3, 0, 4)]
 
 
-def test_what_is_collected_is_kept_and_summed(tmp_path: Path) -> None:
-    collected = Collected(tmp_path / "features")
-    for part in parts():
-        collected.add(part)
-    whole = torch.cat(parts()).numpy()
-    assert len(collected) == 7 and isinstance(collected.rows, np.memmap)
-    np.testing.assert_array_equal(collected.rows, whole)
-    np.testing.assert_allclose(collected.moments.covariance, np.cov(whole, rowvar=False), rtol=1e-6)
-    assert list((tmp_path / "features").iterdir()) == []  # nothing to be left behind
-
-
-def test_nothing_has_no_moments(tmp_path: Path) -> None:
-    collected = Collected(tmp_path)
-    assert len(collected) == 0
+def test_a_feature_file_has_rows_and_moments_but_no_name(tmp_path: Path) -> None:
+    features = FeatureFile(tmp_path / "features")
     with pytest.raises(LabError, match="no images"):
-        _ = collected.moments
+        features.sample()
+    for part in parts():
+        features.add(part)
+    expected = torch.cat(parts()).numpy()
+    assert len(features) == 7 and isinstance(features.sample().rows, np.memmap)
+    np.testing.assert_array_equal(features.sample().rows, expected)
+    np.testing.assert_allclose(features.sample().moments.covariance, np.cov(expected, rowvar=False), rtol=1e-6)
+    assert list((tmp_path / "features").iterdir()) == []
 
 
-def test_a_key_is_measured_once(tmp_path: Path) -> None:
+def test_a_key_is_computed_once(tmp_path: Path) -> None:
     calls = []
 
     def measure() -> Iterator[Tensor]:
@@ -50,29 +45,29 @@ def test_a_key_is_measured_once(tmp_path: Path) -> None:
         yield from (part for part in parts() if len(part))
 
     for _ in range(2):
-        rows = kept_features(tmp_path, {"data": "a"}, measure, 7)
+        rows = cached_features(tmp_path, {"data": "a"}, measure, 7)
         np.testing.assert_array_equal(rows, torch.cat(parts()).numpy())
     assert len(calls) == 1
-    kept_features(tmp_path, {"data": "b"}, measure, 7)
+    cached_features(tmp_path, {"data": "b"}, measure, 7)
     assert len(calls) == 2
 
 
-def test_a_measurement_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_computation_leaves_no_file(tmp_path: Path) -> None:
     def fail() -> Iterator[Tensor]:
         yield parts()[0]
-        raise RuntimeError("the network fell over")
+        raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        kept_features(tmp_path, {"data": "a"}, fail, 7)
+        cached_features(tmp_path, {"data": "a"}, fail, 7)
     assert not list((tmp_path / "cache" / "features").glob("*.npy"))
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    kept_moments(tmp_path, {"data": "a"}, lambda: [Moments(2, np.zeros(3), np.zeros((3, 3)))])
+    cached_moments(tmp_path, {"data": "a"}, lambda: [Moments(2, np.zeros(3), np.zeros((3, 3)))])
     (path,) = (tmp_path / "cache" / "features").glob("*.npz")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(LabError, match=rf"{path.name}: cannot be read .*delete it") as caught:
-        kept_moments(tmp_path, {"data": "a"}, lambda: [])
+        cached_moments(tmp_path, {"data": "a"}, lambda: [])
     assert "\n" not in str(caught.value)
 
 
@@ -80,21 +75,21 @@ def measure_in_process(outputs: Path, log: Path) -> float:
     def measure() -> list[Moments]:
         with log.open("a") as file:
             file.write("measured\n")
-        moments = Moments.empty(3)
-        moments.update(np.random.default_rng(0).normal(size=(50_000, 3)))
-        return [moments]
+        computed = Moments.empty(3)
+        computed.update(np.random.default_rng(0).normal(size=(50_000, 3)))
+        return [computed]
 
-    (found,) = kept_moments(outputs, {"data": "a"}, measure)
-    return float(found.scatter.sum())
+    (moments,) = cached_moments(outputs, {"data": "a"}, measure)
+    return float(moments.scatter.sum())
 
 
-def test_processes_that_start_at_once_measure_once(tmp_path: Path) -> None:
+def test_concurrent_processes_compute_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         values = pool.starmap(measure_in_process, [(tmp_path, tmp_path / "log")] * 3)
     assert len(set(values)) == 1 and (tmp_path / "log").read_text() == "measured\n"
 
 
-def test_batches_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     class Heavy(PixelExtractor):
         memory = 64 << 20
 
@@ -131,13 +126,13 @@ def tree(root: Path) -> Path:
     return root
 
 
-def measured(root: Path, outputs: Path, extractor: Extractor) -> Reference:
+def measured(root: Path, outputs: Path, extractor: Extractor) -> ReferenceFeatures:
     (source,) = open_sources({"faces": {"kind": "image_folder", "root": str(root)}}, 16, outputs)
     source.prepare()
-    return reference(source, extractor, Setting(None, 8, outputs, CPU, False))
+    return reference_features(source, extractor, Context(None, 8, outputs, CPU, False))
 
 
-def test_a_changed_image_or_weight_never_meets_an_old_statistic(tmp_path: Path) -> None:
+def test_a_changed_image_or_weight_invalidates_the_cache(tmp_path: Path) -> None:
     root, outputs = tree(tmp_path / "tree"), tmp_path / "outputs"
     light = scripted(tmp_path / "one.pt", 1.0)
     first = measured(root, outputs, light)
@@ -145,7 +140,7 @@ def test_a_changed_image_or_weight_never_meets_an_old_statistic(tmp_path: Path) 
     assert len(files) == 2 and first.rows.shape == (8, 3) and [m.n for m in first.moments] == [4, 4]
     assert np.array_equal(measured(root, outputs, light).rows, first.rows)
 
-    heavier = measured(root, outputs, scripted(tmp_path / "one.pt", 2.0))  # the same file's name
+    heavier = measured(root, outputs, scripted(tmp_path / "one.pt", 2.0))  # under the same file name
     np.testing.assert_allclose(heavier.rows, first.rows * 2, rtol=1e-6)
 
     path = root / "train" / "glad" / "2.png"

@@ -1,0 +1,75 @@
+"""What all steps of one evaluation share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.data.transforms import to_float, to_uint8
+from stargan_lab.errors import LabError
+
+Translate = Callable[[Tensor, Tensor, int], Tensor]
+"""(images (N, 3, H, W) in [-1, 1], target labels (N, A), index of the dataset) → images in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """How to evaluate, independent of the dataset.
+
+    Attributes:
+        max_images: only the first so many test images, and reference images of each domain; None for all.
+        batch_size: images translated together.
+        outputs: its ``cache`` folder holds attribute classifiers, features and ground truth.
+        progress: whether to show progress bars.
+    """
+
+    max_images: int | None
+    batch_size: int
+    outputs: Path
+    device: torch.device
+    progress: bool
+
+    def count(self, source: ImageSource) -> int:
+        """How many test images of ``source`` are translated."""
+        images = len(source.split("test"))
+        return images if self.max_images is None else min(images, self.max_images)
+
+    def bar(self, title: str, total: int) -> "tqdm[Any]":
+        return tqdm(total=total, desc=title, leave=False, disable=None if self.progress else True)
+
+    @torch.no_grad()
+    def translate(self, translate: Translate, images: Tensor, labels: Tensor, index: int, dataset: str) -> Tensor:
+        """(N, 3, H, W) uint8 images → their translations as uint8 on the CPU.
+
+        Args:
+            index, dataset: of the labels, for the generator and for the message.
+        Raises:
+            LabError: an output is not finite, which an 8-bit image would not show.
+        """
+        y = translate(to_float(images.to(self.device)), labels.to(self.device), index).float()
+        if not torch.isfinite(y).all():
+            raise LabError(f"{dataset}: a translated test image is not finite; the generator has diverged")
+        return to_uint8(y).cpu()
+
+
+@dataclass(frozen=True)
+class EvaluationWarning:
+    """A failure that the scores do not show by themselves.
+
+    Attributes:
+        code: label-ignored, returns-input, collapse, few-images, one-class, weak-classifier or no-weights.
+        metrics: the metrics it affects, without domains; empty for all of them.
+        text: one line.
+    """
+
+    code: str
+    metrics: tuple[str, ...]
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"code": self.code, "metrics": list(self.metrics), "text": self.text}

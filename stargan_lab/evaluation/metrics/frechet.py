@@ -1,0 +1,102 @@
+"""Fréchet distances: per domain, extrapolated to infinitely many images, and of all domains pooled."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from stargan_lab.evaluation.features import Features, Sample
+from stargan_lab.evaluation.frechet import Moments, pooled_distance
+from stargan_lab.evaluation.metrics.inputs import FeaturePair
+from stargan_lab.registry import family
+
+SEED = 2020
+"""Which images the shares of the extrapolation take; part of the metric's version."""
+
+feature_metric = family("feature_metric")
+
+
+@feature_metric.register(
+    "frechet", source="Heusel et al. 2017", traits=("needs_many_images",), direction="lower", decimals=2
+)
+def frechet(pair: FeaturePair) -> float:
+    """Fréchet distance."""
+    return pair.once(_distance)
+
+
+@feature_metric.register(
+    "frechet_infinity",
+    source="Chong and Forsyth 2020",
+    traits=("needs_many_images",),
+    direction="lower",
+    decimals=2,
+    main=False,
+)
+def frechet_infinity(
+    pair: FeaturePair,
+    *,
+    sizes: Annotated[int, Field(ge=2)] = 8,
+    smallest_share: Annotated[float, Field(gt=0, lt=1)] = 0.25,
+) -> float | None:
+    """Fréchet distance, extrapolated to infinitely many images.
+
+    From 2 images a side for each size.
+
+    Args:
+        sizes: how many shares of the images the line is fitted to.
+        smallest_share: the first of them; the last is 1.
+    """
+    if pair.smaller < 2 * sizes:
+        return None
+    return frechet_at_infinity(pair.translated, pair.real, pair.once(_distance), sizes, smallest_share)
+
+
+@feature_metric.register(
+    "frechet_pooled",
+    source="this project",
+    traits=("pooled", "needs_many_images"),
+    direction="lower",
+    decimals=2,
+    main=False,
+)
+def frechet_pooled(pairs: Sequence[tuple[Moments, Moments]]) -> float:
+    """Fréchet distance of all domains together, in equal shares."""
+    return pooled_distance(pairs)
+
+
+def _distance(translated: Sample, real: Sample) -> float:
+    return translated.moments.distance(real.moments)
+
+
+def frechet_at_infinity(
+    translated: Sample, real: Sample, full: float, sizes: int = 8, smallest_share: float = 0.25
+) -> float:
+    """The Fréchet distance extrapolated to infinitely many images on both sides (Chong and Forsyth 2020).
+
+    Its bias is close to proportional to 1/n. A line in 1/n is fitted to the distances of growing shares of both sides,
+    and its value at 0 is returned; it may be slightly negative. Unlike the paper, which fixes a large set of real
+    images, both sides shrink by the same share, which removes both biases.
+
+    Args:
+        full: the distance of all images.
+    """
+    generator = np.random.default_rng(SEED)
+    order_a, order_b = generator.permutation(len(translated.rows)), generator.permutation(len(real.rows))
+    shares = np.linspace(smallest_share, 1, sizes)
+    values = [
+        _share_distance(
+            translated.rows[np.sort(order_a[: round(share * len(order_a))])],
+            real.rows[np.sort(order_b[: round(share * len(order_b))])],
+        )
+        for share in shares[:-1]
+    ]
+    slope_and_intercept = np.polyfit(1 / shares, np.array([*values, full]), 1)
+    return float(slope_and_intercept[1])
+
+
+def _share_distance(a: Features, b: Features) -> float:
+    moments = Moments.empty(a.shape[1]), Moments.empty(b.shape[1])
+    for part, accumulated in zip((a, b), moments, strict=True):
+        accumulated.update(np.asarray(part, np.float64))
+    return moments[0].distance(moments[1])

@@ -1,0 +1,67 @@
+"""Images against their reconstructions G(G(x, target), source), both as uint8. Shapes: n images, H W pixels."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stargan_lab.evaluation.metrics.inputs import ImageBatch
+from stargan_lab.registry import family
+
+SSIM_WINDOW = 11
+"""Side of the window of SSIM in pixels; smaller images have no SSIM."""
+
+BEST_PSNR = 10 * math.log10(12 * 255**2)
+"""58.9 dB: the error of rounding to 8 bits alone. An exact image would make the mean infinite."""
+
+image_metric = family("image_metric")
+
+
+@image_metric.register("reconstruction", source="Choi et al. 2018, equation 4", direction="lower", decimals=4)
+def reconstruction(batch: ImageBatch) -> Tensor:
+    """Mean |x - G(G(x, target), source)| in [0, 1]."""
+    return _difference(batch).abs().flatten(1).mean(1)
+
+
+@image_metric.register("psnr", source="this project", direction="higher", unit="dB", decimals=2, main=False)
+def psnr(batch: ImageBatch) -> Tensor:
+    """Peak signal-to-noise ratio of G(G(x, target), source).
+
+    10 log10(1 / mean squared error), at most 58.9 dB.
+    """
+    return (-10 * (_difference(batch) ** 2).flatten(1).mean(1).log10()).clamp(max=BEST_PSNR)
+
+
+@image_metric.register(
+    "ssim",
+    source="Wang et al. 2004",
+    direction="higher",
+    decimals=3,
+    main=False,
+    needs=f"images of at least {SSIM_WINDOW} pixels a side",
+)
+def ssim(batch: ImageBatch) -> Tensor | None:
+    """Structural similarity of x and G(G(x, target), source).
+
+    By scikit-image, with a Gaussian window of σ 1.5 over 11 pixels, mean of the channels and of the positions at which
+    the window lies within the image.
+    """
+    if min(batch.x.shape[2:]) < SSIM_WINDOW:
+        return None
+    a, b = (images.double() / 255 for images in (batch.x, batch.reconstruction))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return torch.tensor(list(pool.map(_ssim, a.numpy(), b.numpy())), dtype=torch.float64)
+
+
+def _difference(batch: ImageBatch) -> Tensor:
+    return batch.x.double() / 255 - batch.reconstruction.double() / 255
+
+
+def _ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    from skimage.metrics import structural_similarity
+
+    paper = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(structural_similarity(a, b, data_range=1.0, channel_axis=0, **paper))
