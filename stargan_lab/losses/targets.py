@@ -1,6 +1,6 @@
 """Which labels the images of a batch are translated to in training. Shapes: N images, A labels of their dataset.
 
-Trait: ``heeds_groups`` marks a policy that depends on which labels exclude each other.
+Trait: ``uses_groups`` marks a policy that depends on which labels exclude each other.
 """
 
 from typing import Protocol
@@ -31,7 +31,7 @@ def permuted(labels: Tensor, spec: LabelSpec, permutation: Tensor, choice: Tenso
     return labels[permutation]
 
 
-@TARGETS.register("different", traits=["heeds_groups"])
+@TARGETS.register("different", traits=["uses_groups"])
 def different(labels: Tensor, spec: LabelSpec, permutation: Tensor, choice: Tensor) -> Tensor:
     """One label changed, any that would, all equally likely: what is asked of the generator in testing."""
     each = torch.stack([target_labels(labels, spec, index) for index in range(len(spec.names))], dim=1)  # (N, A, A)
