@@ -1,12 +1,13 @@
 # make demo   environment, install, and the first ablation: nine runs and a report, about ten minutes on two cores
 # make test   environment, install, lint, types, tests
+# make docs   the generated YAML files in conf/ and docs/components.md
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow lint types clean
+.PHONY: demo test test-slow lint types docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/stargan-lab sweep quickstart hydra/launcher=joblib hydra.launcher.n_jobs=2
@@ -23,6 +24,9 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+
+docs: $(VENV)/.test
+	$(BIN)/python -m stargan_lab.cli.component_page
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

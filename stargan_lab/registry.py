@@ -1,20 +1,22 @@
-"""Registries: one per family of components, filled by the module that is the family's home.
+"""Registries of components, one per family, e.g. all generators or all norms.
 
-``family("norm")`` returns the registry; its first look-up imports the home, so that a name can be checked without the
-caller importing torch first. What a component can be configured with is its keyword-only parameters; facts known only
-at run time (number of labels, image size) come positionally. Register your own from any module named in ``imports``.
+``family("norm")`` returns a registry; its first look-up imports the module that defines the family, so a name can be
+checked without importing torch first. The keyword-only parameters of a builder are the component's options: their
+annotations, defaults and ``Args:`` are the only source for validation, YAML files and documentation. Facts known only
+at run time (number of labels, image size) are positional. Register your own from any module named in ``imports``.
 """
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from stargan_lab.errors import ConfigError, unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-_HOMES = {
+_MODULES = {
     "generator": "stargan_lab.models.generators",
     "discriminator": "stargan_lab.models.discriminators",
     "norm": "stargan_lab.models.norms",
@@ -35,156 +37,177 @@ _HOMES = {
     "feature_metric": "stargan_lab.evaluation.metrics",
 }
 
-_CHOSEN_BY_NAME = ("norm", "critic_norm", "conditioning", "output", "padding", "head", "targets")
-"""Families whose entries are the value of another component's key and so have no keys of their own."""
-
-
 _DISPLAY = ("direction", "unit", "decimals", "main")
 _FACTS: Mapping[str, tuple[str, ...]] = {
-    "loss_term": _DISPLAY,
     "extractor": ("labels",),
     "image_metric": (*_DISPLAY, "version", "uses", "needs", "excludes"),
     "feature_metric": (*_DISPLAY, "version"),
+    "loss_term": _DISPLAY,
 }
 """What an entry of a family may declare beside its source and traits; the family's module explains each."""
 
 
+@dataclass(frozen=True)
+class Ref:
+    """Marks an option whose value is a name of a family: ``norm: Annotated[str, Ref("norm")] = "instance"``.
+
+    A second option called ``<option>_options``, a mapping or None, takes the options of the component chosen.
+    """
+
+    family: str
+
+
+def referenced_family(annotation: Any) -> str | None:
+    """The family that an annotation refers to, also inside a union or a container; None without a ``Ref``."""
+    if isinstance(annotation, Ref):
+        return annotation.family
+    return next(filter(None, map(referenced_family, get_args(annotation))), None)
+
+
 class Registry:
-    """Names to builders of one family. Refuses a duplicate; an unknown name gets the nearest one.
+    """Names to builders of one family.
 
     Example::
 
         @family("norm").register("mine")
-        def mine(channels: int, affine: bool) -> nn.Module: ...
+        def mine(channels: int, affine: bool, *, eps: float = 1e-5) -> nn.Module: ...
     """
 
-    def __init__(self, name: str, home: str | None) -> None:
+    def __init__(self, name: str, module: str | None) -> None:
         self.name = name
-        self._home = home
-        self._loaded = home is None
+        self._label = name.replace("_", " ")
+        self._module = module
+        self._loaded = module is None
         self._entries: dict[str, Callable[..., Any]] = {}
         self._sources: dict[str, str] = {}
         self._traits: dict[str, frozenset[str]] = {}
         self._facts: dict[str, Mapping[str, Any]] = {}
 
     def register(self, name: str, source: str = "", traits: Collection[str] = (), **facts: Any) -> Callable[[T], T]:
-        """Decorator that files a builder under ``name``.
+        """Decorator that registers a builder under ``name``.
 
         Args:
             source: the paper or code it follows.
-            traits: what other parts have to know of it, so that no rule asks for a name; the home lists a family's.
-            facts: what the family lets an entry declare, e.g. ``unit`` and ``direction`` of a metric.
+            traits: properties that rules check instead of names; the family's module lists them.
+            facts: what else the family lets an entry declare, e.g. ``unit`` and ``direction`` of a metric.
         Raises:
-            ValueError: the name is taken by another builder, what the builder takes could not be configured, or the
-                family has no such fact.
+            ValueError: the name is taken, the builder's parameters cannot be configured, or the family has no such
+                fact.
         """
         if extra := sorted(set(facts) - set(_FACTS.get(self.name, ()))):
-            raise ValueError(f"{self.name.replace('_', ' ')} {name!r}: cannot declare {extra[0]}")
+            raise ValueError(f"{self._label} {name!r}: cannot declare {extra[0]}")
 
-        def file(builder: T) -> T:
-            self._load()  # first, so that ours are there before anybody else's come
-            taken = self._entries.get(name)
-            if taken is not None:
-                raise ValueError(f"{self.name} {name!r} is registered already, by {taken.__module__}")
-            self._check(name, builder)
+        def add(builder: T) -> T:
+            self._load()  # the package's entries come first
+            existing = self._entries.get(name)
+            if existing is not None:
+                raise ValueError(f"{self._label} {name!r} is already registered by {existing.__module__}")
+            self._check_parameters(name, builder)
             self._entries[name] = builder
             self._sources[name] = source
             self._traits[name] = frozenset(traits)
             self._facts[name] = facts
             return builder
 
-        return file
+        return add
 
     def get(self, name: str) -> Callable[..., Any]:
-        """The builder filed under ``name``. Raises ConfigError that names the nearest right one."""
+        """The builder registered as ``name``. Raises ConfigError with the nearest name."""
         self._load()
         if name not in self._entries:
-            raise ConfigError(unknown(self.name.replace("_", " "), str(name), self._entries))
+            raise ConfigError(unknown(self._label, str(name), self._entries))
         return self._entries[name]
 
     def build(self, name: str, *args: Any, **options: Any) -> Any:
-        """Call the builder filed under ``name``."""
+        """Call the builder registered as ``name``."""
         return self.get(name)(*args, **options)
 
     def names(self) -> list[str]:
-        self._load()
-        return sorted(self._entries)
+        """All names, sorted."""
+        return sorted(self.in_order())
 
     def in_order(self) -> list[str]:
-        """Names in the order of registration: ours first, as tables show them."""
+        """All names in order of registration, the package's first."""
         self._load()
         return list(self._entries)
 
-    def shipped(self, name: str) -> bool:
-        """Whether the entry is part of this package. Raises ConfigError for an unknown name."""
-        return self.get(name).__module__.split(".")[0] == __package__
-
-    def facts(self, name: str) -> Mapping[str, Any]:
-        """What the entry declared. Raises ConfigError for an unknown name."""
-        self.get(name)
-        return self._facts[name]
-
     def options(self, name: str) -> dict[str, inspect.Parameter]:
-        """The keyword-only parameters of ``name``: what a configuration may set."""
+        """The keyword-only parameters of ``name``: its options."""
         parameters = inspect.signature(self.get(name), eval_str=True).parameters.values()
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def references(self, name: str) -> dict[str, str]:
+        """Options of ``name`` whose values are names of a family: option -> family."""
+        families = {key: referenced_family(option.annotation) for key, option in self.options(name).items()}
+        return {key: referenced for key, referenced in families.items() if referenced is not None}
 
     def summary(self, name: str) -> str:
         """First line of the builder's docstring."""
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
 
     def source(self, name: str) -> str:
-        self._load()
+        """The paper or code that ``name`` follows, or an empty string."""
+        self.get(name)
         return self._sources[name]
 
     def has(self, name: str, trait: str) -> bool:
-        """Whether the entry was registered with ``trait``. Raises ConfigError for an unknown name."""
+        """Whether ``name`` was registered with ``trait``."""
         self.get(name)
         return trait in self._traits[name]
 
-    def _check(self, name: str, builder: Callable[..., Any]) -> None:
-        """Refuse what a configuration could not set as it was meant; the family's own entries are the pattern."""
-        parameters, what = inspect.signature(builder).parameters.values(), f"{self.name.replace('_', ' ')} {name!r}"
-        places = _positional(builder)
-        pattern = next((b for b in self._entries.values() if b.__module__.split(".")[0] == __package__), None)
-        facts = _positional(pattern) if pattern is not None else places
-        if len(places) > len(facts):
-            wanted = ", ".join([*facts, "*", places[len(facts)]])
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """What else ``name`` declared when it was registered."""
+        self.get(name)
+        return self._facts[name]
+
+    def shipped(self, name: str) -> bool:
+        """Whether ``name`` is part of this package."""
+        return _is_shipped(self.get(name))
+
+    def _check_parameters(self, name: str, builder: Callable[..., Any]) -> None:
+        """Raise ValueError unless positional parameters match the package's entries and all options have a type."""
+        positional = _positional(builder)
+        expected = next((_positional(b) for b in self._entries.values() if _is_shipped(b)), positional)
+        if len(positional) > len(expected):
+            misplaced = positional[len(expected)]
             raise ValueError(
-                f"{what}: option {places[len(facts)]!r} is positional; options come behind a *: ({wanted})"
+                f"{self._label} {name!r}: option {misplaced!r} is positional; put options after a *:"
+                f" ({', '.join([*expected, '*', misplaced])})"
             )
-        if len(places) < len(facts):
-            raise ValueError(f"{what}: takes ({', '.join(places)}), expected ({', '.join(facts)}) positionally")
-        for option in parameters:
-            if option.kind is option.KEYWORD_ONLY and self is _FAMILIES.get(self.name) and self.name in _CHOSEN_BY_NAME:
-                raise ValueError(
-                    f"{what}: option {option.name!r} could not be set, as a {self.name.replace('_', ' ')} is chosen by"
-                    " name alone; give each value a name of its own"
-                )
+        if len(positional) < len(expected):
+            raise ValueError(
+                f"{self._label} {name!r}: takes ({', '.join(positional)}), expected ({', '.join(expected)})"
+            )
+        for option in inspect.signature(builder).parameters.values():
             if option.kind is option.KEYWORD_ONLY and option.annotation is option.empty:
                 raise ValueError(
-                    f"{what}: option {option.name!r} has no annotation; write its type, e.g. {option.name}: float"
+                    f"{self._label} {name!r}: option {option.name!r} has no type annotation;"
+                    f" add one, e.g. {option.name}: float"
                 )
 
     def _load(self) -> None:
-        if not self._loaded and self._home is not None:
-            self._loaded = True  # first, since the home looks at its own registry while it is imported
-            import_module(self._home)
+        if not self._loaded and self._module is not None:
+            self._loaded = True  # before the import, because the module uses its own registry
+            import_module(self._module)
 
 
 def _positional(builder: Callable[..., Any]) -> list[str]:
-    """The facts a builder takes."""
     parameters = inspect.signature(builder).parameters.values()
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-_FAMILIES: dict[str, Registry] = {name: Registry(name, home) for name, home in _HOMES.items()}
+def _is_shipped(builder: Callable[..., Any]) -> bool:
+    return builder.__module__.split(".")[0] == __package__
+
+
+_FAMILIES: dict[str, Registry] = {name: Registry(name, module) for name, module in _MODULES.items()}
 
 
 def family(name: str) -> Registry:
-    """The registry of one family, by name. Raises KeyError for a family that does not exist."""
+    """The registry of one family. Raises KeyError for an unknown family."""
     return _FAMILIES[name]
 
 
 def families() -> list[str]:
+    """Names of all families."""
     return list(_FAMILIES)

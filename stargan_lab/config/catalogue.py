@@ -1,60 +1,23 @@
-"""Everything that can be swapped or set: axes, their entries and options, read off registries, schema and YAML files.
-
-What an option means is said once: in the ``Args`` of its builder's docstring, or in the YAML file's comment.
-"""
+"""Everything that can be configured: axes with their components and options, from registries, schema and YAML files."""
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from stargan_lab.config.option_help import as_yaml, described, heading, meanings, plain, yaml_comments
-from stargan_lab.config.schema import COMPONENTS, REFERENCES, RunConfig
+from stargan_lab.config.option_help import as_yaml, described, option_meanings
+from stargan_lab.config.schema import Component, RunConfig, annotations
+from stargan_lab.config.yaml_files import CONF, heading
 from stargan_lab.errors import ConfigError, unknown
-from stargan_lab.registry import families, family
-
-PLACES = {
-    "dataset": "data.sources.NAME.kind",
-    "extractor": "evaluation.extractor",
-    "image_metric": "evaluation.metrics.IMAGE_METRIC",
-    "feature_metric": "evaluation.metrics.FEATURE_METRIC",
-    "targets": "targets",
-    "loss_term": "terms",
-}
-"""Families that neither a group of the configuration nor ``REFERENCES`` places: the key that takes their names."""
-
-_WHAT = {
-    "preset": "Settings that belong together; a preset changes the defaults, and further keys change the preset.",
-    "generator": "The network that translates images.",
-    "generator.norm": "Norm after the generator's convolutions.",
-    "generator.conditioning": "How the label reaches the generator.",
-    "generator.output": "What brings the generator's last layer to [-1, 1].",
-    "generator.padding": "What the generator's convolutions see beyond the border.",
-    "discriminator": "Scores images as real or fake and classifies their labels.",
-    "discriminator.norm": "Norm in the discriminator, after every stride-2 convolution but the first.",
-    "discriminator.head": "What turns the discriminator's features into real/fake scores.",
-    "adversarial": "The loss on real/fake scores.",
-    "targets": "Which labels a training batch is translated to.",
-    "lipschitz": "What keeps the critic Lipschitz.",
-    "terms": "Loss terms: terms.NAME.weight=VALUE adds one to its network's objective; some are in every objective.",
-    "optimizer": "How weights follow gradients, of both networks.",
-    "schedule": "The learning rate over the training.",
-    "data": "The datasets, at which size; every dataset has a name of its own under data.sources.",
-    "data.sources.NAME.kind": "What a dataset is read from or drawn by; NAME is the dataset's own, e.g. faces.",
-    "evaluation.metrics.IMAGE_METRIC": "Metrics of every translated image.",
-    "evaluation.metrics.FEATURE_METRIC": "Metrics of the features of translated and real images.",
-    "evaluation.extractor": "The features of every distance beside those of the classifier's own.",
-}
+from stargan_lab.registry import families, family, referenced_family
 
 
 @dataclass(frozen=True)
 class Option:
-    """One setting: its key below the axis, its default as YAML (None: it must be set), what it takes and means."""
+    """One setting: its key below the axis, its default as YAML (None: required), allowed values and meaning."""
 
     key: str
     default: str | None
@@ -64,20 +27,20 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing an axis can be set to.
+    """One value of an axis.
 
     Attributes:
-        own: the user's module or folder it comes from, empty for ours.
-        chosen: it is what the configuration has.
-        file: there is a YAML file of its name in the group of its name.
+        origin: the user's module or folder that defines it; empty for the package's own.
+        selected: the configuration uses it.
+        has_file: the configuration group has a YAML file for it.
     """
 
     name: str
     summary: str
     source: str = ""
-    own: str = ""
-    chosen: bool = False
-    file: bool = True
+    origin: str = ""
+    selected: bool = False
+    has_file: bool = True
     options: tuple[Option, ...] = ()
 
 
@@ -86,11 +49,12 @@ class Axis:
     """Something that can be varied.
 
     Attributes:
-        key: as a user sets it, e.g. ``generator.norm``.
-        family: the registry behind it, or empty.
+        key: as in an override, e.g. ``generator.norm``.
+        family: the registry of its entries, or empty.
         summary: one line.
-        entries: names it can be set to.
-        options: numbers, switches and texts set below it; of a single key the key itself.
+        entries: the names it can be set to.
+        options: settings below it; for a single key the key itself.
+        options_key: where the options of an entry are set.
     """
 
     key: str
@@ -98,149 +62,142 @@ class Axis:
     summary: str
     entries: tuple[Entry, ...] = ()
     options: tuple[Option, ...] = ()
+    options_key: str = ""
 
     @property
     def names(self) -> set[str]:
-        """What one may call it."""
+        """Names for ``find``: the key, the family and the last part of the key."""
         return {self.key, self.family, self.key.rpartition(".")[2]} - {"", "kind"}
 
     @property
     def option_names(self) -> set[str]:
-        """Of itself and of its entries."""
+        """Keys of its options and those of its entries."""
         return {option.key for options in (self.options, *(e.options for e in self.entries)) for option in options}
 
 
 def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
-    """Every axis, in the order of the configuration; entries that ``config`` uses are marked as chosen.
+    """All axes in the order of the configuration; entries that ``config`` uses are marked as selected.
 
     Args:
-        config: checked, so that modules with components of one's own are imported.
-        config_dir: folder with further YAML files.
+        config: checked, so that the user's modules are imported.
+        config_dir: folder with the user's YAML files.
     """
-    flat, groups = config.flat(), _groups(config_dir)
-    found = [Axis("preset", "", _WHAT["preset"], _yaml_entries(groups["preset"]))]
-    for key, annotation in get_type_hints(RunConfig, include_extras=True).items():
-        if key in COMPONENTS:
-            found.append(Axis(key, key, _what(key), _entries(key, {flat[key]["name"]}, groups[key])))
+    flat, yamls = config.flat(), _group_files(config_dir)
+    summary = "Groups of settings; a preset changes the defaults, and further overrides change the preset."
+    result = [Axis("preset", "", summary, _yaml_entries(yamls["preset"]))]
+    for key, annotation in annotations(RunConfig).items():
+        description = RunConfig.model_fields[key].description or ""
+        if annotation is Component:
+            entries = _entries(key, {flat[key]["name"]}, yamls[key])
+            result += [Axis(key, key, description, entries, options_key=key), *_nested(key, flat[key])]
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            found.append(_section(key, annotation, flat[key], groups.get(key, {})))
-        elif key not in PLACES.values():
-            option = _option(key, flat[key], annotation, yaml_comments(_main()).get(key, ""))
-            found.append(Axis(key, "", option.meaning, options=(option,)))
-        for name, place in _placed(key):
-            found.append(Axis(place, name, _what(place), _entries(name, _chosen(flat, place), None)))
-    return found
+            result += _section(key, annotation, flat[key], yamls.get(key, {}))
+        elif referenced := referenced_family(annotation):
+            result.append(_referring(key, referenced, description, annotation, flat[key]))
+        else:
+            option = Option(key, as_yaml(flat[key]), described(annotation), description)
+            result.append(Axis(key, "", description, options=(option,)))
+    shown = {axis.family for axis in result}
+    return result + [Axis(name, name, "", _entries(name, set(), None)) for name in families() if name not in shown]
 
 
-def find(asked: str, known: Sequence[Axis]) -> list[Axis]:
-    """The axes called ``asked``: by key, by family, by the last part of the key, or by one of its options.
+def find(name: str, axes: Sequence[Axis]) -> list[Axis]:
+    """The axes with this key, family, last part of the key, or option.
 
     Raises:
-        ConfigError: none is, with the nearest.
+        ConfigError: there is none; names the nearest.
     """
-    above, _, last = asked.rpartition(".")
+    parent, _, last = name.rpartition(".")
     for matches in (
-        [axis for axis in known if axis.key == asked],
-        [axis for axis in known if asked in axis.names],
-        [axis for axis in known if axis.key == above and last in axis.option_names],
+        [axis for axis in axes if axis.key == name],
+        [axis for axis in axes if name in axis.names],
+        [axis for axis in axes if axis.key == parent and last in axis.option_names],
     ):
         if matches:
             return matches
-    raise ConfigError(unknown("axis", asked, {axis.key for axis in known}))
+    raise ConfigError(unknown("component or key", name, {axis.key for axis in axes}))
 
 
-def _what(key: str) -> str:
-    return _WHAT.get(key, "")
-
-
-def _placed(key: str) -> Iterator[tuple[str, str]]:
-    """Families whose names are set below ``key``, and where."""
-    for option, name in REFERENCES.get(key, {}).items():
-        yield name, f"{key}.{option}"
-    for name, place in PLACES.items():
-        if place.split(".")[0] == key and name in families():
-            yield name, place
-
-
-def unplaced() -> set[str]:
-    """Families that no axis shows: none, unless a new one was forgotten here."""
-    placed = {name for options in REFERENCES.values() for name in options.values()}
-    return set(families()) - set(COMPONENTS) - placed - set(PLACES)
-
-
-def _chosen(flat: Mapping[str, Any], place: str) -> set[str]:
-    """The values that ``place`` has; NAME stands for every key."""
-    levels: list[Any] = [flat]
-    for part in place.split("."):
-        below = [level for level in levels if isinstance(level, Mapping)]
-        levels = [v for level in below for k, v in level.items() if part in (k, "NAME")]
-    return {str(level) for level in levels}
-
-
-def _entries(name: str, chosen: set[str], yamls: Mapping[str, Path] | None) -> tuple[Entry, ...]:
-    registry, entries = family(name), []
-    for entry in registry.names():
-        module = registry.get(entry).__module__
-        path = yamls.get(entry) if yamls is not None else None
-        entries.append(
-            Entry(
-                entry,
-                plain(registry.summary(entry)),
-                registry.source(entry),
-                own="" if module.split(".")[0] == "stargan_lab" else module,
-                chosen=entry in chosen,
-                file=yamls is None or path is not None,
-                options=_options(name, entry, yaml_comments(path) if path else {}),
-            )
-        )
-    return tuple(entries)
-
-
-def _options(name: str, entry: str, comments: Mapping[str, str]) -> tuple[Option, ...]:
-    known, referred = meanings(family(name).get(entry)), REFERENCES.get(name, {})
-    options = []
-    for key, parameter in family(name).options(entry).items():
-        meaning = known.get(key) or comments.get(key, "")
-        if same := re.match(r"as of ``(\w+)``", meaning):
-            meaning = meanings(family(name).get(same.group(1))).get(key, meaning)
-        takes = ", ".join(family(referred[key]).names()) if key in referred else described(parameter.annotation)
-        default = None if parameter.default is inspect.Parameter.empty else as_yaml(parameter.default)
-        options.append(Option(key, default, takes, plain(meaning)))
-    return tuple(options)
-
-
-def _section(key: str, model: type[BaseModel], values: Mapping[str, Any], yamls: Mapping[str, Path]) -> Axis:
-    """A part of the configuration that is no component: its keys, and YAML files when there is a choice of them."""
-    comments = {k: text for path in yamls.values() for k, text in yaml_comments(path).items()}
-    comments |= {k.removeprefix(f"{key}."): text for k, text in yaml_comments(_main()).items() if f"{key}." in k}
+def _section(key: str, model: type[BaseModel], values: Mapping[str, Any], yamls: Mapping[str, Path]) -> Iterator[Axis]:
+    """A section of the schema, with the files of its group if there is a choice; then its fields that are axes."""
+    hints, fields = annotations(model), model.model_fields
     options = tuple(
-        _option(option, values[option], annotation, comments.get(option, ""))
-        for option, annotation in get_type_hints(model, include_extras=True).items()
-        if not (isinstance(values[option], Mapping) and values[option])  # has axes of its own
+        Option(name, as_yaml(values[name]), described(hints[name]), fields[name].description or "")
+        for name in fields
+        if get_args(hints[name])[:1] != (dict[str, Component],)
     )
-    alone = len(yamls) == 1
-    summary = _what(key) or (heading(next(iter(yamls.values()))) if alone else "")
-    return Axis(key, "", summary, () if alone else _yaml_entries(yamls), options)
+    entries = _yaml_entries(yamls) if len(yamls) > 1 else ()
+    yield Axis(key, "", inspect.getdoc(model) or "", entries, options, key)
+    for name, annotation in hints.items():
+        if referenced := referenced_family(annotation):
+            yield _referring(f"{key}.{name}", referenced, fields[name].description or "", annotation, values[name])
 
 
-def _option(key: str, value: Any, annotation: Any, meaning: str) -> Option:
-    return Option(key, as_yaml(value), described(annotation), plain(meaning))
+def _referring(key: str, referenced: str, summary: str, annotation: Any, value: Any) -> Axis:
+    """The axis of a field whose value is a name of a family, or a mapping of user-defined names to components."""
+    if get_args(annotation)[:1] != (dict[str, Component],):
+        entries = _entries(referenced, {str(value)}, None)
+        return Axis(key, referenced, _sentence(summary), entries, options_key=key.rpartition(".")[0])
+    entries = _entries(referenced, {component["kind"] for component in value.values()}, None)
+    return Axis(f"{key}.NAME.kind", referenced, _sentence(summary), entries, options_key=f"{key}.NAME")
 
 
-def _main() -> Path:
-    return Path(str(files("stargan_lab.conf"))) / "config.yaml"
+def _nested(group: str, selected: Mapping[str, Any]) -> Iterator[Axis]:
+    """Options of a group's components that are names of another family, each once."""
+    shown: set[str] = set()
+    for name in (selected["name"], *family(group).names()):
+        for option, referenced in family(group).references(name).items():
+            if option not in shown:
+                shown.add(option)
+                key, summary = f"{group}.{option}", _sentence(option_meanings(group, name).get(option, ""))
+                entries = _entries(referenced, {str(selected.get(option))}, None)
+                yield Axis(key, referenced, summary, entries, options_key=f"{key}_options")
 
 
-def _groups(config_dir: Path | None) -> dict[str, dict[str, Path]]:
-    """Group -> entry -> YAML file, of ours and of ``config_dir``."""
-    found: dict[str, dict[str, Path]] = {}
-    for root in (_main().parent, *([config_dir] if config_dir else [])):
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}." if text else ""
+
+
+def _entries(name: str, selected: set[str], yamls: Mapping[str, Path] | None) -> tuple[Entry, ...]:
+    registry = family(name)
+    return tuple(
+        Entry(
+            entry,
+            registry.summary(entry).replace("``", ""),
+            registry.source(entry),
+            "" if registry.shipped(entry) else registry.get(entry).__module__,
+            entry in selected,
+            yamls is None or entry in yamls,
+            _options(name, entry),
+        )
+        for entry in registry.names()
+    )
+
+
+def _options(name: str, entry: str) -> tuple[Option, ...]:
+    texts = option_meanings(name, entry)
+    return tuple(
+        Option(
+            key,
+            None if parameter.default is inspect.Parameter.empty else as_yaml(parameter.default),
+            described(parameter.annotation),
+            texts.get(key, ""),
+        )
+        for key, parameter in family(name).options(entry).items()
+    )
+
+
+def _group_files(config_dir: Path | None) -> dict[str, dict[str, Path]]:
+    """Group -> entry -> YAML file, of the package and of ``config_dir``."""
+    groups: dict[str, dict[str, Path]] = {}
+    for root in (CONF, *([config_dir] if config_dir else [])):
         for path in sorted(root.glob("*/*.yaml")):
-            found.setdefault(path.parent.name, {})[path.stem] = path
-    return found
+            groups.setdefault(path.parent.name, {})[path.stem] = path
+    return groups
 
 
 def _yaml_entries(yamls: Mapping[str, Path]) -> tuple[Entry, ...]:
-    ours = _main().parent
-    own = {name: "" if path.is_relative_to(ours) else str(path.parent.parent) for name, path in yamls.items()}
-    return tuple(Entry(name, heading(path), own=own[name]) for name, path in sorted(yamls.items()))
+    return tuple(
+        Entry(name, heading(path), origin="" if path.is_relative_to(CONF) else str(path.parent.parent))
+        for name, path in sorted(yamls.items())
+    )

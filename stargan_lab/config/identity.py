@@ -1,4 +1,9 @@
-"""The identity of a training: a hash of everything that changes its numbers, and of nothing else."""
+"""The identity of a training run: a hash of everything that changes its results, and of nothing else.
+
+Configurations with the same meaning have the same identity. What an option means may depend on others, so a builder can
+have a static method ``canonical(..., options)``: it maps options that build the same component to the same mapping. The
+further arguments are the image size for networks and the total number of iterations for schedules.
+"""
 
 import os
 from collections.abc import Sequence
@@ -6,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.checkpoints.files import ROLES, content_hash
-from stargan_lab.config.schema import RunConfig
+from stargan_lab.config.schema import COMPONENTS, Component, RunConfig, options_model
 from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family
 
 NOT_IDENTITY = ("paths", "tracking", "evaluation", "imports")
-"""Groups that cannot change what a training computes. ``evaluation`` is the identity of a scoring, its protocol."""
+"""Keys that cannot change what training computes. ``evaluation`` belongs to the protocol, the identity of a scoring."""
 
 NOT_IDENTITY_IN_TRAINER = (
     "log_every",
@@ -25,31 +30,63 @@ NOT_IDENTITY_IN_TRAINER = (
 
 
 def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[str, Any]:
-    """What the run id is the hash of.
+    """What the run id is a hash of.
 
     Args:
-        fingerprints: of the datasets, in the order of ``data.sources``; they stand for kind, folder and selection.
+        fingerprints: of the datasets, in the order of ``data.sources``; they cover kind, folder and selection.
     """
-    identity = {key: value for key, value in config.flat().items() if key not in (*NOT_IDENTITY, "initial", "terms")}
+    omitted = (*NOT_IDENTITY, *COMPONENTS, "initial", "data", "terms")
+    identity = {key: value for key, value in config.flat().items() if key not in omitted}
+    identity |= {group: _canonical(config, group) for group in COMPONENTS}
     if terms := {name: term.flat() for name, term in config.terms.items() if term.weight}:
         identity["terms"] = terms
-    if started_from := initial_hashes(config):  # absent otherwise, so that this key changes no other run's id
-        identity["initial"] = started_from
+    if initial := initial_hashes(config):
+        identity["initial"] = initial
     trainer = {key: value for key, value in identity["trainer"].items() if key not in NOT_IDENTITY_IN_TRAINER}
     identity["trainer"] = trainer | {"device": device_name(config), "threads": thread_count(config)}
     flips = [source.options.get("flip") for source in config.data.sources.values()]
-    sources = [list(pair) for pair in zip(config.data.sources, fingerprints, flips, strict=True)]
+    sources = [list(fields) for fields in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
-    if family("targets").has(config.targets, "uses_groups"):  # else they decide how a run is scored, and no more
-        identity["groups"] = [source.options.get("exclusive") for source in config.data.sources.values()]
+    if family("targets").has(config.targets, "uses_groups"):  # otherwise groups only affect scoring
+        identity["groups"] = [_groups(source) for source in config.data.sources.values()]
     return identity
 
 
+def _canonical(config: RunConfig, group: str) -> dict[str, Any]:
+    """A component's name and options, in the same form for all options that build the same component."""
+    component: Component = getattr(config, group)
+    options = dict(component.options)
+    for option, referenced in family(group).references(component.name).items():
+        key = f"{option}_options"
+        if key in options and options[option] is not None:
+            model = options_model(referenced, options[option])
+            options[key] = model.model_validate(options[key] or {}).model_dump()
+    canonical = getattr(family(group).get(component.name), "canonical", None)
+    return {"name": component.name, **(canonical(*_facts(config, group), options) if canonical else options)}
+
+
+def _facts(config: RunConfig, group: str) -> tuple[int, ...]:
+    """What ``canonical`` gets besides the options."""
+    if group in ("generator", "discriminator"):
+        return (config.data.image_size,)
+    iterations = -(-config.total_steps // len(config.data.sources))
+    return (iterations,) if group == "schedule" else ()
+
+
+def _groups(source: Component) -> list[list[str]] | None:
+    """Groups of exclusive labels, restricted to the dataset's labels; their order has no meaning."""
+    groups, attributes = source.options.get("exclusive"), source.options.get("attributes")
+    if groups is None or attributes is None:
+        return groups
+    used = (sorted(set(group) & set(attributes)) for group in groups)
+    return sorted(group for group in used if group)
+
+
 def initial_hashes(config: RunConfig) -> dict[str, str]:
-    """Content of the weights that networks start from, wherever they lie: role -> hash. Raises ConfigError."""
-    given = {role: getattr(config.initial, role) for role in ROLES}
+    """Role -> hash of the initial weights' content, wherever they are stored. Raises ConfigError."""
+    initial = {role: getattr(config.initial, role) for role in ROLES}
     outputs = Path(config.paths.outputs)
-    return {role: content_hash(given[role], role, outputs) for role in ROLES if given[role] is not None}
+    return {role: content_hash(initial[role], role, outputs) for role in ROLES if initial[role] is not None}
 
 
 def run_id(config: RunConfig, fingerprints: Sequence[str]) -> str:
@@ -58,7 +95,7 @@ def run_id(config: RunConfig, fingerprints: Sequence[str]) -> str:
 
 
 def device_name(config: RunConfig) -> str:
-    """``cpu`` or ``cuda``: which device ``auto`` is, and without an index, since that cannot change the numbers."""
+    """``cpu`` or ``cuda``, with ``auto`` resolved; without an index, which cannot change results."""
     if config.trainer.device != "auto":
         return config.trainer.device.partition(":")[0]
     import torch
@@ -67,4 +104,5 @@ def device_name(config: RunConfig) -> str:
 
 
 def thread_count(config: RunConfig) -> int:
+    """CPU threads, with null resolved."""
     return config.trainer.threads or len(os.sched_getaffinity(0))

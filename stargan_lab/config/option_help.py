@@ -1,62 +1,56 @@
-"""What an option takes and what it means, read off its annotation, its builder's docstring and its YAML file."""
+"""What an option takes and means, from its annotation and its builder's docstring."""
 
 import inspect
 import re
 import types
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
 
+from stargan_lab.registry import Ref, family
+
 
 def described(annotation: Any) -> str:
-    """A type and its range in words, e.g. ``integer, 1 to 64`` or ``number above 0, or null``."""
+    """A type and its range in words, e.g. ``integer, 1 to 64`` or ``number, above 0, or null``."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        base, *notes = arguments
-        bounds = [b for note in notes if isinstance(note, FieldInfo) for b in note.metadata]
-        return described(base) + _range({k: v for bound in bounds for k, v in _limits(bound)})
+        base, *metadata = arguments
+        for item in metadata:
+            if isinstance(item, Ref):
+                return ", ".join(family(item.family).names())
+        constraints = [c for item in metadata if isinstance(item, FieldInfo) for c in item.metadata]
+        return described(base) + _range(constraints)
     if origin in (Union, types.UnionType):
         parts = [described(a) for a in arguments if a is not type(None)]
         return ", or ".join(parts + ["null"] * (type(None) in arguments))
     if origin is Literal:
         return ", ".join(as_yaml(a) for a in arguments)
     if origin is tuple:
-        return f"list of {_plural(described(arguments[0]))}"
+        return "list of " + re.sub(r"^(integer|number)\b", r"\1s", described(arguments[0]))
     if origin is dict:
         return "mapping"
     return _TYPES.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 _TYPES: dict[Any, str] = {bool: "true, false", int: "integer", float: "number", str: "text"}
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "multiple_of": "a multiple of"}
 
 
-def _plural(text: str) -> str:
-    return re.sub(r"^(integer|number)\b", r"\1s", text)
-
-
-def _limits(bound: Any) -> list[tuple[str, Any]]:
-    found = [(k, getattr(bound, k, None)) for k in ("ge", "gt", "le", "lt", "multiple_of", "min_length")]
-    return [(k, v) for k, v in found if v is not None]
-
-
-def _range(limits: Mapping[str, Any]) -> str:
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "multiple_of": "a multiple of"}
+def _range(constraints: list[Any]) -> str:
+    bounds = {name: getattr(c, name) for c in constraints for name in _BOUNDS if getattr(c, name, None) is not None}
     text = ""
-    if "ge" in limits and "le" in limits:
-        low, high = limits["ge"], limits["le"]
+    if "ge" in bounds and "le" in bounds:
+        low, high = bounds.pop("ge"), bounds.pop("le")
         text = f", {low} to {high}" if low != high else f", {low}"
-        limits = {k: v for k, v in limits.items() if k not in ("ge", "le")}
-    limits = {k: v for k, v in limits.items() if v != 2**63}  # as far as an integer goes
-    return text + "".join(f", {words[k]} {v}" for k, v in limits.items() if k in words)
+    return text + "".join(f", {_BOUNDS[name]} {bound}" for name, bound in bounds.items() if bound != 2**63)
 
 
 def as_yaml(value: Any) -> str:
-    """A value as one would write it in YAML or on the command line."""
-    plain = _lists(value)
-    return yaml.safe_dump(plain, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+    """A value as written in YAML or on the command line."""
+    text = yaml.safe_dump(_lists(value), default_flow_style=True, width=10**6)
+    return text.removesuffix("...\n").strip()
 
 
 def _lists(value: Any) -> Any:
@@ -64,53 +58,25 @@ def _lists(value: Any) -> Any:
 
 
 def meanings(builder: Callable[..., Any]) -> dict[str, str]:
-    """Argument -> text of the ``Args`` section of a builder's docstring; ``a, b: text`` is said of both."""
-    found: dict[str, str] = {}
-    for owner in (getattr(builder, "__init__", None), builder) if inspect.isclass(builder) else (builder,):
-        section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(owner) or "", re.MULTILINE)
+    """Argument -> text in the ``Args`` section of the builder's docstring; ``a, b: text`` applies to both."""
+    texts: dict[str, str] = {}
+    for documented in (getattr(builder, "__init__", None), builder) if inspect.isclass(builder) else (builder,):
+        section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(documented) or "", re.MULTILINE)
         for block in re.split(r"\n(?=    \S)", section.group(1).rstrip()) if section else []:
             names, _, text = block.partition(":")
-            found |= {name.strip(): " ".join(text.split()) for name in names.split(",")}
-    return found
+            texts |= {name.strip(): plain(" ".join(text.split())) for name in names.split(",")}
+    return texts
+
+
+def option_meanings(family_name: str, name: str) -> Mapping[str, str]:
+    """Option -> meaning. ``as of ``name`` `` in a docstring stands for the text of that component of the family."""
+    texts = meanings(family(family_name).get(name))
+    for option, text in texts.items():
+        if other := re.match(r"as (?:of|in|for) (\w+)\.?$", text):
+            texts[option] = meanings(family(family_name).get(other[1])).get(option, text)
+    return texts
 
 
 def plain(text: str) -> str:
-    """Docstring mark-up off."""
-    return text.replace("``", "").strip()
-
-
-def heading(path: Path) -> str:
-    """The comment a YAML file begins with, as one line."""
-    lines: list[str] = []
-    for line in path.read_text().splitlines():
-        if not line.startswith("#"):
-            break
-        lines += [] if line.startswith("# @package") else [line.lstrip("# ")]
-    return " ".join(lines)
-
-
-def yaml_comments(path: Path) -> dict[str, str]:
-    """Dotted key -> comment behind it, or on the lines right above it, of block mappings."""
-    found: dict[str, str] = {}
-    parents: list[tuple[int, str]] = []
-    above: list[str] = []
-    for line in path.read_text().splitlines():
-        stripped = line.strip()
-        if stripped.startswith("#"):
-            above.append(stripped.lstrip("# "))
-            continue
-        match = re.match(r"( *)([\w/]+):(.*)", line)
-        if match:
-            indent = len(match.group(1))
-            parents = [p for p in parents if p[0] < indent] + [(indent, match.group(2))]
-            behind = re.match(r"(?:[^#'\"]|'[^']*'|\"[^\"]*\")*?\s#\s?(.*)$", match.group(3))
-            first = not found and len(parents) == 1 and line == _first_key(path)
-            text = behind.group(1) if behind else "" if first else " ".join(above)
-            found[".".join(name for _, name in parents)] = text
-        above = []
-    return found
-
-
-def _first_key(path: Path) -> str:
-    """The line of a file's first key: the comment above it is the file's heading."""
-    return next((line for line in path.read_text().splitlines() if line and not line.startswith("#")), "")
+    """Docstring text in YAML's terms, without mark-up and final full stop."""
+    return re.sub(r"\bNone\b", "null", text.replace("``", "")).strip().removesuffix(".")

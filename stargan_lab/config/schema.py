@@ -1,22 +1,24 @@
-"""The schema: every key, its type and its range, as frozen data.
+"""The schema: every key with its type, range, default and meaning, as frozen data.
 
-A component (generator, loss, dataset …) is a registry name and the keyword-only parameters of its builder, so a
-component owns its own keys. Everything else is a model below.
+A component (generator, loss, dataset …) is a registry name and the keyword-only parameters of its builder, so each
+component defines its own keys. All other keys are fields of the models below. The YAML files in ``conf/`` and
+``docs/components.md`` are generated from both.
 """
 
 import inspect
-from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from stargan_lab.registry import family
+from stargan_lab.registry import Ref, family
 
 Count = Annotated[int, Field(ge=1)]
 Interval = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, Field(min_length=1)]
 Weight = Annotated[float, Field(ge=0)]
-FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=64)]
+FileNames = Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)]
 
 
 class Model(BaseModel):
@@ -24,12 +26,13 @@ class Model(BaseModel):
 
 
 class Component(Model):
-    """A registry entry and what it is built with."""
+    """A registry name and the options it is built with."""
 
     name: str
     options: dict[str, Any]
 
     def flat(self, key: str = "name") -> dict[str, Any]:
+        """Name and options in one mapping, as in the YAML files."""
         return {key: self.name, **self.options}
 
 
@@ -43,92 +46,141 @@ class TermConfig(Component):
 
 
 class DataConfig(Model):
-    image_size: Annotated[int, Field(ge=8, le=1024, multiple_of=4)]
-    sources: dict[str, Component] = Field(min_length=1)
+    """Datasets and image size; each dataset has a name under data.sources."""
 
-
-class InitialConfig(Model):
-    """Where the networks' first weights come from: a file, a run's folder or a run's id; None: drawn by the seed."""
-
-    generator: Annotated[str, Field(min_length=1)] | None
-    discriminator: Annotated[str, Field(min_length=1)] | None
+    image_size: Annotated[int, Field(ge=8, le=1024, multiple_of=4)] = Field(
+        description="height and width of training images in pixels"
+    )
+    sources: Annotated[dict[str, Component], Ref("dataset")] = Field(
+        min_length=1, description="type of a dataset; NAME is your name for it, e.g. faces"
+    )
 
 
 class WeightsConfig(Model):
-    cls: Weight
-    rec: Weight
+    """Weights of loss terms."""
+
+    cls: Weight = Field(1.0, description="classification")
+    rec: Weight = Field(10.0, description="reconstruction")
+
+
+class InitialConfig(Model):
+    """Initial weights: a checkpoint file, a run folder or a run id; null draws them from the seed."""
+
+    generator: Text | None = Field(None, description="initial generator, at step 0 with a new optimiser state")
+    discriminator: Text | None = Field(None, description="initial discriminator")
 
 
 class EmaConfig(Model):
-    decay: Annotated[float, Field(ge=0, lt=1)]
+    """Exponential moving average of the generator's weights."""
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay per generator update; 0 disables the average, otherwise the average is scored"
+    )
 
 
 class TrainerConfig(Model):
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
-    devices: Annotated[int, Field(ge=1, le=1)]
-    precision: Literal["float32", "bfloat16", "float64"]
-    compile: bool
-    channels_last: bool
-    threads: Annotated[int, Field(ge=1, le=1024)] | None
-    workers: Annotated[int, Field(ge=0, le=64)]
-    log_every: Count
-    sample_every: Interval
-    checkpoint_every: Interval
-    evaluate_every: Interval
-    sample_images: Annotated[int, Field(ge=1, le=64)] | FileNames
-    sample_seed: Annotated[int, Field(ge=0, lt=2**63)] | None
+    """How training runs; only device, precision, compile, channels_last and threads can change its results."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="auto, cpu, cuda or cuda:N"
+    )
+    devices: Annotated[int, Field(ge=1, le=1)] = Field(1, description="number of devices; only 1 is supported")
+    precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="bfloat16 uses autocast")
+    compile: bool = Field(False, description="use torch.compile; it takes minutes, so only for long runs")
+    channels_last: bool = Field(False, description="channels-last memory format; often faster with bfloat16")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="CPU threads; null: one per core")
+    workers: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="number of batches that a background thread prepares in advance"
+    )
+    log_every: Count = Field(100, description="steps between logged loss averages")
+    sample_every: Interval = Field(1000, description="steps between sample grids; 0: only at the end")
+    checkpoint_every: Interval = Field(1000, description="steps between checkpoints; 0: only at the end")
+    evaluate_every: Interval = Field(0, description="steps between evaluations; 0: only at the end")
+    sample_images: Annotated[int, Field(ge=1, le=64)] | FileNames = Field(
+        8, description="number of rows in a sample grid, or a list of file names from the test split"
+    )
+    sample_seed: Seed | None = Field(
+        None, description="null samples the first test images; an integer is the seed of a random choice"
+    )
 
 
 class EvaluationConfig(Model):
-    extractor: str | None
-    extractor_options: dict[str, Any] | None
-    weights: str | None
-    dims: Count | None
-    metrics: dict[str, dict[str, Any] | bool] | None
-    checkpoint: Literal["average", "last"]
-    max_images: Annotated[int, Field(ge=2)] | None
-    batch_size: Count
+    """How a generator is scored; does not affect training."""
+
+    extractor: Annotated[str, Ref("extractor")] | None = Field(
+        "inception", description="features used besides those of the attribute classifier; null: none"
+    )
+    extractor_options: dict[str, Any] | None = Field(None, description="further options of the extractor")
+    weights: str | None = Field(
+        None, description="path of the extractor's weights; null: cached Inception weights; download: fetch them"
+    )
+    dims: Count | None = Field(
+        None, description="Inception feature dimensions, 64, 192, 768 or 2048; null: 2048, as in FID"
+    )
+    metrics: dict[str, dict[str, Any] | bool] | None = Field(
+        None, description="options of metrics by name, e.g. {kid: {subsets: 50}}; false turns a metric off"
+    )
+    checkpoint: Literal["average", "last"] = Field(
+        "average", description="weights to score: average is the moving average if the run has one"
+    )
+    max_images: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="maximum number of test images, and of real images per domain; null: all"
+    )
+    batch_size: Count = Field(64, description="images translated per batch")
 
 
 class TrackingConfig(Model):
-    enabled: bool
-    uri: str | None
-    experiment: Annotated[str, Field(min_length=1)]
-    ablations: dict[str, str]
-    factors: tuple[str, ...]
+    """MLflow logging; the run's plain files are always written."""
+
+    enabled: bool = Field(True, description="false: plain files only")
+    uri: str | None = Field(None, description="MLflow tracking URI; null: a SQLite database in the outputs folder")
+    experiment: Text = Field("stargan-lab", description="MLflow experiment that contains the runs")
+    ablations: dict[str, str] = Field(
+        {}, description="ablation -> variant of this run, set by sweeps and logged as tags ablation.<ablation>"
+    )
+    factors: tuple[str, ...] = Field((), description="further keys to log as MLflow params; set by sweeps")
 
 
 class PathsConfig(Model):
-    outputs: Annotated[str, Field(min_length=1)]
+    """Where files are written."""
+
+    outputs: Text = Field("outputs", description="folder for all output")
 
 
 class RunConfig(Model):
     """One training run, resolved and checked."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    total_steps: Count
-    batch_size: Count
-    n_critic: Count
-    targets: str
-    imports: tuple[str, ...]
+    seed: Seed = Field(
+        0, description="seeds initial weights, data order, flips, targets and penalty; equal seeds give equal runs"
+    )
+    total_steps: Count = Field(200_000, description="discriminator updates, summed over all datasets")
+    batch_size: Count = Field(16, description="images per step")
+    n_critic: Count = Field(5, description="discriminator updates per generator update")
+    targets: Annotated[str, Ref("targets")] = Field(
+        "permuted", description="how the target labels of a training batch are chosen"
+    )
+    imports: tuple[str, ...] = Field((), description="modules that register your components, e.g. [my_norms]")
     data: DataConfig
-    generator: Component
-    discriminator: Component
-    adversarial: Component
-    lipschitz: Component
-    optimizer: Component
-    schedule: Component
-    weights: WeightsConfig
-    terms: dict[str, TermConfig]
-    initial: InitialConfig
-    ema: EmaConfig
-    trainer: TrainerConfig
-    evaluation: EvaluationConfig
-    tracking: TrackingConfig
-    paths: PathsConfig
+    generator: Component = Field(description="Translates images.")
+    discriminator: Component = Field(description="Scores images as real or fake and classifies their labels.")
+    adversarial: Component = Field(description="Loss on real/fake scores.")
+    lipschitz: Component = Field(description="Lipschitz constraint on the discriminator.")
+    optimizer: Component = Field(description="Optimiser of both networks.")
+    schedule: Component = Field(description="Learning-rate schedule.")
+    weights: WeightsConfig = WeightsConfig()
+    terms: Annotated[dict[str, TermConfig], Ref("loss_term")] = Field(
+        None,  # Hydra can replace null by a mapping, but cannot add keys to an empty one
+        description="additional loss terms, e.g. {total_variation: {weight: 0.0001}}",
+    )  # type: ignore[assignment]
+    initial: InitialConfig = InitialConfig()
+    ema: EmaConfig = EmaConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    paths: PathsConfig = PathsConfig()
 
     def flat(self) -> dict[str, Any]:
-        """Plain nested dicts, the form of the YAML files."""
+        """Plain nested dicts, as in the YAML files."""
         raw = self.model_dump(mode="json")
         for key in COMPONENTS:
             raw[key] = getattr(self, key).flat()
@@ -137,18 +189,20 @@ class RunConfig(Model):
         return raw
 
 
-COMPONENTS = ("generator", "discriminator", "adversarial", "lipschitz", "optimizer", "schedule")
+COMPONENTS = tuple(key for key, field in RunConfig.model_fields.items() if field.annotation is Component)
+"""Keys of ``RunConfig`` that are components of the family of the same name."""
 
-REFERENCES: Mapping[str, Mapping[str, str]] = {
-    "generator": {"norm": "norm", "conditioning": "conditioning", "output": "output", "padding": "padding"},
-    "discriminator": {"norm": "critic_norm", "head": "head"},
-}
-"""Options that are themselves a registry's names: group -> option -> family."""
+
+@cache
+def annotations(model: type[BaseModel]) -> dict[str, Any]:
+    """Field -> annotation with all its metadata."""
+    hints = get_type_hints(model, include_extras=True)
+    return {key: hints[key] for key in model.model_fields}
 
 
 @cache
 def options_model(family_name: str, name: str) -> type[BaseModel]:
-    """The schema of one component's options, read off its builder's keyword-only parameters."""
+    """The schema of a component's options: the keyword-only parameters of its builder."""
     fields: dict[str, Any] = {}
     for parameter in family(family_name).options(name).values():
         required = parameter.default is inspect.Parameter.empty

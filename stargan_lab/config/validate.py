@@ -1,9 +1,8 @@
-"""From plain nested dicts to a checked RunConfig; every refusal is one line that names the key and what is allowed."""
+"""From plain nested dicts to a checked RunConfig; every error is one line with the key and the allowed values."""
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,26 +11,28 @@ from pydantic import BaseModel, ValidationError, create_model
 from stargan_lab.config.rules import check_rules
 from stargan_lab.config.schema import (
     COMPONENTS,
-    REFERENCES,
     Component,
     DataConfig,
     Model,
     RunConfig,
     TermConfig,
     Weight,
+    annotations,
     options_model,
 )
 from stargan_lab.errors import ConfigError, nearest, unknown
-from stargan_lab.registry import family
+from stargan_lab.registry import family, referenced_family
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
-    """Check a composed configuration, and unless ``rules`` is off that its parts go together.
+    """Check a composed configuration.
 
+    Args:
+        rules: also check that the components work together.
     Raises:
-        ConfigError: in one line, the first thing that is wrong.
+        ConfigError: the first error, in one line.
     """
     raw = dict(raw)
     raw.pop("preset", None)
@@ -46,14 +47,18 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     if isinstance(raw.get("evaluation"), Mapping):
         raw["evaluation"] = _evaluation(raw["evaluation"])
     config = _model(RunConfig, raw, "")
-    _at("targets", lambda: family("targets").get(config.targets))
+    _check_schema_references(config, "")
     if rules:
         check_rules(config)
     return config
 
 
 def import_user_modules(names: Any) -> None:
-    """Import the modules named in ``imports``, from the current folder too, so that their components register."""
+    """Import the modules named in ``imports``, also from the current folder, so that their components register.
+
+    Raises:
+        ConfigError: a module cannot be imported.
+    """
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
     here = str(Path.cwd())
@@ -62,26 +67,26 @@ def import_user_modules(names: Any) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception as error:  # a user's module can fail in any way, and says so in one line
+        except Exception as error:  # a user module can raise anything
             raise ConfigError(f"imports: cannot import {name!r} ({' '.join(str(error).split())})") from None
         if sys.modules[name].__file__ is None:
-            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; name a module in it, or add one")
+            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module in it")
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
     _check_keys(raw, DataConfig, "data")
     sources = raw.get("sources")
     if not isinstance(sources, Mapping):
-        raise ConfigError(f"data.sources: expected a mapping of a name to a dataset, got {sources!r}")
-    built = {str(k): _component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
-    return {**raw, "sources": built}
+        raise ConfigError(f"data.sources: expected a mapping of names to datasets, got {sources!r}")
+    components = {str(k): _component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
+    return {**raw, "sources": components}
 
 
 def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options of the extractor and of the metrics."""
     checked, extractor, path = dict(raw), raw.get("extractor"), "evaluation.extractor_options"
     if isinstance(extractor, str):
-        _at("evaluation.extractor", lambda: family("extractor").get(extractor))
+        _check_name("extractor", extractor, "evaluation.extractor")
     if (options := raw.get("extractor_options")) is not None:
         if not isinstance(options, Mapping) or extractor is None:
             raise ConfigError(f"{path}: expected options of evaluation.extractor={extractor!r}, got {options!r}")
@@ -111,21 +116,55 @@ def _metric(name: str, given: Any) -> Any:
 
 
 def _component(family_name: str, raw: Any, path: str, name_key: str) -> Component:
-    """Check one component's name and options; missing options take the builder's defaults."""
+    """Check a component's name and options, and fill in the defaults of its builder."""
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{path}: expected {name_key} and options, got {raw!r}")
     options = dict(raw)
     name = options.pop(name_key, None)
     if not isinstance(name, str):
-        what = "missing" if name is None else f"expected a name, got {name!r}"
-        raise ConfigError(f"{path}.{name_key}: {what}; allowed: {', '.join(family(family_name).names())}")
-    _at(f"{path}.{name_key}", lambda: family(family_name).get(name))
-    schema = options_model(family_name, name)
-    checked = _model(schema, _tuples(options), path)
-    for option, referred in REFERENCES.get(family_name, {}).items():
-        if option in schema.model_fields:
-            _at(f"{path}.{option}", partial(family(referred).get, getattr(checked, option)))
-    return Component(name=name, options=checked.model_dump())
+        problem = "missing" if name is None else f"expected a name, got {name!r}"
+        raise ConfigError(f"{path}.{name_key}: {problem}; allowed: {', '.join(family(family_name).names())}")
+    _check_name(family_name, name, f"{path}.{name_key}")
+    options = _model(options_model(family_name, name), _tuples(options), path).model_dump()
+    for option, referenced in family(family_name).references(name).items():
+        _check_reference(referenced, option, options, path)
+    return Component(name=name, options=options)
+
+
+def _check_schema_references(model: BaseModel, path: str) -> None:
+    """Check the registry names in the schema's own fields."""
+    values = {key: getattr(model, key) for key in type(model).model_fields}
+    for key, annotation in annotations(type(model)).items():
+        referenced = referenced_family(annotation)
+        if isinstance(values[key], Model):
+            _check_schema_references(values[key], key)
+        elif referenced and isinstance(values[key], str):
+            _check_reference(referenced, key, values, path)
+
+
+def _check_reference(referenced: str, option: str, options: Mapping[str, Any], path: str) -> None:
+    """Check an option that is a name of a family, and the options given for that component."""
+    key, options_key = _join(path, option), f"{option}_options"
+    name = options[option]
+    if name is None:
+        return
+    _check_name(referenced, name, key)
+    schema = options_model(referenced, name)
+    if options_key in options:
+        _model(schema, _tuples(options[options_key] or {}), _join(path, options_key))
+    elif required := [field for field, info in schema.model_fields.items() if info.is_required()]:
+        raise ConfigError(f"{key}: {name} has a required option {required[0]}, but there is no key {key}_options")
+
+
+def _check_name(family_name: str, name: str, key: str) -> None:
+    try:
+        family(family_name).get(name)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
 
 
 def _terms(raw: Any) -> dict[str, TermConfig]:
@@ -164,13 +203,16 @@ def _tuples(value: Any) -> Any:
 
 
 def _check_keys(raw: Mapping[str, Any], model: type[BaseModel], path: str) -> None:
-    """Refuse an unknown key at this level before its values are looked at."""
-    prefix = f"{path}." if path else ""
+    """Refuse an unknown key on this level before any value is checked."""
     for key in raw:
         if key not in model.model_fields:
-            allowed = list(model.model_fields)
-            hint = nearest(str(key), allowed)
-            raise ConfigError(f"{prefix}{key}: unknown key{hint or ';'} allowed: {', '.join(allowed)}")
+            raise ConfigError(_unknown_key(_join(path, str(key)), model.model_fields))
+
+
+def _unknown_key(key: str, allowed: Iterable[str]) -> str:
+    allowed = list(allowed)
+    hint = nearest(key.rpartition(".")[2], allowed)
+    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(allowed) or 'none'}"
 
 
 def _model(model: type[M], raw: Mapping[str, Any], path: str) -> M:
@@ -182,29 +224,24 @@ def _model(model: type[M], raw: Mapping[str, Any], path: str) -> M:
 
 
 def _one_line(error: ValidationError, model: type[BaseModel], path: str) -> str:
-    """The first of pydantic's complaints as ``key: what is wrong, what was given``."""
+    """The first of pydantic's errors as ``key: expected …, got …``."""
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    keys, level = [], model
-    for part in where:  # a union adds its members' names to the location: stop where the schema does
-        if not (isinstance(level, type) and issubclass(level, BaseModel) and part in level.model_fields):
-            if part.isdigit() or first["type"] == "extra_forbidden":
-                keys.append(part)
-            continue
-        keys.append(part)
-        inner = level.model_fields[part].annotation
-        level = inner if isinstance(inner, type) and issubclass(inner, Model) else type(None)  # type: ignore[assignment]
+    keys: list[str] = []
+    level: Any = model
+    for part in map(str, first["loc"]):  # pydantic adds the members of a union to the location; skip these
+        if isinstance(level, type) and issubclass(level, BaseModel) and part in level.model_fields:
+            keys.append(part)
+            level = level.model_fields[part].annotation
+        elif part.isdigit() or first["type"] == "extra_forbidden":
+            keys.append(part)
     key = ".".join([path, *keys] if path else keys)
     if first["type"] == "missing":
         return f"{key}: missing"
-    if first["type"] == "extra_forbidden" and isinstance(level, type) and issubclass(level, BaseModel):
-        allowed = list(level.model_fields)
-        return f"{key}: unknown key{nearest(where[-1], allowed) or ';'} allowed: {', '.join(allowed)}"
+    if first["type"] == "extra_forbidden":
+        return _unknown_key(key, level.model_fields)
     messages = {_plain(e["msg"]) for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
-    given = (
-        first["input"] if isinstance(first["input"], (str, int, float, bool, list, tuple, type(None))) else "a mapping"
-    )
-    return f"{key}: expected {' or '.join(sorted(messages))}, got {given!r}"
+    value = first["input"] if not isinstance(first["input"], Mapping) else "a mapping"
+    return f"{key}: expected {' or '.join(sorted(messages))}, got {value!r}"
 
 
 _PLAIN = {
@@ -214,6 +251,7 @@ _PLAIN = {
     "a valid boolean": "true or false",
     "a valid string": "text",
     "a valid tuple": "a list",
+    "a valid dictionary": "a mapping",
     "Tuple should have at least 1 item after validation, not 0": "a list of at least one",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
@@ -222,15 +260,7 @@ _PLAIN = {
 
 
 def _plain(message: str) -> str:
-    """pydantic's wording in YAML's terms."""
-    for theirs, ours in _PLAIN.items():
-        message = message.replace(theirs, ours)
+    """pydantic's message in YAML's terms."""
+    for original, plain in _PLAIN.items():
+        message = message.replace(original, plain)
     return message
-
-
-def _at(path: str, look_up: Callable[[], Any]) -> None:
-    """Run a registry look-up; its refusal gets the key in front."""
-    try:
-        look_up()
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None

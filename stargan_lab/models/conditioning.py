@@ -1,6 +1,8 @@
-"""How the label reaches the generator: as input channels, or as scale and shift of its norms.
+"""How the generator receives the label: as input channels, or as scale and shift of its norms.
 
-Traits: ``planes`` marks a label given as constant planes, ``brings_affine`` one that sets the norms' scale and shift.
+Traits:
+    planes: the label is concatenated as constant planes.
+    brings_affine: the label sets the norms' scale and shift.
 """
 
 from collections.abc import Callable
@@ -15,19 +17,19 @@ CONDITIONINGS = family("conditioning")
 
 
 class Conditioning(Protocol):
-    """What a generator asks of it; built with the label's width K."""
+    """Built with the label's width K."""
 
     affine_default: bool
-    """Whether the norms have a scale and shift of their own when ``affine`` is left open."""
+    """Whether the norms learn scale and shift when ``affine`` is None."""
     input_channels: int
-    """Channels of the first convolution's input."""
+    """Input channels of the first convolution."""
 
     def inputs(self, images: Tensor, labels: Tensor) -> Tensor:
         """(N, 3, H, W) and (N, K) to (N, input_channels, H, W)."""
         ...
 
     def norm(self, norm: Callable[[int, bool], nn.Module], channels: int, affine: bool) -> nn.Module:
-        """A norm of the generator; one that takes the label too is a ``LabelledModule``."""
+        """A norm for the generator, a ``LabelledModule`` if it also takes the label."""
         ...
 
 
@@ -36,7 +38,7 @@ class LabelledModule(nn.Module):
 
 
 class LabelledSequential(nn.Sequential):
-    """A sequence that hands the label to those of its layers that take it; keys are ``nn.Sequential``'s."""
+    """An ``nn.Sequential`` that passes the label to the layers that take it; same state dict keys."""
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
@@ -46,10 +48,10 @@ class LabelledSequential(nn.Sequential):
 
 @CONDITIONINGS.register("concat", source="Choi et al. 2018 (arXiv:1711.09020), section 3.1", traits=["planes"])
 class Concat:
-    """The label spread to planes and put behind the image's channels.
+    """Concatenates the label, expanded to constant planes, to the image's channels.
 
-    A constant plane only shifts a channel away from the border, which instance norm removes: labels act through the
-    zero padding of the first convolution alone.
+    Away from the border, a constant plane shifts a channel by a constant, which instance norm removes. With instance
+    norm, labels therefore act only through the zero padding of the first convolution.
     """
 
     affine_default = True
@@ -66,7 +68,7 @@ class Concat:
 
 
 class ConditionalNorm(LabelledModule):
-    """(1 + γ) · norm(x) + β, γ and β (N, C) a linear function of the label (N, K)."""
+    """(1 + γ) · norm(x) + β, where γ and β (N, C) are linear functions of the label (N, K)."""
 
     def __init__(self, norm: nn.Module, label_width: int, channels: int) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class ConditionalNorm(LabelledModule):
     traits=["brings_affine"],
 )
 class AdaptiveNorm:
-    """Every norm's scale and shift are a linear function of the label: conditional instance norm under ``instance``."""
+    """Scale and shift of every norm are linear functions of the label; conditional instance norm with norm=instance."""
 
     affine_default = False
     input_channels = 3

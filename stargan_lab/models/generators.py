@@ -1,8 +1,11 @@
 """Generators: (N, 3, H, W) images in [-1, 1] and (N, K) labels to (N, 3, H, W) images in [-1, 1].
 
-Traits: ``normed_input`` marks a generator whose first convolution is followed by a norm. A generator may
-have static methods by which a configuration is judged before anything is built: ``refusal(image_size, options)`` says
-why it cannot be, or None; ``smallest_map(image_size, options)`` is the least side in px that a norm or padding sees.
+Trait: ``normed_input`` marks a generator whose first convolution is followed by a norm.
+
+A generator may have static methods, called before anything is built:
+    refusal(image_size, options): why it cannot be built, starting with the option's name, or None.
+    smallest_map(image_size, options): height of the smallest map that a norm or padding is applied to.
+    canonical(image_size, options): the same mapping for all options that build the same network; see config/identity.
 """
 
 from collections.abc import Mapping
@@ -11,9 +14,10 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, cat, nn
 
-from stargan_lab.models.blocks import LayerFactory, ResidualBlock
+from stargan_lab.models.blocks import LayerFactory, ResidualBlock, canonical_options
 from stargan_lab.models.conditioning import LabelledSequential
-from stargan_lab.registry import family
+from stargan_lab.models.norms import norm_refusal
+from stargan_lab.registry import Ref, family
 
 GENERATORS = family("generator")
 
@@ -24,24 +28,26 @@ Width = Annotated[int, Field(ge=1, le=1024)]
     "resnet", source="Choi et al. 2018 (arXiv:1711.09020), table 4; Zhu et al. 2017", traits=["normed_input"]
 )
 class ResNetGenerator(nn.Module):
-    """CycleGAN's residual generator with the label as an input; the reference's.
+    """CycleGAN's residual generator with the label as a second input, as in the reference.
 
-    Under the defaults its state dict has the reference's keys and shapes. Convolutions have no bias: a norm follows.
+    With the defaults, its state dict has the reference's keys and shapes. Convolutions have no bias, because a norm
+    follows.
 
     Args:
         label_width: K, the length of a label.
         width: channels after the first convolution; doubled by each of the two stride-2 convolutions.
-        blocks: residual blocks at the lowest resolution.
-        norm: a name of the ``norm`` family.
-        affine: scale and shift in the norms; None: as the conditioning needs.
-        conditioning: how the label comes in, a name of the ``conditioning`` family.
-        output: the last activation, a name of the ``output`` family.
-        padding: of the convolutions, a name of the ``padding`` family.
-        inplace: ReLU overwrites its input.
+        blocks: residual blocks at a quarter of the resolution.
+        norm: norm after the convolutions.
+        norm_options: options of the norm; None: its defaults.
+        affine: learn scale and shift in the norms; None: the conditioning's default.
+        conditioning: how the generator receives the label.
+        output: last activation, which maps to [-1, 1].
+        padding: padding of the convolutions.
+        inplace: activations overwrite their input.
     """
 
     size_multiple = 4
-    """Height and width must be a multiple of this."""
+    """Height and width must be multiples of this."""
 
     def __init__(
         self,
@@ -49,17 +55,19 @@ class ResNetGenerator(nn.Module):
         *,
         width: Width = 64,
         blocks: Annotated[int, Field(ge=0, le=64)] = 6,
-        norm: str = "instance",
+        norm: Annotated[str, Ref("norm")] = "instance",
+        norm_options: dict[str, Any] | None = None,
         affine: bool | None = None,
-        conditioning: str = "concat",
-        output: str = "tanh",
-        padding: str = "zero",
+        conditioning: Annotated[str, Ref("conditioning")] = "concat",
+        output: Annotated[str, Ref("output")] = "tanh",
+        padding: Annotated[str, Ref("padding")] = "zero",
         inplace: bool = True,
     ) -> None:
         super().__init__()
         factory = LayerFactory(
             label_width,
             norm=norm,
+            norm_options=norm_options,
             affine=affine,
             conditioning=conditioning,
             output=output,
@@ -85,6 +93,12 @@ class ResNetGenerator(nn.Module):
             channels //= 2
         self.main.extend([factory.conv("last", width, 3, 7, 1, 3), factory.output()])
 
+    canonical = staticmethod(canonical_options)
+
+    @staticmethod
+    def refusal(image_size: int, options: Mapping[str, Any]) -> str | None:
+        return norm_refusal("norm", options, options["width"])
+
     @staticmethod
     def smallest_map(image_size: int, options: Mapping[str, Any]) -> int:
         return image_size // ResNetGenerator.size_multiple
@@ -95,22 +109,24 @@ class ResNetGenerator(nn.Module):
 
 @GENERATORS.register("unet", source="Ronneberger et al. 2015 (arXiv:1505.04597); as in Isola et al. 2017")
 class UNetGenerator(nn.Module):
-    """Halvings down to a bottleneck and back, each level's detail handed across; what CycleGAN began with.
+    """U-Net with skip connections, as in pix2pix.
 
-    4x4 stride-2 convolutions with LeakyReLU(0.2) down, transposed ones with ReLU up, each up level joined by the down
-    level of its size. The first and the innermost convolution have a bias and no norm, as in pix2pix: so without blocks
-    the innermost map may be 1x1, and a label given as planes gets past instance norm whatever the padding.
+    The encoder has 4x4 stride-2 convolutions with LeakyReLU(0.2), the decoder transposed ones with ReLU; skip
+    connections concatenate encoder and decoder maps of the same size. The first and the innermost convolution have a
+    bias and no norm. Without blocks the innermost map may therefore be 1x1, and labels concatenated as planes have an
+    effect under instance norm with any padding.
 
     Args:
         label_width: K, the length of a label.
-        width: channels after the first convolution; doubled three times at most.
-        depth: halvings; height and width must be multiples of 2^depth.
-        blocks: residual blocks at the bottleneck; pix2pix has none.
-        norm: a name of the ``norm`` family.
-        affine: scale and shift in the norms; None: as the conditioning needs.
-        conditioning: how the label comes in, a name of the ``conditioning`` family.
-        output: the last activation, a name of the ``output`` family.
-        padding: of the convolutions down, a name of the ``padding`` family.
+        width: channels after the first convolution; doubled at most three times.
+        depth: stride-2 convolutions; height and width must be multiples of 2^depth.
+        blocks: residual blocks at the bottleneck; none in pix2pix.
+        norm: norm after the convolutions, except the first and the innermost.
+        norm_options: options of the norm; None: its defaults.
+        affine: learn scale and shift in the norms; None: the conditioning's default.
+        conditioning: how the generator receives the label.
+        output: last activation, which maps to [-1, 1].
+        padding: padding of the encoder's convolutions and the blocks.
         inplace: activations overwrite their input.
     """
 
@@ -121,17 +137,19 @@ class UNetGenerator(nn.Module):
         width: Width = 64,
         depth: Annotated[int, Field(ge=2, le=8)] = 4,
         blocks: Annotated[int, Field(ge=0, le=64)] = 0,
-        norm: str = "instance",
+        norm: Annotated[str, Ref("norm")] = "instance",
+        norm_options: dict[str, Any] | None = None,
         affine: bool | None = None,
-        conditioning: str = "concat",
-        output: str = "tanh",
-        padding: str = "zero",
+        conditioning: Annotated[str, Ref("conditioning")] = "concat",
+        output: Annotated[str, Ref("output")] = "tanh",
+        padding: Annotated[str, Ref("padding")] = "zero",
         inplace: bool = True,
     ) -> None:
         super().__init__()
         factory = LayerFactory(
             label_width,
             norm=norm,
+            norm_options=norm_options,
             affine=affine,
             conditioning=conditioning,
             output=output,
@@ -143,29 +161,31 @@ class UNetGenerator(nn.Module):
         widths = [width * 2 ** min(level, 3) for level in range(depth)]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         channels = factory.condition.input_channels
-        for level, after in enumerate(widths):
-            role, bare = f"down.{level}", level in (0, depth - 1)
-            layers = [factory.conv(role, channels, after, 4, 2, 1, bias=bare)]
-            layers += [] if bare else [factory.norm(role, after)]
+        for level, out_channels in enumerate(widths):
+            role, without_norm = f"down.{level}", level in (0, depth - 1)
+            layers = [factory.conv(role, channels, out_channels, 4, 2, 1, bias=without_norm)]
+            layers += [] if without_norm else [factory.norm(role, out_channels)]
             self.down.append(LabelledSequential(*layers, factory.leaky()))
-            channels = after
+            channels = out_channels
         self.bottleneck = LabelledSequential(*(ResidualBlock(factory, channels, f"block.{i}") for i in range(blocks)))
-        for level in reversed(range(1, depth)):  # to the size of down level - 1
-            role, after = f"up.{level}", widths[level - 1]
-            self.up.append(
-                LabelledSequential(factory.up(role, channels, after), factory.norm(role, after), factory.relu())
-            )
-            channels = 2 * after
+        for level in reversed(range(1, depth)):  # output has the size of encoder level - 1
+            role, out_channels = f"up.{level}", widths[level - 1]
+            layers = [factory.up(role, channels, out_channels), factory.norm(role, out_channels), factory.relu()]
+            self.up.append(LabelledSequential(*layers))
+            channels = 2 * out_channels
         self.last = nn.Sequential(factory.up("last", channels, 3), factory.output())
+
+    canonical = staticmethod(canonical_options)
 
     @staticmethod
     def refusal(image_size: int, options: Mapping[str, Any]) -> str | None:
-        if image_size % 2 ** options["depth"] == 0:
-            return None
-        most = (image_size & -image_size).bit_length() - 1
+        depth = options["depth"]
+        if image_size % 2**depth == 0:
+            return norm_refusal("norm", options, options["width"])
+        largest = (image_size & -image_size).bit_length() - 1
         return (
-            f"depth: {options['depth']} halvings need images of a multiple of {2 ** options['depth']} px, but"
-            f" data.image_size is {image_size}; allowed: 2 to {most}"
+            f"depth: {depth} needs an image size that is a multiple of {2**depth} px, but data.image_size is"
+            f" {image_size}; allowed: 2 to {largest}"
         )
 
     @staticmethod
@@ -174,11 +194,11 @@ class UNetGenerator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         x = self.condition.inputs(images, labels)
-        levels: list[Tensor] = []
+        skips: list[Tensor] = []
         for down in self.down:
             x = down(x, labels)
-            levels.append(x)
-        x = self.bottleneck(levels.pop(), labels)
+            skips.append(x)
+        x = self.bottleneck(skips.pop(), labels)
         for up in self.up:
-            x = cat([up(x, labels), levels.pop()], dim=1)
+            x = cat([up(x, labels), skips.pop()], dim=1)
         return self.last(x)

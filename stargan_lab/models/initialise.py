@@ -1,4 +1,4 @@
-"""Starting values that depend on a parameter's name and the seed, and on nothing else."""
+"""Initial weights that depend only on the seed and the parameter's role."""
 
 import torch
 from torch import nn
@@ -7,17 +7,17 @@ from stargan_lab.seeding import seed_for
 
 
 def named(module: nn.Module, role: str) -> nn.Module:
-    """Give a layer a role to draw its initial value under, where its place in the network shifts between variants."""
-    setattr(module, "init_role", role)  # noqa: B010  a plain string, which nn.Module's annotations do not foresee
+    """Set the role that determines a layer's initial values, for layers whose index differs between variants."""
+    setattr(module, "init_role", role)  # noqa: B010  nn.Module's annotations do not allow a string
     return module
 
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
-    """Redraw every parameter and buffer by its layer's own default distribution, from hash(seed, prefix, role, name).
+    """Redraw every parameter and buffer from its layer's default distribution, seeded by (seed, prefix, role, name).
 
-    Switching one part of a network on or off so leaves the start of all others as it was. The distributions are torch's
-    defaults, which are the reference's. The process's random state is not touched.
+    Changing one layer of a network therefore does not change the initial values of the others. The distributions are
+    torch's defaults, as in the reference. The global random state is not changed.
     """
     with torch.random.fork_rng(devices=[]):
         for name, module in network.named_modules():
@@ -25,18 +25,18 @@ def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
             if reset is None:
                 continue
             role = getattr(module, "init_role", name)
-            drawn = {}
-            for key in _own(module):
+            values = {}
+            for key in _tensors(module):
                 torch.manual_seed(seed_for(seed, prefix, role, key))
                 reset()
-                drawn[key] = _own(module)[key].clone()
-            for key, tensor in _own(module).items():
-                tensor.copy_(drawn[key])
+                values[key] = _tensors(module)[key].clone()
+            for key, tensor in _tensors(module).items():
+                tensor.copy_(values[key])
             if hasattr(module, "start"):
                 module.start()
     return network
 
 
-def _own(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers of a layer itself."""
+def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers of a layer without those of its children."""
     return dict(module.named_parameters(recurse=False)) | dict(module.named_buffers(recurse=False))

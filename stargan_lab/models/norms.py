@@ -1,21 +1,26 @@
-"""Normalisations. Every one uses the statistics of what it is given, in training and in evaluation alike.
+"""Normalisation layers. All use the statistics of their input, in training and evaluation.
 
-``norm`` serves generators, ``critic_norm`` the layers of a discriminator; shapes are (N, C, H, W).
+The family ``norm`` is for generators, ``critic_norm`` for discriminators; shapes are (N, C, H, W). A builder takes the
+number of channels, whether to learn scale and shift, and its options; it raises ValueError for options that do not fit
+the channels. A module's ``update_sigma`` is called after each update of the critic's weights, its ``start`` after its
+weights are initialised.
 
-``update_sigma`` of a module is called after each update of the critic's weights, ``start`` once its initial values are
-drawn.
-
-Traits: ``needs_map`` marks a norm that is zero on a 1x1 map, ``erases_planes`` one that removes what is constant over a
-channel, ``couples_samples`` one whose output for an image depends on the others of its batch, ``constrains`` one that
-bounds the critic's slope, ``absent`` the one that is none. ``of_weights`` marks an entry that norms the convolutions'
-weights: an attribute of that name rebuilds the convolutions of a module, and what is built comes after them as the
-identity.
+Traits:
+    needs_map: the output is zero on a 1x1 map.
+    erases_planes: removes what is constant over a channel.
+    couples_samples: the output for an image depends on the other images of the batch.
+    constrains: bounds the critic's Lipschitz constant.
+    absent: no normalisation.
+    of_weights: normalises the weights of the convolutions; the builder's attribute of this name replaces the
+        convolutions of a module, and the layer it builds is the identity.
 """
 
+from collections.abc import Mapping
 from math import gcd
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,11 +31,21 @@ NORMS = family("norm")
 CRITIC_NORMS = family("critic_norm")
 
 
-class InstanceNorm(nn.Module):
-    """Instance norm by each image's own statistics, always (Ulyanov et al. 2016; Choi et al. 2018 with ``affine``).
+def norm_refusal(family_name: str, options: Mapping[str, Any], channels: int) -> str | None:
+    """Why the norm in a network's ``options`` cannot normalise ``channels``, for the network's ``refusal``; or None."""
+    try:
+        with torch.device("meta"):
+            family(family_name).build(options["norm"], channels, True, **options["norm_options"] or {})
+    except ValueError as error:
+        return f"norm_options: {error}"
+    return None
 
-    The reference keeps running statistics and never uses them, since it never leaves train mode. Here they exist only
-    so that its checkpoints load and save, and nothing writes them.
+
+class InstanceNorm(nn.Module):
+    """Instance norm without running statistics (Ulyanov et al. 2016; Choi et al. 2018 with ``affine``).
+
+    The reference has running statistics but never uses them, because it never leaves training mode. Here the buffers
+    exist only for compatibility with its checkpoints and are never updated.
     """
 
     running_mean: Tensor
@@ -47,36 +62,43 @@ class InstanceNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Fill in the counter that checkpoints from before torch 0.4 do not have, as torch's own norm does."""
+        """Add the counter that is missing in checkpoints from before torch 0.4, as torch's own norm does."""
         state_dict.setdefault(f"{prefix}num_batches_tracked", torch.tensor(0))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2:].numel() == 1:
-            raise ValueError("instance norm of a 1x1 map is zero whatever the input")
+            raise ValueError("instance norm of a 1x1 map is always zero")
         return functional.instance_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
 
 
 @NORMS.register("instance", source="Ulyanov et al. 2016 (arXiv:1607.08022)", traits=["needs_map", "erases_planes"])
 def instance(channels: int, affine: bool) -> nn.Module:
-    """Each channel of each image by its own mean and variance; the reference's choice in the generator."""
+    """Mean and variance per image and channel; used in the reference's generator."""
     return InstanceNorm(channels, affine)
 
 
 @NORMS.register("layer", source="Ba et al. 2016; as GroupNorm(1, C) in WGAN-GP's code")
 def layer(channels: int, affine: bool) -> nn.Module:
-    """Each image by one mean and variance over channels and pixels, affine per channel."""
+    """Mean and variance per image over all channels and pixels; scale and shift per channel."""
     return nn.GroupNorm(1, channels, affine=affine)
 
 
 @NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")
-def group(channels: int, affine: bool) -> nn.Module:
-    """Each image by a mean and variance per 16 channels; where 16 does not divide C, per as many as divide both.
+def group(channels: int, affine: bool, *, groups: Annotated[int, Field(ge=1)] | None = None) -> nn.Module:
+    """Mean and variance per image and group of channels; scale and shift per channel.
 
-    Up to 16 channels that is layer norm.
+    Args:
+        groups: number of groups, a divisor of the channels C; None: groups of gcd(16, C) channels, or one if C is odd.
+    Raises:
+        ValueError: ``groups`` does not divide the channels.
     """
-    size = gcd(16, channels)
-    return nn.GroupNorm(channels // size if size > 1 else 1, channels, affine=affine)
+    if groups is None:
+        size = gcd(16, channels)
+        groups = channels // size if size > 1 else 1
+    if channels % groups:
+        raise ValueError(f"groups={groups} does not divide {channels} channels")
+    return nn.GroupNorm(groups, channels, affine=affine)
 
 
 @NORMS.register("none", traits=["absent"])
@@ -97,15 +119,15 @@ CRITIC_NORMS.register("none", source="Choi et al. 2018 (arXiv:1711.09020)", trai
     "batch", source="Ioffe & Szegedy 2015 (arXiv:1502.03167)", traits=["needs_map", "couples_samples"]
 )
 def batch(channels: int, affine: bool) -> nn.Module:
-    """Each channel by mean and variance over the batch and the pixels, never by running statistics."""
+    """Mean and variance per channel over batch and pixels, also in evaluation; no running statistics."""
     return nn.BatchNorm2d(channels, affine=affine, track_running_stats=False)
 
 
 class SpectralConv2d(nn.Conv2d):
-    """Convolution by W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, section 2.1.
+    """Convolution with W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, sec. 2.1.
 
     ``u`` (out,), the estimate of the left singular vector, is part of the state. ``update_sigma`` runs one power
-    iteration after each update of the weights, and fifteen at initialisation. Forward passes only read ``u``, so all
+    iteration after each update of the weights; initialisation runs fifteen. Forward passes only read ``u``, so all
     passes between two updates use the same sigma. The weight keeps its name, shape and initial value.
     """
 
@@ -127,8 +149,8 @@ class SpectralConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         matrix = self.weight.flatten(1)
-        with torch.autocast(x.device.type, enabled=False):  # half precision would bend the estimate
-            left = self.u.clone()  # so that settling does not touch what a backward pass still needs
+        with torch.autocast(x.device.type, enabled=False):  # half precision would bias the estimate
+            left = self.u.clone()  # update_sigma must not modify what a backward pass needs
             with torch.no_grad():
                 right = functional.normalize(matrix.mT @ left, dim=0)
             sigma = left @ (matrix @ right)
@@ -136,20 +158,20 @@ class SpectralConv2d(nn.Conv2d):
 
 
 def spectral_convolutions(module: nn.Module) -> nn.Module:
-    """``module`` with every ``nn.Conv2d`` in it, or itself, made a ``SpectralConv2d`` of the same shape and role."""
+    """``module`` with every ``nn.Conv2d``, or itself, replaced by a ``SpectralConv2d`` of the same shape and role."""
     for name, child in module.named_children():
         setattr(module, name, spectral_convolutions(child))
     if type(module) is not nn.Conv2d:
         return module
     options = {key: getattr(module, key) for key in ("kernel_size", "stride", "padding", "dilation", "groups")}
-    bounded = SpectralConv2d(module.in_channels, module.out_channels, **options, bias=module.bias is not None)
+    spectral = SpectralConv2d(module.in_channels, module.out_channels, **options, bias=module.bias is not None)
     role = getattr(module, "init_role", None)
-    return bounded if role is None else named(bounded, str(role))
+    return spectral if role is None else named(spectral, str(role))
 
 
 @CRITIC_NORMS.register("spectral", source="Miyato et al. 2018 (arXiv:1802.05957)", traits=["constrains", "of_weights"])
 class SpectralNorm(nn.Identity):
-    """The weights of every convolution on the way to the score by their largest singular value; no layer of its own."""
+    """Divides the weights of all convolutions that affect the scores by their largest singular value; adds no layer."""
 
     of_weights = staticmethod(spectral_convolutions)
 

@@ -3,7 +3,8 @@
 An iteration is one discriminator step on every dataset, counted from 1; with one dataset, iterations are steps.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,9 +23,23 @@ def constant(iteration: int, total: int) -> float:
 
 @SCHEDULES.register("linear", source="Choi et al. 2018 (arXiv:1711.09020), section 4.4")
 def linear(iteration: int, total: int, *, decay_steps: Steps | None = None) -> float:
-    """Constant, then linear to 0 over the last ``decay_steps`` iterations (null: the second half)."""
-    length = min(decay_steps or max(total // 2, 1), total)
-    return min(1.0, (total - iteration + 1) / length)
+    """Constant, then linear decay to 0 over the last ``decay_steps`` iterations.
+
+    Args:
+        decay_steps: iterations of the decay; None: the second half.
+    """
+    return min(1.0, (total - iteration + 1) / _decay_steps(total, decay_steps))
+
+
+def _decay_steps(total: int, decay_steps: int | None) -> int:
+    return min(decay_steps or max(total // 2, 1), total)
+
+
+def _canonical(total: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"decay_steps": _decay_steps(total, options["decay_steps"])}
+
+
+linear.canonical = _canonical  # type: ignore[attr-defined]  # see config/identity
 
 
 @SCHEDULES.register("reference", source="yunjey/stargan 94dd002")

@@ -1,8 +1,7 @@
-"""``list``: every axis, entry and option, what each means, and the page made of it."""
+"""``list``: all axes with their components, options and meanings, in the terminal and as a page."""
 
 import inspect
 import sys
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,32 +10,28 @@ import pytest
 from pydantic import Field
 
 from stargan_lab import compose
-from stargan_lab.cli.component_page import COMMAND, WIDTH, details, overview, page
+from stargan_lab.cli.component_page import WIDTH, details, overview, page
 from stargan_lab.cli.main import main
-from stargan_lab.config import catalogue
-from stargan_lab.config.catalogue import Axis, Option, axes, find
-from stargan_lab.config.option_help import as_yaml, described, meanings, yaml_comments
-from stargan_lab.config.schema import COMPONENTS, RunConfig
+from stargan_lab.config.catalogue import Axis, axes, find
+from stargan_lab.config.option_help import as_yaml, described, meanings
+from stargan_lab.config.schema import RunConfig
 from stargan_lab.errors import ConfigError
-from stargan_lab.registry import families, family
+from stargan_lab.registry import Ref, families, family
 
-PAGE = Path(__file__).parents[2] / "docs" / "components.md"
-ENTRIES = [(name, entry) for name in families() for entry in family(name).names()]
-
-OWN = '''\
-"""Parts of one's own."""
+USER_MODULE = '''\
+"""A user's loss."""
 
 from stargan_lab.registry import family
 
 
 @family("adversarial").register("{name}", source="a notebook")
 class Mine:
-    """Scores that count twice.
+    """Twice the scores.
 
     Args:
-        factor: how often.
-        slope, offset: of the line
-            they lie on.
+        factor: multiplies the scores.
+        slope, offset: of the
+            regression line.
     """
 
     def __init__(self, *, factor: float = 2.0, slope: float = 1.0, offset: float = 0.0) -> None: ...
@@ -44,15 +39,15 @@ class Mine:
 
 
 @pytest.fixture(scope="module")
-def known() -> list[Axis]:
+def all_axes() -> list[Axis]:
     return axes(compose())
 
 
 @pytest.fixture
-def own(here: Path) -> Iterator[str]:
+def user_loss(here: Path) -> Iterator[str]:
     """The name of a module in the current folder that registers an adversarial loss of the same name."""
-    name = "mine_of_the_catalogue"
-    (here / f"{name}.py").write_text(OWN.format(name=name))
+    name = "user_loss_for_list"
+    (here / f"{name}.py").write_text(USER_MODULE.format(name=name))
     path = list(sys.path)
     yield name
     sys.path[:] = path
@@ -60,133 +55,98 @@ def own(here: Path) -> Iterator[str]:
     family("adversarial")._entries.pop(name, None)
 
 
-def test_every_family_and_every_key_has_an_axis(known: list[Axis]) -> None:
-    assert catalogue.unplaced() == set(), "say in catalogue.PLACES or schema.REFERENCES which key takes these names"
-    assert set(families()) <= {axis.family for axis in known}
-    assert set(RunConfig.model_fields) | {"preset"} <= {axis.key for axis in known}
-    assert {"discriminator.norm", "generator.norm", "evaluation.extractor"} <= {axis.key for axis in known}
+def test_every_family_and_key_is_listed_with_a_meaning(all_axes: list[Axis]) -> None:
+    assert set(families()) <= {axis.family for axis in all_axes}
+    assert set(RunConfig.model_fields) | {"preset"} <= {axis.key for axis in all_axes}
+    assert [axis.key for axis in all_axes if not axis.summary] == []
+    options = [
+        (axis.key, o) for axis in all_axes for os in (axis.options, *(e.options for e in axis.entries)) for o in os
+    ]
+    assert len(options) > 50
+    assert [(key, o.key) for key, o in options if not o.meaning] == [], "add it to the builder's Args"
+    assert [(key, o.takes) for key, o in options if "[" in o.takes or "typing" in o.takes] == []
 
 
-def test_every_leaf_of_the_configuration_is_shown(known: list[Axis]) -> None:
-    shown = overview(known)
-    config = compose().flat()
+def test_docstrings_describe_only_existing_parameters() -> None:
+    for name in families():
+        for entry in family(name).names():
+            builder = family(name).get(entry)
+            assert family(name).summary(entry).endswith("."), (name, entry)
+            assert set(meanings(builder)) <= set(inspect.signature(builder).parameters), (name, entry)
+
+
+def test_overview_shows_every_key_of_the_configuration(all_axes: list[Axis]) -> None:
+    text, config = overview(all_axes), compose().flat()
     for section in ("weights", "ema", "trainer", "evaluation", "tracking", "paths"):
-        for key in config[section]:
-            assert f"{section}.{key}" in shown
-    for key in ("seed", "n_critic", "data.image_size"):
-        assert f"  {key}=" in shown
-
-
-def test_every_name_axis_says_what_it_is(known: list[Axis]) -> None:
-    for axis in known:
-        if axis.entries:
-            assert axis.summary, axis.key
-            assert all(entry.summary for entry in axis.entries), axis.key
-
-
-@pytest.mark.parametrize(("name", "entry"), ENTRIES)
-def test_every_option_of_every_component_has_a_meaning(known: list[Axis], name: str, entry: str) -> None:
-    """Said in the ``Args`` of the builder's docstring, or as a comment in the component's YAML file."""
-    (axis,) = (axis for axis in known if axis.family == name)
-    (found,) = (e for e in axis.entries if e.name == entry)
-    assert [option.key for option in found.options] == list(family(name).options(entry))
-    assert [option.key for option in found.options if not option.meaning] == []
-
-
-@pytest.mark.parametrize(("name", "entry"), ENTRIES)
-def test_a_docstring_names_no_option_that_is_not_there(name: str, entry: str) -> None:
-    builder = family(name).get(entry)
-    assert set(meanings(builder)) - set(inspect.signature(builder).parameters) == set()
-
-
-def test_the_page_is_what_the_code_says(known: list[Axis]) -> None:
-    assert PAGE.read_text() == page(known), f"docs/components.md is not up to date: {COMMAND}"
-
-
-def test_the_page_holds_every_entry_and_option(known: list[Axis]) -> None:
-    text = page(known)
-    for axis in known:
-        for entry in axis.entries:
-            assert f"| `{entry.name}`" in text
-            for option in entry.options:
-                assert f"| `{option.key}` |" in text
-    assert max(map(len, overview(known).splitlines())) <= WIDTH
-
-
-@pytest.mark.parametrize("format", ["text", "md"])
-def test_the_text_fits_the_terminal(known: list[Axis], format: str) -> None:
-    if format == "text":
-        for axis in known:
-            assert max(map(len, details(axis).splitlines())) <= WIDTH
-    else:
-        assert all(line == line.rstrip() for line in page(known).splitlines())
+        assert all(f"{section}.{key}" in text for key in config[section])
+    assert all(f"  {key}=" in text for key in ("seed", "n_critic", "data.image_size"))
+    for shown in (text, *map(details, all_axes)):
+        assert max(map(len, shown.splitlines())) <= WIDTH
 
 
 @pytest.mark.parametrize(
-    ("asked", "keys"),
+    ("name", "keys"),
     [
         ("generator.norm", {"generator.norm"}),
-        ("critic_norm", {"discriminator.norm"}),
         ("norm", {"generator.norm", "discriminator.norm"}),
         ("dataset", {"data.sources.NAME.kind"}),
-        ("extractor", {"evaluation.extractor"}),
         ("n_critic", {"n_critic"}),
-        ("trainer", {"trainer"}),
-        ("ema.decay", {"ema"}),
         ("lipschitz.reduction", {"lipschitz"}),
     ],
 )
-def test_an_axis_is_found_by_what_one_calls_it(known: list[Axis], asked: str, keys: set[str]) -> None:
-    assert {axis.key for axis in find(asked, known)} == keys
+def test_find_an_axis(all_axes: list[Axis], name: str, keys: set[str]) -> None:
+    assert {axis.key for axis in find(name, all_axes)} == keys
 
 
-def test_an_unknown_axis_gets_the_nearest(known: list[Axis]) -> None:
-    with pytest.raises(ConfigError, match="unknown axis 'discriminater'; did you mean 'discriminator'"):
-        find("discriminater", known)
+def test_find_suggests_the_nearest_name(all_axes: list[Axis]) -> None:
+    with pytest.raises(ConfigError, match="'discriminater'; did you mean 'discriminator'"):
+        find("discriminater", all_axes)
 
 
-def test_details_state_default_range_meaning_and_source(known: list[Axis]) -> None:
-    lines = [line.strip() for line in details(*find("lipschitz", known)).splitlines()]
+def test_details_show_default_range_meaning_and_source(all_axes: list[Axis]) -> None:
+    lines = [line.strip() for line in details(*find("lipschitz", all_axes)).splitlines()]
     assert "samples=1   integer, 1 to 64" in lines
-    assert lines[lines.index("one_sided=false   true, false") + 1].startswith("punish norms above 1 only")
+    assert (
+        lines[lines.index("one_sided=false   true, false") + 1] == meanings(family("lipschitz").get("gp"))["one_sided"]
+    )
     assert any(line.startswith("Source: Gulrajani et al. 2017") for line in lines)
     assert "gp *" in lines
+    norm = details(*find("discriminator.norm", all_axes))
+    assert "discriminator.norm_options={OPTION: VALUE}" in norm and "groups=null   integer, at least 1, or null" in norm
 
 
-def test_the_command_prints_an_overview_an_axis_and_the_page(
-    known: list[Axis], here: Path, capsys: pytest.CaptureFixture[str]
+def test_list_prints_overview_details_and_page(
+    all_axes: list[Axis], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, text in (
-        (["list"], overview(known) + "\n"),
-        (["list", "schedule"], details(*find("schedule", known)) + "\n"),
-        (["list", "--format", "md"], page(known)),
+        (["list"], overview(all_axes) + "\n"),
+        (["list", "schedule"], details(*find("schedule", all_axes)) + "\n"),
+        (["list", "--format", "md"], page(all_axes)),
     ):
         assert main(arguments) == 0
         assert capsys.readouterr().out == text
+    assert main(["list", "generator.padding", "generator.padding=reflect"]) == 0
+    assert "  reflect *\n" in capsys.readouterr().out
     assert list(here.iterdir()) == []
 
 
-def test_the_command_marks_what_overrides_choose(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "generator.padding", "generator.padding=reflect"]) == 0
-    assert "  reflect *\n" in capsys.readouterr().out
-
-
-def test_parts_of_ones_own_are_listed_as_such(own: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list", "adversarial", f"imports=[{own}]"]) == 0
+def test_list_shows_user_components(user_loss: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["list", "adversarial", f"imports=[{user_loss}]"]
+    assert main(command) == 0
     text = capsys.readouterr().out
-    assert f"  {own}   yours, from {own}; without a YAML file it is set by adversarial.name={own}" in text
-    assert "Scores that count twice." in text and "Source: a notebook" in text
-    assert "slope=1.0   number\n          of the line they lie on" in text
+    assert f"  {user_loss}   yours, from {user_loss}; no YAML file, select it by adversarial.name={user_loss}" in text
+    assert "Twice the scores." in text and "Source: a notebook" in text
+    assert "slope=1.0   number\n          of the regression line" in text
     folder = here / "conf" / "adversarial"
     folder.mkdir(parents=True)
-    (folder / f"{own}.yaml").write_text(f"# Mine.\nname: {own}\nfactor: 2.0\n")
-    assert main(["list", "adversarial", f"imports=[{own}]", "--config-dir", "conf"]) == 0
-    assert "without a YAML file" not in capsys.readouterr().out
-    assert main(["list", f"imports=[{own}]"]) == 0
-    assert f"{own} (yours)" in capsys.readouterr().out
+    (folder / f"{user_loss}.yaml").write_text(f"# Mine.\nname: {user_loss}\nfactor: 2.0\n")
+    assert main([*command, "--config-dir", "conf"]) == 0
+    assert "no YAML file" not in capsys.readouterr().out
+    assert main(["list", f"imports=[{user_loss}]"]) == 0
+    assert f"{user_loss} (yours)" in capsys.readouterr().out
 
 
-def test_a_preset_of_ones_own_is_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_user_presets(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "conf" / "preset").mkdir(parents=True)
     (here / "conf" / "preset" / "mine.yaml").write_text("# @package _global_\n# Twice as long.\ntotal_steps: 4\n")
     assert main(["list", "preset", "--config-dir", "conf"]) == 0
@@ -194,73 +154,36 @@ def test_a_preset_of_ones_own_is_listed(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["list", "lipshitz"], "'lipschitz'"),
-        (["list", "norm", "head"], "one axis, got norm head"),
+        (["list", "norm", "head"], "got norm head"),
         (["list", "imports=[no_such_module]"], "no_such_module"),
-        (["list", "norm", "--format", "pdf"], "pdf"),
     ],
 )
-def test_what_list_refuses(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
-    try:
-        code = main(arguments)
-    except SystemExit as left:
-        code = int(left.code or 0)
+def test_list_refuses_in_one_line(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
     out, err = capfd.readouterr()
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("error: ") and said in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: ") and message in err
 
 
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (int, "integer"),
-        (bool, "true, false"),
         (bool | None, "true, false, or null"),
         (Literal["sum", "mean"], "sum, mean"),
         (Annotated[int, Field(ge=1, le=64)], "integer, 1 to 64"),
-        (Annotated[int, Field(ge=1, le=1)], "integer, 1"),
         (Annotated[float, Field(gt=0, le=1)], "number, above 0, at most 1"),
         (Annotated[int, Field(ge=0, lt=2**63)], "integer, at least 0"),
-        (Annotated[int, Field(ge=8)] | None, "integer, at least 8, or null"),
-        (tuple[str, ...], "list of text"),
         (bool | tuple[int, ...], "true, false, or list of integers"),
+        (Annotated[str, Ref("head")] | None, "global, patch, or null"),
     ],
 )
-def test_a_type_in_words(annotation: object, words: str) -> None:
+def test_types_in_words(annotation: object, words: str) -> None:
     assert described(annotation) == words
 
 
-def test_every_annotation_can_be_described(known: list[Axis]) -> None:
-    shown = [option for axis in known for option in _all_options(axis)]
-    assert len(shown) > 50
-    assert [option for option in shown if "[" in option.takes or "typing" in option.takes] == []
-
-
-def _all_options(axis: Axis) -> list[Option]:
-    return [*axis.options, *(option for entry in axis.entries for option in entry.options)]
-
-
 def test_values_as_yaml() -> None:
-    assert [as_yaml(v) for v in (None, True, "x", 1e-4, (1, 2), (("a",),), {})] == [
-        "null",
-        "true",
-        "x",
-        "0.0001",
-        "[1, 2]",
-        "[[a]]",
-        "{}",
-    ]
-
-
-def test_comments_of_a_yaml_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.yaml"
-    path.write_text("# Heading.\na: 1 # first\nb:\n  c: 2 # below\n# above\nd: 'no # comment'\ne: 3\n")
-    found = yaml_comments(path)
-    assert found == {"a": "first", "b": "", "b.c": "below", "d": "above", "e": ""}
-
-
-def test_components_are_those_of_the_schema() -> None:
-    hints = typing.get_type_hints(RunConfig)
-    assert [key for key in hints if getattr(hints[key], "__name__", "") == "Component"] == list(COMPONENTS)
+    values = (None, True, "x", 1e-4, (1, 2), (("a",),), {})
+    assert [as_yaml(v) for v in values] == ["null", "true", "x", "0.0001", "[1, 2]", "[[a]]", "{}"]

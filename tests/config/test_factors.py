@@ -1,4 +1,4 @@
-"""The factors shown to compare runs by: what is usual, and whatever departs from its default."""
+"""Factors, the settings by which runs are compared."""
 
 from stargan_lab import compose
 from stargan_lab.config.factors import factors
@@ -6,24 +6,37 @@ from stargan_lab.config.factors import factors
 TINY = ["preset=tiny"]
 
 
-def test_runs_that_differ_in_any_option_of_a_component_can_be_told_apart() -> None:
+def test_an_option_that_differs_from_its_default_is_a_factor() -> None:
     base = factors(compose(TINY))
-    for override, key in {
-        "optimizer=rmsprop": "optimizer.name",
-        "generator.output=sigmoid": "generator.output",
-        "generator.padding=reflect generator.norm=layer": "generator.padding",
-        "lipschitz.reduction=mean": "lipschitz.reduction",
-        "discriminator.head_bias=true": "discriminator.head_bias",
-        "schedule=linear schedule.decay_steps=3": "schedule.decay_steps",
-        "targets=different": "targets",
-    }.items():
-        other = factors(compose([*TINY, *override.split()]))
-        assert other.get(key) != base.get(key), override
-        assert other[key] == override.split()[0 if "padding" in override else -1].split("=")[1]
+    for overrides, key, value in (
+        ("optimizer=rmsprop", "optimizer.name", "rmsprop"),
+        ("generator.padding=reflect generator.norm=layer", "generator.padding", "reflect"),
+        ("discriminator.head_bias=true", "discriminator.head_bias", "true"),
+        (
+            "discriminator.norm=group discriminator.norm_options={groups:2}",
+            "discriminator.norm_options",
+            "{'groups': 2}",
+        ),
+        ("targets=different", "targets", "different"),
+        ("seed=3", "seed", "3"),
+        ("weights.rec=2", "weights.rec", "2.0"),
+        ("data.image_size=32", "data.image_size", "32"),
+    ):
+        assert (base.get(key), factors(compose([*TINY, *overrides.split()]))[key]) != (value, value), overrides
+        assert factors(compose([*TINY, *overrides.split()]))[key] == value
 
 
-def test_options_at_their_defaults_are_not_all_listed() -> None:
-    found = factors(compose(TINY))
-    assert {"generator.output", "lipschitz.reduction", "optimizer.beta2"}.isdisjoint(found)
-    assert found["generator.name"] == "resnet" and found["lipschitz.name"] == "gp"
-    assert factors(compose(TINY), ["trainer.precision"])["trainer.precision"] == "float32"
+def test_defaults_and_settings_without_effect_on_results_are_not_factors() -> None:
+    result = factors(compose(TINY))
+    assert {"generator.output", "lipschitz.reduction", "optimizer.beta2", "trainer.log_every", "imports"}.isdisjoint(
+        result
+    )
+    assert (
+        result["generator.name"] == "resnet" and result["lipschitz.name"] == "gp" and result["generator.width"] == "4"
+    )
+
+
+def test_further_keys_are_added_if_they_exist() -> None:
+    result = factors(compose(TINY), ["trainer.precision", "discriminator.norm", "no.such.key"])
+    assert result["trainer.precision"] == "float32" and result["discriminator.norm"] == "none"
+    assert "no.such.key" not in result

@@ -1,43 +1,45 @@
-"""The run id changes with everything that can change a number, and with nothing else."""
+"""The run id changes with everything that can change a result, and with nothing else."""
 
 import pytest
+import torch
 
-from stargan_lab import compose
-from stargan_lab.config import run_id
+from stargan_lab import build_networks, compose
+from stargan_lab.config import RunConfig, run_id
+from stargan_lab.labels import LabelLayout, LabelSpec
 
 BASE = ["preset=tiny", "trainer.device=cpu"]
-PRINTS = ["abc"]
+LAYOUT = LabelLayout((LabelSpec("faces", ("Male", "Young")),))
 
 
-def identity(*overrides: str) -> str:
-    return run_id(compose([*BASE, *overrides]), PRINTS)
+def config(*overrides: str) -> RunConfig:
+    return compose([*BASE, *overrides])
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        "paths.outputs=elsewhere",
-        "tracking.enabled=false",
-        "tracking.uri=sqlite:///x.db",
-        "+tracking.ablations.h=v",
-        "trainer.log_every=7",
-        "trainer.sample_every=0",
-        "trainer.checkpoint_every=9",
-        "trainer.evaluate_every=3",
-        "trainer.workers=2",
-        "trainer.sample_images=2",
-        "evaluation.batch_size=3",
-        "evaluation.extractor=classifier",
-        "data.sources.faces.root=/somewhere",
-    ],
-)
-def test_what_cannot_change_the_numbers_is_left_out(override: str) -> None:
-    assert identity(override) == identity()
+def identity(*overrides: str, fingerprint: str = "abc") -> str:
+    return run_id(config(*overrides), [fingerprint])
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
+def test_settings_that_cannot_change_results_are_left_out() -> None:
+    assert (
+        identity(
+            "paths.outputs=elsewhere",
+            "tracking.enabled=false",
+            "+tracking.ablations.h=v",
+            "trainer.log_every=7",
+            "trainer.sample_every=0",
+            "trainer.checkpoint_every=9",
+            "trainer.evaluate_every=3",
+            "trainer.workers=2",
+            "trainer.sample_images=2",
+            "evaluation.batch_size=3",
+            "data.sources.faces.root=/somewhere",
+        )
+        == identity()
+    )
+
+
+def test_every_setting_that_changes_results_gives_another_id() -> None:
+    overrides = [
         "seed=1",
         "total_steps=5",
         "batch_size=5",
@@ -56,28 +58,78 @@ def test_what_cannot_change_the_numbers_is_left_out(override: str) -> None:
         "trainer.precision=float64",
         "trainer.threads=2",
         "trainer.channels_last=true",
+    ]
+    ids = [identity(), identity(fingerprint="other data"), *map(identity, overrides)]
+    assert len(set(ids)) == len(overrides) + 2
+
+
+LINEAR, GROUP, DEPTH_3 = "schedule=linear total_steps=10", "discriminator.norm=group", "discriminator.depth=3"
+SAME = [
+    ("generator.affine=null", "generator.affine=true"),
+    ("generator.conditioning=adain", "generator.conditioning=adain generator.affine=false"),
+    ("generator=unet generator.depth=3", "generator=unet generator.depth=3 generator.affine=true"),
+    ("generator.norm=none generator.affine=true", "generator.norm=none generator.affine=false"),
+    ("generator.inplace=true", "generator.inplace=false"),
+    ("discriminator.bias=true", "discriminator.bias=[0,1]"),
+    ("discriminator.bias=false", "discriminator.bias=[]"),
+    ("discriminator.bias=[0,1]", "discriminator.bias=[1,0,1]"),
+    ("discriminator.norm_affine=true", "discriminator.norm_affine=false"),
+    (f"{GROUP} discriminator.norm_options=null", f"{GROUP} discriminator.norm_options={{groups:null}}"),
+    ("generator.norm=group generator.norm_options={}", "generator.norm=group generator.norm_options={groups:null}"),
+    ("discriminator.depth=1 discriminator.norm=none", "discriminator.depth=1 discriminator.norm=layer"),
+]
+"""Pairs of overrides that build the same networks."""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("first", "second"), SAME)
+def test_settings_that_build_the_same_networks_have_one_id(first: str, second: str) -> None:
+    assert identity(*first.split()) == identity(*second.split())
+    for one, other in zip(*(build_networks(config(*o.split()), LAYOUT) for o in (first, second)), strict=True):
+        states = one.state_dict(), other.state_dict()
+        assert list(states[0]) == list(states[1])
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (LINEAR, f"{LINEAR} schedule.decay_steps=5"),
+        (f"{LINEAR} schedule.decay_steps=10", f"{LINEAR} schedule.decay_steps=99"),
+        ("weights.rec=10", "weights.rec=10.0"),
+        ("seed=1 n_critic=1", "n_critic=1 seed=1"),
     ],
 )
-def test_what_changes_the_numbers_is_in_it(override: str) -> None:
-    assert identity(override) != identity()
+def test_settings_of_the_same_meaning_have_one_id(first: str, second: str) -> None:
+    assert identity(*first.split()) == identity(*second.split())
 
 
-def test_the_data_are_in_it() -> None:
-    assert run_id(compose(BASE), ["other"]) != identity()
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("generator.affine=null", "generator.affine=false"),
+        (f"{DEPTH_3} discriminator.bias=[0,1]", f"{DEPTH_3} discriminator.bias=true"),
+        (f"{DEPTH_3} discriminator.bias=[0,1]", f"{DEPTH_3} discriminator.bias=[0,2]"),
+        (GROUP, f"{GROUP} discriminator.norm_options={{groups:2}}"),
+        (GROUP, f"{GROUP} discriminator.norm_affine=false"),
+        (LINEAR, f"{LINEAR} schedule.decay_steps=6"),
+        ("discriminator.depth=1 discriminator.norm=none", "discriminator.depth=1 discriminator.norm=spectral"),
+    ],
+)
+def test_settings_of_another_meaning_have_another_id(first: str, second: str) -> None:
+    assert identity(*first.split()) != identity(*second.split())
 
 
-def test_order_of_overrides_is_not() -> None:
-    assert identity("seed=1", "n_critic=1") == identity("n_critic=1", "seed=1")
+def test_label_groups_count_only_if_the_targets_use_them() -> None:
+    """Under ``permuted`` they only affect scoring. Neither their order nor labels that are not trained on matter."""
 
+    def groups(text: str) -> str:
+        return f"data.sources.faces.exclusive={text}"
 
-def test_no_two_of_the_variants_collide() -> None:
-    ids = {identity(f"discriminator.norm={norm}", f"seed={seed}") for norm in ("none", "layer") for seed in range(5)}
-    assert len(ids) == 10
-
-
-def test_groups_count_where_the_targets_heed_them() -> None:
-    """Which labels exclude each other decides what ``different`` asks for; under ``permuted`` only the scoring."""
-    apart = ["data.sources.faces.exclusive=[[Black_Hair,Blond_Hair,Brown_Hair],[Male,Young]]"]
-    assert identity(*apart) == identity()
-    assert identity("targets=different") != identity()
-    assert identity("targets=different", *apart) != identity("targets=different")
+    assert identity(groups("[[Male,Young]]")) == identity()
+    different = [
+        identity("targets=different", groups(text)) for text in ("[[Black_Hair,Male],[Young]]", "[[Male,Young]]")
+    ]
+    assert len({*different, identity("targets=different")}) == 3
+    assert identity("targets=different", groups("[[Young],[Male,Black_Hair,Gray_Hair]]")) == different[0]

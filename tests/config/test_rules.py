@@ -1,4 +1,4 @@
-"""Illegal pairs are refused with the reason; surprising ones are warned about; all others pass in silence."""
+"""Illegal combinations are refused with the reason, surprising ones cause a warning, all others neither."""
 
 import warnings
 
@@ -10,8 +10,7 @@ from stargan_lab.errors import ConfigError
 TINY = ["preset=tiny"]
 
 REFUSED = {
-    "generator.conditioning=adain generator.affine=true": ["generator.affine", "twice", "null, false"],
-    "generator=unet generator.depth=5 generator.blocks=0": ["generator.depth", "multiple of 32 px", "2 to 4"],
+    "generator.conditioning=adain generator.affine=true": ["generator.affine", "redundant", "null, false"],
     "generator=unet generator.depth=3 data.image_size=20": ["generator.depth", "multiple of 8", "2 to 2"],
     "generator=unet": ["generator.norm", "1x1", "depth=3"],
     "generator=unet generator.norm=layer generator.padding=reflect": ["generator.padding", "1x1", "reflect", "depth=3"],
@@ -20,59 +19,46 @@ REFUSED = {
     "discriminator.depth=4 discriminator.norm=instance": ["discriminator.norm", "instance", "1x1", "depth=3"],
     "discriminator.depth=4 discriminator.norm=batch batch_size=1": ["discriminator.norm", "batch", "1x1"],
     "discriminator.norm=spectral lipschitz=clip": ["lipschitz", "clip", "spectral", "none, gp"],
+    "discriminator.norm=group discriminator.norm_options={groups:3}": ["discriminator.norm_options", "groups=3", "8"],
+    "generator.norm=group generator.norm_options={groups:8}": ["generator.norm_options", "groups=8", "4 channels"],
 }
 WARNED = {
     "generator.padding=reflect": ["generator.padding=reflect", "no effect"],
-    "generator.padding=replicate": ["generator.padding=replicate", "no effect"],
-    "discriminator.norm=batch": ["batch", "gp", "depend on the others"],
-    "lipschitz=none": ["wgan", "nothing bounds"],
+    "discriminator.norm=batch": ["batch", "gp", "depends on the other images"],
+    "lipschitz=none": ["wgan", "not Lipschitz bounded"],
     "discriminator.depth=1 discriminator.norm=instance": ["depth=1", "no layer has a norm"],
-    "discriminator.depth=1 discriminator.norm=batch": ["depth=1", "no layer has a norm"],
-    "lipschitz=clip discriminator.norm=layer": ["scales", "clipped too", "norm_affine=false"],
+    "lipschitz=clip discriminator.norm=layer": ["scale", "norm_affine=false"],
 }
-PASSED = [
-    "",
-    "generator.conditioning=adain",
-    "generator.conditioning=adain generator.affine=false",
+ALLOWED = [
     "generator.conditioning=adain generator.padding=reflect",
     "generator.norm=layer generator.padding=reflect",
     "generator=unet generator.padding=reflect generator.blocks=0",
-    "discriminator.depth=4 discriminator.norm=layer",
     "discriminator.depth=4 discriminator.norm=batch lipschitz=none adversarial=hinge",
     "discriminator.norm=spectral lipschitz=none",
-    "discriminator.norm=spectral lipschitz=gp",
-    "discriminator.norm=batch discriminator.norm_affine=false lipschitz=clip",
     "discriminator.depth=1 discriminator.norm=spectral",
-    "lipschitz=clip optimizer=rmsprop",
-    "adversarial=vanilla lipschitz=none",
+    "discriminator.norm=batch discriminator.norm_affine=false lipschitz=clip",
 ]
 
 
-def ids(value: object) -> str:
-    return value.replace("discriminator", "d").replace("generator", "g") if isinstance(value, str) else ""
-
-
-@pytest.mark.parametrize(("overrides", "said"), REFUSED.items(), ids=ids)
-def test_refused_with_the_reason(overrides: str, said: list[str]) -> None:
+@pytest.mark.parametrize(("overrides", "parts"), REFUSED.items())
+def test_illegal_combinations_are_refused_with_the_reason(overrides: str, parts: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         compose([*TINY, *overrides.split()])
     message = str(caught.value)
-    assert message.startswith(said[0]) and "\n" not in message
-    for part in said:
-        assert part in message, message
+    assert message.startswith(parts[0]) and "\n" not in message
+    assert all(part in message for part in parts), message
 
 
-@pytest.mark.parametrize(("overrides", "said"), WARNED.items(), ids=ids)
-def test_warned_of(overrides: str, said: list[str]) -> None:
+@pytest.mark.parametrize(("overrides", "parts"), WARNED.items())
+def test_surprising_combinations_cause_one_warning(overrides: str, parts: list[str]) -> None:
     with pytest.warns(UserWarning) as caught:
         compose([*TINY, *overrides.split()])
     assert len(caught) == 1
-    for part in said:
-        assert part in str(caught[0].message)
+    assert all(part in str(caught[0].message) for part in parts)
 
 
-@pytest.mark.parametrize("overrides", PASSED, ids=ids)
-def test_passed_in_silence(overrides: str) -> None:
+def test_other_combinations_are_allowed_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        compose([*TINY, *overrides.split()])
+        for overrides in ALLOWED:
+            compose([*TINY, *overrides.split()])
