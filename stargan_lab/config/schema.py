@@ -169,9 +169,9 @@ class RunConfig(Model):
     schedule: Component = Field(description="Learning-rate schedule.")
     weights: WeightsConfig = WeightsConfig()
     terms: Annotated[dict[str, TermConfig], Ref("loss_term")] = Field(
-        None,  # Hydra can replace null by a mapping, but cannot add keys to an empty one
+        None,  # type: ignore[arg-type]  # Hydra can replace null by a mapping, but not add keys to an empty one
         description="additional loss terms, e.g. {total_variation: {weight: 0.0001}}",
-    )  # type: ignore[assignment]
+    )
     initial: InitialConfig = InitialConfig()
     ema: EmaConfig = EmaConfig()
     trainer: TrainerConfig = TrainerConfig()
