@@ -3,13 +3,16 @@
 import argparse
 from pathlib import Path
 
-from stargan_lab.ablation.execute import dry_run, status, status_table
+from hydra.types import RunMode
+
+from stargan_lab.ablation.execute import dry_run, status, status_table, unfinished
 from stargan_lab.ablation.plan import plan
 from stargan_lab.ablation.spec import Ablation, load
-from stargan_lab.cli.train import launch
+from stargan_lab.cli.jobs import launch, show_plain_warnings
+from stargan_lab.config.compose import compose_with, config_loader
 from stargan_lab.console import elsewhere, say
 from stargan_lab.errors import ConfigError, LabError, unknown
-from stargan_lab.files import read_json, write_json
+from stargan_lab.files import check_writable, read_json, write_json
 from stargan_lab.report.build import FORMATS, build, terminal
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.spreadsheet import read_csv
@@ -20,23 +23,18 @@ def sweep(parsed: argparse.Namespace) -> int:
     """Train what is left of an ablation and report; 1 when a cell failed or is still missing."""
     ablation = load(parsed.name)
     config_dir = Path(parsed.config_dir) if parsed.config_dir else None
+    show_plain_warnings()
     tasks = [o for o in parsed.overrides if not o.startswith(("hydra/", "hydra."))]
     cells = plan(ablation, tasks, config_dir)
     if parsed.dry_run or parsed.status:
         print(dry_run(cells) if parsed.dry_run else status_table(cells))
         return 0
     outputs = Path(cells[0].config.paths.outputs)
+    check_writable("paths.outputs", outputs)
+    loader = config_loader(config_dir)
+    base = compose_with(loader, [*ablation.base, *parsed.overrides], RunMode.MULTIRUN)
     say(f"{ablation.title}: {len(ablation.variants)} variants, {len(cells)} runs, under {outputs}")
-    launch(
-        [
-            "--multirun",
-            *(["--config-dir", str(config_dir)] if config_dir else []),
-            "hydra/sweeper=ablation",
-            f"hydra.sweeper.experiment={parsed.name}",
-            f"hydra.sweeper.retry_failed={str(parsed.retry_failed).lower()}",
-            *parsed.overrides,
-        ]
-    )
+    launch([(cell.overrides, cell.config) for cell in unfinished(cells, parsed.retry_failed)], base, loader)
     write_json(_cells_file(outputs, ablation), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
     lost = [(cell, now) for cell in cells if (now := status(cell)) != "finished"]
     for cell, now in lost:
