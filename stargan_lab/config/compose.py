@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
@@ -65,16 +66,7 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
     Raises:
         ConfigError: in one line.
     """
-    try:
-        raw = {
-            str(key): OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
-            if OmegaConf.is_config(value)
-            else value
-            for key, value in composed.items()
-            if key != "hydra"
-        }
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'configuration'}: {first_line(error)}") from None
+    raw = to_plain(composed)
     import_user_modules(raw.get("imports", ()))  # registers components, whose options decide what is dropped
     set_by_user = {key_of(override) for override in hydra.overrides.task}
     for group in COMPONENTS:
@@ -84,6 +76,20 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
     if rules and "data" in set_by_user and "data.image_size" not in set_by_user:
         _note_image_size(config.data.image_size, hydra)
     return config
+
+
+def to_plain(composed: DictConfig) -> dict[str, Any]:
+    """Nested dicts with interpolations resolved, without Hydra's node. Raises ConfigError."""
+    try:
+        return {
+            str(key): OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+            if OmegaConf.is_config(value)
+            else value
+            for key, value in composed.items()
+            if key != "hydra"
+        }
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
 
 
 def key_of(override: str) -> str:
@@ -104,7 +110,8 @@ def _drop_preset_options(
     surplus = options.keys() - registry.options(name).keys() - {"name"}
     if not surplus:
         return options
-    own = _group_entry(group, hydra)
+    result = ConfigRepository(_search_path(hydra)).load_config(f"{group}/{hydra.runtime.choices[group]}")
+    own: Any = result.config if result else {}
     required = set(own) if own.get("name") == name else set()
     valid = {option for component in registry.names() for option in registry.options(component)}
     dropped = {key for key in surplus if key in valid and key not in required and f"{group}.{key}" not in set_by_user}
@@ -113,20 +120,20 @@ def _drop_preset_options(
 
 def _note_image_size(size: int, hydra: DictConfig) -> None:
     choices = hydra.runtime.choices
-    default = _group_entry("data", hydra).get("image_size")
+    loader = ConfigLoaderImpl(_search_path(hydra))
+    alone = loader.load_configuration(f"data/{choices.data}", [], RunMode.RUN)
+    default = OmegaConf.select(alone, "data.image_size")
     if default not in (None, size):
         text = f"preset={choices.preset} sets data.image_size={size}; data={choices.data} alone uses {default}"
         warnings.warn(text, Note, stacklevel=3)
 
 
-def _group_entry(group: str, hydra: DictConfig) -> dict[str, Any]:
-    """The YAML file chosen for a group, with what it inherits and without the rest of the configuration."""
+def _search_path(hydra: DictConfig) -> ConfigSearchPathImpl:
+    """Where Hydra found the YAML files of a composition."""
     path = ConfigSearchPathImpl()
     for source in hydra.runtime.config_sources:
         path.append(source.provider, f"{source.schema}://{source.path}")
-    composed = ConfigLoaderImpl(path).load_configuration(f"{group}/{hydra.runtime.choices[group]}", [], RunMode.RUN)
-    entry: Any = OmegaConf.to_container(composed.get(group, OmegaConf.create()))
-    return dict(entry)
+    return path
 
 
 def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:
@@ -172,12 +179,12 @@ def parse_override(override: str, loader: ConfigLoader | None = None) -> Overrid
 
 
 def _not_an_override(override: str, error: Exception) -> str:
-    return f"{override}: not a valid override, expected key=value ({first_line(error)})"
+    return f"{override}: not a valid override, expected key=value ({_first_line(error)})"
 
 
 def _missing(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    return f"{group}: {unknown(group, name, error.options)}" if error.options else first_line(error)
+    return f"{group}: {unknown(group, name, error.options)}" if error.options else _first_line(error)
 
 
 def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str]) -> str:
@@ -188,7 +195,7 @@ def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[st
     refused = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o]))
     if "Ambiguous value" in str(error):
         return f"{refused}: several values need -m, which starts one run for each; write a list as [a,b]"
-    return f"{refused}: {first_line(error)}"
+    return f"{refused}: {_first_line(error)}"
 
 
 def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:
@@ -226,7 +233,7 @@ def _dotted(value: Any, prefix: str = "") -> list[str]:
     return [prefix, *below] if prefix else below
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """The first line of an exception's message, with single spaces; its type's name when there is none."""
     lines = str(error).strip().splitlines()
     return " ".join(lines[0].split()) if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Refusals that a person meets early, and what they advise."""
+"""Errors that newcomers meet first."""
 
 from pathlib import Path
 
@@ -10,31 +10,21 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
 
 
-def test_several_values_without_multirun() -> None:
-    with pytest.raises(ConfigError, match=r"discriminator\.depth=2,3: several values need -m"):
-        compose(["preset=tiny", "discriminator.depth=2,3"])
-
-
-def test_an_empty_list_in_plain_words() -> None:
-    with pytest.raises(ConfigError, match=r"attributes: expected a list of at least one"):
-        compose(["preset=tiny", "data.sources.faces.attributes=[]"])
-
-
-def test_outputs_that_cannot_be_written(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_outputs_are_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (here / "file").write_text("")
     assert main(["train", "preset=tiny", "paths.outputs=file/runs"]) == 2
     error = capfd.readouterr().err
-    assert error.startswith("error: paths.outputs: file/runs cannot be written") and error.count("\n") == 1
+    assert error.startswith("error: paths.outputs: cannot write to file/runs") and error.count("\n") == 1
 
 
-def test_drawing_small_images_asks_nothing_of_the_networks(here: Path) -> None:
+def test_data_make_does_not_check_the_networks(here: Path) -> None:
     small = ["data=synthfaces", "data.image_size=16", *(f"data.sources.faces.{which}=8" for which in ("train", "test"))]
     with pytest.raises(ConfigError, match=r"discriminator\.depth"):
         compose(small)
     assert main(["data", "make", *small, "data.sources.faces.valid=0"]) == 0
 
 
-def test_an_option_that_no_key_could_set_is_refused() -> None:
+def test_norm_with_options_is_refused() -> None:
     def wide(channels: int, affine: bool, *, eps: float = 1e-3) -> None:
         """A norm with an option."""
 
