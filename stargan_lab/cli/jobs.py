@@ -15,14 +15,16 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import Note, resolve
 from stargan_lab.config.validate import import_user_modules
 from stargan_lab.console import say
-from stargan_lab.errors import LabError
+from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import check_writable
 
 
@@ -76,6 +78,16 @@ def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:
     return config
 
 
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Hydra's errors, such as of a launcher's settings, as a ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+
+
+@one_line_errors()
 def launch(
     jobs: Sequence[tuple[Sequence[str], RunConfig]],
     base: DictConfig,

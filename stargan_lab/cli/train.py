@@ -10,11 +10,10 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
-from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from stargan_lab.cli.jobs import Jobs, check_job, launch, show_plain_warnings, stopping
+from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping
 from stargan_lab.config.compose import (
     CONFIG_MODULE,
     CONFIG_NAME,
@@ -50,6 +49,7 @@ def train(arguments: Sequence[str]) -> int:
     return 0
 
 
+@one_line_errors()
 def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
     from stargan_lab.runs.run import run
 
@@ -67,6 +67,7 @@ def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
         raise job._return_value  # its property would print the overrides too
 
 
+@one_line_errors()
 def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     """Hydra's basic sweep, with every job composed and checked before the first one starts.
 
@@ -89,11 +90,8 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
 
 
 def _product(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
-    """The overrides of each job of a sweep. Raises ConfigError."""
-    try:
-        jobs: list[list[str]] = BasicSweeper.split_arguments([parse_override(o, loader) for o in overrides], None)[0]
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+    """The overrides of each job of a sweep."""
+    jobs: list[list[str]] = BasicSweeper.split_arguments([parse_override(o, loader) for o in overrides], None)[0]
     return jobs
 
 
