@@ -1,1 +1,1 @@
-"""Ablations: the file that declares one, its plan of cells, and their execution."""
+"""Ablations: their files, the plan of cells, and which cells are left to train."""

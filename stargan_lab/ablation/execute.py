@@ -1,4 +1,4 @@
-"""Which cells of a sweep are left, and what became of them."""
+"""Which cells of an ablation are left to train, and the status of each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ def status(cell: Cell) -> str:
 
 
 def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
-    """The cells a sweep has to hand to a launcher.
+    """The cells left to train: neither finished, nor running in another process, nor failed unless ``retry_failed``.
 
-    A finished cell only gets its tag; one that another process trains now, or that failed, is left alone.
+    Tags the runs of finished cells with the ablation.
     """
     left = []
     for cell in cells:
@@ -29,25 +29,25 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
         if now == "finished":
             tag_finished(cell.config, cell.run_id)
         elif now == "failed" and not retry_failed:
-            say(f"{cell.title} failed before; --retry-failed tries again")
+            say(f"{cell.title}: failed before; --retry-failed trains it again")
         elif now == "running":
-            say(f"{cell.title} is being trained by another process")
+            say(f"{cell.title}: running in another process")
         else:
             left.append(cell)
     return left
 
 
 def status_table(cells: Sequence[Cell]) -> str:
-    """A line per cell: variant, seed, run id, status."""
+    """One line per cell with variant, seed, run id and status, then the number of cells per status."""
     width = max(len(cell.variant) for cell in cells)
-    found = [status(cell) for cell in cells]
-    lines = [f"{c.variant:<{width}}  seed {c.seed}  {c.run_id}  {now}" for c, now in zip(cells, found, strict=True)]
-    counts = Counter(found)
+    statuses = [status(cell) for cell in cells]
+    lines = [f"{c.variant:<{width}}  seed {c.seed}  {c.run_id}  {now}" for c, now in zip(cells, statuses, strict=True)]
+    counts = Counter(statuses)
     return "\n".join([*lines, ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))])
 
 
 def dry_run(cells: Sequence[Cell]) -> str:
-    """The plan, with each cell's overrides as one could give them to ``train``."""
+    """One line per cell with run id, status, name and the equivalent ``train`` command."""
     lines = []
     for cell in cells:
         shown = " ".join(o for o in cell.overrides if not o.lstrip("+").startswith("tracking."))

@@ -1,4 +1,4 @@
-"""An ablation as declared in ``experiments/NAME.yaml``: a claim, a baseline, and deltas to it."""
+"""Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants compared with it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import yaml
 
 from stargan_lab.errors import ConfigError, nearest, unknown
 
+OUTCOMES = ("better", "worse", "same", "unknown")
 _KEYS = ("title", "claim", "source", "base", "baseline", "variants", "seeds", "primary", "expected")
 
 
@@ -19,13 +20,13 @@ class Ablation:
 
     Attributes:
         name: file name without ``.yaml``.
-        title, claim, source: for the reader; ``source`` says who claims it.
-        base: overrides every cell has.
-        baseline: name of the variant the others are compared with.
-        variants: name -> overrides that make it differ from the base, in the order they are shown.
+        title, claim, source: text for reports; ``source`` cites where the claim comes from.
+        base: overrides of every cell.
+        baseline: name of the variant that the others are compared with.
+        variants: name -> overrides on top of ``base``, in report order.
         seeds: each variant is trained once per seed.
-        primary: the metric the verdict is on, e.g. ``eval/edit``.
-        expected: what the claim predicts for the variants against the baseline, on the primary metric.
+        primary: the metric that decides the verdict, e.g. ``eval/edit``.
+        expected: what the claim predicts for the variants relative to the baseline, on the primary metric.
     """
 
     name: str
@@ -41,41 +42,39 @@ class Ablation:
 
 
 def folders() -> list[Path]:
-    """Where ablations are looked for: ``./experiments`` first, then those that come with the package."""
+    """Directories searched for ablations: ``./experiments``, then the packaged ones."""
     return [Path("experiments"), Path(str(files("stargan_lab.experiments")))]
 
 
 def available() -> dict[str, Path]:
-    """Every ablation by name; one's own hides a shipped one of the same name."""
-    found: dict[str, Path] = {}
-    for folder in reversed(folders()):
-        found |= {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    return dict(sorted(found.items()))
+    """Ablation files by name; a file in ``./experiments`` overrides a packaged one of the same name."""
+    paths = {path.stem: path for folder in reversed(folders()) for path in folder.glob("*.yaml")}
+    return dict(sorted(paths.items()))
 
 
 def load(name: str) -> Ablation:
-    """Read one ablation. Raises ConfigError that names the file and the key."""
+    """Read one ablation. Raises ConfigError, which names the file and the key."""
     paths = available()
     if name not in paths:
-        raise ConfigError(unknown("experiment", name, paths))
+        raise ConfigError(unknown("ablation", name, paths))
     path = paths[name]
     try:
-        raw = yaml.load(path.read_text(), _NoTwins)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not text, or a date there is not
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        raw = yaml.load(path.read_text(), _UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an impossible date
+        raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected the keys {', '.join(_KEYS)}")
     return _parse(name, path, raw)
 
 
-class _NoTwins(yaml.SafeLoader):
-    """YAML in which a key that stands twice is refused, where YAML's own way is to lose the first."""
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses duplicate keys, of which PyYAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -83,29 +82,27 @@ def _parse(name: str, path: Path, raw: dict[str, Any]) -> Ablation:
     for key in raw:
         if key not in _KEYS:
             raise ConfigError(
-                f"{path}: unknown key {key!r}{nearest(str(key), _KEYS) or ';'} allowed: {', '.join(_KEYS)}"
+                f"{path}: {key}: unknown key{nearest(str(key), _KEYS) or ';'} allowed: {', '.join(_KEYS)}"
             )
     for key in ("claim", "baseline", "variants", "seeds", "primary"):
         if key not in raw or (raw[key] is None and key in ("claim", "primary")):
-            raise ConfigError(f"{path}: key {key!r} is missing")
+            raise ConfigError(f"{path}: {key}: missing")
     for key in ("title", "claim", "source", "baseline", "primary"):
         if isinstance(raw.get(key), list | dict):
             raise ConfigError(f"{path}: {key}: expected text, got {raw[key]!r}")
     variants = raw["variants"]
     if not isinstance(variants, dict) or len(variants) < 2:
-        raise ConfigError(f"{path}: variants: expected a mapping of at least two names to lists of overrides")
+        raise ConfigError(f"{path}: variants: expected at least two names, each with a list of overrides")
     if str(raw["baseline"]) not in map(str, variants):
         raise ConfigError(f"{path}: baseline: {unknown('variant', str(raw['baseline']), map(str, variants))}")
     seeds = raw["seeds"]
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-        raise ConfigError(f"{path}: seeds: expected a list of integers of at least 0, got {seeds!r}")
+        raise ConfigError(f"{path}: seeds: expected a list of integers >= 0, got {seeds!r}")
     if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"{path}: seeds: a seed stands twice in {seeds!r}")
+        raise ConfigError(f"{path}: seeds: duplicate seed in {seeds!r}")
     expected = raw.get("expected", "unknown")
-    if expected not in ("better", "worse", "same", "unknown"):
-        raise ConfigError(
-            f"{path}: expected: {unknown('outcome', str(expected), ('better', 'worse', 'same', 'unknown'))}"
-        )
+    if expected not in OUTCOMES:
+        raise ConfigError(f"{path}: expected: {unknown('outcome', str(expected), OUTCOMES)}")
     return Ablation(
         name=name,
         title=str(raw.get("title", name)),
@@ -126,6 +123,6 @@ def _overrides(path: Path, key: str, value: Any) -> tuple[str, ...]:
         raise ConfigError(
             f"{path}: {key}: expected a list of overrides such as [discriminator.norm=layer], got {value!r}"
         )
-    if broken := [v for v in value if "=" not in v and not v.startswith("~")]:
-        raise ConfigError(f"{path}: {key}: {broken[0]!r} is not of the form key=value")
+    if invalid := [v for v in value if "=" not in v and not v.startswith("~")]:
+        raise ConfigError(f"{path}: {key}: {invalid[0]!r} is not a valid override, expected key=value")
     return tuple(value)

@@ -30,41 +30,39 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the unfinished cells of an ablation and report; 1 if a cell failed or is still unfinished."""
-    from stargan_lab.ablation.execute import dry_run, status, status_table
+    from hydra.types import RunMode
+
+    from stargan_lab.ablation.execute import dry_run, status, status_table, unfinished
     from stargan_lab.ablation.plan import plan
     from stargan_lab.ablation.spec import load
+    from stargan_lab.cli.jobs import launch, show_plain_warnings
     from stargan_lab.cli.report import cells_file, collect_runs, print_report
-    from stargan_lab.cli.train import launch
+    from stargan_lab.config.compose import compose_with, config_loader
     from stargan_lab.console import outputs_flag, say
-    from stargan_lab.files import write_json
+    from stargan_lab.files import check_writable, write_json
     from stargan_lab.report.pages import FORMATS
     from stargan_lab.runs.ledger import Ledger
 
     ablation = load(args.name)
     config_dir = Path(args.config_dir) if args.config_dir else None
+    show_plain_warnings()
     tasks = [override for override in args.overrides if not override.startswith(("hydra/", "hydra."))]
     cells = plan(ablation, tasks, config_dir)
     if args.dry_run or args.status:
         print(dry_run(cells) if args.dry_run else status_table(cells))
         return 0
     outputs = Path(cells[0].config.paths.outputs)
+    check_writable("paths.outputs", outputs)
+    loader = config_loader(config_dir)
+    base = compose_with(loader, [*ablation.base, *args.overrides], RunMode.MULTIRUN)
     say(f"{ablation.title}: {len(ablation.variants)} variants, {len(cells)} runs, in {outputs}")
-    launch(
-        [
-            "--multirun",
-            *(["--config-dir", str(config_dir)] if config_dir else []),
-            "hydra/sweeper=ablation",
-            f"hydra.sweeper.experiment={args.name}",
-            f"hydra.sweeper.retry_failed={str(args.retry_failed).lower()}",
-            *args.overrides,
-        ]
-    )
+    launch([(cell.overrides, cell.config) for cell in unfinished(cells, args.retry_failed)], base, loader)
     write_json(cells_file(outputs, ablation), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
-    unfinished = [(cell, state) for cell in cells if (state := status(cell)) != "finished"]
-    for cell, state in unfinished:
+    missing = [(cell, state) for cell in cells if (state := status(cell)) != "finished"]
+    for cell, state in missing:
         result = Ledger(outputs).folder(cell.run_id).result() or {}
         say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
     print_report(ablation, collect_runs(ablation, outputs), outputs, list(FORMATS), args.allow_mixed)
-    if not unfinished:
+    if not missing:
         say(f"next: stargan-lab ui {ablation.name}{outputs_flag(outputs)}")
-    return 1 if unfinished else 0
+    return 1 if missing else 0

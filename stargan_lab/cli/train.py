@@ -1,184 +1,117 @@
-"""``train`` and ``sweep`` as Hydra apps, with errors a person can act on."""
+"""``train``: one run, or with ``-m`` several, as a Hydra app with errors of one line."""
 
-import logging
-import os
-import signal
-import sys
-import warnings
-from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Any, NoReturn
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import NoReturn
 
-import hydra
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from hydra_plugins.stargan_lab import AblationSweeper
+from hydra.core.utils import JobStatus, configure_log, run_job
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from stargan_lab.config import RunConfig
-from stargan_lab.config.compose import CONFIG_MODULE, compose_raw, resolve
-from stargan_lab.console import say
-from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.files import check_writable
-
-_PASSIVE = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc")
-"""Flags with which Hydra only tells something and overrides need not be right."""
-
-
-_LAUNCHER = "STARGAN_LAB_LAUNCHER"
-"""Environment variable with the process that launches jobs, so that a job knows whether it runs in a worker."""
-
-_stopped = False
-"""In a worker: Ctrl-C ended a run, so the jobs after it are not begun."""
-
-
-class _Outcome:
-    """What the last single run came to; a multirun's jobs report through Hydra instead."""
-
-    error: LabError | None = None
-
-
-@hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name="config", version_base="1.3")
-def _job(config: DictConfig) -> Any:
-    from stargan_lab.runs.run import run
-
-    global _stopped
-    _quiet()
-    hydra_config = HydraConfig.get()
-    multirun = hydra_config.mode == RunMode.MULTIRUN
-    if _stopped:
-        raise LabError("not begun: the sweep was stopped")
-    if multirun:
-        total = hydra_config.sweeper.get("cells") or "?"
-        say(f"\n[{hydra_config.job.num + 1}{'' if total == '?' else f'/{total}'}]")
-    try:
-        return run(resolve(config))
-    except LabError as error:
-        if multirun:
-            say(f"failed: {error}")
-            raise  # the launcher goes on with the others
-        _Outcome.error = error
-        return None
-    except KeyboardInterrupt as error:
-        if os.environ.get(_LAUNCHER) == str(os.getpid()):
-            raise
-        _stopped = True  # a launcher's worker: raising Ctrl-C would kill its siblings before they have saved
-        raise LabError("stopped") from error
+from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping
+from stargan_lab.config.compose import (
+    CONFIG_MODULE,
+    CONFIG_NAME,
+    compose_job,
+    compose_with,
+    config_loader,
+    parse_override,
+    resolve,
+)
+from stargan_lab.errors import ConfigError
 
 
 def train(arguments: Sequence[str]) -> int:
     """``stargan-lab train``; returns the exit code.
 
     Raises:
-        LabError: refused before any work, or failed in a way the user can mend.
+        LabError: refused before any work started, or the run failed.
     """
-    arguments = _overrides_last(arguments)
-    if not any(flag in arguments for flag in _PASSIVE):
-        preflight(arguments)
-    launch(arguments)
-    if _Outcome.error is not None:
-        raise _Outcome.error
+    show_plain_warnings()
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    parsed = _parse(parser, arguments)
+    loader = config_loader(parsed.config_dir)
+    if parsed.help or parsed.hydra_help or parsed.shell_completion:  # whatever the overrides
+        return _inform(parser, parsed)
+    mode = RunMode.MULTIRUN if parsed.multirun else RunMode.RUN
+    base = compose_with(loader, parsed.overrides, mode, parsed.config_name or CONFIG_NAME)
+    if parsed.cfg or parsed.info:
+        resolve(base, base.hydra)
+        return _inform(parser, parsed)
+    configure_log(base.hydra.hydra_logging, base.hydra.verbose)
+    (_train_several if parsed.multirun else _train_one)(base, loader)
     return 0
 
 
-def launch(arguments: Sequence[str]) -> Any:
-    """Hand a command line to Hydra. Exceptions come through instead of being printed with a traceback and an exit."""
-    _quiet()
-    Plugins.instance().register(AblationSweeper)  # an editable install hides namespace packages from Hydra's own search
-    sys.argv = ["stargan-lab train", *arguments]
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    os.environ[_LAUNCHER] = str(os.getpid())
-    others = any(a.startswith("hydra/launcher=") and not a.endswith("=basic") for a in arguments)
-    try:
-        with _patient_with_workers() if others else nullcontext():
-            return _job()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+@one_line_errors()
+def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
+    from stargan_lab.runs.run import run
+
+    config, callbacks = check_job(base, base.hydra), Callbacks(base)
+    callbacks.on_run_start(config=base, config_name=base.hydra.job.config_name)
+    job = run_job(
+        hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
+        task_function=lambda composed: run(config),
+        config=base,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+    callbacks.on_run_end(config=base, config_name=base.hydra.job.config_name, job_return=job)
+    if job.status == JobStatus.FAILED:
+        raise job._return_value  # its property would print the overrides too
 
 
-@contextmanager
-def _patient_with_workers() -> Iterator[None]:
-    """Ctrl-C reaches the workers themselves; wait for them to save, and only then end."""
-    os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        del os.environ["TQDM_DISABLE"]
-    if asked:
-        raise KeyboardInterrupt
+@one_line_errors()
+def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
+    """Hydra's basic sweep, with every job composed and checked before the first one starts.
 
-
-def preflight(arguments: Sequence[str]) -> None:
-    """Compose and check every job of a command line, and its data, before the first one starts.
-
-    Raises:
-        ConfigError, DataError: in one line.
+    Any other sweeper may choose a job by the results of those before, so its jobs are checked when they start.
     """
-    parsed = _hydras_parser().parse_args(list(arguments))
-    tasks = [o for o in parsed.overrides if not _is_hydra(o)]
-    for job in _jobs(tasks) if parsed.multirun else [tasks]:
-        config = resolve(compose_raw(job, parsed.config_dir))
-        check_writable("paths.outputs", Path(config.paths.outputs))
-        if parsed.cfg is None and not parsed.info:
-            _look_around(config)
+    sweeper = base.hydra.sweeper
+    if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        jobs, context = Jobs(base), HydraContext(config_loader=loader, callbacks=Callbacks(base))
+        plugin = Plugins.instance().instantiate_sweeper(config=base, hydra_context=context, task_function=jobs)
+        with stopping(jobs, base):
+            plugin.sweep(arguments=list(base.hydra.overrides.task))
+        return
+    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    checked = []
+    for overrides in _product([*params, *base.hydra.overrides.task], loader):
+        composed = compose_job(loader, base, overrides)
+        checked.append((overrides, check_job(composed, composed.hydra)))
+    if failures := launch(checked, base, loader, sweeper.max_batch_size):
+        raise failures[0]
 
 
-def _hydras_parser() -> ArgumentParser:
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
-    return parser
+def _product(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+    """The overrides of each job of a sweep."""
+    jobs: list[list[str]] = BasicSweeper.split_arguments([parse_override(o, loader) for o in overrides], None)[0]
+    return jobs
 
 
-def _overrides_last(arguments: Sequence[str]) -> list[str]:
-    """Flags first: argparse takes overrides on one side of them only, so ``a=1 -m b=2`` would be refused."""
-    overrides = _hydras_parser().parse_intermixed_args(list(arguments)).overrides
-    return [word for word in arguments if word not in overrides] + overrides
+def _inform(parser: ArgumentParser, parsed: Namespace) -> int:
+    """Let Hydra show its help, configuration or plugins."""
+    try:
+        _run_hydra(parsed, parser, train, f"pkg://{CONFIG_MODULE}", CONFIG_NAME)
+    except ValueError as error:  # flags that exclude each other
+        _refuse(str(error))
+    return 0
+
+
+def _parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Hydra's flags and overrides in any order: argparse alone takes overrides on one side of the flags only."""
+    parsed = parser.parse_intermixed_args(list(arguments))
+    for flag in ("config_path", "experimental_rerun"):
+        if getattr(parsed, flag) is not None:
+            _refuse(f"--{flag.replace('_', '-')} is not supported; --config-dir adds YAML files")
+    return parsed
 
 
 def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message} (see stargan-lab train --help)")
-
-
-def _look_around(config: RunConfig) -> None:
-    """Raises ConfigError or DataError when a device, a dataset or a file of weights is not there."""
-    from stargan_lab.runs.build import check_surroundings
-
-    check_surroundings(config)
-
-
-def _jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """The cartesian product that Hydra's basic sweeper would run."""
-    parser, parsed = OverridesParser.create(), []
-    for override in overrides:
-        try:
-            parsed += parser.parse_overrides([override])
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"{override}: not an override; write key=value ({reason})") from None
-    try:
-        return BasicSweeper.split_arguments(parsed, None)[0]
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split())) from None
-
-
-def _is_hydra(override: str) -> bool:
-    return override.lstrip("+~").startswith(("hydra.", "hydra/"))
-
-
-def _quiet() -> None:
-    """Keep the libraries' own remarks off the terminal; ours are one line each."""
-    logging.captureWarnings(False)
-    warnings.filterwarnings("ignore", module=r"(mlflow|torch|pydantic|hydra|omegaconf)\b.*")
-    warnings.showwarning = lambda message, *args, **kwargs: say(f"warning: {message}")

@@ -1,135 +1,239 @@
-"""Composition from Hydra's groups, with Hydra's many kinds of refusal brought to one line each."""
+"""Composition of a configuration from Hydra's groups; every refusal is one line."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose as hydra_compose
-from hydra import initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from stargan_lab.config.schema import RunConfig
-from stargan_lab.config.validate import validate
+from stargan_lab.config.schema import COMPONENTS, RunConfig
+from stargan_lab.config.validate import import_user_modules, validate
 from stargan_lab.errors import ConfigError, nearest, unknown
+from stargan_lab.registry import family
 
 CONFIG_MODULE = "stargan_lab.conf"
+CONFIG_NAME = "config"
+HYDRA_VERSION_BASE = "1.3"
+
+
+class Note(UserWarning):
+    """A fact about a configuration that is easily missed."""
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None, rules: bool = True) -> RunConfig:
-    """The checked configuration of one run, as ``stargan-lab train OVERRIDES`` would use it.
+    """The validated configuration of one run, as ``stargan-lab train OVERRIDES`` would use it.
 
     Args:
         overrides: Hydra overrides, e.g. ``["preset=quickstart", "discriminator.norm=layer"]``.
-        config_dir: folder with further YAML files for the groups.
-        rules: whether the parts must go together, which does not matter to who looks at the data alone.
+        config_dir: directory with further YAML files for the groups.
+        rules: also check that the components are compatible; off for commands that only read the data.
     Raises:
-        ConfigError: in one line, the key, the nearest right one and what is allowed.
+        ConfigError: one line that names the key, the nearest valid one and the allowed values.
     """
-    return resolve(compose_raw(overrides, config_dir), rules)
-
-
-def resolve(config: DictConfig, rules: bool = True) -> RunConfig:
-    """Check a configuration that Hydra composed. Raises ConfigError."""
-    try:
-        raw = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
-    assert isinstance(raw, dict)
-    return validate({str(key): value for key, value in raw.items() if key != "hydra"}, rules)
+    composed = compose_with(config_loader(config_dir), overrides)
+    return resolve(composed, composed.hydra, rules)
 
 
 def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
-    """Compose without checking values. Raises ConfigError."""
-    overrides = list(overrides)
+    """The composition without Hydra's node, values not validated. Raises ConfigError."""
+    composed = compose_with(config_loader(config_dir), overrides)
+    return OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+
+
+def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunConfig:
+    """Validate a composed configuration; warns with a Note when a preset changes the image size of chosen data.
+
+    Options that a preset sets for another component than the chosen one are dropped.
+
+    Args:
+        hydra: Hydra's node of the same composition: the overrides and the group choices.
+    Raises:
+        ConfigError: in one line.
+    """
+    raw = to_plain(composed)
+    import_user_modules(raw.get("imports", ()))  # registers components, whose options decide what is dropped
+    set_by_user = {key_of(override) for override in hydra.overrides.task}
+    for group in COMPONENTS:
+        if isinstance(raw.get(group), dict):
+            raw[group] = _drop_preset_options(group, raw[group], hydra, set_by_user)
+    config = validate(raw, rules)
+    if rules and "data" in set_by_user and "data.image_size" not in set_by_user:
+        _note_image_size(config.data.image_size, hydra)
+    return config
+
+
+def to_plain(composed: DictConfig) -> dict[str, Any]:
+    """Nested dicts with interpolations resolved, without Hydra's node. Raises ConfigError."""
+    try:
+        return {
+            str(key): OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+            if OmegaConf.is_config(value)
+            else value
+            for key, value in composed.items()
+            if key != "hydra"
+        }
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+
+
+def key_of(override: str) -> str:
+    """The key of an override such as ``++generator.width=8``."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _drop_preset_options(
+    group: str, options: dict[str, Any], hydra: DictConfig, set_by_user: set[str]
+) -> dict[str, Any]:
+    """The options of a group without those that a preset sets for another component.
+
+    Unknown options stay, to be refused, when the user or the component's own YAML sets them or no component takes them.
+    """
+    registry, name = family(group), options.get("name")
+    if name not in registry.names():
+        return options
+    surplus = options.keys() - registry.options(name).keys() - {"name"}
+    if not surplus:
+        return options
+    result = ConfigRepository(_search_path(hydra)).load_config(f"{group}/{hydra.runtime.choices[group]}")
+    own: Any = result.config if result else {}
+    required = set(own) if own.get("name") == name else set()
+    valid = {option for component in registry.names() for option in registry.options(component)}
+    dropped = {key for key in surplus if key in valid and key not in required and f"{group}.{key}" not in set_by_user}
+    return {key: value for key, value in options.items() if key not in dropped}
+
+
+def _note_image_size(size: int, hydra: DictConfig) -> None:
+    choices = hydra.runtime.choices
+    loader = ConfigLoaderImpl(_search_path(hydra))
+    alone = loader.load_configuration(f"data/{choices.data}", [], RunMode.RUN)
+    default = OmegaConf.select(alone, "data.image_size")
+    if default not in (None, size):
+        text = f"preset={choices.preset} sets data.image_size={size}; data={choices.data} alone uses {default}"
+        warnings.warn(text, Note, stacklevel=3)
+
+
+def _search_path(hydra: DictConfig) -> ConfigSearchPathImpl:
+    """Where Hydra found the YAML files of a composition."""
+    path = ConfigSearchPathImpl()
+    for source in hydra.runtime.config_sources:
+        path.append(source.provider, f"{source.schema}://{source.path}")
+    return path
+
+
+def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:
+    """Hydra's loader over the packaged groups and ``config_dir``. Raises ConfigError when that is not a directory."""
+    version.setbase(HYDRA_VERSION_BASE)
+    setup_globals()
+    path = create_config_search_path(f"pkg://{CONFIG_MODULE}")
     if config_dir is not None:
         if not Path(config_dir).is_dir():
-            raise ConfigError(f"--config-dir: {config_dir} is no folder")
-        overrides.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+            raise ConfigError(f"--config-dir: {config_dir} is not a directory")
+        location = f"file://{Path(config_dir).resolve()}"
+        path.prepend("command-line", location, anchor=SearchPathQuery("schema", None))
+    return ConfigLoaderImpl(path)
+
+
+def compose_with(
+    loader: ConfigLoader, overrides: Sequence[str], mode: RunMode = RunMode.RUN, name: str = CONFIG_NAME
+) -> DictConfig:
+    """Hydra's composition with its ``hydra`` node, values not validated. Raises ConfigError in one line."""
     try:
-        return _compose(overrides)
+        return loader.load_configuration(name, list(overrides), mode, from_shell=False)
     except OverrideParseException as error:
-        raise ConfigError(f"{error.override}: not an override; write key=value ({_first_line(error)})") from None
+        raise ConfigError(_not_an_override(error.override, error)) from None
     except MissingConfigException as error:
         raise ConfigError(_missing(error)) from None
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(_not_composed(error, overrides)) from None
+        raise ConfigError(_not_composed(error, loader, overrides)) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"not readable as YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"invalid YAML: {' '.join(str(error).split())}") from None
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
-    running = GlobalHydra.instance().hydra  # inside a Hydra app, as when a sweep plans its cells
-    GlobalHydra.instance().clear()
+def compose_job(loader: ConfigLoader, base: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The composition of one job of a multirun, as a launcher makes it. Raises ConfigError."""
+    return compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
+
+
+def parse_override(override: str, loader: ConfigLoader | None = None) -> Override:
+    """One override in Hydra's grammar. Raises ConfigError in one line."""
     try:
-        with initialize_config_module(config_module=CONFIG_MODULE, version_base="1.3"):
-            return hydra_compose("config", overrides=list(overrides))
-    finally:
-        GlobalHydra.instance().hydra = running
+        return OverridesParser.create(loader).parse_override(override)
+    except HydraException as error:
+        raise ConfigError(_not_an_override(override, error)) from None
+
+
+def _not_an_override(override: str, error: Exception) -> str:
+    return f"{override}: not a valid override, expected key=value ({_first_line(error)})"
 
 
 def _missing(error: MissingConfigException) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    if not error.options:
-        return _first_line(error)
-    return f"{group}: {unknown(group, name, error.options)}"
+    return f"{group}: {unknown(group, name, error.options)}" if error.options else _first_line(error)
 
 
-def _not_composed(error: Exception, overrides: Sequence[str]) -> str:
-    """Name the key Hydra stumbled over and the nearest one that exists."""
-    found = re.search(r"Could not override '([^']+)'", str(error))
-    if not found:
-        culprits = [o for o in overrides if _fails(o)] if len(overrides) > 1 else overrides
-        if "Ambiguous value" in str(error):
-            return f"{' '.join(culprits)}: several values need -m, one run for each; a list is written [a,b]"
-        return f"{' '.join(culprits)}: {_first_line(error)}"
-    key = found.group(1)
-    keys = _existing_keys([o for o in overrides if not o.lstrip("+~").startswith(f"{key}=")])
-    parent = key
-    while parent and not any(k.startswith(f"{parent}.") for k in keys):
-        parent = parent.rpartition(".")[0]
-    below = {
-        k[len(parent) + 1 if parent else 0 :].split(".")[0]
-        for k in keys
-        if k.startswith(f"{parent}." if parent else "")
-    }
-    siblings = [f"{parent}.{name}" if parent else name for name in sorted(below)]
-    hint = nearest(key, siblings) or nearest(key, keys)
-    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(s.rpartition('.')[2] for s in siblings)}"
+def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str]) -> str:
+    """Name the override that Hydra refuses and, for an unknown key, the nearest valid one."""
+    unknown_key = re.search(r"Could not override '([^']+)'", str(error))
+    if unknown_key:
+        return _unknown_key(unknown_key[1], _group_choices_only(loader, overrides))
+    refused = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o]))
+    if "Ambiguous value" in str(error):
+        return f"{refused}: several values need -m, which starts one run for each; write a list as [a,b]"
+    return f"{refused}: {_first_line(error)}"
 
 
-def _fails(override: str) -> bool:
-    """Whether this override cannot be composed on its own."""
+def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:
     try:
-        _compose([override])
+        loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.RUN)
     except (HydraException, OmegaConfBaseException, ValueError):
-        return True
-    return False
+        return False
+    return True
 
 
-def _existing_keys(overrides: Sequence[str]) -> list[str]:
-    """Every dotted key under those of the overrides that pick a group's entry."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    picks = [o.input_line or "" for o in parsed if "." not in o.key_or_group and o.key_or_group != "hydra.searchpath"]
-    for attempt in (picks, []):
-        try:
-            return _dotted(OmegaConf.to_container(_compose(attempt), resolve=False))
-        except (HydraException, OmegaConfBaseException):
-            continue
-    return []
+def _group_choices_only(loader: ConfigLoader, overrides: Sequence[str]) -> DictConfig:
+    """The composition of those overrides that choose a group's entry, for its keys."""
+    choices = [o for o in overrides if "." not in key_of(o) or key_of(o) == "hydra.searchpath"]
+    choices = choices if _composes(loader, choices) else []
+    return loader.load_configuration(CONFIG_NAME, choices, RunMode.RUN)
+
+
+def _unknown_key(key: str, composed: DictConfig) -> str:
+    if not key.startswith("hydra."):
+        composed = OmegaConf.masked_copy(composed, [name for name in composed if name != "hydra"])
+    parent = key.rpartition(".")[0]
+    while parent and not OmegaConf.is_dict(OmegaConf.select(composed, parent)):
+        parent = parent.rpartition(".")[0]
+    names = sorted(str(name) for name in (OmegaConf.select(composed, parent) if parent else composed))
+    siblings = [f"{parent}.{name}" if parent else name for name in names]
+    hint = nearest(key, siblings) or nearest(key, _dotted(OmegaConf.to_container(composed, resolve=False)))
+    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(names)}"
 
 
 def _dotted(value: Any, prefix: str = "") -> list[str]:
-    if not isinstance(value, dict) or not value:
+    """Every key of nested dicts, in dotted form."""
+    if not isinstance(value, dict):
         return [prefix]
-    keys = [key for name, item in value.items() for key in _dotted(item, f"{prefix}.{name}" if prefix else str(name))]
-    return [prefix, *keys] if prefix else keys
+    below = [key for name, item in value.items() for key in _dotted(item, f"{prefix}.{name}" if prefix else str(name))]
+    return [prefix, *below] if prefix else below
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).strip().splitlines()[0].split()) if str(error).strip() else type(error).__name__
+    """The first line of an exception's message, with single spaces; its type's name when there is none."""
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[0].split()) if lines else type(error).__name__

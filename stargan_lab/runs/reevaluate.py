@@ -10,8 +10,8 @@ from typing import Any
 
 from stargan_lab.checkpoints.files import CHECKPOINT
 from stargan_lab.config import RunConfig
+from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides
 from stargan_lab.config.identity import thread_count
-from stargan_lab.config.revise import revise
 from stargan_lab.console import say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import ConfigError, DataError
@@ -37,7 +37,7 @@ def reevaluate(
 
     Args:
         run: id, its unique beginning, or the run's folder.
-        overrides: to its recorded configuration; see ``config.revise.revise``.
+        overrides: to its recorded configuration; see ``config.evaluation_overrides``.
         again: score anew where there are scores under this protocol already.
     Returns:
         What ``scores/<protocol>.json`` holds: run_id, step, metrics, protocol, notes, warnings.
@@ -45,7 +45,7 @@ def reevaluate(
         LabError: in one line; the run is not known or not finished, an override is refused, or its data have changed.
     """
     folder = finished_run(outputs, run)
-    config = revise(read_config(folder.path), overrides)
+    config = apply_evaluation_overrides(read_config(folder.path), overrides)
     with _alone(folder), cpu_threads(thread_count(config)):
         sources = _same_data(config, folder)
         for source in sources:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from stargan_lab.config import RunConfig, run_id
-from stargan_lab.config.revise import changed, written
+from stargan_lab.config.evaluation_overrides import as_override, evaluation_changes
 from stargan_lab.console import outputs_flag, say
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.ledger import Ledger
@@ -60,9 +60,9 @@ def _found_finished(config: RunConfig, folder: RunFolder, result: dict[str, Any]
 
 def _warn_of_other_scoring(config: RunConfig, folder: RunFolder) -> None:
     """How a run is scored is not part of its id: say so when it was scored otherwise than asked for now."""
-    asked = dict(changed(yaml.safe_load(folder.config_path.read_text()), config))
+    asked = evaluation_changes(yaml.safe_load(folder.config_path.read_text()), config)
     if asked:
-        keys = " ".join(shlex.quote(written(key, value)) for key, value in asked.items())
+        keys = " ".join(shlex.quote(as_override(key, value)) for key, value in asked.items())
         command = f"stargan-lab evaluate {folder.run_id} {keys}{outputs_flag(Path(config.paths.outputs))}"
         say(f"note: it was scored with another {', '.join(asked)}; `{command}` scores it so too")
 

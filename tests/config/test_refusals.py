@@ -75,7 +75,7 @@ def test_refused_in_one_line(overrides: list[str], parts: list[str]) -> None:
         ("preset/mine.yaml", "# @package _global_\nn_critc: 3\n", ["n_critc", "'n_critic'"]),
         ("generator/mine.yaml", "name: resnet\nwidht: 3\n", ["generator.widht", "'width'"]),
         ("generator/mine.yaml", "name: resnett\n", ["generator.name", "'resnet'"]),
-        ("preset/mine.yaml", "a: [\n", ["YAML", "mine.yaml"]),
+        ("preset/mine.yaml", "a: [\n", ["invalid YAML", "mine.yaml"]),
     ],
 )
 def test_errors_in_a_users_yaml_file(tmp_path: Path, file: str, text: str, parts: list[str]) -> None:
@@ -118,3 +118,10 @@ def test_a_required_option_that_no_key_can_set() -> None:
         )
     finally:
         del family("head")._entries["scaled"]
+
+
+def test_unwritable_outputs_are_refused(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "file").write_text("")
+    assert main(["train", "preset=tiny", "paths.outputs=file/runs"]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("error: paths.outputs: cannot write to file/runs") and error.count("\n") == 1

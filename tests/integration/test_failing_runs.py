@@ -1,14 +1,14 @@
-"""Runs that fail: said in one line, recorded, and no harm to the others."""
+"""Runs that fail: one error line, a record, and no effect on other runs."""
 
 import pytest
 from processes import NO_MLFLOW, Lab
 
 pytestmark = pytest.mark.integration
 
-HUGE = "lipschitz.weight=1.0e+39"  # above float32's largest number: the critic's loss is infinite from the first step
+HUGE = "lipschitz.weight=1.0e+39"  # overflows float32, so the discriminator loss is infinite from the first step
 
 
-def test_a_run_that_diverges_says_at_which_step_and_term(lab: Lab) -> None:
+def test_divergence_names_step_and_term(lab: Lab) -> None:
     outcome = lab("train", "preset=tiny", HUGE)
     assert outcome.code == 1
     errors = [line for line in outcome.lines() if line.startswith("error: ")]
@@ -22,7 +22,7 @@ def test_a_run_that_diverges_says_at_which_step_and_term(lab: Lab) -> None:
     assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
 
 
-def test_a_failed_cell_leaves_the_others_alone(lab: Lab) -> None:
+def test_sweep_goes_on_after_a_failed_cell(lab: Lab) -> None:
     lab.write(
         "experiments/weights.yaml",
         "base: [preset=tiny]\nclaim: None.\nbaseline: huge\nprimary: eval/edit\nseeds: [0]\n"
@@ -51,8 +51,8 @@ def test_a_failed_cell_leaves_the_others_alone(lab: Lab) -> None:
     assert {run_id for run_id in now if now[run_id] != written[run_id]} == set(failed)
 
 
-def test_weights_that_cannot_be_used_are_refused_before_the_training(lab: Lab) -> None:
-    broken = lab.write("broken.pth", "no weights")
+def test_unusable_weights_stop_a_run_before_training(lab: Lab) -> None:
+    broken = lab.write("broken.pth", "not weights")
     outcome = lab("train", "preset=tiny", "evaluation.extractor=inception", f"evaluation.weights={broken.name}")
     assert outcome.code == 1 and outcome.lines()[-1].startswith("error: broken.pth")
     assert not any("step " in line for line in outcome.lines())
@@ -76,7 +76,7 @@ class Single:
 """
 
 
-def test_a_scoring_that_fails_loses_no_training(lab: Lab) -> None:
+def test_training_survives_a_failed_evaluation(lab: Lab) -> None:
     lab.write("my_features.py", FAILING)
     outcome = lab("train", "preset=tiny", "imports=[my_features]", "evaluation.extractor=single")
     assert outcome.code == 1 and "one at a time" in outcome.lines()[-1]
@@ -87,7 +87,7 @@ def test_a_scoring_that_fails_loses_no_training(lab: Lab) -> None:
     assert lab.result()["resumed_from"] == 4
 
 
-def test_a_failed_job_of_a_multirun_leaves_the_others_alone(lab: Lab) -> None:
+def test_multirun_goes_on_after_a_failed_job(lab: Lab) -> None:
     outcome = lab("train", "-m", "preset=tiny", "lipschitz.weight=1.0e+39,9", NO_MLFLOW)
     assert outcome.code == 1
     assert sorted(lab.result(run_id)["status"] for run_id in lab.run_ids()) == ["failed", "finished"]

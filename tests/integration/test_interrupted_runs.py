@@ -1,4 +1,4 @@
-"""A run that is killed or stopped midway ends where an undisturbed one does, to the bit."""
+"""Runs that are killed or interrupted resume to bit-identical results."""
 
 import signal
 from collections.abc import Callable
@@ -14,14 +14,14 @@ LONG = (
     "preset=tiny",
     "total_steps=60",
     "trainer.checkpoint_every=10",
-    "trainer.log_every=3",  # 10 is no multiple of it: a checkpoint lies within a logging interval
+    "trainer.log_every=3",  # not a divisor of 10, so checkpoints fall within a logging interval
     "trainer.sample_every=0",
 )
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    lab = Lab(prepare(tmp_path_factory.mktemp("undisturbed")))
+def uninterrupted(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(prepare(tmp_path_factory.mktemp("uninterrupted")))
     outcome = lab(*LONG)
     assert outcome.code == 0, outcome.err
     return lab
@@ -31,15 +31,15 @@ def checkpoint(lab: Lab, run_id: str) -> Path:
     return lab.run(run_id) / "checkpoints" / "last.pt"
 
 
-def assert_same_ending(lab: Lab, undisturbed: Lab) -> None:
-    result, expected = lab.result(), undisturbed.result()
+def assert_same_result(lab: Lab, uninterrupted: Lab) -> None:
+    result, expected = lab.result(), uninterrupted.result()
     assert 0 < result["resumed_from"] < 60
     assert (result["status"], result["step"]) == ("finished", 60)
     assert result["state_sha256"] == expected["state_sha256"]
     assert result["metrics"] == expected["metrics"]
-    assert lab.rows() == undisturbed.rows()
+    assert lab.rows() == uninterrupted.rows()
     histories = []
-    for one in (lab, undisturbed):
+    for one in (lab, uninterrupted):
         store = one.mlflow()
         (run,) = store.runs().values()
         assert run.info.status == "FINISHED"
@@ -48,8 +48,8 @@ def assert_same_ending(lab: Lab, undisturbed: Lab) -> None:
     assert histories[0] == histories[1]
 
 
-def test_a_killed_run_resumes_to_the_same_bits(undisturbed: Lab, lab: Lab) -> None:
-    run_id = undisturbed.run().name
+def test_killed_run_resumes_bit_identically(uninterrupted: Lab, lab: Lab) -> None:
+    run_id = uninterrupted.run().name
     process = lab.start(*LONG)
     wait_for(checkpoint(lab, run_id), process)
     process.kill()
@@ -59,28 +59,28 @@ def test_a_killed_run_resumes_to_the_same_bits(undisturbed: Lab, lab: Lab) -> No
     assert outcome.code == 0, outcome.err
     assert lab.result()["resumed_from"] % 10 == 0
     assert f"resuming from step {lab.result()['resumed_from']}" in outcome.err
-    assert_same_ending(lab, undisturbed)
+    assert_same_result(lab, uninterrupted)
 
 
-def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_bits(undisturbed: Lab, lab: Lab) -> None:
-    run_id = undisturbed.run().name
+def test_interrupted_run_resumes_bit_identically(uninterrupted: Lab, lab: Lab) -> None:
+    run_id = uninterrupted.run().name
     process = lab.start(*LONG)
     wait_for(checkpoint(lab, run_id), process)
     process.send_signal(signal.SIGINT)
     stopped = finish(process)
     assert stopped.code == 130
-    assert "the same command goes on from" in stopped.err and "Traceback" not in stopped.err
+    assert "the same command" in stopped.err and "Traceback" not in stopped.err
     step = lab.result()["step"]
     assert lab.result()["status"] == "interrupted" and 10 <= step < 60
     assert f"stopped at step {step}" in stopped.err
     assert lab.mlflow().runs()[run_id].info.status == "KILLED"
     assert lab(*LONG, "trainer.workers=2").code == 0
     assert lab.result()["resumed_from"] == step
-    assert_same_ending(lab, undisturbed)
+    assert_same_result(lab, uninterrupted)
 
 
-def test_ctrl_c_stops_a_whole_sweep(undisturbed: Lab, lab: Lab) -> None:
-    """The cell in training gets its checkpoint, none is begun after it, and the next sweep goes on from there."""
+def test_ctrl_c_stops_the_whole_sweep(uninterrupted: Lab, lab: Lab) -> None:
+    """The running cell saves a checkpoint, no further cell starts, and the next sweep resumes."""
     overrides = "".join(f", {word}" for word in LONG[2:])
     lab.write(
         "experiments/longer.yaml",
@@ -88,13 +88,13 @@ def test_ctrl_c_stops_a_whole_sweep(undisturbed: Lab, lab: Lab) -> None:
         "variants: {a: [optimizer.d_lr=0.0001], b: [optimizer.d_lr=0.0002]}\n",
     )
     process = lab.start("sweep", "longer")
-    wait_for(checkpoint(lab, undisturbed.run().name), process)
+    wait_for(checkpoint(lab, uninterrupted.run().name), process)
     process.send_signal(signal.SIGINT)
     stopped = finish(process)
-    assert lab.run_ids() == {undisturbed.run().name}, "went on with the next cell"
+    assert lab.run_ids() == {uninterrupted.run().name}, "the next cell started"
     assert stopped.code == 130
     assert lab.result()["status"] == "interrupted" and "Traceback" not in stopped.err
     assert lab("sweep", "longer").code == 0
-    assert lab.result(undisturbed.run().name)["state_sha256"] == undisturbed.result()["state_sha256"]
+    assert lab.result(uninterrupted.run().name)["state_sha256"] == uninterrupted.result()["state_sha256"]
     assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"finished"}
     assert len(lab.run_ids()) == 2

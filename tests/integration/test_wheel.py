@@ -116,7 +116,7 @@ def _python(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_wheel_holds_groups_experiments_and_the_sweeper(wheel: Path) -> None:
+def test_the_wheel_holds_groups_and_ablations(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     yamls = {
@@ -125,16 +125,14 @@ def test_the_wheel_holds_groups_experiments_and_the_sweeper(wheel: Path) -> None
         for path in (ROOT / folder).rglob("*.yaml")
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stargan_lab").rglob("*.py")}
-    modules = {name for name in modules if "/hydra_plugin/" not in name}
-    assert yamls | modules | {"hydra_plugins/stargan_lab/__init__.py", "stargan_lab/py.typed"} <= names
-    assert "hydra_plugins/__init__.py" not in names, "a namespace package that hides others' plugins"
+    assert yamls | modules | {"stargan_lab/py.typed"} <= names
     assert not any(name.startswith(("tests/", "outputs/", "conf/", "experiments/")) for name in names)
 
 
 def test_the_installed_package_is_the_wheels(away: Lab, installed: Path) -> None:
     code = (
-        "import stargan_lab, hydra_plugins.stargan_lab as plugin, importlib.resources as r;"
-        "print(stargan_lab.__file__, plugin.__file__, r.files('stargan_lab.conf'), r.files('stargan_lab.experiments'))"
+        "import stargan_lab, importlib.resources as r;"
+        "print(stargan_lab.__file__, r.files('stargan_lab.conf'), r.files('stargan_lab.experiments'))"
     )
     python = Lab(away.folder, [sys.executable, "-S", "-c", code], {"PYTHONPATH": away._environment["PYTHONPATH"]})
     outcome = python()

@@ -12,7 +12,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from stargan_lab import compose
-from stargan_lab.config.revise import revise, written
+from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides, as_override
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.files import locked
@@ -211,14 +211,14 @@ REFUSED = [
     (["evaluation.extractor=pixel"], ["evaluation.extractor", "'pixels'"]),
     (["evaluation=defalt"], ["evaluation", "'default'"]),
     (["evaluation.max_images=8,9"], ["evaluation.max_images=8,9: several values"]),
-    (["evaluation.max_images=[8"], ["evaluation.max_images=[8: not an override"]),
+    (["evaluation.max_images=[8"], ["evaluation.max_images=[8: not a valid override"]),
     (["~evaluation.weights"], ["~evaluation.weights: expected key=value"]),
     (["evaluation.weights=${nowhere}"], ["evaluation.weights", "nowhere"]),
-    (["generator.norm=layer"], ["generator.norm is part of the training, which is done", "evaluation.*"]),
-    (["seed=1"], ["seed is part of the training"]),
+    (["generator.norm=layer"], ["generator.norm cannot change after training", "evaluation.*"]),
+    (["seed=1"], ["seed cannot change after training"]),
     (["trainer.devices=1"], ["trainer.devices", "'trainer.device'"]),
     (["paths.outputs=elsewhere"], ["paths.outputs", "--outputs"]),
-    (["data.sources.faces.kind=celeba"], ["data.sources.faces.kind is part of the training"]),
+    (["data.sources.faces.kind=celeba"], ["data.sources.faces.kind cannot change after training"]),
     (["data.sources.face.root=here"], ["unknown dataset 'face'", "'faces'"]),
 ]
 
@@ -234,7 +234,7 @@ def test_values_are_read_as_by_train(trained: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("KEPT", "/weights of mine")
     overrides = ["++evaluation.weights='${oc.env:KEPT}/a,b.pth'", "evaluation.extractor=null", "evaluation=default"]
     overrides.append("data.sources.faces.exclusive=[[Male,Young]]")
-    config = revise(read_config(folder_in(trained).path), overrides)
+    config = apply_evaluation_overrides(read_config(folder_in(trained).path), overrides)
     assert config.evaluation.weights == "/weights of mine/a,b.pth" and config.evaluation.extractor is None
     assert config.data.sources["faces"].options["exclusive"] == (("Male", "Young"),)
 
@@ -243,7 +243,7 @@ def test_values_are_read_as_by_train(trained: Path, monkeypatch: pytest.MonkeyPa
     "value", [None, 8, "pixels", "/weights of/it's, \\ mine.pth", [["A b", "C"], ["D"]], True, "8", "null"]
 )
 def test_keys_are_written_so_that_they_are_read_as_they_were(value: Any) -> None:
-    parsed = OverridesParser.create().parse_override(written("evaluation.key", value))
+    parsed = OverridesParser.create().parse_override(as_override("evaluation.key", value))
     assert parsed.value() == value and not parsed.is_sweep_override()
 
 

@@ -1,0 +1,154 @@
+"""Several trainings through Hydra's launchers, each handed its validated configuration."""
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from stargan_lab.config import RunConfig
+from stargan_lab.config.compose import Note, resolve
+from stargan_lab.config.validate import import_user_modules
+from stargan_lab.console import say
+from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.files import check_writable
+
+
+class Jobs:
+    """Hydra's task function for several runs; launchers pickle it for their workers.
+
+    Args:
+        base: the composition that all jobs share.
+        configs: one per job number; empty for a sweeper that makes its jobs one after the other, which are then
+            validated when they start.
+    """
+
+    def __init__(self, base: DictConfig, configs: Sequence[RunConfig] = ()) -> None:
+        self.configs = configs
+        self.stop_file = Path(base.hydra.sweep.dir).absolute() / "stopped"
+        self.launcher_pid = os.getpid()
+
+    def __call__(self, composed: DictConfig) -> Any:
+        from stargan_lab.runs.run import run
+
+        show_plain_warnings()
+        if self.stop_file.exists():
+            raise LabError("not started: the sweep was stopped")
+        hydra = HydraConfig.get()
+        say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
+        try:
+            config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)
+            import_user_modules(config.imports)  # a worker is a fresh process
+            return run(config)
+        except LabError as error:
+            say(f"failed: {error}")
+            raise  # the launcher goes on with the other jobs
+        except KeyboardInterrupt as error:
+            if os.getpid() == self.launcher_pid:
+                raise
+            self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
+            raise LabError("stopped") from error
+
+
+def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:
+    """The validated configuration of a job whose outputs, device, data and weights are available.
+
+    Raises:
+        ConfigError, DataError: in one line.
+    """
+    from stargan_lab.runs.build import check_surroundings
+
+    config = resolve(composed, hydra)
+    check_writable("paths.outputs", Path(config.paths.outputs))
+    check_surroundings(config)
+    return config
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Hydra's errors, such as of a launcher's settings, as a ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+
+
+@one_line_errors()
+def launch(
+    jobs: Sequence[tuple[Sequence[str], RunConfig]],
+    base: DictConfig,
+    loader: ConfigLoader,
+    batch_size: int | None = None,
+) -> list[Exception]:
+    """Train every job, given as overrides and configuration, with the configured launcher.
+
+    Args:
+        batch_size: how many jobs the launcher gets at once; later batches do not start after a failure.
+    Returns:
+        The errors of the jobs that failed.
+    Raises:
+        KeyboardInterrupt: the jobs were stopped.
+    """
+    folder = Path(base.hydra.sweep.dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(base, folder / "multirun.yaml")
+    function, callbacks = Jobs(base, [config for _, config in jobs]), Callbacks(base)
+    context = HydraContext(config_loader=loader, callbacks=callbacks)
+    launcher = Plugins.instance().instantiate_launcher(config=base, hydra_context=context, task_function=function)
+    size, failures = batch_size or max(len(jobs), 1), []
+    callbacks.on_multirun_start(config=base, config_name=base.hydra.job.config_name)
+    with stopping(function, base):
+        for start in range(0, len(jobs), size):
+            batch = [list(overrides) for overrides, _ in jobs[start : start + size]]
+            done = launcher.launch(batch, initial_job_idx=start)
+            failures = [job._return_value for job in done if job.status == JobStatus.FAILED]
+            if failures:
+                break
+    callbacks.on_multirun_end(config=base, config_name=base.hydra.job.config_name)
+    return failures
+
+
+@contextmanager
+def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
+    """With a launcher of several processes, let Ctrl-C wait until the workers, which receive it too, have saved.
+
+    Raises:
+        KeyboardInterrupt: at the end, when the jobs were stopped.
+    """
+    if base.hydra.launcher._target_.endswith(f".{BasicLauncher.__name__}"):
+        yield
+        return
+    jobs.stop_file.unlink(missing_ok=True)
+    os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
+    before = signal.signal(signal.SIGINT, lambda number, frame: jobs.stop_file.touch())
+    try:
+        yield
+        if jobs.stop_file.exists():
+            raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+        del os.environ["TQDM_DISABLE"]
+        jobs.stop_file.unlink(missing_ok=True)
+
+
+def show_plain_warnings() -> None:
+    """Show a warning as one line, and none of the libraries'."""
+    logging.captureWarnings(False)
+    warnings.filterwarnings("ignore", module=r"(mlflow|torch|pydantic|hydra|omegaconf)\b.*")
+    warnings.showwarning = lambda message, category, *args, **kwargs: say(
+        f"{'note' if issubclass(category, Note) else 'warning'}: {message}"
+    )

@@ -1,0 +1,158 @@
+"""``train``, ``train -m`` and ``sweep`` up to the training itself: composed and validated once, errors in one line."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import hydra_plugins
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+
+import stargan_lab.cli.sweep
+import stargan_lab.runs.run
+from stargan_lab.cli.main import main
+from stargan_lab.config import RunConfig
+from stargan_lab.errors import LabError
+
+TINY = ["preset=tiny", "generator.blocks=1"]
+
+
+@pytest.fixture
+def trained(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """The configurations that would have been trained."""
+    configs: list[RunConfig] = []
+    monkeypatch.setattr(stargan_lab.runs.run, "run", configs.append)
+    monkeypatch.setattr(stargan_lab.cli.sweep, "_write_report", lambda *arguments: None)
+    (here / "experiments").mkdir()
+    (here / "experiments" / "norms.yaml").write_text(
+        "base: [preset=tiny]\nclaim: None.\nbaseline: none\nprimary: eval/edit\nseeds: [0, 1]\n"
+        "variants: {none: [discriminator.norm=none], layer: [discriminator.norm=layer]}\n"
+    )
+    return configs
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often a configuration was composed by Hydra and validated by us."""
+    counts = {"composed": 0, "validated": 0}
+
+    def count(name: str, owner: Any, attribute: str) -> None:
+        original = getattr(owner, attribute)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            counts[name] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, attribute, counted)
+
+    count("composed", ConfigLoaderImpl, "load_configuration")
+    count("validated", import_module("stargan_lab.config.compose"), "validate")  # the function hides the module
+    return counts
+
+
+def test_single_run_is_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
+    assert main(["train", *TINY, "seed=7"]) == 0
+    assert [config.seed for config in trained] == [7]
+    assert calls == {"composed": 1, "validated": 1}
+
+
+def test_jobs_of_a_multirun_are_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
+    assert main(["train", "-m", *TINY, "discriminator.norm=none,layer", "seed=3,4"]) == 0
+    assert [(config.discriminator.options["norm"], config.seed) for config in trained] == [
+        ("none", 3),
+        ("none", 4),
+        ("layer", 3),
+        ("layer", 4),
+    ]
+    assert calls["validated"] == 4
+    assert calls["composed"] == 4 + 1 + 4  # Hydra composes its own settings, and each job again in its launcher
+
+
+def test_cells_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
+    assert main(["sweep", "norms", "weights.rec=3"]) == 1  # nothing was trained
+    assert [(config.discriminator.options["norm"], config.seed, config.weights.rec) for config in trained] == [
+        ("none", 0, 3.0),
+        ("none", 1, 3.0),
+        ("layer", 0, 3.0),
+        ("layer", 1, 3.0),
+    ]
+    assert calls["validated"] == 4
+    assert calls["composed"] == 4 + 1 + 4
+
+
+def test_no_job_starts_when_one_is_invalid(
+    trained: list[RunConfig], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "-m", *TINY, "discriminator.depth=2,9"]) == 2
+    assert trained == [] and not (here / "outputs").exists()
+    assert capsys.readouterr().err.startswith("error: discriminator.depth")
+
+
+class OneByOne(Sweeper):
+    """Launches each seed after the previous one has ended, as a sweeper that looks at results does."""
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        for seed in range(2):
+            (job,) = self.launcher.launch([[*arguments, f"seed={seed}"]], initial_job_idx=seed)
+            assert job.return_value is None
+
+
+def test_jobs_of_another_sweeper_are_validated_when_they_start(
+    trained: list[RunConfig],
+    calls: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plugin = ModuleType("hydra_plugins.one_by_one")  # Hydra takes plugins from this namespace package only
+    monkeypatch.setattr(plugin, "OneByOne", OneByOne, raising=False)
+    monkeypatch.setitem(sys.modules, plugin.__name__, plugin)
+    monkeypatch.setattr(hydra_plugins, "one_by_one", plugin, raising=False)
+    monkeypatch.setattr(OneByOne, "__module__", plugin.__name__)
+    Plugins.instance().register(OneByOne)
+    node = {"_target_": "hydra_plugins.one_by_one.OneByOne"}
+    ConfigStore.instance().store(group="hydra/sweeper", name="one_by_one", node=node, provider="test")
+    assert main(["train", "-m", *TINY, "hydra/sweeper=one_by_one"]) == 0
+    assert [config.seed for config in trained] == [0, 1]
+    assert calls["validated"] == 2
+    assert main(["train", "-m", *TINY, "hydra/sweeper=one_by_one", "batch_size=0"]) == 2
+    assert "error: batch_size" in capsys.readouterr().err
+
+
+def test_other_jobs_go_on_after_a_failure(
+    trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(config: RunConfig) -> None:
+        trained.append(config)
+        if config.seed == 0:
+            raise LabError("step 3: loss/d_real is nan")
+
+    monkeypatch.setattr(stargan_lab.runs.run, "run", run)
+    assert main(["train", "-m", *TINY, "seed=0,1"]) == 1
+    assert [config.seed for config in trained] == [0, 1]
+    assert capsys.readouterr().err.splitlines()[-1] == "error: step 3: loss/d_real is nan"
+
+
+@pytest.mark.parametrize(
+    "words", ["train preset=quickstart data=synthfaces", "train -m preset=quickstart data=synthfaces seed=0,1"]
+)
+def test_image_size_of_a_preset_is_noted_once(
+    trained: list[RunConfig], capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert main(words.split()) == 0
+    note = "note: preset=quickstart sets data.image_size=32; data=synthfaces alone uses 64"
+    assert capsys.readouterr().err.splitlines().count(note) == 1
+
+
+def test_unsupported_flag_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--config-path", "conf"]) == 2
+    assert capsys.readouterr().err.startswith("error: --config-path is not supported")
