@@ -13,7 +13,7 @@ from shlex import quote
 
 import torch
 
-from stargan_lab.checkpoints.files import locate_start
+from stargan_lab.checkpoints.files import locate_initial
 from stargan_lab.cli.machine import Finding, devices, disk, versions
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.sources import open_sources
@@ -21,7 +21,6 @@ from stargan_lab.errors import DataError, LabError
 from stargan_lab.evaluation.inception_weights import DOWNLOAD, VERIFIED_SHA256
 from stargan_lab.files import sha256_file
 from stargan_lab.registry import family
-from stargan_lab.runs.ledger import Ledger
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.sync import run_folders
 
@@ -121,7 +120,7 @@ def _initial(config: RunConfig, outputs: Path) -> Iterator[Finding]:
         if text is None:
             continue
         try:
-            yield Finding("ok", f"initial.{key}", str(locate_start(text, outputs)))
+            yield Finding("ok", f"initial.{key}", str(locate_initial(text, outputs)))
         except LabError as error:
             yield Finding("problem", f"initial.{key}", str(error))
 
@@ -217,9 +216,9 @@ def schema_revisions() -> tuple[set[str], str]:
 
 def _runs(outputs: Path, asked: Asked) -> Iterator[Finding]:
     """What stands unfinished, and how many are finished."""
-    ledger, finished = Ledger(outputs), 0
-    for run_id in ledger.runs():
-        folder, about = ledger.folder(run_id), f"run {run_id}"
+    finished = 0
+    for folder in run_folders(outputs):
+        about = f"run {folder.run_id}"
         try:
             status, tags, result = folder.status(), folder.tags(), folder.result() or {}
         except LabError as error:
@@ -237,5 +236,4 @@ def _runs(outputs: Path, asked: Asked) -> Iterator[Finding]:
             yield Finding("note", about, f"interrupted{again}", do)
         elif status == "running":
             yield Finding("ok", about, "in training, by another process")
-    where = ledger.outputs / "runs"
-    yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {where}")
+    yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {outputs / 'runs'}")

@@ -122,11 +122,11 @@ def evaluate(parsed: argparse.Namespace) -> int:
         raise ConfigError(
             "RUN_ID: name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
         )
-    folders = {run.run_id: str(run.path) for run in (finished_run(outputs, name) for name in runs)}
+    folders = {run.run_id: run for run in (finished_run(outputs, name) for name in runs)}
     records = []
     for run_id, folder in folders.items():
         try:
-            record = reevaluate(outputs, folder, overrides, again=parsed.again)
+            record = reevaluate(folder, overrides, again=parsed.again)
         except (ConfigError, DataError):  # as true of the others
             raise
         except LabError as error:

@@ -13,7 +13,7 @@ from stargan_lab.files import read_json, write_json
 from stargan_lab.report.build import FORMATS, build, terminal
 from stargan_lab.report.rows import RunRow, collect
 from stargan_lab.report.spreadsheet import read_csv
-from stargan_lab.runs.ledger import Ledger
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 def sweep(parsed: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def sweep(parsed: argparse.Namespace) -> int:
     write_json(_cells_file(outputs, ablation), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
     lost = [(cell, now) for cell in cells if (now := status(cell)) != "finished"]
     for cell, now in lost:
-        result = Ledger(outputs).folder(cell.run_id).result() or {}
+        result = RunFolder(outputs / "runs" / cell.run_id).result() or {}
         say(f"{now}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
     _write_report(ablation, recorded(ablation, outputs), outputs, list(FORMATS), parsed.allow_mixed)
     if not lost:

@@ -47,6 +47,7 @@ class _Outcome:
 
 @hydra.main(config_path=f"pkg://{CONFIG_MODULE}", config_name="config", version_base="1.3")
 def _job(config: DictConfig) -> Any:
+    from stargan_lab.runs.finished import update_finished
     from stargan_lab.runs.run import run
 
     global _stopped
@@ -59,7 +60,10 @@ def _job(config: DictConfig) -> Any:
         total = hydra_config.sweeper.get("cells") or "?"
         say(f"\n[{hydra_config.job.num + 1}{'' if total == '?' else f'/{total}'}]")
     try:
-        return run(resolve(config))
+        resolved = resolve(config)
+        result = run(resolved)
+        update_finished(resolved, result["run_id"])
+        return result
     except LabError as error:
         if multirun:
             say(f"failed: {error}")

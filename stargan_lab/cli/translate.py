@@ -15,10 +15,10 @@ from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, classifier_hash, load_classifier
 from stargan_lab.files import sha256_file, write_atomically
 from stargan_lab.runs.build import build_sources, find_device
-from stargan_lab.runs.load import Opened, open_networks
+from stargan_lab.runs.load import LoadedModel, load_model
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.translation.targets import Target, parse_own, parse_targets
-from stargan_lab.translation.translate import Frame, find_images, translate_pictures
+from stargan_lab.translation.targets import Target, parse_source_labels, parse_targets
+from stargan_lab.translation.translate import Frame, find_images, translate_images
 
 WEIGHT_FILES = (".ckpt", ".pt", ".pth", ".onnx")
 
@@ -34,7 +34,7 @@ def export(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _export_reference(opened: Opened, folder: Path) -> list[Path]:
+def _export_reference(opened: LoadedModel, folder: Path) -> list[Path]:
     if folder.suffix in WEIGHT_FILES or folder.is_file():
         raise ConfigError(f"--to: {folder}: the reference's form is two files; name a folder for them")
     if opened.critic is None:
@@ -57,7 +57,7 @@ def _export_reference(opened: Opened, folder: Path) -> list[Path]:
     return written
 
 
-def _export_onnx(opened: Opened, to: Path) -> list[Path]:
+def _export_onnx(opened: LoadedModel, to: Path) -> list[Path]:
     path = to if to.suffix == ".onnx" else to / f"{opened.step or 0}-G.onnx"
     if to.suffix in set(WEIGHT_FILES) - {".onnx"}:
         raise ConfigError(f"--to: {to}: expected a folder or a file ending in .onnx")
@@ -87,13 +87,13 @@ def translate(parsed: argparse.Namespace) -> int:
         say(f"note: {note}")
     if frame.keep_aspect:
         say(f"shorter side {frame.size} px, both sides rounded to multiples of {frame.multiple} px")
-    unread = translate_pictures(translator, paths, targets, frame, own, out)
+    unread = translate_images(translator, paths, targets, frame, own, out)
     if unread < len(paths):
         print(out / "strip.png")
     return 1 if unread else 0
 
 
-def _other_squares(opened: Opened, frame: Frame, targets: list[Target]) -> list[str]:
+def _other_squares(opened: LoadedModel, frame: Frame, targets: list[Target]) -> list[str]:
     """A line per dataset that was cropped in training, where nothing was asked for: its crop is of its own pictures."""
     if opened.config is None or frame.crop is not None or frame.keep_aspect:
         return []
@@ -112,10 +112,10 @@ class _Own:
     The attribute classifier sees the square that the generator sees, in the size of training.
     """
 
-    def __init__(self, opened: Opened, frame: Frame, targets: list[Target], stated: str | None) -> None:
+    def __init__(self, opened: LoadedModel, frame: Frame, targets: list[Target], stated: str | None) -> None:
         self._opened = opened
         self._square = Frame(opened.image_size, crop=frame.crop)  # of a whole picture the largest
-        self._stated = parse_own(stated if stated is not None else "", opened.layout)
+        self._stated = parse_source_labels(stated if stated is not None else "", opened.layout)
         self._attribute_classifiers: dict[int, AttributeClassifier] = {}
         asked = {target.source for target in targets if opened.layout.specs[target.source].kind == "binary"}
         if stated is not None:
@@ -130,7 +130,7 @@ class _Own:
 
     def __call__(self, path: Path, picture: Image.Image) -> list[Tensor]:
         labels = list(self._stated)
-        square = self._square.fit(picture)[None]
+        square = self._square.to_input(picture)[None]
         for source, attribute_classifier in self._attribute_classifiers.items():
             spec = self._opened.layout.specs[source]
             labels[source] = attribute_classifier.own_labels(square, spec)
@@ -139,7 +139,7 @@ class _Own:
         return labels
 
 
-def cached_attribute_classifier(opened: Opened, source: int) -> AttributeClassifier | None:
+def cached_attribute_classifier(opened: LoadedModel, source: int) -> AttributeClassifier | None:
     """The classifier that scores translations of a run's data, where one is cached; nothing is trained for it."""
     if opened.config is None:
         return None
@@ -157,7 +157,7 @@ def cached_attribute_classifier(opened: Opened, source: int) -> AttributeClassif
         return None
 
 
-def _recorded_attribute_classifier(opened: Opened, folder: Path, dataset: str) -> Path | None:
+def _recorded_attribute_classifier(opened: LoadedModel, folder: Path, dataset: str) -> Path | None:
     """The one the run was scored by, found by the hash in its protocol: for that the data need not be there."""
     protocol = (RunFolder(opened.path.parent.parent).result() or {}).get("protocol") or {}
     attribute_classifier = protocol.get("instruments", {}).get(
@@ -168,7 +168,7 @@ def _recorded_attribute_classifier(opened: Opened, folder: Path, dataset: str) -
     return next(found, None)
 
 
-def _attribute_classifier_of_data(opened: Opened, folder: Path, source: int) -> Path | None:
+def _attribute_classifier_of_data(opened: LoadedModel, folder: Path, source: int) -> Path | None:
     """The one that another run over the same data was scored by."""
     assert opened.config is not None
     if not folder.is_dir():
@@ -180,8 +180,8 @@ def _attribute_classifier_of_data(opened: Opened, folder: Path, source: int) -> 
     return path if path.exists() else None
 
 
-def _open(parsed: argparse.Namespace, outputs: Path) -> Opened:
-    opened = open_networks(parsed.what, outputs, parsed.ema, _names(parsed.attributes), _names(parsed.classes))
+def _open(parsed: argparse.Namespace, outputs: Path) -> LoadedModel:
+    opened = load_model(parsed.what, outputs, parsed.ema, _names(parsed.attributes), _names(parsed.classes))
     for note in opened.notes:
         say(f"note: {note}")
     return opened
@@ -191,6 +191,6 @@ def _names(text: str | None) -> list[str]:
     return [part.strip() for part in text.split(",")] if text else []
 
 
-def _which(opened: Opened) -> str:
+def _which(opened: LoadedModel) -> str:
     step = "" if opened.step is None else f" at step {opened.step:,}"
     return f"{opened.name}{step}, {'averaged' if opened.averaged else 'last'} weights"

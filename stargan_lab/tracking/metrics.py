@@ -1,7 +1,7 @@
 """The one registry of metrics: what each is called, measured in, and which way is better.
 
 A part after the name, as in ``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``, is one domain or one dataset of it.
-``reevaluatedd.<protocol>/edit`` is ``eval/edit`` of a finished run that was scored once more, under another protocol.
+``reevaluated.<protocol>/edit`` is ``eval/edit`` of a finished run that was scored once more, under another protocol.
 """
 
 import math
@@ -128,7 +128,7 @@ def rounded(name: str, value: float) -> float:
     return round(value, max(lookup(name).decimals, 3 - math.floor(math.log10(abs(value)))))
 
 
-_RESCORED = re.compile(r"^rescored\.[0-9a-f]{12}/")
+_RESCORED = re.compile(r"^(?:reevaluated|rescored)\.[0-9a-f]{12}/")
 _LABELS: list[str] = []
 """Of the extractors whose metrics are registered."""
 

@@ -19,7 +19,6 @@ from stargan_lab.config import compose
 from stargan_lab.data.synthfaces.dataset import SynthSpec, make_synthfaces
 from stargan_lab.evaluation.inception_weights import cache_paths
 from stargan_lab.files import sha256_file
-from stargan_lab.runs.ledger import Ledger
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 
@@ -230,7 +229,7 @@ def test_leftovers_and_what_to_do_with_them(ask: Callable[..., tuple[int, Found,
     RunFolder(runs / "stopped").update_tags({"ablation.quickstart": "none"})
     (runs / "damaged").mkdir()
     (runs / "damaged" / "result.json").write_text("{")
-    with Ledger(here / "outputs").claim("held"):
+    with RunFolder(here / "outputs" / "runs" / "held").claim():
         code, found, steps = ask(*CALM)
     assert code == 1
     assert found["run failed"] == ("note", "failed: loss/d_gp is not finite")
