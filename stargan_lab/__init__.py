@@ -1,6 +1,6 @@
-"""stargan-lab: swap any part of StarGAN, train every variant, and see what helped.
+"""stargan-lab: swap any component of StarGAN, train every variant, and compare them.
 
-The names below load on first use, so that ``import stargan_lab`` and ``stargan-lab --help`` stay quick.
+Public names are imported on first use, so that ``import stargan_lab`` and ``stargan-lab --help`` are fast.
 """
 
 from importlib import import_module

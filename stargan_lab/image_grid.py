@@ -1,6 +1,6 @@
-"""Sheets of pictures: rows of tiles under titles. Pixels are shown as they are or enlarged by a whole factor.
+"""Image grids: rows of tiles with titles and labels. Tiles keep their pixels or are enlarged by an integer factor.
 
-Samples of a run, the strip of a report and the overview of a translation are all drawn here.
+Used for a run's samples, a report's strip and the overview of translated images.
 """
 
 import io
@@ -8,20 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 MARGIN = 10
 LINE = 15
-"""Height of a line of a title."""
-APART = 8
-"""Further space after the first column, which parts the pictures from what was made of them."""
+"""Line height of titles in px."""
+INPUT_GAP = 8
+"""Extra space in px between the input column and the translations."""
 
 
 @dataclass(frozen=True)
 class GridRow:
-    """Tiles of one size, as many as there are titles; ``label`` stands at the left, its further lines small."""
+    """Tiles of equal size, one per title. ``label`` is shown on the left, its lines after the first in small type."""
 
     tiles: Sequence[Image.Image]
     label: str = ""
@@ -29,11 +33,11 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A drawn sheet and where its tiles are.
+    """A grid as an image, and the positions of its tiles.
 
     Attributes:
-        left: per row, x in px of the left side of each tile; top: y of each row.
-        scale: per row, how many px a side a picture's pixel takes.
+        left: x in px of each tile, per row; top: y in px of each row.
+        scale: enlargement factor of each row.
     """
 
     image: Image.Image
@@ -46,23 +50,23 @@ class Sheet:
 
 
 def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64, gap: int = 2) -> Sheet:
-    """Draw rows of tiles, titles on top and labels at the left.
+    """Draw rows of tiles with titles on top and labels on the left.
 
     Args:
-        titles: one per column; underscores are shown as spaces, and lines are broken to fit. Of titles like
-            ``faces: Male``, the first part stands once above the columns that share it.
-        minimum: px; smaller tiles are enlarged by the smallest whole factor that makes their shorter side as large.
+        titles: one per column, wrapped to fit, with spaces for underscores. The prefix of titles like ``faces: Male``
+            is shown once above adjacent columns that share it.
+        minimum: px; smaller tiles are enlarged by the smallest integer factor that makes their shorter side this long.
         gap: px between tiles.
     Raises:
-        ValueError: no row, or one that has not as many tiles as there are titles, all of one size.
+        ValueError: no rows, or a row whose tiles do not match the titles in number or differ in size.
     """
     if not rows or any(len(row.tiles) != len(titles) or len({t.size for t in row.tiles}) != 1 for row in rows):
         raise ValueError(f"expected rows of {len(titles)} tiles of one size")
     scales = [max(1, -(-minimum // min(row.tiles[0].size))) for row in rows]
     sizes = [(row.tiles[0].width * k, row.tiles[0].height * k) for row, k in zip(rows, scales, strict=True)]
     cell = max(width for width, _ in sizes)
-    large, small = font(14), font(12)
-    shown = [wrapped(title.rpartition(": ")[2].replace("_", " "), cell - 2, small) for title in titles]
+    large, small = load_font(14), load_font(12)
+    shown = [wrap(title.rpartition(": ")[2].replace("_", " "), cell - 2, small) for title in titles]
     groups = _groups(titles)
     top = MARGIN + LINE * (max(title.count("\n") + 1 for title in shown) + bool(groups)) + 4
     labels = max((_length(line, large) for row in rows for line in row.label.split("\n")), default=0)
@@ -84,23 +88,23 @@ def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64
 
 
 def _groups(titles: Sequence[str]) -> list[tuple[str, int, int]]:
-    """First parts of the titles with the first and the last of the columns that share each."""
-    found: list[tuple[str, int, int]] = []
+    """(prefix, first column, last column) for adjacent titles with the same prefix."""
+    groups: list[tuple[str, int, int]] = []
     for index, title in enumerate(titles):
         name = title.rpartition(": ")[0]
-        if name and found and found[-1][0] == name and found[-1][2] == index - 1:
-            found[-1] = (name, found[-1][1], index)
+        if name and groups and groups[-1][0] == name and groups[-1][2] == index - 1:
+            groups[-1] = (name, groups[-1][1], index)
         elif name:
-            found.append((name, index, index))
-    return found
+            groups.append((name, index, index))
+    return groups
 
 
 def _columns(start: int, count: int, cell: int, gap: int) -> list[int]:
-    return [start + index * (cell + gap) + (APART if index else 0) for index in range(count)]
+    return [start + index * (cell + gap) + (INPUT_GAP if index else 0) for index in range(count)]
 
 
 def _label(pen: ImageDraw.ImageDraw, label: str, right: float, middle: float, large: Font, small: Font) -> None:
-    """The first line above the middle of the row, the others below it; a single one in the middle."""
+    """The first line above the middle of the row and the others below; a single line in the middle."""
     name, _, more = label.partition("\n")
     if not more:
         pen.text((right, middle), name, "black", large, anchor="rm")
@@ -109,36 +113,41 @@ def _label(pen: ImageDraw.ImageDraw, label: str, right: float, middle: float, la
     pen.multiline_text((right, middle + 2), more, "#666666", small, anchor="ra", align="right")
 
 
-def wrapped(text: str, width: float, used: Font) -> str:
-    """``text`` broken between words, or within one that is too long, so that each line fits ``width`` px."""
+def wrap(text: str, width: float, font: Font) -> str:
+    """``text`` in lines of at most ``width`` px, broken between words, or within words that are too long."""
     lines: list[str] = []
     for word in text.split():
         joined = f"{lines[-1]} {word}" if lines else word
-        if lines and _length(joined, used) <= width:
+        if lines and _length(joined, font) <= width:
             lines[-1] = joined
             continue
-        while _length(word, used) > width and len(word) > 1:
-            fits = next((n for n in range(len(word) - 1, 1, -1) if _length(word[:n], used) <= width), 1)
+        while _length(word, font) > width and len(word) > 1:
+            fits = next((n for n in range(len(word) - 1, 1, -1) if _length(word[:n], font) <= width), 1)
             lines.append(word[:fits])
             word = word[fits:]
         lines.append(word)
     return "\n".join(lines)
 
 
-def _length(text: str, used: Font) -> int:
-    return round(used.getlength(text) + 0.5)
+def _length(text: str, font: Font) -> int:
+    return round(font.getlength(text) + 0.5)
 
 
 @cache
-def font(size: int) -> Font:
-    """The font matplotlib ships: it has all of Latin and Greek, whatever the system has."""
+def load_font(size: int) -> Font:
+    """DejaVu Sans from matplotlib, which covers Latin and Greek on every system."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 
 def as_png(image: Image.Image) -> bytes:
-    """Lossless."""
+    """The image as a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def as_image(pixels: "Tensor") -> Image.Image:
+    """(3, H, W) uint8 as a PIL image."""
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().cpu().numpy())

@@ -6,16 +6,12 @@ from pathlib import Path
 
 from stargan_lab.ablation.plan import Cell
 from stargan_lab.console import say
-from stargan_lab.runs.ledger import Ledger
-from stargan_lab.runs.run import tag_finished
-
-
-def ledger_of(cell: Cell) -> Ledger:
-    return Ledger(Path(cell.config.paths.outputs))
+from stargan_lab.runs.finished import tag_finished
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 def status(cell: Cell) -> str:
-    return ledger_of(cell).status(cell.run_id)
+    return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id).status()
 
 
 def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:

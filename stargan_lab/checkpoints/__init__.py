@@ -1,1 +1,1 @@
-"""Weights on disk: one reader and one writer, the StarGAN reference's format, export."""
+"""Weights on disk: reading, writing, hashing, StarGAN's format, and export."""

@@ -1,4 +1,4 @@
-"""Networks out of here: as the reference's checkpoints, and as ONNX with everything a user of it must know."""
+"""Export networks: as checkpoints of the reference implementation, and as ONNX with metadata."""
 
 import json
 import warnings
@@ -16,42 +16,41 @@ from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.labels import LabelLayout
 
 SAME = 1e-3
-"""Outputs that differ by less than this share of the largest are those of the same network."""
+"""Largest difference between outputs of equal networks, relative to the largest output."""
 ONNX_LIMIT = 1e-4
-"""Largest difference to torch, on images in [-1, 1], with which an ONNX file is written."""
+"""Largest allowed difference between onnxruntime and torch, on images in [-1, 1]."""
 
 
 def reference_state(network: nn.Module, role: Role, image_size: int) -> dict[str, Tensor]:
-    """A network's weights as the reference's ``load_state_dict`` takes them, with its keys, order and dtypes.
+    """A network's weights for the reference implementation's ``load_state_dict``: its keys, order and dtypes.
 
-    Whether it has that form is seen from its keys and shapes, and from its outputs: those of the reference's network
-    with the same weights have to be equal, since padding and output leave no trace among the keys.
+    Compares keys and shapes, and the outputs of both networks with the same weights, because padding and output
+    activation do not change the keys.
 
     Args:
-        image_size: px a side that the discriminator takes.
+        image_size: side in px of the discriminator's input.
     Raises:
-        ConfigError: it has no such form, and where it departs.
+        ConfigError: the network is not StarGAN's; says where it differs.
     """
     state = network.state_dict()
     sizes = sizes_of(state)
+    problem = f"the {role} does not match the StarGAN {role}"
     if sizes is None or sizes.role != role:
-        raise ConfigError(f"the {role} has no reference form: its first layer is another")
-    if departs := difference(state, sizes.form()):
-        raise ConfigError(f"the {role} has no reference form: it {departs}")
-    with torch.random.fork_rng(devices=[]):  # starting values are drawn, and then replaced
-        reference = sizes.build().to(next(network.parameters()).dtype)
+        raise ConfigError(f"{problem}: its first layer differs")
+    if mismatch := difference(state, sizes.form()):
+        raise ConfigError(f"{problem}: it {mismatch}")
+    dtype = next(network.parameters()).dtype
+    with torch.random.fork_rng(devices=[]):  # the initial weights are drawn and then replaced
+        reference = sizes.build().to(dtype)
     reference.load_state_dict(state)
     side = image_size if isinstance(sizes, CriticSizes) else 32
-    apart = _apart(network, reference, _arguments(role, side, sizes.label_width, next(network.parameters()).dtype))
-    if not apart <= SAME:
-        raise ConfigError(
-            f"the {role} has no reference form: its keys are the reference's, but its outputs are not (they differ by"
-            f" {apart:.0%}); padding, output or head is another"
-        )
-    return {key: _as_stored(state[key]) for key in sizes.form()}
+    error = _output_difference(network, reference, _random_inputs(role, side, sizes.label_width, dtype))
+    if not error <= SAME:
+        raise ConfigError(f"{problem}: same keys, but outputs differ by {error:.0%}; check padding, output and head")
+    return {key: _to_stored(state[key]) for key in sizes.form()}
 
 
-def _arguments(role: Role, side: int, label_width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
+def _random_inputs(role: Role, side: int, label_width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     random = torch.Generator().manual_seed(0)
     images = torch.rand(2, 3, side, side, generator=random).to(dtype) * 2 - 1
     labels = torch.randint(2, (2, label_width), generator=random).to(dtype)
@@ -59,20 +58,19 @@ def _arguments(role: Role, side: int, label_width: int, dtype: torch.dtype) -> t
 
 
 @torch.no_grad()
-def _apart(network: nn.Module, other: nn.Module, arguments: tuple[Tensor, ...]) -> float:
-    """The largest difference of their outputs, as a share of the largest output; infinite for other shapes."""
-    ours, theirs = (
-        [found] if isinstance(found := each(*arguments), Tensor) else list(found) for each in (network, other)
+def _output_difference(network: nn.Module, reference: nn.Module, inputs: tuple[Tensor, ...]) -> float:
+    """The largest difference relative to the largest output; infinite if shapes differ."""
+    outputs, expected = (
+        [result] if isinstance(result := model(*inputs), Tensor) else list(result) for model in (network, reference)
     )
-    shares = [
+    return max(
         float((a - b).abs().max() / b.abs().max().clamp_min(1e-12)) if a.shape == b.shape else float("inf")
-        for a, b in zip(ours, theirs, strict=True)
-    ]
-    return max(shares)
+        for a, b in zip(outputs, expected, strict=True)
+    )
 
 
-def _as_stored(value: Tensor) -> Tensor:
-    """On the CPU, in storage of its own, float32 where it is a float."""
+def _to_stored(value: Tensor) -> Tensor:
+    """A contiguous copy on the CPU, floats as float32."""
     dtype = torch.float32 if value.is_floating_point() else value.dtype
     return value.detach().to("cpu", dtype).contiguous().clone(memory_format=torch.contiguous_format)
 
@@ -80,22 +78,22 @@ def _as_stored(value: Tensor) -> Tensor:
 def to_onnx(
     generator: nn.Module, layout: LabelLayout, image_size: int, about: Mapping[str, Any]
 ) -> tuple[bytes, float]:
-    """A generator as ONNX, float32: inputs ``image`` (N, 3, H, W) and ``label`` (N, K), output ``translated``.
+    """A generator as float32 ONNX: inputs ``image`` (N, 3, H, W) and ``label`` (N, K), output ``translated``.
 
-    N, H and W are free, H and W being multiples of the generator's ``size_multiple``. The model's metadata say what
-    the columns of ``label`` are, the range of images, and ``about``.
+    N, H and W are dynamic; H and W are multiples of the generator's ``size_multiple``. The metadata list the columns of
+    ``label``, the image range, and ``about``.
 
     Returns:
-        The file's content, and the largest difference between torch and onnxruntime at two sizes and batch sizes.
+        The file's content, and the largest difference between torch and onnxruntime at two image and batch sizes.
     Raises:
-        LabError: the packages of the extra ``onnx`` are missing, torch cannot export it, or the two differ.
+        LabError: the ``onnx`` extra is not installed, torch cannot export the generator, or the outputs differ.
     """
     try:
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ImportError as error:
-        raise LabError(f"ONNX needs {error.name}: pip install 'stargan-lab[onnx]'") from None
+        raise LabError(f"ONNX export needs {error.name}: pip install 'stargan-lab[onnx]'") from None
     network = deepcopy(generator).to("cpu", torch.float32)
     multiple = int(getattr(network, "size_multiple", 1))
     model = _exported(network, layout.generator_width, multiple)
@@ -104,10 +102,10 @@ def to_onnx(
     content: bytes = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     shapes = [(2, image_size, image_size), (3, image_size + multiple, image_size + 3 * multiple)]
-    apart = max(_onnx_apart(session, network, layout.generator_width, shape) for shape in shapes)
-    if not apart <= ONNX_LIMIT:
-        raise LabError(f"onnxruntime's images differ from torch's by {apart:.1e}, above {ONNX_LIMIT:.0e}: not written")
-    return content, apart
+    deviation = max(_onnx_difference(session, network, layout.generator_width, shape) for shape in shapes)
+    if not deviation <= ONNX_LIMIT:
+        raise LabError(f"onnxruntime's images differ from torch's by {deviation:.1e}, more than {ONNX_LIMIT:.0e}")
+    return content, deviation
 
 
 def _exported(network: nn.Module, label_width: int, multiple: int) -> Any:
@@ -117,7 +115,7 @@ def _exported(network: nn.Module, label_width: int, multiple: int) -> Any:
     example = (torch.zeros(2, 3, 4 * multiple, 6 * multiple), torch.zeros(2, label_width))
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of train mode, which these networks do not heed
+            warnings.simplefilter("ignore")  # about train mode, which these networks do not depend on
             program: Any = torch.onnx.export(
                 network,
                 example,
@@ -149,7 +147,7 @@ def _metadata(layout: LabelLayout, image_size: int, multiple: int, about: Mappin
     values = {
         "columns_of_label": columns,
         "datasets": as_plain(layout),
-        "label": "0 or 1; other datasets' columns 0, the mask 1 for the dataset asked for" if several else "0 or 1",
+        "label": "0 or 1; columns of other datasets 0, the mask 1 for the target's dataset" if several else "0 or 1",
         "image": "RGB, (v / 255 - 0.5) / 0.5 of 8-bit values v",
         "range": [-1, 1],
         "image_size": image_size,
@@ -160,10 +158,10 @@ def _metadata(layout: LabelLayout, image_size: int, multiple: int, about: Mappin
 
 
 @torch.no_grad()
-def _onnx_apart(session: Any, network: nn.Module, label_width: int, shape: tuple[int, int, int]) -> float:
+def _onnx_difference(session: Any, network: nn.Module, label_width: int, shape: tuple[int, int, int]) -> float:
     count, height, width = shape
     random = torch.Generator().manual_seed(height)
     images = torch.rand(count, 3, height, width, generator=random) * 2 - 1
     labels = torch.randint(2, (count, label_width), generator=random).float()
-    (found,) = session.run(None, {"image": images.numpy(), "label": labels.numpy()})
-    return float((torch.from_numpy(found) - network(images, labels)).abs().max())
+    (translated,) = session.run(None, {"image": images.numpy(), "label": labels.numpy()})
+    return float((torch.from_numpy(translated) - network(images, labels)).abs().max())

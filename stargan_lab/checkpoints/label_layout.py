@@ -1,4 +1,4 @@
-"""The names of the labels a network takes, kept beside its weights, and those that the reference's files have."""
+"""Label names: stored next to a run's weights, and the defaults of the reference implementation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ LABELS = "labels.json"
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
-"""The reference's defaults: attributes, the folders of its eight classes in order, colours that exclude each other."""
+"""The reference implementation's defaults: attributes, class folders in order, mutually exclusive hair colours."""
 
 
 def as_plain(layout: LabelLayout) -> list[dict[str, Any]]:
-    """For JSON: a mapping per dataset, in the order of their labels."""
+    """For JSON: one mapping per dataset, in label order."""
     return [
         {
             "dataset": spec.dataset,
@@ -29,12 +29,12 @@ def as_plain(layout: LabelLayout) -> list[dict[str, Any]]:
 
 
 def write_layout(folder: Path, layout: LabelLayout) -> None:
-    """Write ``folder/labels.json``, by which a run's networks can be used without its data."""
+    """Write ``folder/labels.json``, so that a run's networks can be used without its data."""
     write_json(folder / LABELS, as_plain(layout))
 
 
 def read_layout(path: Path) -> LabelLayout:
-    """Raises LabError when the file is damaged."""
+    """Read ``labels.json``. Raises LabError when it is damaged."""
     try:
         return LabelLayout(
             tuple(
@@ -52,21 +52,20 @@ def read_layout(path: Path) -> LabelLayout:
 
 
 def reference_layout(width: int, attributes: Sequence[str] = (), classes: Sequence[str] = ()) -> LabelLayout:
-    """The layout of one of the reference's generators, which has no names in it.
+    """The labels of a StarGAN generator, whose file does not name them.
 
     Args:
-        width: K, of the labels it takes.
-        attributes, classes: its labels in order, CelebA's and RaFD's; both for one trained on both datasets. Neither:
-            the reference's own selection of that width, 5 attributes, 8 classes, or both.
+        width: K, the length of its label vector.
+        attributes, classes: label names in order, of CelebA and RaFD; both for a generator trained on both. Without
+            names: the default 5 attributes, 8 classes, or both, whichever have this width.
     Raises:
-        ConfigError: as many names are needed as the labels are wide.
+        ConfigError: the number of names does not fit ``width``, or a name is a duplicate.
     """
     if not attributes and not classes:
         defaults = {len(CELEBA): (CELEBA, ()), len(RAFD): ((), RAFD), len(CELEBA) + len(RAFD) + 2: (CELEBA, RAFD)}
         if width not in defaults:
             raise ConfigError(
-                f"--attributes: the generator takes {width} labels and its file does not name them; name them, in"
-                " their order"
+                f"--attributes: the file does not name the generator's {width} labels; list them in order"
             )
         attributes, classes = defaults[width]
     groups = (tuple(name for name in attributes if name in HAIR),)
@@ -78,10 +77,10 @@ def reference_layout(width: int, attributes: Sequence[str] = (), classes: Sequen
     layout = LabelLayout(tuple(specs))
     names = [name for spec in specs for name in spec.names]
     if len(set(names)) < len(names):
-        raise ConfigError(f"--attributes and --classes: expected different names, got {', '.join(names)}")
+        raise ConfigError(f"--attributes and --classes: duplicate names in {', '.join(names)}")
     if layout.generator_width != width:
         mask = " and a mask of 2" if len(specs) > 1 else ""
         raise ConfigError(
-            f"--attributes and --classes: {len(names)} names{mask} given, but its labels are {width} wide"
+            f"--attributes and --classes: got {len(names)} names{mask}, but the label vector has length {width}"
         )
     return layout

@@ -1,12 +1,11 @@
-"""Put stored weights into a network, or say in one line why they do not fit and which keys would make them."""
+"""Load weights into a network, or explain in one line why they do not fit and which keys to set."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from stargan_lab.checkpoints.files import COUNTER, ROLES, Role, State, digest, locate_start, read_checkpoint
+from stargan_lab.checkpoints.files import COUNTER, ROLES, Role, State, digest, locate_initial, read_checkpoint
 from stargan_lab.checkpoints.stargan_format import Sizes, difference, in_reference_form, shapes_of, sizes_of
 from stargan_lab.errors import ConfigError
 
@@ -14,27 +13,27 @@ DEFAULTS = {"generator": "generator=resnet", "discriminator": "discriminator=pat
 
 
 def start_from(network: nn.Module, role: Role, text: str, outputs: Path, expected: str | None = None) -> nn.Module:
-    """Load what ``initial.<role>`` names: a file, a run's folder or id. The weights alone, as the reference resumes.
+    """Load the weights named by ``initial.<role>``: a file, a run's folder or id. Optimisers start from scratch.
 
-    Of a run the weights under training are taken, not their average.
+    Of a run, the weights in training are taken, not their average.
 
     Args:
-        expected: the hash of the weights that the run's id was made of (``weights.content_hash``); None: any.
+        expected: the ``content_hash`` that the weights must have; None accepts any.
     Raises:
-        ConfigError: in one line, what does not fit and the keys to set, or that the weights are not those expected.
+        ConfigError: in one line; the weights do not fit, with the keys to set, or have another hash.
     """
     key = f"initial.{role}"
     try:
-        stored = read_checkpoint(locate_start(text, outputs))
+        checkpoint = read_checkpoint(locate_initial(text, outputs))
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None
-    state = stored.state(role)
+    state = checkpoint.state(role)
     if expected is not None and digest(state) != expected:
         raise ConfigError(
-            f"{key}: {stored.path}: its weights have changed since the run's id was made of them; start again once"
-            " nothing writes to it"
+            f"{key}: {checkpoint.path}: the weights have changed since the run id was computed; repeat the command"
+            " when no process writes to the file"
         )
-    load_state(network, state, role, f"{key}: {stored.path}")
+    load_state(network, state, role, f"{key}: {checkpoint.path}")
     return network
 
 
@@ -42,60 +41,52 @@ def load_state(network: nn.Module, state: State, role: Role, what: str) -> None:
     """Load a state dict strictly, in the network's own dtype and device.
 
     Args:
-        what: named first in a refusal.
+        what: the start of an error message.
     Raises:
-        ConfigError: it does not fit, holds no floating-point weights, or values that are not finite.
+        ConfigError: keys or shapes do not fit, weights are integers, or values are not finite.
     """
-    own = network.state_dict()
-    if reason := why_not(state, own, role):
+    target = network.state_dict()
+    if reason := _misfit(state, target, role):
         raise ConfigError(f"{what} {reason}")
-    whole = next((key for key in own if own[key].is_floating_point() and not state[key].is_floating_point()), None)
-    if whole is not None:
-        kind = str(state[whole].dtype).removeprefix("torch.")
-        raise ConfigError(f"{what} holds {kind} in {whole}; expected floating-point weights")
-    broken = next((key for key, value in state.items() if not value.isfinite().all()), None)
-    if broken is not None:
-        raise ConfigError(f"{what} holds values that are not finite, in {broken}")
-    filled = {key: torch.zeros_like(own[key]) for key in own if key.endswith(COUNTER)} | dict(state)
-    network.load_state_dict(filled)
+    for key, value in target.items():
+        if value.is_floating_point() and not state[key].is_floating_point():
+            dtype = str(state[key].dtype).removeprefix("torch.")
+            raise ConfigError(f"{what} has dtype {dtype} in {key}; expected floating-point weights")
+    for key, value in state.items():
+        if not value.isfinite().all():
+            raise ConfigError(f"{what} has non-finite values in {key}")
+    counters = {key: torch.zeros_like(value) for key, value in target.items() if key.endswith(COUNTER)}
+    network.load_state_dict(counters | dict(state))
 
 
-def why_not(state: State, own: State, role: Role) -> str | None:
-    """Why a state dict does not fit a network whose own is ``own``, as the end of a sentence; None when it fits."""
-    departs = difference(state, shapes_of(own))
-    found = sizes_of(state)
-    if found is not None and found.role != role:
+def _misfit(state: State, target: State, role: Role) -> str | None:
+    """Why a state dict does not fit a network with the state dict ``target``, as the end of a sentence."""
+    sizes, expected = sizes_of(state), sizes_of(target)
+    if sizes is not None and sizes.role != role:
         other = next(r for r in ROLES if r != role)
-        return f"is a {found.role}'s, not a {role}'s; did you mean initial.{other}?"
-    if departs is None:
+        return f"holds a {sizes.role}, not a {role}; did you mean initial.{other}?"
+    mismatch = difference(state, shapes_of(target))
+    if mismatch is None:
         return None
-    expected = sizes_of(own)
-    alike = in_reference_form(state, role) == in_reference_form(own, role)
-    by_sizes = _by_sizes(found, expected) if alike and found and expected and expected.role == role else None
-    return by_sizes or f"does not fit this configuration's {role}: it {departs}{_default(state, role)}"
+    is_reference = in_reference_form(state, role)
+    comparable = expected is not None and expected.role == role and is_reference == in_reference_form(target, role)
+    if sizes and expected and comparable and (reason := _size_misfit(sizes, expected)):
+        return reason
+    hint = f"; it is StarGAN's {role}, which fits {DEFAULTS[role]} with the default norm only" if is_reference else ""
+    return f"does not fit this configuration's {role}: it {mismatch}{hint}"
 
 
-def _default(state: State, role: Role) -> str:
-    """Which configuration the reference's own files fit."""
-    if not in_reference_form(state, role):
-        return ""
-    return f"; it is the reference's, which fits the group's default, {DEFAULTS[role]}, and no other norm"
-
-
-def _by_sizes(found: Sizes, expected: Sizes) -> str | None:
-    """Names the keys whose values differ; None when none does."""
-    needed = {key: value for key, value in found.keys().items() if expected.keys()[key] != value}
-    said = []
+def _size_misfit(sizes: Sizes, expected: Sizes) -> str | None:
+    """The keys to set, where sizes differ."""
+    configured = expected.keys()
+    needed = {key: value for key, value in sizes.keys().items() if configured[key] != value}
+    reasons = []
     if needed:
-        given = " ".join(f"{key}={value}" for key, value in needed.items())
-        said.append(f"needs {given} (here {_here(needed, expected)})")
-    if found.label_width != expected.label_width:
-        said.append(
-            f"{'and ' if said else ''}takes labels of width {found.label_width}, but those of data.sources are"
-            f" {expected.label_width} wide; choose as many attributes or classes"
+        overrides = " ".join(f"{key}={value}" for key, value in needed.items())
+        reasons.append(f"needs {overrides} (configured: {', '.join(str(configured[key]) for key in needed)})")
+    if sizes.label_width != expected.label_width:
+        reasons.append(
+            f"takes {sizes.label_width} labels, but data.sources has {expected.label_width}; select as many attributes"
+            " or classes"
         )
-    return " ".join(said) or None
-
-
-def _here(needed: Mapping[str, int], expected: Sizes) -> str:
-    return ", ".join(str(expected.keys()[key]) for key in needed)
+    return " and ".join(reasons) or None

@@ -1,4 +1,4 @@
-"""The form of the reference's checkpoints (yunjey/stargan): which keys of which shapes, and the sizes they tell.
+"""The checkpoint format of the reference implementation (yunjey/stargan): keys, shapes, and the sizes they imply.
 
 Letters: C width, K label width, R residual blocks, L stride-2 convolutions, S image size, k side of the last map.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from stargan_lab.checkpoints.files import COUNTER, Role, State
-from stargan_lab.models import discriminators, generators  # noqa: F401  the networks whose form this is
+from stargan_lab.models import discriminators, generators  # noqa: F401  registers the networks
 from stargan_lab.registry import family
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -19,7 +19,7 @@ NORM = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True)
 class GeneratorSizes:
-    """Of the reference's ``Generator(C, K, R)``."""
+    """Sizes of the reference's ``Generator(C, K, R)``."""
 
     width: int
     blocks: int
@@ -28,7 +28,7 @@ class GeneratorSizes:
     role = "generator"
 
     def keys(self) -> dict[str, int]:
-        """As a configuration says them."""
+        """As configuration keys."""
         return {"generator.width": self.width, "generator.blocks": self.blocks}
 
     def form(self) -> dict[str, tuple[int, ...]]:
@@ -46,14 +46,14 @@ class GeneratorSizes:
         return shapes | {f"main.{15 + r}.weight": (3, c, 7, 7)}
 
     def build(self) -> nn.Module:
-        """The reference's generator in these sizes, at torch's own starting values."""
+        """The reference's generator of this size, with torch's default initialisation."""
         network: nn.Module = family("generator").build("resnet", self.label_width, width=self.width, blocks=self.blocks)
         return network
 
 
 @dataclass(frozen=True)
 class CriticSizes:
-    """Of the reference's ``Discriminator(S, C, K, L)``; of S it tells k = floor(S / 2^L)."""
+    """Sizes of the reference's ``Discriminator(S, C, K, L)``; the side of its last map is k = floor(S / 2^L)."""
 
     width: int
     depth: int
@@ -64,7 +64,7 @@ class CriticSizes:
 
     @property
     def image_size(self) -> int:
-        """The smallest S it fits, and the only one that is a multiple of 2^L."""
+        """The smallest possible S, and the only one that is a multiple of 2^L."""
         return self.side * 2**self.depth
 
     def keys(self) -> dict[str, int]:
@@ -84,7 +84,7 @@ class CriticSizes:
         return shapes | {"conv2.weight": (self.label_width, before, self.side, self.side)}
 
     def build(self) -> nn.Module:
-        """The reference's discriminator in these sizes, at torch's own starting values."""
+        """The reference's discriminator of this size, with torch's default initialisation."""
         options = {"width": self.width, "depth": self.depth}
         network: nn.Module = family("discriminator").build("patchgan", self.label_width, self.image_size, **options)
         return network
@@ -98,26 +98,26 @@ def _norm(place: str, channels: int) -> dict[str, tuple[int, ...]]:
 
 
 def sizes_of(state: State | Shapes) -> Sizes | None:
-    """The sizes of the reference's network that a state dict is nearest to; None when it is like neither.
+    """The sizes of the reference network that a state dict is closest to; None if it is close to neither.
 
-    Its first convolution tells them apart: 7x7 in the generator, 4x4 on three channels in the discriminator.
+    The first convolution identifies it: 7x7 in the generator, 4x4 on three channels in the discriminator.
     """
     shapes = shapes_of(state)
     first = shapes.get("main.0.weight", ())
     if len(first) != 4:
         return None
     if first[2:] == (7, 7) and first[1] >= 3:
-        blocks = sum(1 for _ in _places(shapes, "main.{}.main.0.weight", 9, 1))
+        blocks = sum(1 for _ in _consecutive(shapes, "main.{}.main.0.weight", 9, 1))
         return GeneratorSizes(first[0], blocks, first[1] - 3)
     head = shapes.get("conv2.weight", ())
     if first[1:] == (3, 4, 4) and len(head) == 4:
-        depth = sum(1 for _ in _places(shapes, "main.{}.weight", 0, 2))
+        depth = sum(1 for _ in _consecutive(shapes, "main.{}.weight", 0, 2))
         return CriticSizes(first[0], depth, head[0], head[2])
     return None
 
 
-def _places(shapes: Shapes, pattern: str, start: int, step: int) -> Iterator[int]:
-    """Consecutive places that exist."""
+def _consecutive(shapes: Shapes, pattern: str, start: int, step: int) -> Iterator[int]:
+    """Indices from ``start`` while their keys exist."""
     while pattern.format(start) in shapes:
         yield start
         start += step
@@ -128,20 +128,20 @@ def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def difference(state: State | Shapes, form: Shapes) -> str | None:
-    """How a state dict departs from a form, after "it"; None when it has that form.
+    """How a state dict differs from a form, as the end of a sentence; None if it matches.
 
-    A missing counter of torch's is no departure: files from before torch 0.4 have none.
+    Missing batch counters do not count: files written before torch 0.4 have none.
     """
     shapes = shapes_of(state)
     missing = [key for key in form if key not in shapes and not key.endswith(COUNTER)]
-    further = [key for key in shapes if key not in form]
+    extra = [key for key in shapes if key not in form]
     wrong = [key for key in form if key in shapes and shapes[key] != form[key]]
-    if further:
-        return f"has {_first(further)} too many"
+    if extra:
+        return f"has unexpected {_first(extra)}"
     if missing:
-        return f"lacks {_first(missing)}"
+        return f"is missing {_first(missing)}"
     if wrong:
-        return f"has {wrong[0]} of shape {_by(shapes[wrong[0]])} instead of {_by(form[wrong[0]])}"
+        return f"has {wrong[0]} of shape {_times(shapes[wrong[0]])}, expected {_times(form[wrong[0]])}"
     return None
 
 
@@ -149,10 +149,11 @@ def _first(keys: list[str]) -> str:
     return keys[0] if len(keys) == 1 else f"{keys[0]} (and {len(keys) - 1} more)"
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _times(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "()"
 
 
 def in_reference_form(state: State | Shapes, role: Role) -> bool:
+    """Whether keys and shapes are those of the reference's network of this role."""
     sizes = sizes_of(state)
     return sizes is not None and sizes.role == role and difference(state, sizes.form()) is None

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.checkpoints.files import hash_tensors
+from stargan_lab.checkpoints.files import hash_tensors, load_weights
 from stargan_lab.errors import LabError
 from stargan_lab.files import write_atomically
 from stargan_lab.training.meter import Meter
@@ -31,23 +31,11 @@ def save(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None
     write_atomically(path, lambda file: torch.save(content, file))
 
 
-def read(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint. Raises LabError in one line when the file is not a run's checkpoint."""
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise LabError(f"{path}: no such checkpoint") from None
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise LabError(f"{path}: not a readable checkpoint ({reason})") from None
-    if not isinstance(content, dict) or not {"run_id", "step", "generator"} <= set(content):
-        raise LabError(f"{path}: not a checkpoint of a run")
-    return content
-
-
 def restore(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
     """Load a checkpoint into a train state and a meter. Raises LabError when it belongs to another run."""
-    content = read(path, train_state.device)
+    content = load_weights(path, train_state.device)
+    if not isinstance(content, dict) or not {"run_id", "step", "generator"} <= set(content):
+        raise LabError(f"{path}: not a run's checkpoint")
     if content["run_id"] != run_id:
         raise LabError(f"{path}: belongs to run {content['run_id']}, not {run_id}")
     train_state.generator.load_state_dict(content["generator"])

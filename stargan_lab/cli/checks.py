@@ -8,7 +8,7 @@ from os import W_OK, access
 from pathlib import Path
 from shlex import quote
 
-from stargan_lab.checkpoints.files import locate_start
+from stargan_lab.checkpoints.files import locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.sources import open_sources
@@ -58,7 +58,7 @@ def _initial(config: RunConfig, outputs: Path) -> Iterator[Finding]:
         if weights is None:
             continue
         try:
-            yield Finding("ok", f"initial.{key}", str(locate_start(weights, outputs)))
+            yield Finding("ok", f"initial.{key}", str(locate_initial(weights, outputs)))
         except LabError as error:
             yield Finding("problem", f"initial.{key}", str(error))
 

@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "RUN_ID: name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
         )
-    runs = {run.run_id: str(run.path) for run in (finished_run(outputs, name) for name in names)}
+    runs = {run.run_id: run for run in (finished_run(outputs, name) for name in names)}
     records = []
-    for run_id, path in runs.items():
+    for run_id, folder in runs.items():
         try:
-            record = reevaluate(outputs, path, overrides, again=args.again)
+            record = reevaluate(folder, overrides, again=args.again)
         except (ConfigError, DataError):  # applies to every run
             raise
         except LabError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stargan_lab.cli.arguments import Commands, add_command, add_network
 
 if TYPE_CHECKING:
-    from stargan_lab.runs.load import Opened
+    from stargan_lab.runs.load import LoadedModel
 
 WEIGHT_FILES = (".ckpt", ".pt", ".pth", ".onnx")
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _export_reference(opened: "Opened", folder: Path) -> list[Path]:
+def _export_reference(opened: "LoadedModel", folder: Path) -> list[Path]:
     import torch
 
     from stargan_lab.checkpoints.export import reference_state
@@ -72,7 +72,7 @@ def _export_reference(opened: "Opened", folder: Path) -> list[Path]:
     return paths
 
 
-def _export_onnx(opened: "Opened", to: Path) -> list[Path]:
+def _export_onnx(opened: "LoadedModel", to: Path) -> list[Path]:
     from stargan_lab.checkpoints.export import to_onnx
     from stargan_lab.console import say
     from stargan_lab.errors import ConfigError
@@ -88,20 +88,20 @@ def _export_onnx(opened: "Opened", to: Path) -> list[Path]:
     return [path]
 
 
-def open_network(args: argparse.Namespace) -> "Opened":
+def open_network(args: argparse.Namespace) -> "LoadedModel":
     """The run or checkpoint of the command line; notes about it go to stderr."""
     from stargan_lab.console import say
-    from stargan_lab.runs.load import open_networks
+    from stargan_lab.runs.load import load_model
 
     attributes, classes = (
         [name.strip() for name in text.split(",")] if text else [] for text in (args.attributes, args.classes)
     )
-    opened = open_networks(args.network, Path(args.outputs), args.ema, attributes, classes)
+    opened = load_model(args.network, Path(args.outputs), args.ema, attributes, classes)
     for note in opened.notes:
         say(f"note: {note}")
     return opened
 
 
-def title(opened: "Opened") -> str:
+def title(opened: "LoadedModel") -> str:
     step = "" if opened.step is None else f" at step {opened.step:,}"
     return f"{opened.name}{step}, {'EMA weights' if opened.averaged else 'raw weights'}"

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -43,17 +43,15 @@ class Jobs:
         self.launcher_pid = os.getpid()
 
     def __call__(self, composed: DictConfig) -> Any:
-        from stargan_lab.runs.run import run
-
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
-        hydra = HydraConfig.get()
+        hydra = cast(DictConfig, HydraConfig.get())
         say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
         try:
             config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)
             import_user_modules(config.imports)  # a worker is a fresh process
-            return run(config)
+            return train_run(config)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher goes on with the other jobs
@@ -62,6 +60,16 @@ class Jobs:
                 raise
             self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
             raise LabError("stopped") from error
+
+
+def train_run(config: RunConfig) -> dict[str, Any]:
+    """Train a run, or tag it and print notes if it has already finished; returns the content of its result.json."""
+    from stargan_lab.runs.finished import update_finished
+    from stargan_lab.runs.run import run
+
+    result = run(config)
+    update_finished(config, result["run_id"])
+    return result
 
 
 def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.console import outputs_flag, say
     from stargan_lab.files import check_writable, write_json
     from stargan_lab.report.pages import FORMATS
-    from stargan_lab.runs.ledger import Ledger
+    from stargan_lab.tracking.run_folder import RunFolder
 
     ablation = load(args.name)
     config_dir = Path(args.config_dir) if args.config_dir else None
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(cells_file(outputs, ablation), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
     missing = [(cell, state) for cell in cells if (state := status(cell)) != "finished"]
     for cell, state in missing:
-        result = Ledger(outputs).folder(cell.run_id).result() or {}
+        result = RunFolder(outputs / "runs" / cell.run_id).result() or {}
         say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
     print_report(ablation, collect_runs(ablation, outputs), outputs, list(FORMATS), args.allow_mixed)
     if not missing:

@@ -9,7 +9,7 @@ from stargan_lab.cli.arguments import Commands, add_command, add_network, add_va
 from stargan_lab.cli.export import open_network, title
 
 if TYPE_CHECKING:
-    from stargan_lab.runs.load import Opened
+    from stargan_lab.runs.load import LoadedModel
     from stargan_lab.translation.targets import Target
 
 TO = (
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.console import say
     from stargan_lab.errors import ConfigError
     from stargan_lab.runs.build import find_device
-    from stargan_lab.translation.source_labels import SourceLabels
+    from stargan_lab.runs.source_labels import SourceLabels
     from stargan_lab.translation.targets import parse_targets
-    from stargan_lab.translation.translate import Frame, find_images, translate_pictures
+    from stargan_lab.translation.translate import Frame, find_images, translate_images
 
     outputs = Path(args.outputs)
     opened = open_network(args)
@@ -69,13 +69,13 @@ def run(args: argparse.Namespace) -> int:
         say(f"note: using the largest center square; {name} was trained with crop={crop}, which is --crop {crop}")
     if frame.keep_aspect:
         say(f"resizing the shorter side to {frame.size} px and both sides to multiples of {frame.multiple} px")
-    unread = translate_pictures(translator, paths, targets, frame, source_labels, out)
+    unread = translate_images(translator, paths, targets, frame, source_labels, out)
     if unread < len(paths):
         print(out / "strip.png")
     return 1 if unread else 0
 
 
-def _training_crops(opened: "Opened", targets: "Iterable[Target]") -> list[tuple[str, int]]:
+def _training_crops(opened: "LoadedModel", targets: "Iterable[Target]") -> list[tuple[str, int]]:
     """Targeted datasets that were cropped in training, with the crop in px."""
     if opened.config is None:
         return []

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.checkpoints.files import ROLES, content_hash
+from stargan_lab.checkpoints.files import ROLES, Role, content_hash
 from stargan_lab.config.schema import COMPONENTS, Component, RunConfig, options_model
 from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family
@@ -82,7 +82,7 @@ def _groups(source: Component) -> list[list[str]] | None:
     return sorted(group for group in used if group)
 
 
-def initial_hashes(config: RunConfig) -> dict[str, str]:
+def initial_hashes(config: RunConfig) -> dict[Role, str]:
     """Role -> hash of the initial weights' content, wherever they are stored. Raises ConfigError."""
     initial = {role: getattr(config.initial, role) for role in ROLES}
     outputs = Path(config.paths.outputs)

@@ -1,13 +1,13 @@
-"""From a configuration to objects. Networks and losses get arguments, never the configuration."""
+"""Build objects from a configuration. Networks and losses get arguments, never the configuration."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from stargan_lab.checkpoints.files import ROLES, last_hash
+from stargan_lab.checkpoints.files import ROLES, Role
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.config.identity import device_name
@@ -18,7 +18,7 @@ from stargan_lab.labels import LabelLayout
 from stargan_lab.losses.objective import Objective
 from stargan_lab.models.initialise import initialise
 from stargan_lab.registry import family
-from stargan_lab.runs.samples import check_named
+from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
@@ -26,62 +26,60 @@ from stargan_lab.training.updates import PRECISIONS, TrainState
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
-    """The datasets, in the order of ``data.sources``; nothing is drawn or read yet."""
+    """The datasets, in the order of ``data.sources``. No image is rendered or read."""
     sources = {name: source.flat("kind") for name, source in config.data.sources.items()}
     return open_sources(sources, config.data.image_size, Path(config.paths.outputs))
 
 
 def check_surroundings(config: RunConfig) -> list[str]:
-    """See that what a run needs is there, before anything is drawn, packed or written.
+    """Check that everything a run needs exists, before anything is rendered, packed or written.
 
     Returns:
-        The datasets' fingerprints; a folder's lists are read and its images hashed, once, for them.
+        The datasets' fingerprints; for image folders this reads the label lists and hashes the images, once.
     Raises:
-        ConfigError: the device, the file of weights, the weights to start from, or a file to show in samples.
-        DataError: a dataset.
+        ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing.
+        DataError: a dataset is missing or damaged.
     """
     pick_device(config)
     weights = config.evaluation.weights
     if weights not in (None, "download") and not Path(weights).expanduser().is_file():
-        raise ConfigError(f"evaluation.weights: {weights} is no file; allowed: null, download, or a path")
+        raise ConfigError(f"evaluation.weights: no such file: {weights}; allowed: null, download, or a path")
     sources = build_sources(config)
     if config.initial.generator is not None or config.initial.discriminator is not None:
         build_networks(config, build_layout(sources))
     fingerprints = [source.fingerprint for source in sources]
-    check_named(sources, config.trainer.sample_images)
+    check_file_names(sources, config.trainer.sample_images)
     return fingerprints
 
 
 def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
+    """The labels of all datasets."""
     return LabelLayout(tuple(source.spec for source in sources))
 
 
 def build_networks(
-    config: RunConfig, layout: LabelLayout | None = None, as_hashed: bool = False
+    config: RunConfig, layout: LabelLayout | None = None, initial_hashes: Mapping[Role, str] | None = None
 ) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator with the starting values that ``config.seed`` gives, float32 on the CPU.
+    """Generator and discriminator, float32 on the CPU, initialised by ``config.seed`` or from ``config.initial``.
 
-    Where ``config.initial`` names weights, those; of a run those under training, not their average.
+    Of a run in ``config.initial``, the weights in training are taken, not their average.
 
     Args:
-        layout: of the labels; None opens the configuration's datasets to see.
-        as_hashed: the weights to start from must still be those that this process made the run's id of.
+        layout: of the labels; None reads it from the configuration's datasets.
+        initial_hashes: content hashes by role that the initial weights must have; None accepts any.
     Raises:
-        ConfigError: the weights to start from are not there, do not fit, or have changed.
+        ConfigError: the initial weights are missing, do not fit, or have other hashes.
     """
     layout = layout or build_layout(build_sources(config))
-    with torch.random.fork_rng(devices=[]):  # one's own parts may draw their start themselves
+    with torch.random.fork_rng(devices=[]):  # user-defined networks may draw their own initial weights
         torch.manual_seed(seed_for(config.seed, "generator"))
         generator = _build("generator", config.generator, layout.generator_width)
         torch.manual_seed(seed_for(config.seed, "critic"))
         critic = _build("discriminator", config.discriminator, layout.critic_width, config.data.image_size)
     networks = initialise(generator, config.seed, "generator"), initialise(critic, config.seed, "critic")
     for role, network in zip(ROLES, networks, strict=True):
-        named = getattr(config.initial, role)
-        if named is not None:
-            outputs = Path(config.paths.outputs)
-            expected = last_hash(named, role, outputs) if as_hashed else None
-            start_from(network, role, named, outputs, expected)
+        if (weights := getattr(config.initial, role)) is not None:
+            start_from(network, role, weights, Path(config.paths.outputs), (initial_hashes or {}).get(role))
     return networks
 
 
@@ -99,13 +97,15 @@ def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
     )
 
 
-def build_train_state(config: RunConfig, layout: LabelLayout) -> TrainState:
-    """Networks on their device, their optimisers and the average, before the first step."""
+def build_train_state(
+    config: RunConfig, layout: LabelLayout, initial_hashes: Mapping[Role, str] | None = None
+) -> TrainState:
+    """Networks on their device, optimisers and average, before the first step; see ``build_networks``."""
     device = pick_device(config)
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     generator, critic = (
         network.to(device, _parameter_dtype(config)).to(memory_format=memory)
-        for network in build_networks(config, layout, as_hashed=True)
+        for network in build_networks(config, layout, initial_hashes)
     )
     return TrainState(
         generator=generator,
@@ -136,26 +136,26 @@ def build_loop_plan(config: RunConfig) -> LoopPlan:
 
 
 def pick_device(config: RunConfig) -> torch.device:
-    """Raises ConfigError when the device asked for is not there."""
-    asked = config.trainer.device
-    return find_device("trainer.device", device_name(config) if asked == "auto" else asked)
+    """The training device. Raises ConfigError when it is not available."""
+    name = config.trainer.device
+    return find_device("trainer.device", device_name(config) if name == "auto" else name)
 
 
-def find_device(key: str, asked: str) -> torch.device:
-    """The device that ``asked`` names: auto, cpu, cuda or cuda:N.
+def find_device(key: str, name: str) -> torch.device:
+    """The device called ``name``: auto, cpu, cuda or cuda:N.
 
     Raises:
-        ConfigError: it is none of these, or not there; names ``key`` and those that are.
+        ConfigError: not one of these, or not available; names ``key`` and the available devices.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
-        raise ConfigError(f"{key}: expected auto, cpu, cuda or cuda:N, got {asked!r}")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
-        return torch.device("cuda" if there else "cpu")
-    if asked.startswith("cuda") and int(asked.partition(":")[2] or 0) >= there:
-        gpus = f", cuda, {', '.join(f'cuda:{index}' for index in range(there))}" if there else ""
-        raise ConfigError(f"{key}: {asked} is not available here; allowed: auto, cpu{gpus}")
-    return torch.device(asked)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ConfigError(f"{key}: expected auto, cpu, cuda or cuda:N, got {name!r}")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= count:
+        gpus = f", cuda, {', '.join(f'cuda:{index}' for index in range(count))}" if count else ""
+        raise ConfigError(f"{key}: {name} is not available; allowed: auto, cpu{gpus}")
+    return torch.device(name)
 
 
 def _parameter_dtype(config: RunConfig) -> torch.dtype:

@@ -1,7 +1,7 @@
-"""Finished networks from disk: a run's, by its id, folder or checkpoint, and the reference's, by their files.
+"""Load trained networks: a run's by its id, folder or checkpoint, or StarGAN's by their files.
 
-opened = load_run(Path("outputs"), "3f2a")
-images = opened.translator()(images, labels, 0)
+model = load_model("3f2a", Path("outputs"))
+images = model.translator()(images, labels, 0)
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from stargan_lab.checkpoints.files import Checkpoint, State, locate, read_checkpoint, step_in_name
+from stargan_lab.checkpoints.files import Checkpoint, Role, State, locate, read_checkpoint, step_in_name
 from stargan_lab.checkpoints.label_layout import LABELS, read_layout, reference_layout
 from stargan_lab.checkpoints.load_state import load_state
 from stargan_lab.checkpoints.stargan_format import CriticSizes, GeneratorSizes, difference, sizes_of
@@ -27,21 +27,21 @@ from stargan_lab.runs.build import build_layout, build_networks, build_sources
 from stargan_lab.translation.translator import Translator
 
 REFERENCE_SIZE = 128
-"""Side in px that the reference trains at unless told otherwise."""
+"""Default image side in px of the reference implementation."""
 
 
 @dataclass(frozen=True)
-class Opened:
-    """Networks with everything known of them.
+class LoadedModel:
+    """Trained networks and what they were trained on.
 
     Attributes:
-        name: run id, or the file's name.
-        generator, critic: float32 (float64 where trained so) on the CPU; a reference file holds one of them.
-        layout: of the labels; image_size: px a side in training.
-        step: critic updates, None where the file does not say.
-        averaged: the generator's weights are the average of training.
-        config: of a run, with its data's paths as they were and its outputs where they are now.
-        notes: one line each on what had to be assumed.
+        name: run id, or the file's stem.
+        generator, critic: float32 (float64 if trained so) on the CPU; critic is None if the file has only a generator.
+        image_size: side in px in training.
+        step: critic updates, None if unknown.
+        averaged: the generator has averaged weights.
+        config: of a run, with the recorded dataset paths and the current outputs directory.
+        notes: one line for each assumption about a file that does not record it.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Opened:
     notes: tuple[str, ...] = ()
 
     def translator(self, device: torch.device | str = "cpu") -> Translator:
-        """Numbers as in the run's own scoring: under its precision and with its layout of memory."""
+        """The generator in the precision and memory format of its training, so that results match the run's."""
         mixed = self.config is not None and self.config.trainer.precision == "bfloat16"
         generator = self.generator.to(device)
         if self.config is not None and self.config.trainer.channels_last:
@@ -64,133 +64,135 @@ class Opened:
         return Translator(generator, self.layout, torch.device(device), mixed)
 
 
-def load_run(outputs: Path, run: str, ema: bool | None = None) -> Opened:
-    """Open a run's last checkpoint.
-
-    Args:
-        run: id or its unique beginning, folder, or checkpoint.
-        ema: the generator's average; None: where the run has one.
-    Raises:
-        ConfigError, LabError: in one line; no data of the run are needed.
-    """
-    stored = read_checkpoint(locate(run, outputs))
-    if stored.plain:
-        raise ConfigError(f"{stored.path}: a state dict alone, not a run's checkpoint")
-    folder = stored.path.parent.parent
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(f"{stored.path}: its run's config.yaml is not in {folder}, so its networks are not known")
-    config = read_config(folder)
-    layout = read_layout(folder / LABELS) if (folder / LABELS).exists() else build_layout(build_sources(config))
-    generator, critic = build_networks(config, layout)
-    averaged = _takes_average(stored, ema)
-    _load(generator, stored.parts["average" if averaged else "generator"], f"{stored.path}: its generator")
-    _load(critic, stored.parts["discriminator"], f"{stored.path}: its discriminator", "discriminator")
-    return Opened(
-        name=str(stored.run_id),
-        path=stored.path,
-        generator=generator,
-        critic=critic,
-        layout=layout,
-        image_size=config.data.image_size,
-        step=stored.step,
-        averaged=averaged,
-        config=config,
-    )
-
-
-def open_networks(
+def load_model(
     text: str,
     outputs: Path,
     ema: bool | None = None,
     attributes: Sequence[str] = (),
     classes: Sequence[str] = (),
-) -> Opened:
-    """Open what ``text`` names: a run (see ``load_run``) or a generator's file in the reference's form.
+) -> LoadedModel:
+    """Load a run's last checkpoint, or a StarGAN generator's file. A run's dataset is not needed.
 
-    A checkpoint that has lost its run's folder is opened too if its networks have the reference's form.
+    A checkpoint without its run's folder can be loaded if its networks match StarGAN's.
 
     Args:
-        attributes, classes: the labels' names, where the file does not tell; see ``reference_layout``.
+        text: run id (a prefix is enough), run folder, or weight file.
+        ema: whether to take the generator's average; None takes it if there is one.
+        attributes, classes: names of the labels, if the file does not record them; see ``reference_layout``.
+    Raises:
+        ConfigError, LabError: in one line.
     """
-    stored = read_checkpoint(locate(text, outputs))
-    if not stored.plain and (stored.path.parent.parent / "config.yaml").is_file():
-        if attributes or classes:
-            raise ConfigError(f"--attributes, --classes: run {stored.run_id} knows its labels; leave them out")
-        return load_run(outputs, str(stored.path), ema)
-    return _by_shapes(stored, ema, attributes, classes)
+    checkpoint = read_checkpoint(locate(text, outputs))
+    folder = checkpoint.path.parent.parent
+    if checkpoint.run_id is None or not (folder / "config.yaml").is_file():
+        return _load_by_shapes(checkpoint, ema, attributes, classes)
+    if attributes or classes:
+        raise ConfigError(f"--attributes, --classes: run {checkpoint.run_id} records its labels; omit them")
+    return load_run(checkpoint, read_config(folder), ema)
 
 
-def _by_shapes(stored: Checkpoint, ema: bool | None, attributes: Sequence[str], classes: Sequence[str]) -> Opened:
-    averaged = not stored.plain and _takes_average(stored, ema)
-    if stored.plain and ema:
-        raise ConfigError(f"{stored.path}: --ema: one network's weights, with no average beside them")
-    state = stored.parts["average"] if averaged else stored.state("generator")
-    sizes = sizes_of(state)
-    if isinstance(sizes, CriticSizes):
-        raise ConfigError(f"{stored.path}: is a discriminator's; the generator's is wanted, such as 200000-G.ckpt")
-    if sizes is None or (departs := difference(state, sizes.form())):
-        reason = f"it {departs}" if sizes else "its first key is none of the reference's generator"
-        raise ConfigError(f"{stored.path}: has not the form of the reference's generator: {reason}")
-    layout = reference_layout(sizes.label_width, attributes, classes)
-    generator = _of_sizes(sizes, state, f"{stored.path}: it")
-    critic, image_size, notes = _critic_beside(stored)
-    if not attributes and not classes:
-        names = ", ".join(name for spec in layout.specs for name in spec.names)
-        notes.append(f"labels are taken to be the reference's: {names} (--attributes and --classes name others)")
-    return Opened(
-        name=stored.path.name.removesuffix("".join(stored.path.suffixes)),
-        path=stored.path,
+def load_run(checkpoint: Checkpoint, config: RunConfig, ema: bool | None = None) -> LoadedModel:
+    """The networks in the checkpoint of a run with this configuration; ``ema`` as for ``load_model``.
+
+    Raises:
+        ConfigError: the checkpoint does not fit the configuration, or has no average.
+    """
+    labels = checkpoint.path.parent.parent / LABELS
+    layout = read_layout(labels) if labels.exists() else build_layout(build_sources(config))
+    generator, critic = build_networks(config, layout)
+    averaged = _use_average(checkpoint, ema)
+    state = checkpoint.states["average" if averaged else "generator"]
+    _load(generator, state, "generator", f"{checkpoint.path}: its generator")
+    _load(critic, checkpoint.states["discriminator"], "discriminator", f"{checkpoint.path}: its discriminator")
+    return LoadedModel(
+        name=str(checkpoint.run_id),
+        path=checkpoint.path,
         generator=generator,
         critic=critic,
         layout=layout,
+        image_size=config.data.image_size,
+        step=checkpoint.step,
+        averaged=averaged,
+        config=config,
+    )
+
+
+def _load_by_shapes(
+    checkpoint: Checkpoint, ema: bool | None, attributes: Sequence[str], classes: Sequence[str]
+) -> LoadedModel:
+    path, plain = checkpoint.path, checkpoint.run_id is None
+    if plain and ema:
+        raise ConfigError(f"{path}: --ema: the file holds one network's weights and no average")
+    averaged = not plain and _use_average(checkpoint, ema)
+    state = checkpoint.states["average"] if averaged else checkpoint.state("generator")
+    sizes = sizes_of(state)
+    if isinstance(sizes, CriticSizes):
+        raise ConfigError(f"{path}: holds a discriminator; expected a generator such as 200000-G.ckpt")
+    if sizes is None or (mismatch := difference(state, sizes.form())):
+        reason = f"it {mismatch}" if sizes else "its first key is not one of that generator"
+        raise ConfigError(f"{path}: does not match the StarGAN generator: {reason}")
+    layout = reference_layout(sizes.label_width, attributes, classes)
+    critic, image_size, notes = _find_critic(checkpoint)
+    if not attributes and not classes:
+        names = ", ".join(name for spec in layout.specs for name in spec.names)
+        notes.append(f"assuming StarGAN's default labels: {names} (--attributes and --classes set others)")
+    return LoadedModel(
+        name=path.name.removesuffix("".join(path.suffixes)),
+        path=path,
+        generator=_build(sizes, state, "generator", f"{path}: it"),
+        critic=critic,
+        layout=layout,
         image_size=image_size,
-        step=stored.step if stored.step is not None else step_in_name(stored.path),
+        step=step_in_name(path) if plain else checkpoint.step,
         averaged=averaged,
         notes=tuple(notes),
     )
 
 
-def _critic_beside(stored: Checkpoint) -> tuple[nn.Module | None, int, list[str]]:
-    """The discriminator in the checkpoint or in the file beside ``…-G.ckpt``, which alone tells the images' size."""
-    path = stored.path.with_name(stored.path.name.replace("-G.", "-D.", 1))
+def _find_critic(checkpoint: Checkpoint) -> tuple[nn.Module | None, int, list[str]]:
+    """The discriminator, from the checkpoint or from the ``…-D.ckpt`` next to ``…-G.ckpt``; image side; notes.
+
+    Only the discriminator determines the image size.
+    """
+    path = checkpoint.path.with_name(checkpoint.path.name.replace("-G.", "-D.", 1))
     state: State | None = None
-    if not stored.plain:
-        state = stored.parts["discriminator"]
-    elif path != stored.path and path.is_file():
+    if checkpoint.run_id is not None:
+        state = checkpoint.states["discriminator"]
+    elif path != checkpoint.path and path.is_file():
         state = read_checkpoint(path).state("discriminator")
     sizes = sizes_of(state) if state is not None else None
     if state is None or not isinstance(sizes, CriticSizes) or difference(state, sizes.form()):
-        return None, REFERENCE_SIZE, [f"the file does not tell the images' size; taken to be {REFERENCE_SIZE} px"]
-    return _of_sizes(sizes, state, f"{path}: it"), sizes.image_size, []
+        return None, REFERENCE_SIZE, [f"the file does not record the image size; assuming {REFERENCE_SIZE} px"]
+    return _build(sizes, state, "discriminator", f"{path}: it"), sizes.image_size, []
 
 
-def _of_sizes(sizes: GeneratorSizes | CriticSizes, state: State, what: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # starting values are drawn, and then replaced
+def _build(sizes: GeneratorSizes | CriticSizes, state: State, role: Role, what: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # the initial weights are drawn and then replaced
         network = sizes.build()
-    _load(network, state, what, "discriminator" if isinstance(sizes, CriticSizes) else "generator")
+    _load(network, state, role, what)
     return network
 
 
-def _load(network: nn.Module, state: State, what: str, role: Any = "generator") -> None:
-    """Load in the precision the weights were kept in."""
+def _load(network: nn.Module, state: State, role: Role, what: str) -> None:
+    """Load in the stored precision."""
     network.to(next((value.dtype for value in state.values() if value.is_floating_point()), torch.float32))
     load_state(network, state, role, what)
     network.requires_grad_(False)
 
 
-def _takes_average(stored: Checkpoint, ema: bool | None) -> bool:
-    if ema and "average" not in stored.parts:
-        raise ConfigError(f"{stored.path}: --ema: the run kept no average; it was trained with ema.decay=0")
-    return "average" in stored.parts if ema is None else ema
+def _use_average(checkpoint: Checkpoint, ema: bool | None) -> bool:
+    if ema and "average" not in checkpoint.states:
+        raise ConfigError(f"{checkpoint.path}: --ema: the run has no average; it was trained with ema.decay=0")
+    return "average" in checkpoint.states if ema is None else ema
 
 
 def read_config(folder: Path) -> RunConfig:
-    """A run's recorded configuration, its outputs being where the folder is now.
+    """A run's recorded configuration, with its current outputs directory and without initial weights.
 
-    Keys that older records lack get today's defaults; what the networks started from is not needed any more.
+    Keys that older records lack get the current defaults.
 
     Raises:
-        LabError: the file is damaged; ConfigError: a component in it is not there any more.
+        LabError: the file is damaged; ConfigError: a component in it no longer exists.
     """
     path = folder / "config.yaml"
     try:
@@ -203,27 +205,27 @@ def read_config(folder: Path) -> RunConfig:
         raw["paths"] = {**raw.get("paths", {}), "outputs": str(folder.parent.parent)}
     raw["initial"] = {"generator": None, "discriminator": None}
     try:
-        return validate(_completed(raw), rules=False)  # that its parts go together was seen before it was trained
+        return validate(_completed(raw), rules=False)  # its rules were checked before training
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
 def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """``raw`` with defaults for missing keys, except in components and data."""
     fixed = [key for key in RunConfig.model_fields if key not in (*COMPONENTS, "data")]
-    if all(_is_whole(raw, key) for key in fixed):
+    if all(_is_complete(raw, key) for key in fixed):
         return dict(raw)
     from omegaconf import OmegaConf
 
     defaults: Any = OmegaConf.to_container(compose_raw([]), resolve=True)
     completed = dict(raw)
     for key in fixed:
-        given = raw.get(key, defaults[key])
-        completed[key] = {**defaults[key], **given} if isinstance(given, dict) else given
+        value = raw.get(key, defaults[key])
+        completed[key] = {**defaults[key], **value} if isinstance(value, dict) else value
     return completed
 
 
-def _is_whole(raw: Mapping[str, Any], key: str) -> bool:
-    """Whether a key is there, and where it is a group all that belong to it."""
+def _is_complete(raw: Mapping[str, Any], key: str) -> bool:
     fields = getattr(RunConfig.model_fields[key].annotation, "model_fields", {})
-    given = raw.get(key)
-    return key in raw and (not fields or (isinstance(given, dict) and fields.keys() <= given.keys()))
+    value = raw.get(key)
+    return key in raw and (not fields or (isinstance(value, dict) and fields.keys() <= value.keys()))

@@ -1,4 +1,4 @@
-"""What is recorded of a run: where, under which tags, and what its result says."""
+"""Names, tags, tracker and result of a run, as they are recorded."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,29 +20,35 @@ from stargan_lab.tracking.tracker import Tracker
 from stargan_lab.training.updates import TrainState
 
 
+def run_name(config: RunConfig) -> str:
+    """The run's name in tables and in MLflow: its variants, or its generator, and the seed."""
+    variants = ", ".join(dict.fromkeys(config.tracking.ablations.values()))
+    return f"{variants or config.generator.name} · seed {config.seed}"
+
+
 def ablation_tags(config: RunConfig) -> dict[str, str]:
     return {f"ablation.{name}": variant for name, variant in config.tracking.ablations.items()}
 
 
 def warning_tag(warnings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The tag ``warnings``: their codes, each once; empty for none, so that it replaces that of an earlier scoring."""
+    """The tag ``warnings`` with their distinct codes; empty without warnings, to replace an earlier tag."""
     return {"warnings": ", ".join(dict.fromkeys(str(warning["code"]) for warning in warnings))}
 
 
 def open_store(config: RunConfig) -> Store | None:
+    """The run's MLflow store, None if tracking is disabled. Raises StoreError."""
     tracking = config.tracking
     return Store.open(Path(config.paths.outputs), tracking.uri, tracking.experiment) if tracking.enabled else None
 
 
 def reason(error: Exception) -> str:
-    """One line for a record."""
+    """An error in one line, with its type unless it is a LabError."""
     text = " ".join(str(error).split())
     return text if isinstance(error, LabError) else f"{type(error).__name__}: {text}"
 
 
-def open_tracker(
-    config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, identity: str, name: str
-) -> Tracker:
+def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder) -> Tracker:
+    """Raises StoreError."""
     tags = {
         "seed": str(config.seed),
         "data": canonical_hash([source.fingerprint for source in sources])[:12],
@@ -50,26 +56,21 @@ def open_tracker(
         "git_commit": git_commit(),
         **ablation_tags(config),
     }
-    return Tracker(
-        folder,
-        identity,
-        store=open_store(config),
-        params=factors(config, config.tracking.factors),
-        tags=tags,
-        run_name=name,
-    )
+    params = factors(config, config.tracking.factors)
+    return Tracker(folder, store=open_store(config), params=params, tags=tags, run_name=run_name(config))
 
 
 def result_of(
-    config: RunConfig, identity: str, train_state: TrainState, scores: Scores | None, progress: dict[str, Any]
+    config: RunConfig, run_id: str, train_state: TrainState, scores: Scores | None, progress: dict[str, Any]
 ) -> dict[str, Any]:
-    """The content of ``result.json``; metrics are those of a finished run only.
+    """The content of ``result.json``; ``metrics`` is empty unless the run is finished.
 
     Args:
+        scores: None before the first evaluation.
         progress: status, seconds, seconds_per_step and resumed_from.
     """
     return {
-        "run_id": identity,
+        "run_id": run_id,
         **progress,
         "metrics": scores.metrics if scores and progress["status"] == "finished" else {},
         "protocol": scores.protocol if scores else None,
@@ -77,11 +78,14 @@ def result_of(
         "warnings": scores.warnings if scores else [],
         "step": train_state.step,
         "state_sha256": state_sha256(train_state),
-        "parameters": {"generator": _size(train_state.generator), "discriminator": _size(train_state.critic)},
+        "parameters": {
+            "generator": _parameter_count(train_state.generator),
+            "discriminator": _parameter_count(train_state.critic),
+        },
         "code": code_hash(config.imports),
         **environment(train_state.device.type),
     }
 
 
-def _size(network: nn.Module) -> int:
+def _parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,4 +1,4 @@
-"""Where a result came from: code, commit, machine, libraries."""
+"""The provenance of a result: code, commit, machine, libraries."""
 
 import os
 import platform
@@ -12,21 +12,21 @@ from stargan_lab.files import sha256_bytes
 
 _PACKAGE = Path(__file__).parents[1]
 _ONLY_SHOWS = ("cli", "report", "console.py", "image_grid.py", "tracking/ui.py")
-"""Packages and modules that display numbers and cannot change one."""
+"""Packages and modules that display results and cannot change them."""
 
 
 @cache
 def code_hash(modules: tuple[str, ...] = (), package: Path = _PACKAGE) -> str:
-    """Twelve hex digits over the sources that can change a number: equal code, equal hash.
+    """Twelve hex digits of the SHA-256 over all sources that can change a result.
 
     Args:
-        modules: names of imported user modules, which are hashed too.
-        package: the sources of stargan_lab.
+        modules: imported user modules to include.
+        package: the source directory of stargan_lab.
     """
     files = [file for file in sorted(package.rglob("*.py")) if not _only_shows(file.relative_to(package))]
     parts = (part for file in files for part in (file.relative_to(package).as_posix().encode(), file.read_bytes()))
-    own = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
-    return sha256_bytes([*parts, *own])[:12]
+    user_code = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
+    return sha256_bytes([*parts, *user_code])[:12]
 
 
 def _only_shows(file: Path) -> bool:
@@ -34,16 +34,16 @@ def _only_shows(file: Path) -> bool:
 
 
 def _sources(file: Path) -> list[Path]:
-    """A module's file, or every source of a package."""
+    """The file of a module, or all sources of a package."""
     return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
 
 
 @cache
 def git_commit() -> str:
-    """The commit the package stands at, with ``-dirty`` when files changed since; ``unknown`` outside a checkout."""
+    """The checked-out commit, with ``-dirty`` if files have changed since; ``unknown`` outside a git checkout."""
     git = ["git", "-C", str(_PACKAGE)]
     command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:  # an installed package may lie in somebody else's checkout
+    try:  # an installed package may lie inside another project's checkout
         subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=5, check=True)
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
@@ -51,7 +51,7 @@ def git_commit() -> str:
 
 
 def environment(device_type: str) -> dict[str, str]:
-    """Machine, libraries and date, as recorded with every result; the GPU's name for a run on one."""
+    """Date, machine (the GPU's name for ``cuda``), cores and versions of Python and torch, for ``result.json``."""
     import torch
 
     device = torch.cuda.get_device_name() if device_type == "cuda" else _processor()
@@ -70,5 +70,5 @@ def _processor() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     fields = dict(line.split(":", 1) for line in lines[:30] if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
-    return f"{named.get('model name', platform.machine())} (family {named.get('cpu family', '?')})"
+    cpu = {key.strip(): value.strip() for key, value in fields.items()}
+    return f"{cpu.get('model name', platform.machine())} (family {cpu.get('cpu family', '?')})"

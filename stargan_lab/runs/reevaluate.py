@@ -1,6 +1,6 @@
-"""A finished run scored once more, as its training scored it or under another protocol.
+"""Re-evaluate a finished run, under the protocol of its training or another one.
 
-scores = rescore(Path("outputs"), "3f2a", ["evaluation.max_images=500"])
+scores = reevaluate(finished_run(Path("outputs"), "3f2a"), ["evaluation.max_images=500"])
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,158 +8,152 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.checkpoints.files import CHECKPOINT
+from stargan_lab.checkpoints.files import CHECKPOINT, read_checkpoint
 from stargan_lab.config import RunConfig
 from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides
 from stargan_lab.config.identity import thread_count
 from stargan_lab.console import say
 from stargan_lab.data.protocols import ImageSource
-from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.errors import DataError
 from stargan_lab.files import canonical_hash, is_locked, locked, read_json
 from stargan_lab.runs.build import build_sources, pick_device
-from stargan_lab.runs.ledger import Ledger
 from stargan_lab.runs.load import load_run, read_config
 from stargan_lab.runs.metadata import open_store
 from stargan_lab.runs.scores import build_evaluator, scores_average, scores_path, write_scores
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.publish import rebuild
-from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.run_folder import RunFolder, find_run
 from stargan_lab.tracking.store import StoreError
 
 
-def reevaluate(
-    outputs: Path, run: str, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
-) -> dict[str, Any]:
-    """Score a finished run and record the scores beside those it has.
-
-    Under the protocol of its training the numbers are those of its training, on the same machine. ``result.json`` stays
-    as it was.
+def finished_run(outputs: Path, run: str) -> RunFolder:
+    """The folder of a finished run.
 
     Args:
-        run: id, its unique beginning, or the run's folder.
-        overrides: to its recorded configuration; see ``config.evaluation_overrides``.
-        again: score anew where there are scores under this protocol already.
-    Returns:
-        What ``scores/<protocol>.json`` holds: run_id, step, metrics, protocol, notes, warnings.
+        run: id (a prefix is enough) or path of the run's folder.
     Raises:
-        LabError: in one line; the run is not known or not finished, an override is refused, or its data have changed.
-    """
-    folder = finished_run(outputs, run)
-    config = apply_evaluation_overrides(read_config(folder.path), overrides)
-    with _alone(folder), cpu_threads(thread_count(config)):
-        sources = _same_data(config, folder)
-        for source in sources:
-            source.prepare()
-        device = pick_device(config)
-        evaluator = build_evaluator(config, sources, device, progress)
-        path = scores_path(folder, evaluator.protocol["hash"])
-        if path.exists() and not again:
-            record: dict[str, Any] = read_json(path)
-            say(f"scored already: {path}")
-        else:
-            opened = load_run(outputs, str(folder.path / CHECKPOINT), None if scores_average(config) else False)
-            scores = evaluator.score(opened.translator(device))
-            record = write_scores(folder, scores, opened.step or 0)
-            say(f"written {path}")
-        _add_row(config, folder, record)
-    return record
-
-
-def finished_run(outputs: Path, run: str) -> RunFolder:
-    """The folder of a finished run by id, unique beginning or path.
-
-    Raises:
-        ConfigError: there is none, with the nearest one, or it is not finished, with what it is instead.
+        ConfigError: no run or several match, or the run is not finished.
     """
     path = Path(run).expanduser()
-    here = len(path.parts) > 1 and (path / "config.yaml").is_file()
-    folder = RunFolder(path) if here else RunFolder(outputs / "runs" / Ledger(outputs).find(run))
-    status = folder.status()
-    if status == "running":
-        raise ConfigError(f"run {folder.run_id} is still being trained; it is scored at its end")
-    if status != "finished":
-        raise ConfigError(
-            f"run {folder.run_id} is not finished ({status}); the command it was begun with finishes and scores it"
-        )
+    is_folder = len(path.parts) > 1 and (path / "config.yaml").is_file()
+    folder = RunFolder(path) if is_folder else find_run(outputs, run)
+    folder.check_finished()
     return folder
 
 
-@contextmanager
-def _alone(folder: RunFolder) -> Iterator[None]:
-    """Hold a finished run; whoever else scores or rebuilds it is waited for."""
-    if is_locked(folder.lock_path):
-        say(f"run {folder.run_id} is in use by another process, which is waited for")
-    with locked(folder.lock_path):
-        yield
+def reevaluate(
+    folder: RunFolder, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
+) -> dict[str, Any]:
+    """Evaluate a finished run and record the scores next to those it has; ``result.json`` does not change.
+
+    Under the protocol of its training, the scores are equal to those of its training on the same machine.
+
+    Args:
+        overrides: of the recorded configuration; see ``config.revise.revise``.
+        again: evaluate even if there are scores under this protocol.
+    Returns:
+        The content of ``scores/<protocol>.json``: run_id, step, metrics, protocol, notes, warnings.
+    Raises:
+        LabError: in one line; an override is refused, or the data have changed.
+    """
+    return Reevaluation(folder, apply_evaluation_overrides(read_config(folder.path), overrides), progress).run(again)
 
 
-def _same_data(config: RunConfig, folder: RunFolder) -> list[ImageSource]:
-    """The run's datasets, not prepared yet. Raises DataError when they are not those it was trained on."""
-    moved = f"{', '.join(f'data.sources.{name}.root' for name in config.data.sources)} says where its data are now"
-    try:
-        sources = build_sources(config)
-        fingerprints = [source.fingerprint for source in sources]
-    except DataError as error:
-        raise DataError(f"{error}; {moved}") from None
-    trained_on = folder.tags().get("data")
-    if trained_on is None or trained_on == canonical_hash(fingerprints)[:12]:
-        return sources
-    known = ((folder.result() or {}).get("protocol") or {}).get("data", {})
-    others = [
-        name
-        for name, now in zip(config.data.sources, fingerprints, strict=True)
-        if name in known and not now.startswith(known[name])
-    ]
-    which = ", ".join(f"data.sources.{name}" for name in others or config.data.sources)
-    raise DataError(
-        f"{which}: not the data that run {folder.run_id} was trained on: other images, labels or names; {moved}"
-    )
+class Reevaluation:
+    """The evaluation of a finished run with another configuration. ``config`` differs in evaluation settings only."""
 
+    def __init__(self, folder: RunFolder, config: RunConfig, progress: bool) -> None:
+        self.folder, self.config, self.progress = folder, config, progress
 
-def _add_row(config: RunConfig, folder: RunFolder, record: Mapping[str, Any]) -> None:
-    """Put the scores beside those of the training, in metrics.jsonl and in the run's MLflow run; once per protocol."""
-    protocol, metrics = record["protocol"]["hash"], record["metrics"]
-    before = _recorded(folder, protocol)
-    if before is None:
-        row = {f"rescored.{protocol}/{name.removeprefix('eval/')}": value for name, value in metrics.items()}
-        folder.truncate_after(record["step"])  # keeps all but half a line, which a full disk may have left
-        folder.append(record["step"], row)
-        folder.flush()
-        _publish(config, folder)
-        return
-    other = [name for name, value in metrics.items() if before.get(name.removeprefix("eval/"), value) != value]
-    if other:
-        was = before[other[0].removeprefix("eval/")]
-        say(
-            f"note: {other[0]} is {metrics[other[0]]:.6g} and was {was:.6g} when first scored, with another device,"
-            " number of threads or version of a library; metrics.jsonl and MLflow keep the first"
+    def run(self, again: bool) -> dict[str, Any]:
+        """See ``reevaluate``."""
+        with self._lock(), cpu_threads(thread_count(self.config)):
+            record = self._evaluate(again)
+            self._add_row(record)
+        return record
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Hold the run's lock, as every process does that evaluates it or rebuilds its MLflow run."""
+        if is_locked(self.folder.lock_path):
+            say(f"run {self.folder.run_id}: waiting for the process using it")
+        with locked(self.folder.lock_path):
+            yield
+
+    def _evaluate(self, again: bool) -> dict[str, Any]:
+        sources = self._training_data()
+        for source in sources:
+            source.prepare()
+        device = pick_device(self.config)
+        evaluator = build_evaluator(self.config, sources, device, self.progress)
+        path = scores_path(self.folder, evaluator.protocol["hash"])
+        if path.exists() and not again:
+            say(f"already evaluated: {path}")
+            record: dict[str, Any] = read_json(path)
+            return record
+        checkpoint = read_checkpoint(self.folder.path / CHECKPOINT)
+        model = load_run(checkpoint, self.config, None if scores_average(self.config) else False)
+        record = write_scores(self.folder, evaluator.score(model.translator(device)), model.step or 0)
+        say(f"written {path}")
+        return record
+
+    def _training_data(self) -> list[ImageSource]:
+        """The run's datasets, not prepared yet. Raises DataError when they are not those it was trained on."""
+        names = list(self.config.data.sources)
+        hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data have moved"
+        try:
+            sources = build_sources(self.config)
+            fingerprints = [source.fingerprint for source in sources]
+        except DataError as error:
+            raise DataError(f"{error}; {hint}") from None
+        trained_on = self.folder.tags().get("data")
+        if trained_on in (None, canonical_hash(fingerprints)[:12]):
+            return sources
+        recorded = ((self.folder.result() or {}).get("protocol") or {}).get("data", {})
+        pairs = zip(names, fingerprints, strict=True)
+        changed = [name for name, now in pairs if not now.startswith(recorded.get(name, now))]
+        keys = ", ".join(f"data.sources.{name}" for name in changed or names)
+        raise DataError(
+            f"{keys}: images, labels or names differ from the data that run {self.folder.run_id} was trained on; {hint}"
         )
 
+    def _add_row(self, record: Mapping[str, Any]) -> None:
+        """Add the scores to metrics.jsonl and to MLflow, unless those under the same protocol are there."""
+        protocol, metrics = record["protocol"]["hash"], record["metrics"]
+        scores = {name.removeprefix("eval/"): value for name, value in metrics.items()}
+        recorded = self._recorded_scores(protocol)
+        if not recorded:
+            self.folder.truncate_after(record["step"])  # an incomplete last line, which a full disk may have left
+            self.folder.append(record["step"], {f"reevaluated.{protocol}/{name}": v for name, v in scores.items()})
+            self.folder.flush()
+            self._publish()
+        elif changed := [name for name, value in scores.items() if recorded.get(name, value) != value]:
+            name = changed[0]
+            say(
+                f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, on"
+                " another device, number of threads or library version; metrics.jsonl and MLflow keep the first"
+            )
 
-def _recorded(folder: RunFolder, protocol: str) -> dict[str, float] | None:
-    """The metrics that the run's records have under a protocol, without their ``eval/``; None: none yet."""
-    result = folder.result() or {}
-    own = result.get("protocol") or {}
-    if isinstance(own, dict) and own.get("hash") == protocol:
-        return {name.removeprefix("eval/"): value for name, value in result["metrics"].items()}
-    prefix = f"rescored.{protocol}/"
-    found = {
-        name.removeprefix(prefix): value
-        for row in folder.rows()
-        for name, value in row.metrics.items()
-        if name.startswith(prefix)
-    }
-    return found or None
+    def _recorded_scores(self, protocol: str) -> dict[str, float]:
+        """The recorded scores under a protocol, without their prefix; empty if there are none."""
+        result = self.folder.result() or {}
+        if (result.get("protocol") or {}).get("hash") == protocol:
+            return {name.removeprefix("eval/"): value for name, value in result["metrics"].items()}
+        prefixes = (f"reevaluated.{protocol}/", f"rescored.{protocol}/")  # the second in older records
+        return {
+            name.partition("/")[2]: value
+            for row in self.folder.rows()
+            for name, value in row.metrics.items()
+            if name.startswith(prefixes)
+        }
 
-
-def _publish(config: RunConfig, folder: RunFolder) -> None:
-    """Bring MLflow to what the files say, if it is there."""
-    if not config.tracking.enabled:
-        say(f"note: run {folder.run_id} was trained without MLflow, so its scores are in files only")
-        return
-    try:
-        store = open_store(config)
-        if store is not None:
-            rebuild(store, folder)
-    except StoreError as error:
-        say(f"warning: {error}; the scores are in files only, `stargan-lab track sync` puts them into MLflow")
+    def _publish(self) -> None:
+        """Rebuild the run's MLflow run from its files, if it has one."""
+        if not self.config.tracking.enabled:
+            say(f"note: run {self.folder.run_id} was trained without MLflow, so its scores are only in its folder")
+            return
+        try:
+            if (store := open_store(self.config)) is not None:
+                rebuild(store, self.folder)
+        except StoreError as error:
+            say(f"warning: {error}; the scores are only in the run's folder, `stargan-lab track sync` adds them")

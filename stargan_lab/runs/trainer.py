@@ -1,16 +1,15 @@
-"""One run while it is carried out; also the training loop's hooks."""
+"""The training of one run: builds everything, runs the loop, and serves as the loop's hooks."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from torch import Tensor
 
-from stargan_lab.checkpoints.files import CHECKPOINT
+from stargan_lab.checkpoints.files import CHECKPOINT, Role
 from stargan_lab.checkpoints.label_layout import write_layout
 from stargan_lab.checkpoints.train_state import restore, save
 from stargan_lab.config import RunConfig
@@ -22,78 +21,79 @@ from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import write_text
-from stargan_lab.labels import Batch, LabelLayout
+from stargan_lab.labels import Batch
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
-from stargan_lab.runs.metadata import open_tracker, reason, result_of, warning_tag
+from stargan_lab.runs.metadata import open_tracker, reason, result_of, run_name, warning_tag
 from stargan_lab.runs.samples import SampleWriter
 from stargan_lab.runs.scores import build_evaluator, remarks, scores_average, write_scores
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.training.loop import Interrupted, LoopPlan, train
+from stargan_lab.training.loop import Interrupted, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
 from stargan_lab.training.timing import StepTimer, peak_memory_mib
-from stargan_lab.training.updates import TrainState
 from stargan_lab.translation.translator import Translator
 
 
-@dataclass
-class _Networks:
-    """What a run builds once its data are there."""
-
-    train_state: TrainState
-    layout: LabelLayout
-    plan: LoopPlan
-
-
 class Trainer:
-    """Builds, trains, scores and records one run.
+    """Builds, trains, evaluates and records one run. The caller holds the run's lock.
 
-    The caller holds the run's lock. ``sources`` are as the configuration names them, not prepared yet.
+    Args:
+        sources: the datasets of ``config``, not prepared yet.
+        initial_hashes: of the initial weights that the run id was made from, by role.
     """
 
-    def __init__(self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, identity: str) -> None:
-        self.config, self.sources, self.folder, self.identity = config, sources, folder, identity
+    def __init__(
+        self,
+        config: RunConfig,
+        sources: Sequence[ImageSource],
+        folder: RunFolder,
+        initial_hashes: Mapping[Role, str],
+    ) -> None:
+        self.config, self.sources, self.folder = config, sources, folder
+        self.initial_hashes = initial_hashes
+        self.name = run_name(config)
         self.checkpoint_path = folder.path / CHECKPOINT
         self.meter = Meter()
         self.scores: Scores | None = None
         self._stop = StopSignal()
 
-    def carry_out(self) -> dict[str, Any]:
-        say(headline(self._name(), self.identity, self.folder.path))
-        with cpu_threads(thread_count(self.config)):
+    def run(self) -> dict[str, Any]:
+        """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
+        config, folder = self.config, self.folder
+        say(headline(self.name, folder.run_id, folder.path))
+        with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()
-            self.samples = self._pick_samples()  # which may refuse, so before anything is recorded
-            self.build_evaluator = build_evaluator(
-                self.config, self.sources, pick_device(self.config)
-            )  # may refuse too, and train attribute classifiers
-            layout = build_layout(self.sources)
-            self.networks = _Networks(build_train_state(self.config, layout), layout, build_loop_plan(self.config))
+            # These may refuse the configuration, so they come before anything is recorded.
+            self.samples = self._sample_writer()
+            self.evaluator = build_evaluator(config, self.sources, pick_device(config))
+            self.layout = build_layout(self.sources)
+            self.train_state = build_train_state(config, self.layout, self.initial_hashes)
+            self.plan = build_loop_plan(config)
             resumed_from = self._resume()
-            self._before, self._began = self.networks.train_state.seconds, time.perf_counter()
-            write_text(self.folder.config_path, yaml.safe_dump(self.config.flat(), sort_keys=False))
-            self.tracker = open_tracker(self.config, self.sources, self.folder, self.identity, self._name())
-            self._forget_other_scores()
+            self._started = time.perf_counter() - self.train_state.seconds
+            write_text(folder.config_path, yaml.safe_dump(config.flat(), sort_keys=False))
+            self.tracker = open_tracker(config, self.sources, folder)
+            self._drop_scores_of_other_protocols()
             self.tracker.start(resumed_from)
+            write_layout(folder.path, self.layout)
             return self._train_and_record(resumed_from)
 
     def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
-        train_state, plan = self.networks.train_state, self.networks.plan
-        write_layout(self.folder.path, self.networks.layout)
-        self.progress = Progress(self._name(), train_state.step, plan.total_steps)
+        self.progress = Progress(self.name, resumed_from, self.plan.total_steps)
         self._timer = StepTimer()
-        objective = build_objective(self.config, self.networks.layout)
+        objective = build_objective(self.config, self.layout)
         try:
             with self._batches() as batches, self._stop:
-                train(train_state, objective, batches, plan, self.meter, self)
-            if self.scores is None:  # everything but the scores was done when it was stopped
-                self.evaluate(plan.total_steps)
-        except KeyboardInterrupt as stopped:
+                train(self.train_state, objective, batches, self.plan, self.meter, self)
+            if self.scores is None:  # interrupted after the last step, before the evaluation
+                self.evaluate(self.plan.total_steps)
+        except KeyboardInterrupt as interrupt:
             self._finish("interrupted", resumed_from)
-            if isinstance(stopped, Interrupted):
-                say(f"stopped at step {stopped.step}; the same command goes on from {self.checkpoint_path}")
+            if isinstance(interrupt, Interrupted):
+                say(f"stopped at step {interrupt.step}; repeat the command to resume from {self.checkpoint_path}")
             raise
         except Exception as error:
             self._finish("failed", resumed_from, error=reason(error))
@@ -102,17 +102,17 @@ class Trainer:
             self.progress.close()
         result = self._finish("finished", resumed_from)
         main = {name: value for name, value in result["metrics"].items() if lookup(name).main}
-        say(closing(self._name(), result | {"metrics": main}, self.folder.path))
+        say(closing(self.name, result | {"metrics": main}, self.folder.path))
         return result
 
-    # What the loop calls.
+    # Hooks of the training loop.
 
     def stepped(self, step: int) -> None:
         self._timer.tick()
         self.progress.advance(step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        memory = {"memory/peak_mib": peak_memory_mib(self.networks.train_state.device)}
+        memory = {"memory/peak_mib": peak_memory_mib(self.train_state.device)}
         self.tracker.log(step, values | self._timer.metrics(self.config.batch_size) | memory)
         self.progress.line(values)
 
@@ -122,65 +122,58 @@ class Trainer:
 
     def evaluate(self, step: int) -> None:
         with self._timer.paused():
-            self.scores = self.build_evaluator.score(self._translator(scores_average(self.config)))
+            self.scores = self.evaluator.score(self._translator(scores_average(self.config)))
             self.tracker.log(step, self.scores.metrics)
             for line in remarks(self.scores):
-                say(f"{self._name()}  {line}")
+                say(f"{self.name}  {line}")
 
     def checkpoint(self, step: int) -> None:
         with self._timer.paused():
             self.tracker.flush()
-            self.networks.train_state.seconds = self._seconds()
-            save(self.checkpoint_path, self.networks.train_state, self.meter, self.identity)
+            self.train_state.seconds = self._seconds()
+            save(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
             self.tracker.commit(step)
 
     def stop_requested(self) -> bool:
         return self._stop.requested
 
-    # Pieces.
+    # Helpers.
 
-    def _forget_other_scores(self) -> None:
-        """Scores on the way that were made under another protocol than the coming ones would stand in one curve."""
-        before, now = self.folder.tags().get("protocol"), self.build_evaluator.protocol["hash"]
-        if before not in (None, now) and (dropped := self.folder.drop("eval/")):
-            say(f"note: {dropped} rows of scores under protocol {before} are dropped; it is scored under {now} now")
+    def _drop_scores_of_other_protocols(self) -> None:
+        """Scores under different protocols must not form one curve."""
+        before, now = self.folder.tags().get("protocol"), self.evaluator.protocol["hash"]
+        if before not in (None, now) and (count := self.folder.drop("eval/")):
+            say(f"note: dropped {count} rows of scores under protocol {before}; the run is now evaluated under {now}")
         self.folder.update_tags({"protocol": now})
 
     def _translator(self, averaged: bool) -> Translator:
-        """The generator under training, or its average where it is asked for and there is one."""
-        train_state = self.networks.train_state
-        network = (train_state.ema.network if averaged else None) or train_state.generator
-        return Translator(network, self.networks.layout, train_state.device, train_state.precision == "bfloat16")
+        """The generator in training, or its average if ``averaged`` and there is one."""
+        state = self.train_state
+        network = (state.ema.network if averaged else None) or state.generator
+        return Translator(network, self.layout, state.device, state.precision == "bfloat16")
 
-    def _pick_samples(self) -> SampleWriter:
+    def _sample_writer(self) -> SampleWriter:
         trainer, size = self.config.trainer, self.config.data.image_size
-        folder, images, seed = self.folder.path / "samples", trainer.sample_images, trainer.sample_seed
-        return SampleWriter(folder, self.sources, images, size, seed, labels_under=self._labels_seen)
+        images, seed = trainer.sample_images, trainer.sample_seed
+        return SampleWriter(self.folder.samples, self.sources, images, size, seed, self._predicted_labels)
 
-    def _labels_seen(self, images: Tensor, own: int, other: int) -> Tensor:
-        """Labels of one dataset's images under another's names, which only the other's classifier can tell."""
-        device = self.networks.train_state.device
-        attribute_classifier = trained_classifier(self.sources[other], Path(self.config.paths.outputs), device)
-        return predicted_labels(
-            attribute_classifier, images, self.sources[other].spec, self.config.evaluation.batch_size
-        )
-
-    def _name(self) -> str:
-        """As tables and MLflow show the run."""
-        variants = ", ".join(dict.fromkeys(self.config.tracking.ablations.values()))
-        return f"{variants or self.config.generator.name} · seed {self.config.seed}"
+    def _predicted_labels(self, images: Tensor, source: int, other: int) -> Tensor:
+        """Labels of images under the names of another dataset, predicted by that dataset's classifier."""
+        dataset = self.sources[other]
+        classifier = trained_classifier(dataset, Path(self.config.paths.outputs), self.train_state.device)
+        return predicted_labels(classifier, images, dataset.spec, self.config.evaluation.batch_size)
 
     def _resume(self) -> int:
-        """Bring networks and meter to the last checkpoint, if there is one; returns its step."""
+        """Load the last checkpoint, if there is one; returns its step, or 0."""
         if not self.checkpoint_path.exists():
             return 0
-        restore(self.checkpoint_path, self.networks.train_state, self.meter, self.identity)
-        say(f"resuming from step {self.networks.train_state.step}")
-        return self.networks.train_state.step
+        restore(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
+        say(f"resuming from step {self.train_state.step}")
+        return self.train_state.step
 
     @contextmanager
     def _batches(self) -> Iterator[Callable[[int], Batch]]:
-        plan, config = self.networks.plan, self.config
+        plan, config = self.plan, self.config
 
         def batch(step: int) -> Batch:
             index = (step - 1) % plan.sources
@@ -188,13 +181,13 @@ class Trainer:
             images = source.split("train")
             return load_batch(images, index, config.batch_size, config.seed, plan.iteration(step) - 1, source.flip)
 
-        first, workers = self.networks.train_state.step + 1, config.trainer.workers
+        first, workers = self.train_state.step + 1, config.trainer.workers
         with prefetched(batch, first, plan.total_steps, workers) if workers else nullcontext(batch) as batches:
             yield batches
 
     def _seconds(self) -> float:
-        """Spent on this run, over all its stretches."""
-        return self._before + time.perf_counter() - self._began
+        """Training time, including that before a resume."""
+        return time.perf_counter() - self._started
 
     def _finish(self, status: str, resumed_from: int, error: str | None = None) -> dict[str, Any]:
         progress = {
@@ -203,12 +196,12 @@ class Trainer:
             "seconds_per_step": self._timer.median(),
             "resumed_from": resumed_from,
         }
-        result = result_of(self.config, self.identity, self.networks.train_state, self.scores, progress)
+        result = result_of(self.config, self.folder.run_id, self.train_state, self.scores, progress)
         if error:
             result["error"] = error
         if self.scores:
             self.folder.update_tags({"protocol": self.scores.protocol["hash"], **warning_tag(self.scores.warnings)})
-        if self.scores and status == "finished":
-            write_scores(self.folder, self.scores, self.networks.train_state.step)
+            if status == "finished":
+                write_scores(self.folder, self.scores, self.train_state.step)
         self.tracker.finish(result)
         return result

@@ -1,4 +1,4 @@
-"""How the plain files of one run get into MLflow: each point once, whatever is killed when."""
+"""Publish the plain files of one run to MLflow, each point exactly once even after a kill."""
 
 import logging
 import time
@@ -13,12 +13,12 @@ _log = logging.getLogger(__name__)
 
 
 class State:
-    """tracking.json: what a rebuild needs beside the records, and how far MLflow has got.
+    """The content of tracking.json: what a rebuild needs besides the records, and how much MLflow has.
 
     Attributes:
         run_name, params: as MLflow shows them.
-        committed: number of rows of metrics.jsonl that a durable checkpoint covers.
-        sent: MLflow run -> [rows it holds for sure, rows it may hold].
+        committed: number of rows of metrics.jsonl up to the last durable checkpoint.
+        sent: MLflow run id -> [rows it certainly has, rows it may have].
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -45,14 +45,14 @@ class Publication:
 
     @property
     def sent(self) -> int:
-        """How many rows of metrics.jsonl the MLflow run holds for sure."""
+        """Number of rows of metrics.jsonl that the MLflow run certainly has."""
         return self.state.sent[self.mlflow_id][0]
 
     def open(self, rows: Sequence[MetricRow]) -> None:
-        """Open or make the run and give it params, tags and config. ``rows`` are all that the run's files hold.
+        """Open or create the MLflow run and set params, tags and config. ``rows`` are all rows in the run's files.
 
-        Points cannot be taken out of an MLflow run. So when it holds rows that a resume from an earlier checkpoint has
-        cut off, that run is deleted and another made from the records.
+        Points cannot be removed from an MLflow run. If it has rows that a resume from an earlier checkpoint dropped, it
+        is deleted and created again from the records.
         """
         run = self.store.find(self.folder.run_id)
         if run is not None and self.state.sent.get(run.info.run_id, [0, 0])[1] > len(rows):
@@ -64,13 +64,13 @@ class Publication:
         self.state.save()
         if differing := self.store.set_params(run, self.state.params):
             names = ", ".join(differing)
-            _log.warning("run %s: MLflow has another value of %s and keeps it", self.folder.run_id, names)
+            _log.warning("run %s: MLflow keeps a different value of %s", self.folder.run_id, names)
         self.tags()
         if self.folder.config_path.exists():
             self.store.artifact(self.mlflow_id, self.folder.config_path)
 
     def send(self, rows: Sequence[MetricRow]) -> None:
-        """Send the rows that follow those sent. How far it will go is on disk before, how far it got after."""
+        """Send the rows after those already sent. The goal is saved before sending, the result after it."""
         if not rows:
             return
         goal = self.sent + len(rows)
@@ -85,7 +85,7 @@ class Publication:
         self.store.set_tags(self.mlflow_id, tags)
 
     def close(self, result: Mapping[str, Any], rows: Sequence[MetricRow]) -> None:
-        """Final metrics that the rows do not hold already, result.json, scores, tags and the status."""
+        """Send final metrics that are not in the rows, result.json, scores, tags and the status."""
         end = float(result["finished_at"])
         if result["status"] == "finished":
             step = rows[-1].step if rows else 0
@@ -100,7 +100,7 @@ class Publication:
 
 
 def describe(folder: RunFolder, run_name: str, params: Mapping[str, str]) -> State:
-    """Put down what the run is called and what its factors are."""
+    """Save the run's name and factors."""
     state = State(folder)
     state.run_name, state.params = run_name, {key: str(value) for key, value in params.items()}
     state.save()
@@ -108,17 +108,15 @@ def describe(folder: RunFolder, run_name: str, params: Mapping[str, str]) -> Sta
 
 
 def rebuild(store: Store, folder: RunFolder) -> None:
-    """Bring the MLflow run of ``folder`` to what its files say; twice is as good as once.
+    """Make the MLflow run of ``folder`` match its files. Idempotent; the caller holds the run's lock.
 
-    The caller holds the run's lock. Of a run that is not finished, rows after its last checkpoint are left out: a
-    resume will log them again.
+    Rows after the last checkpoint of an unfinished run are skipped: a resume logs them again.
     """
     state, result, rows = State(folder), folder.result(), folder.rows()
-    finished = result is not None and result["status"] == "finished"
-    covered = rows if finished else rows[: state.committed]
+    committed = rows if folder.finished_result() else rows[: state.committed]
     publication = Publication(store, folder, state)
     publication.open(rows)
-    publication.send(covered[publication.sent :])
+    publication.send(committed[publication.sent :])
     for path in sorted(folder.samples.glob("*.png")) if folder.samples.is_dir() else ():
         store.artifact(publication.mlflow_id, path, "samples")
     if result is not None and "finished_at" in result:

@@ -1,25 +1,27 @@
-"""The plain files of one run. They are the primary record; everything shown elsewhere is made from them."""
+"""The plain files of a run, which are its primary record: MLflow and reports are built from them."""
 
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from stargan_lab.errors import LabError
+from stargan_lab.errors import ConfigError, LabError, nearest
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
 from stargan_lab.tracking.metrics import Metric, lookup
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
 SPILL_ROWS = 256
 SPILL_SECONDS = 10.0
+CLAIM_SECONDS = 2.0  # a status query holds the lock for an instant; training holds it longer than this
 _REQUIRED = ("status", "metrics")
 
 
 class MetricRow(NamedTuple):
-    """Metrics of one moment. ``time`` is Unix seconds, rounded to milliseconds."""
+    """Metrics logged together. ``time`` is in Unix seconds, rounded to milliseconds."""
 
     step: int
     time: float
@@ -82,11 +84,11 @@ class RunFolder:
             write_json(self.descriptions_path, [asdict(metric) for metric in known.values()])
 
     def flush(self) -> None:
-        """Write what is buffered and fsync it."""
+        """Write buffered rows and fsync the file."""
         self._spill(durable=True)
 
     def rows(self) -> list[MetricRow]:
-        """All rows, oldest first; a half last line, left by a kill, is not one.
+        """All rows, oldest first, without an incomplete last line left by a kill.
 
         Raises:
             LabError: a line before the last is damaged.
@@ -98,28 +100,28 @@ class RunFolder:
         return [row for number, line in enumerate(lines, 1) if (row := self._parse(line, number, len(lines)))]
 
     def truncate_after(self, step: int) -> int:
-        """Keep the rows up to ``step`` only and drop a half last line; the number of rows kept.
+        """Drop the rows after ``step`` and an incomplete last line; returns the number of remaining rows.
 
-        Step 0 is the start itself, which will be logged again: nothing is kept.
+        Step 0 is the start of the run, which logs everything again: all rows are dropped.
         """
-        kept = [row for row in self.rows() if step > 0 and row.step <= step]
-        self._replace(kept)
-        return len(kept)
+        remaining = [row for row in self.rows() if step > 0 and row.step <= step]
+        self._replace(remaining)
+        return len(remaining)
 
     def _replace(self, rows: list[MetricRow]) -> None:
         lines = [json.dumps(row._asdict(), allow_nan=False) + "\n" for row in rows]
         write_atomically(self.metrics_path, lambda file: file.write("".join(lines).encode()))
 
     def drop(self, prefix: str) -> int:
-        """Leave out the rows all of whose metrics begin with ``prefix``; how many these were."""
+        """Drop the rows whose metrics all start with ``prefix``; returns the number of dropped rows."""
         rows = self.rows()
-        kept = [row for row in rows if not all(name.startswith(prefix) for name in row.metrics)]
-        if len(kept) < len(rows):
-            self._replace(kept)
-        return len(rows) - len(kept)
+        remaining = [row for row in rows if not all(name.startswith(prefix) for name in row.metrics)]
+        if len(remaining) < len(rows):
+            self._replace(remaining)
+        return len(rows) - len(remaining)
 
     def result(self) -> dict[str, Any] | None:
-        """The content of result.json, None when there is none. Raises LabError when it is damaged."""
+        """The content of result.json, None if it does not exist. Raises LabError when it is damaged."""
         if not self.result_path.exists():
             return None
         result = read_json(self.result_path)
@@ -127,21 +129,39 @@ class RunFolder:
             raise LabError(f"{self.result_path}: expected a mapping with {' and '.join(_REQUIRED)}")
         return result
 
+    def finished_result(self) -> dict[str, Any] | None:
+        """The content of result.json if the run is finished, else None. Raises LabError when it is damaged."""
+        result = self.result()
+        return result if result is not None and result["status"] == "finished" else None
+
     def write_result(self, result: Mapping[str, Any]) -> None:
         write_json(self.result_path, dict(result))
 
     def tags(self) -> dict[str, str]:
         return dict(read_json(self.tags_path)) if self.tags_path.exists() else {}
 
-    def update_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
-        """Add or replace tags; those another process adds at the same time survive. All tags after it."""
+    def update_tags(self, tags: Mapping[str, str]) -> None:
+        """Add or replace tags, keeping those that another process adds at the same time."""
         with locked(self.path / ".tags.lock"):
-            merged = self.tags() | {key: str(value) for key, value in tags.items()}
-            write_json(self.tags_path, merged)
-        return merged
+            write_json(self.tags_path, self.tags() | {key: str(value) for key, value in tags.items()})
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold the run's lock for training; released when the process dies.
+
+        Raises:
+            LabError: another process is training the run.
+        """
+        busy = f"run {self.run_id} is being trained by another process, which holds {self.lock_path}"
+        with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):
+            yield
 
     def status(self) -> Status:
-        """``interrupted`` is a checkpoint without result and without a process that trains it."""
+        """``interrupted`` means a checkpoint without a result that no process is training.
+
+        Raises:
+            LabError: result.json is damaged.
+        """
         result = self.result()
         if result is not None and result["status"] == "finished":
             return "finished"
@@ -149,9 +169,16 @@ class RunFolder:
             return "running"
         if result is not None:
             return "failed" if result["status"] == "failed" else "interrupted"
-        saved = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
-        begun = any(not entry.name.startswith(".") for entry in saved)
-        return "interrupted" if begun else "planned"
+        entries = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        return "interrupted" if any(not entry.name.startswith(".") for entry in entries) else "planned"
+
+    def check_finished(self) -> None:
+        """Raises ConfigError with the status when the run is not finished."""
+        status = self.status()
+        if status == "running":
+            raise ConfigError(f"run {self.run_id} is still training; wait until it is finished")
+        if status != "finished":
+            raise ConfigError(f"run {self.run_id} is not finished ({status}); repeat its train command to finish it")
 
     def _parse(self, line: bytes, number: int, lines: int) -> MetricRow | None:
         if not line:
@@ -160,7 +187,7 @@ class RunFolder:
             row = json.loads(line)
             return MetricRow(int(row["step"]), float(row["time"]), row["metrics"])
         except (ValueError, KeyError, TypeError):
-            if number == lines:  # no newline after it: the process died while writing
+            if number == lines:  # without a newline: the process died while writing
                 return None
             raise LabError(f"{self.metrics_path}: line {number} is damaged") from None
 
@@ -175,3 +202,26 @@ class RunFolder:
             file.flush()
             if durable:
                 os.fsync(file.fileno())
+
+
+def run_folders(outputs: Path) -> list[RunFolder]:
+    """The runs with any records, sorted by id."""
+    folders = [RunFolder(path) for path in sorted((outputs / "runs").glob("*")) if path.is_dir()]
+    return [f for f in folders if f.config_path.exists() or f.metrics_path.exists() or f.result_path.exists()]
+
+
+def find_run(outputs: Path, prefix: str) -> RunFolder:
+    """The run whose id starts with ``prefix``.
+
+    Raises:
+        ConfigError: no run matches, with the nearest id, or several do.
+    """
+    runs = {folder.run_id: folder for folder in run_folders(outputs)}
+    matches = [prefix] if prefix in runs else [run_id for run_id in runs if prefix and run_id.startswith(prefix)]
+    if len(matches) > 1:
+        shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
+        raise ConfigError(f"run id prefix {prefix!r} is ambiguous: {shown}")
+    if not matches:
+        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        raise ConfigError(f"no run matches {prefix!r} ({count} in {outputs / 'runs'}){nearest(prefix, runs)}")
+    return runs[matches[0]]

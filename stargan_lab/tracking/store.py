@@ -1,4 +1,4 @@
-"""MLflow behind a narrow door: opening without races, one flat run per run id, errors in one line."""
+"""Thin MLflow wrapper: opens without races, one flat run per run id, errors in one line."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ class StoreError(LabError):
 
 
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
-"""What MLflow takes in no metric's name; a class folder may be called anything."""
+"""Characters that MLflow forbids in metric names; class folders can have any name."""
 
 
 class Store:
@@ -44,8 +44,8 @@ class Store:
     def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
         """Open or create the store; ``uri`` None is ``<outputs>/mlflow.db`` with files in ``<outputs>/mlartifacts``.
 
-        Several processes may open a new database at once: MLflow's own set-up of it is not safe against that, so it
-        runs under a lock. Imports mlflow, which takes about two seconds.
+        MLflow's setup of a new database is not safe against several processes, so it runs under a lock. Imports
+        mlflow, which takes about two seconds.
 
         Raises:
             StoreError: the store cannot be opened.
@@ -54,18 +54,18 @@ class Store:
         uri = uri or f"sqlite:///{outputs / 'mlflow.db'}"
         lock = _lock_path(outputs, uri)
         with _one_line(uri, "cannot be opened"), locked(lock):
-            client = _client(uri)  # sets a new database up already
+            client = _client(uri)  # sets up a new database
             return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
 
     def find(self, run_id: str) -> "Run | None":
-        """The run tagged with ``run_id``, unless it was deleted in the UI."""
+        """The run tagged with ``run_id``; None if there is none or it was deleted in the UI."""
         with _one_line(self.uri):
             query = f"tags.run_id = '{run_id}'"
-            found = self.client.search_runs([self.experiment_id], filter_string=query, max_results=1)
-            return found[0] if found else None
+            runs = self.client.search_runs([self.experiment_id], filter_string=query, max_results=1)
+            return runs[0] if runs else None
 
     def open_run(self, run_id: str, run_name: str, start: float) -> "Run":
-        """The one run of ``run_id``, made if there is none. ``start`` is Unix seconds."""
+        """The run of ``run_id``, created if it does not exist. ``start`` is in Unix seconds."""
         with locked(self._lock):
             run = self.find(run_id)
             if run is not None:
@@ -79,7 +79,7 @@ class Store:
             self.client.delete_run(mlflow_id)
 
     def send_rows(self, mlflow_id: str, rows: Sequence[MetricRow], descriptions: Descriptions) -> None:
-        """Send rows with the times they were logged at: sending them once more changes nothing."""
+        """Send rows with their original times, so that sending them twice changes nothing."""
         from mlflow.entities import Metric
 
         points = [
@@ -92,15 +92,15 @@ class Store:
                 self.client.log_batch(mlflow_id, metrics=points[first : first + POINTS_PER_REQUEST])
 
     def set_params(self, run: "Run", params: Mapping[str, str]) -> list[str]:
-        """Log the params the run has not got; the names of those it has with another value, which stay as they are."""
+        """Log params that the run lacks; returns the names of those it has with another value, which it keeps."""
         from mlflow.entities import Param
 
-        had = run.data.params
-        new = [Param(key, str(value)) for key, value in params.items() if key not in had]
+        existing = run.data.params
+        new = [Param(key, str(value)) for key, value in params.items() if key not in existing]
         if new:
             with _one_line(self.uri):
                 self.client.log_batch(run.info.run_id, params=new)
-        return [key for key, value in params.items() if key in had and had[key] != str(value)]
+        return [key for key, value in params.items() if key in existing and existing[key] != str(value)]
 
     def set_tags(self, mlflow_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -117,7 +117,7 @@ class Store:
             self.client.log_artifact(mlflow_id, str(path), folder)
 
     def set_status(self, mlflow_id: str, status: str, end: float | None = None) -> None:
-        """``status`` as in result.json, or ``running``; ``end`` is Unix seconds."""
+        """``status`` as in result.json, or ``running``; ``end`` is in Unix seconds."""
         with _one_line(self.uri):
             if status == "running":
                 self.client.update_run(mlflow_id, status="RUNNING")
@@ -127,7 +127,7 @@ class Store:
 
 
 def _client(uri: str) -> "MlflowClient":
-    """Import mlflow silently and without telemetry; give up on a server that does not answer within seconds."""
+    """Import mlflow silently and without telemetry; fail within seconds if a server does not answer."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -141,21 +141,21 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        # without a location, files of a local store would land in ./mlruns of whatever the current folder is
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        # without a location, a local store would write artifacts to ./mlruns
         location = None if uri.startswith(("http:", "https:", "databricks")) else str(outputs / "mlartifacts")
-        tags: dict[str, Any] = {"mlflow.experimentKind": "custom_model_development"}  # opens on runs, not on traces
+        tags: dict[str, Any] = {"mlflow.experimentKind": "custom_model_development"}  # opens runs, not traces
         return client.create_experiment(name, artifact_location=location, tags=tags)
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise StoreError(
-            f"MLflow experiment {name!r} was deleted: restore it or set tracking.experiment to another name"
+            f"MLflow experiment {name!r} was deleted; restore it or set tracking.experiment to another name"
         )
-    return found.experiment_id
+    return experiment.experiment_id
 
 
 def _lock_path(outputs: Path, uri: str) -> Path:
-    """Beside an SQLite database, so that all who share it share the lock; else in the outputs folder."""
+    """Next to an SQLite database, so that all its users share the lock; otherwise in the outputs folder."""
     scheme, _, database = uri.partition(":///")
     if scheme.startswith("sqlite") and database:
         path = Path(database.split("?", 1)[0])
@@ -166,12 +166,12 @@ def _lock_path(outputs: Path, uri: str) -> Path:
 
 
 @contextmanager
-def _one_line(uri: str, trouble: str = "cannot be used") -> Iterator[None]:
-    """Whatever MLflow, its database or its server raises, as a StoreError."""
+def _one_line(uri: str, problem: str = "cannot be used") -> Iterator[None]:
+    """Turn any error of MLflow, its database or its server into a StoreError."""
     try:
         yield
     except LabError:
         raise
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise StoreError(f"MLflow store {uri} {trouble}: {reason.strip()[:300]}") from error
+        raise StoreError(f"MLflow store {uri} {problem}: {reason.strip()[:300]}") from error

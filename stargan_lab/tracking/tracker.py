@@ -1,4 +1,4 @@
-"""What the training loop talks to: log, commit after a checkpoint, finish."""
+"""Record a run during training: log, commit after a checkpoint, finish."""
 
 import logging
 import math
@@ -18,52 +18,50 @@ _log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Records one run in its folder and, where there is a store, in MLflow.
+    """Records one run in its folder and, if there is a store, in MLflow.
 
-    MLflow gets a row only once a durable checkpoint covers it, so that what a killed run logs again after its resume is
-    never there twice. A store that fails midway costs one warning and MLflow's part; the files go on.
+    Rows are sent to MLflow after the next durable checkpoint, so that rows which a resumed run logs again are not
+    duplicated. If the store fails during training, one warning is logged and only the files are written from then on.
 
     Args:
-        params: the factors of the run, e.g. ``{"discriminator.norm": "instance"}``.
+        params: factors of the run, e.g. ``{"discriminator.norm": "instance"}``.
         tags: seed, protocol, data, code, git_commit, ``ablation.<ablation>``.
-        run_name: as MLflow shows it; the run id if empty.
+        run_name: shown in MLflow.
     """
 
     def __init__(
         self,
         folder: RunFolder,
-        run_id: str,
         *,
         store: Store | None,
         params: Mapping[str, str],
         tags: Mapping[str, str],
-        run_name: str = "",
+        run_name: str,
     ) -> None:
-        if folder.run_id != run_id:
-            raise ValueError(f"run {run_id} cannot be recorded in the folder {folder.path}")
         self._folder = folder
         self._store = store
-        self._state = describe(folder, run_name or run_id, params)
-        self._tags = {key: str(value) for key, value in tags.items()} | {"run_id": run_id}
+        self._state = describe(folder, run_name, params)
+        self._tags = {key: str(value) for key, value in tags.items()} | {"run_id": folder.run_id}
         self._publication: Publication | None = None
-        self._pending: deque[MetricRow] = deque()  # logged, not covered by a checkpoint yet
-        self._known: dict[str, int] = {}  # metric -> step, for what the last checkpoint's step has logged already
+        self._pending: deque[MetricRow] = deque()  # logged since the last checkpoint
+        self._resumed_from = 0
+        self._logged: set[str] = set()  # metrics logged at that step before the resume
 
     def start(self, step: int) -> None:
-        """Begin, or go on from the checkpoint at ``step`` (0: from the start).
+        """Start at step 0, or resume from the checkpoint at ``step``.
 
         Raises:
-            LabError: the run is finished already, or the store cannot be used.
+            LabError: the run is finished, or the store cannot be used.
         """
-        result = self._folder.result()
-        if result is not None and result["status"] == "finished":
-            raise LabError(f"run {self._folder.run_id} is finished already")
+        if self._folder.finished_result():
+            raise LabError(f"already finished: run {self._folder.run_id}")
         self._folder.result_path.unlink(missing_ok=True)
         self._state.committed = self._folder.truncate_after(step)
         self._state.save()
         self._folder.update_tags(self._tags)
         rows = self._folder.rows()
-        self._known = {name: row.step for row in rows if row.step == step for name in row.metrics}
+        self._logged = {name for row in rows if row.step == step for name in row.metrics}
+        self._resumed_from = step
         if self._store is not None:
             publication = Publication(self._store, self._folder, self._state)
             publication.open(rows)
@@ -72,7 +70,7 @@ class Tracker:
             self._publication = publication
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics of ``step``. What a resumed run has from before, at the step it resumed from, is kept instead.
+        """Record metrics of ``step``, except those that were logged at the same step before a resume.
 
         Raises:
             LabError: a name is not registered, or a value is not finite.
@@ -82,34 +80,34 @@ class Tracker:
             lookup(name, self._folder.descriptions())
             if not math.isfinite(value):
                 raise LabError(f"metric {name!r} is {value} at step {step}")
-            if self._known.get(name) != step:
+            if step != self._resumed_from or name not in self._logged:
                 values[name] = float(value)
         if values:
             self._pending.append(self._folder.append(step, values))
 
     def flush(self) -> None:
-        """Make what was logged durable. Call before a checkpoint is written, which must not outlive its rows."""
+        """Make logged rows durable. Call before writing a checkpoint, which must not be newer than its rows."""
         self._folder.flush()
 
     def commit(self, step: int) -> None:
-        """Call right after the checkpoint of ``step`` is durable: sends the rows up to it."""
+        """Send the rows up to ``step``. Call right after its checkpoint is durable."""
         self._folder.flush()
-        covered = []
+        committed = []
         while self._pending and self._pending[0].step <= step:
-            covered.append(self._pending.popleft())
-        self._state.committed += len(covered)
+            committed.append(self._pending.popleft())
+        self._state.committed += len(committed)
         self._state.save()
-        self._publish(lambda publication: publication.send(covered))
+        self._publish(lambda publication: publication.send(committed))
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Show a file, e.g. a grid of samples, in MLflow under ``folder``."""
+        """Add a file, such as a sample grid, to MLflow's artifacts under ``folder``."""
         self._publish(lambda publication: publication.store.artifact(publication.mlflow_id, path, folder))
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, then close the MLflow run with the final metrics and the status.
 
-        A failed or interrupted run keeps its rows after the last checkpoint in the file only: a resume logs them again.
-        The time is put into the result as ``finished_at``, in Unix seconds.
+        MLflow does not get the rows after the last checkpoint of a failed or interrupted run: a resume logs them
+        again. Adds the time to the result as ``finished_at``, in Unix seconds.
         """
         for name in result["metrics"]:
             lookup(name, self._folder.descriptions())
@@ -127,4 +125,4 @@ class Tracker:
             send(self._publication)
         except StoreError as error:
             self._publication = None
-            _log.warning("%s; going on without it, `stargan-lab track sync` repairs it", error)
+            _log.warning("%s; continuing without MLflow, `stargan-lab track sync` adds what is missing", error)

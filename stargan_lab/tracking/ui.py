@@ -1,4 +1,4 @@
-"""MLflow's own pages, opened at the right place."""
+"""The MLflow UI: the command that serves it, and links into it."""
 
 import json
 import sys
@@ -10,9 +10,9 @@ from stargan_lab.tracking.store import Store
 
 
 def ui_command(uri: str, port: int = 5000) -> list[str]:
-    """The command that serves MLflow's pages of the store at ``uri``, on this machine only."""
-    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "ui", *where]
+    """The command that serves the MLflow UI of the store at ``uri`` on localhost."""
+    options = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "ui", *options]
 
 
 def ablation_filter(name: str) -> str:
@@ -21,12 +21,11 @@ def ablation_filter(name: str) -> str:
 
 
 def ui_url(store: Store, name: str | None = None, port: int = 5000, descriptions: Descriptions | None = None) -> str:
-    """Where the runs are: those of ablation ``name`` filtered and grouped by variant, or all.
+    """The URL of all runs, or of those of ablation ``name``, grouped by variant.
 
-    The main metrics in ``descriptions``, None for the registered ones, become columns.
+    The main metrics in ``descriptions`` become columns; None: those of the registered metrics.
 
-    MLflow's page takes a filter from its address but the grouping from a saved view only, which it keeps in a tag of
-    the experiment; the view is written here.
+    MLflow reads the grouping only from a saved view, which is stored in a tag of the experiment; this writes it.
     """
     query = {"workflowType": "machine_learning"}
     if name is not None:
@@ -37,7 +36,7 @@ def ui_url(store: Store, name: str | None = None, port: int = 5000, descriptions
 
 
 def _view(name: str, descriptions: Descriptions) -> str:
-    """A saved view in the form mlflow 3's page reads: an envelope whose ``state`` is JSON itself."""
+    """A saved view in the format of the mlflow 3 UI: JSON whose ``state`` is a JSON string."""
     evaluated = (metric for metric in descriptions or names() if metric.startswith("eval/"))
     shown = [metric for metric in evaluated if lookup(metric, descriptions).main]
     group = {"mode": "tag", "groupByData": f"ablation.{name}"}

@@ -1,4 +1,4 @@
-"""A generator ready to use: images and labels of any of its datasets in, images out."""
+"""A generator as a function of images and labels."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from stargan_lab.labels import LabelLayout
 
 @dataclass(frozen=True)
 class Translator:
-    """Callable as evaluation and samples take it: ``(images, labels, source) -> images``.
+    """``(images, labels, source) -> images``, as evaluation and samples call it.
 
     Attributes:
-        generator: as built; its norms use each image's own statistics, so there is no mode to set.
-        layout: of its labels.
-        mixed: bfloat16 by autocast, as in training with that precision.
+        generator: its norms use each image's own statistics, so train and eval mode are equal.
+        layout: the labels of its datasets.
+        mixed: run in bfloat16 with autocast, as in training with that precision.
     """
 
     generator: nn.Module
@@ -31,16 +31,16 @@ class Translator:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, labels: Tensor, source: int) -> Tensor:
-        """Translate images of dataset ``source``.
+        """Translate images to labels of dataset ``source``.
 
         Args:
             images: (N, 3, H, W) in [-1, 1]; H and W multiples of ``size_multiple``.
-            labels: (N, A) of 0 and 1, the targets.
+            labels: (N, A) target labels of 0 and 1.
         Returns:
             (N, 3, H, W) float32 in [-1, 1], on ``device``.
         """
         dtype = next(self.generator.parameters()).dtype
-        asked = self.layout.generator_label(labels.to(self.device, dtype), source)
+        label = self.layout.generator_label(labels.to(self.device, dtype), source)
         with torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext():
-            translated: Tensor = self.generator(images.to(self.device, dtype), asked).float()
+            translated: Tensor = self.generator(images.to(self.device, dtype), label).float()
         return translated

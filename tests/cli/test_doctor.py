@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from stargan_lab.runs.ledger import Ledger
 
 from stargan_lab.cli.main import main
 from stargan_lab.data.synthfaces.spec import SynthSpec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
 from stargan_lab.evaluation import inception_weights
 from stargan_lab.files import sha256_file
-from stargan_lab.runs.ledger import Ledger
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 

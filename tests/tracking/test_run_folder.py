@@ -1,4 +1,4 @@
-"""The plain files: what survives a kill, a resume and two writers."""
+"""The plain files of a run survive a kill, a resume and concurrent writers."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.tracking import run_folder as records
+from stargan_lab.tracking import run_folder
 from stargan_lab.tracking.run_folder import RunFolder
 
 
@@ -22,7 +22,7 @@ def folder_with(tmp_path: Path, steps: list[int]) -> RunFolder:
     return folder
 
 
-def test_rows_come_back_with_their_times(tmp_path: Path) -> None:
+def test_rows_are_read_back_with_their_times(tmp_path: Path) -> None:
     before = time.time()
     folder = folder_with(tmp_path, [1, 2])
     lines = [json.loads(line) for line in folder.metrics_path.read_text().splitlines()]
@@ -36,16 +36,16 @@ def test_rows_come_back_with_their_times(tmp_path: Path) -> None:
     ]
 
 
-def test_rows_are_buffered_until_flush_or_until_there_are_many(tmp_path: Path) -> None:
+def test_rows_are_buffered_up_to_a_limit(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "a1")
-    for step in range(records.SPILL_ROWS - 1):
+    for step in range(run_folder.SPILL_ROWS - 1):
         folder.append(step, {"loss/g_rec": 1.0})
     assert not folder.metrics_path.exists()
     folder.append(999, {"loss/g_rec": 1.0})
-    assert len(RunFolder(folder.path).rows()) == records.SPILL_ROWS
+    assert len(RunFolder(folder.path).rows()) == run_folder.SPILL_ROWS
 
 
-def test_flush_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flush_calls_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), real(descriptor)))
@@ -53,7 +53,7 @@ def test_flush_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(synced) == 1
 
 
-def test_a_half_last_line_is_dropped_and_a_damaged_one_before_is_not(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_dropped_but_a_damaged_one_is_an_error(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [1, 2, 3])
     whole = folder.metrics_path.read_bytes()
     folder.metrics_path.write_bytes(whole[:-9])
@@ -65,7 +65,7 @@ def test_a_half_last_line_is_dropped_and_a_damaged_one_before_is_not(tmp_path: P
         folder.rows()
 
 
-def test_truncation_keeps_the_covered_rows_byte_for_byte(tmp_path: Path) -> None:
+def test_truncation_preserves_remaining_rows(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, [1, 2, 2, 3, 4])
     lines = folder.metrics_path.read_bytes().splitlines(keepends=True)
     assert folder.truncate_after(2) == 3
@@ -74,9 +74,7 @@ def test_truncation_keeps_the_covered_rows_byte_for_byte(tmp_path: Path) -> None
     assert folder.rows() == []
 
 
-def test_a_kill_in_the_middle_of_truncation_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kill_during_truncation_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_with(tmp_path, [1, 2, 3])
     old = folder.metrics_path.read_bytes()
 
@@ -89,7 +87,7 @@ def test_a_kill_in_the_middle_of_truncation_leaves_the_old_file(
     assert folder.metrics_path.read_bytes() == old
 
 
-def test_tags_of_several_processes_all_survive(tmp_path: Path) -> None:
+def test_tags_of_concurrent_processes_are_merged(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from stargan_lab.tracking.run_folder import RunFolder\n"
         "for i in range(25): RunFolder(Path(sys.argv[1])).update_tags({f'ablation.{sys.argv[2]}{i}': 'v'})"
@@ -100,6 +98,6 @@ def test_tags_of_several_processes_all_survive(tmp_path: Path) -> None:
     assert set(RunFolder(path).tags()) == {f"ablation.{name}{i}" for name in "abc" for i in range(25)}
 
 
-def test_nan_is_not_written(tmp_path: Path) -> None:
+def test_nan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         RunFolder(tmp_path / "a1").append(1, {"loss/g_rec": float("nan")})

@@ -1,4 +1,4 @@
-"""Opening MLflow: at once from several processes, silently, and with errors in one line."""
+"""The MLflow store: opened concurrently, silently, and with errors in one line."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ store.set_tags(shared.info.run_id, {name: "here"})
 """
 
 
-def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
+def test_concurrent_processes_open_a_new_store(tmp_path: Path) -> None:
     names = ["p0", "p1", "p2", "p3"]
     command = [sys.executable, "-c", OPEN, str(tmp_path)]
     workers = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in names]
@@ -46,7 +46,7 @@ def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
     assert set(names) <= set(shared.data.tags)
 
 
-def test_an_empty_tag_takes_the_place_of_another(store: Store) -> None:
+def test_empty_tag_replaces_another(store: Store) -> None:
     run = store.open_run("a", "a", 1.0).info.run_id
     for value in ("collapse", ""):
         store.set_tags(run, {"warnings": value})
@@ -54,7 +54,7 @@ def test_an_empty_tag_takes_the_place_of_another(store: Store) -> None:
         assert found is not None and found.data.tags["warnings"] == value
 
 
-def test_a_new_store_says_nothing_and_stays_in_its_folder(tmp_path: Path) -> None:
+def test_new_store_is_silent_and_writes_only_to_outputs(tmp_path: Path) -> None:
     outputs = tmp_path / "out puts ä"
     script = (
         "import sys; from pathlib import Path; from stargan_lab.tracking.store import Store\n"
@@ -81,7 +81,7 @@ def test_a_new_store_says_nothing_and_stays_in_its_folder(tmp_path: Path) -> Non
     assert [path.read_text() for path in (outputs / "mlartifacts").rglob("grid.txt")] == ["x"]
 
 
-def test_any_database_and_experiment(tmp_path: Path) -> None:
+def test_custom_database_and_experiment(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'elsewhere' / 'all.db'}"
     first = Store.open(tmp_path / "a", uri, "mine")
     run = first.open_run("r", "a run", 12.5)
@@ -92,10 +92,8 @@ def test_any_database_and_experiment(tmp_path: Path) -> None:
     assert Store.open(tmp_path / "b", uri, "other").find("r") is None
 
 
-@pytest.mark.parametrize(
-    "uri", ["sqlite:////proc/none/mlflow.db", "http://127.0.0.1:9", "nonsense://x", "file:///tmp/none"]
-)
-def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path, uri: str) -> None:
+@pytest.mark.parametrize("uri", ["sqlite:////proc/none/mlflow.db", "http://127.0.0.1:9"])
+def test_store_that_cannot_be_opened_is_one_line(tmp_path: Path, uri: str) -> None:
     began = time.monotonic()
     with pytest.raises(LabError) as error:
         Store.open(tmp_path, uri)
@@ -104,19 +102,19 @@ def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path, uri: str) -> 
     assert time.monotonic() - began < 20
 
 
-def test_a_deleted_experiment_is_named(store: Store, tmp_path: Path) -> None:
+def test_deleted_experiment_is_named(store: Store, tmp_path: Path) -> None:
     store.client.delete_experiment(store.experiment_id)
     with pytest.raises(LabError, match=r"'stargan-lab' was deleted.*tracking\.experiment"):
         Store.open(tmp_path)
 
 
-def test_a_run_deleted_in_the_ui_is_made_anew(store: Store) -> None:
+def test_run_deleted_in_the_ui_is_created_again(store: Store) -> None:
     first = store.open_run("r", "r", 1.0).info.run_id
     store.delete_run(first)
     assert store.open_run("r", "r", 1.0).info.run_id != first
 
 
-def test_thousands_of_points_in_one_go(store: Store) -> None:
+def test_more_points_than_one_request_holds(store: Store) -> None:
     run = store.open_run("r", "r", 1.0).info.run_id
     rows = [MetricRow(step, 1000.0 + step, {"loss/g_rec": 0.5, "loss/d_gp": 0.25}) for step in range(1300)]
     store.send_rows(run, rows)
@@ -125,8 +123,8 @@ def test_thousands_of_points_in_one_go(store: Store) -> None:
     assert len(store.client.get_metric_history(run, "loss/d_gp")) == 1300
 
 
-def test_a_class_may_be_called_anything(tmp_path: Path) -> None:
-    """MLflow takes few characters in a metric's name; the plain files keep the name as it is."""
+def test_class_names_with_characters_that_mlflow_forbids(tmp_path: Path) -> None:
+    """MLflow allows few characters in metric names; the plain files keep the original name."""
     store = Store.open(tmp_path)
     run = store.open_run("odd", "odd", 1.0).info.run_id
     names = [

@@ -12,9 +12,9 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, classifier_hash, load_classifier
 from stargan_lab.files import sha256_file
 from stargan_lab.runs.build import build_sources
-from stargan_lab.runs.load import Opened
+from stargan_lab.runs.load import LoadedModel
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.translation.targets import Target, parse_own
+from stargan_lab.translation.targets import Target, parse_source_labels
 from stargan_lab.translation.translate import Frame
 
 
@@ -24,10 +24,10 @@ class SourceLabels:
     The attribute classifier receives the square that the generator receives, at the training size.
     """
 
-    def __init__(self, opened: Opened, frame: Frame, targets: Sequence[Target], given: str | None) -> None:
+    def __init__(self, opened: LoadedModel, frame: Frame, targets: Sequence[Target], given: str | None) -> None:
         self._opened = opened
         self._square = Frame(opened.image_size, crop=frame.crop)  # with --keep-aspect: the largest square
-        self._given = parse_own(given or "", opened.layout)
+        self._given = parse_source_labels(given or "", opened.layout)
         self._classifiers: dict[int, AttributeClassifier] = {}
         if given is not None:
             return
@@ -42,7 +42,7 @@ class SourceLabels:
     def __call__(self, path: Path, image: Image.Image) -> list[Tensor]:
         """(1, A) for each dataset."""
         labels = list(self._given)
-        square = self._square.fit(image)[None]
+        square = self._square.to_input(image)[None]
         for source, classifier in self._classifiers.items():
             spec = self._opened.layout.specs[source]
             labels[source] = classifier.predict_exclusive(square, spec)
@@ -51,7 +51,7 @@ class SourceLabels:
         return labels
 
 
-def cached_attribute_classifier(opened: Opened, source: int) -> AttributeClassifier | None:
+def cached_attribute_classifier(opened: LoadedModel, source: int) -> AttributeClassifier | None:
     """The classifier that scored the run, or would score it; None if it is not cached. Trains nothing."""
     if opened.config is None:
         return None
@@ -67,7 +67,7 @@ def cached_attribute_classifier(opened: Opened, source: int) -> AttributeClassif
         return None
 
 
-def _recorded(opened: Opened, folder: Path, dataset: str) -> Path | None:
+def _recorded(opened: LoadedModel, folder: Path, dataset: str) -> Path | None:
     """The classifier whose hash is in the run's protocol; works without the dataset."""
     protocol = (RunFolder(opened.path.parent.parent).result() or {}).get("protocol") or {}
     # Earlier records have the classifiers at the top level.
@@ -77,7 +77,7 @@ def _recorded(opened: Opened, folder: Path, dataset: str) -> Path | None:
     return next(matching, None)
 
 
-def _of_dataset(opened: Opened, folder: Path, source: int) -> Path | None:
+def _of_dataset(opened: LoadedModel, folder: Path, source: int) -> Path | None:
     """The classifier that another run on the same data was scored with."""
     assert opened.config is not None
     if not folder.is_dir():

@@ -1,0 +1,44 @@
+"""What a finished run still needs when it is requested again: new ablation tags, and notes on how it differs."""
+
+import shlex
+from pathlib import Path
+
+import yaml
+
+from stargan_lab.config import RunConfig
+from stargan_lab.config.evaluation_overrides import as_override, evaluation_changes
+from stargan_lab.console import outputs_flag, say
+from stargan_lab.runs.metadata import ablation_tags, open_store
+from stargan_lab.runs.provenance import code_hash
+from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.sync import add_tags
+
+
+def update_finished(config: RunConfig, run_id: str) -> None:
+    """Tag the finished run of ``config`` and print how it differs from ``config``; nothing for one just trained."""
+    tag_finished(config, run_id)
+    for note in differences(config, run_id):
+        say(f"note: {note}")
+
+
+def tag_finished(config: RunConfig, run_id: str) -> None:
+    """Add the ablations of ``config`` to a finished run, in its folder and in MLflow."""
+    folder = RunFolder(Path(config.paths.outputs) / "runs" / run_id)
+    tags = folder.tags()
+    if missing := {key: value for key, value in ablation_tags(config).items() if tags.get(key) != value}:
+        add_tags(folder, missing, open_store(config))
+
+
+def differences(config: RunConfig, run_id: str) -> list[str]:
+    """Evaluation settings and code, which are not part of the run id, where those of the run are not the current."""
+    outputs = Path(config.paths.outputs)
+    folder = RunFolder(outputs / "runs" / run_id)
+    notes = []
+    if settings := evaluation_changes(yaml.safe_load(folder.config_path.read_text()), config):
+        overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in settings.items())
+        command = f"stargan-lab evaluate {run_id} {overrides}{outputs_flag(outputs)}"
+        notes.append(f"evaluated with different {', '.join(settings)}; `{command}` re-evaluates it")
+    code = folder.tags().get("code")
+    if code is not None and code != code_hash(config.imports):
+        notes.append(f"trained with different code ({code}); delete {folder.path} to retrain")
+    return notes
