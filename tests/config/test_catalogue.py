@@ -148,7 +148,7 @@ def test_an_unknown_axis_gets_the_nearest(known: list[Axis]) -> None:
 def test_details_state_default_range_meaning_and_source(known: list[Axis]) -> None:
     lines = [line.strip() for line in details(*find("lipschitz", known)).splitlines()]
     assert "samples=1   integer, 1 to 64" in lines
-    assert lines[lines.index("one_sided=false   true, false") + 1].startswith("punish norms above 1 only")
+    assert lines[lines.index("one_sided=false   true, false") + 1].startswith("penalise only norms above 1")
     assert any(line.startswith("Source: Gulrajani et al. 2017") for line in lines)
     assert "gp *" in lines
 

@@ -160,6 +160,7 @@ def test_feature_matching_reads_the_discriminators_layers_and_may_skip_a_dataset
     batch, critic = make_batch(ONE), make_critic(3)
     step = make_step(objective, critic, batch, batch.images, generator=Shift())
     assert objective.total("generator", step)[1]["matching"].item() == 0
+    assert not step.reconstruction.requires_grad  # without a graph of fake, as in the discriminator's objective
     other = make_step(objective, critic, Batch(batch.images, batch.labels, 1), batch.images)
     assert objective.terms["matching"][1](other) is None
 
