@@ -91,11 +91,9 @@ def user_terms(here: Path) -> Iterator[str]:
     (here / "user_terms.py").write_text(USER_MODULE)
     terms, path = family("loss_term"), list(sys.path)
     known = set(terms.names())
-    lookup.cache_clear()
     yield "imports=[user_terms]"
     sys.path[:] = path
     sys.modules.pop("user_terms", None)
-    lookup.cache_clear()
     for name in set(terms.names()) - known:
         for entries in (terms._entries, terms._sources, terms._traits, terms._facts):
             del entries[name]
@@ -160,6 +158,7 @@ def test_feature_matching_reads_the_discriminators_layers_and_may_skip_a_dataset
     batch, critic = make_batch(ONE), make_critic(3)
     step = make_step(objective, critic, batch, batch.images, generator=Shift())
     assert objective.total("generator", step)[1]["matching"].item() == 0
+    assert not step.reconstruction.requires_grad  # without a graph of fake, as in the discriminator's objective
     other = make_step(objective, critic, Batch(batch.images, batch.labels, 1), batch.images)
     assert objective.terms["matching"][1](other) is None
 
@@ -175,7 +174,7 @@ def test_a_run_logs_user_terms_and_shows_them_as_factors(user_terms: str, here: 
     )
     shown = lookup("loss/brightness")
     assert (shown.label, shown.decimals) == ("brightness (grey levels) ↓", 2)
-    assert shown.meaning == "Distance of the mean pixel from a level."
+    assert shown.meaning.removesuffix(".") == "Distance of the mean pixel from a level"
     assert {key: value for key, value in factors(config).items() if key.startswith("terms.")} == {
         "terms.brightness.weight": "0.5",
         "terms.brightness.level": "0.0",
