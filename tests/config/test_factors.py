@@ -15,7 +15,7 @@ def test_an_option_that_differs_from_its_default_is_a_factor() -> None:
         (
             "discriminator.norm=group discriminator.norm_options={groups:2}",
             "discriminator.norm_options",
-            "{'groups': 2}",
+            "{groups: 2}",
         ),
         ("targets=different", "targets", "different"),
         ("seed=3", "seed", "3"),
