@@ -57,11 +57,11 @@ class Ref:
     family: str
 
 
-def referenced_family(annotation: Any) -> str | None:
-    """The family that an annotation refers to, also inside a union or a container; None without a ``Ref``."""
+def referenced_families(annotation: Any) -> list[str]:
+    """The families that an annotation refers to by ``Ref``, also inside a union or a container."""
     if isinstance(annotation, Ref):
-        return annotation.family
-    return next(filter(None, map(referenced_family, get_args(annotation))), None)
+        return [annotation.family]
+    return [name for argument in get_args(annotation) for name in referenced_families(argument)]
 
 
 class Registry:
@@ -138,8 +138,8 @@ class Registry:
 
     def references(self, name: str) -> dict[str, str]:
         """Options of ``name`` whose values are names of a family: option -> family."""
-        families = {key: referenced_family(option.annotation) for key, option in self.options(name).items()}
-        return {key: referenced for key, referenced in families.items() if referenced is not None}
+        families = {key: referenced_families(option.annotation) for key, option in self.options(name).items()}
+        return {key: referenced[0] for key, referenced in families.items() if referenced}
 
     def summary(self, name: str) -> str:
         """First line of the builder's docstring."""
@@ -178,11 +178,11 @@ class Registry:
             raise ValueError(
                 f"{self._label} {name!r}: takes ({', '.join(positional)}), expected ({', '.join(expected)})"
             )
-        for option in inspect.signature(builder).parameters.values():
-            if option.kind is option.KEYWORD_ONLY and option.annotation is option.empty:
+        for parameter in inspect.signature(builder).parameters.values():
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.annotation is parameter.empty:
                 raise ValueError(
-                    f"{self._label} {name!r}: option {option.name!r} has no type annotation;"
-                    f" add one, e.g. {option.name}: float"
+                    f"{self._label} {name!r}: option {parameter.name!r} has no type annotation;"
+                    f" add one, e.g. {parameter.name}: float"
                 )
 
     def _load(self) -> None:

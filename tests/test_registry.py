@@ -10,7 +10,7 @@ import pytest
 
 import stargan_lab
 from stargan_lab.errors import ConfigError
-from stargan_lab.registry import Ref, Registry, family, referenced_family
+from stargan_lab.registry import Ref, Registry, family, referenced_families
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_look_up_and_build(shapes: Registry) -> None:
 def test_options_and_references_come_from_the_signature(shapes: Registry) -> None:
     assert {name: p.default for name, p in shapes.options("square").items()} == {"scale": 1.0, "kind": "full"}
     assert shapes.references("circle") == {"frame": "head"}
-    assert referenced_family(dict[str, tuple[Annotated[str, Ref("norm")], ...]]) == "norm"
-    assert referenced_family(dict[str, Literal["norm"]]) is None
+    assert referenced_families(dict[str, tuple[Annotated[str, Ref("norm")], ...]] | None) == ["norm"]
+    assert referenced_families(dict[str, Literal["norm"]]) == []
 
 
 def test_the_decorator_returns_the_builder(shapes: Registry) -> None:

@@ -100,7 +100,7 @@ def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:
 def _usage(axis: Axis) -> str:
     if _is_key(axis):
         return f"{axis.key}=VALUE"
-    usage = [f"{axis.key}=NAME"] * bool(axis.entries)
+    usage = [f"{axis.key}=NAME"] if axis.entries and not axis.key.endswith(".NAME") else []
     if axis.options or any(entry.options for entry in axis.entries):
         nested = axis.options_key.endswith("_options")
         usage.append(f"{axis.options_key}={{OPTION: VALUE}}" if nested else f"{axis.options_key}.OPTION=VALUE")

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -12,7 +12,7 @@ from stargan_lab.config.option_help import as_yaml, described, option_meanings
 from stargan_lab.config.schema import Component, RunConfig, annotations
 from stargan_lab.config.yaml_files import CONF, heading
 from stargan_lab.errors import ConfigError, unknown
-from stargan_lab.registry import families, family, referenced_family
+from stargan_lab.registry import families, family, referenced_families
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ class Axis:
 
     @property
     def names(self) -> set[str]:
-        """Names for ``find``: the key, the family and the last part of the key."""
-        return {self.key, self.family, self.key.rpartition(".")[2]} - {"", "kind"}
+        """Names for ``find``: the key, without ``NAME`` and with its last part only, and the family."""
+        key = self.key.partition(".NAME")[0]
+        return {self.key, key, key.rpartition(".")[2], self.family} - {""}
 
     @property
     def option_names(self) -> set[str]:
@@ -92,8 +93,8 @@ def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
             result += [Axis(key, key, description, entries, options_key=key), *_nested(key, flat[key])]
         elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
             result += _section(key, annotation, flat[key], yamls.get(key, {}))
-        elif referenced := referenced_family(annotation):
-            result.append(_referring(key, referenced, description, annotation, flat[key]))
+        elif referenced_families(annotation):
+            result += _referring(key, description, annotation, flat[key])
         else:
             option = Option(key, as_yaml(flat[key]), described(annotation), description)
             result.append(Axis(key, "", description, options=(option,)))
@@ -129,17 +130,20 @@ def _section(key: str, model: type[BaseModel], values: Mapping[str, Any], yamls:
     entries = _yaml_entries(yamls) if len(yamls) > 1 else ()
     yield Axis(key, "", inspect.getdoc(model) or "", entries, options, key)
     for name, annotation in hints.items():
-        if referenced := referenced_family(annotation):
-            yield _referring(f"{key}.{name}", referenced, fields[name].description or "", annotation, values[name])
+        yield from _referring(f"{key}.{name}", fields[name].description or "", annotation, values[name])
 
 
-def _referring(key: str, referenced: str, summary: str, annotation: Any, value: Any) -> Axis:
-    """The axis of a field whose value is a name of a family, or a mapping of user-defined names to components."""
-    if get_args(annotation)[:1] != (dict[str, Component],):
-        entries = _entries(referenced, {str(value)}, None)
-        return Axis(key, referenced, _sentence(summary), entries, options_key=key.rpartition(".")[0])
-    entries = _entries(referenced, {component["kind"] for component in value.values()}, None)
-    return Axis(f"{key}.NAME.kind", referenced, _sentence(summary), entries, options_key=f"{key}.NAME")
+def _referring(key: str, summary: str, annotation: Any, value: Any) -> Iterator[Axis]:
+    """One axis for each family that a field refers to; ``NAME`` stands for the keys of a mapping."""
+    types = [member for base in get_args(annotation)[:1] for member in (base, *get_args(base))]
+    for referenced in referenced_families(annotation):
+        if dict[str, Component] in types:
+            path, options_key, selected = f"{key}.NAME.kind", f"{key}.NAME", {item["kind"] for item in value.values()}
+        elif any(get_origin(member) is dict for member in types):
+            path, options_key, selected = f"{key}.NAME", f"{key}.NAME", set(value or ())
+        else:
+            path, options_key, selected = key, key.rpartition(".")[0], {str(value)}
+        yield Axis(path, referenced, _sentence(summary), _entries(referenced, selected, None), options_key=options_key)
 
 
 def _nested(group: str, selected: Mapping[str, Any]) -> Iterator[Axis]:

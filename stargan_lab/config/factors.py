@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stargan_lab.config.identity import NOT_IDENTITY
+from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS, RunConfig
 from stargan_lab.registry import family
 
@@ -17,7 +18,7 @@ def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
     """
     raw = config.flat()
     values = {key: _select(raw, key) for key in (*_general(raw), *_components(config), *further)}
-    return {key: _text(value) for key, value in values.items() if value is not _MISSING}
+    return {key: as_yaml(value) for key, value in values.items() if value is not _MISSING}
 
 
 def _general(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -52,9 +53,3 @@ def _select(raw: Any, key: str) -> Any:
             return _MISSING
         raw = raw[part]
     return raw
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -21,7 +21,7 @@ from stargan_lab.config.schema import (
     options_model,
 )
 from stargan_lab.errors import ConfigError, nearest, unknown
-from stargan_lab.registry import family, referenced_family
+from stargan_lab.registry import family, referenced_families
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -135,11 +135,11 @@ def _check_schema_references(model: BaseModel, path: str) -> None:
     """Check the registry names in the schema's own fields."""
     values = {key: getattr(model, key) for key in type(model).model_fields}
     for key, annotation in annotations(type(model)).items():
-        referenced = referenced_family(annotation)
         if isinstance(values[key], Model):
             _check_schema_references(values[key], key)
-        elif referenced and isinstance(values[key], str):
-            _check_reference(referenced, key, values, path)
+        elif isinstance(values[key], str):
+            for referenced in referenced_families(annotation):
+                _check_reference(referenced, key, values, path)
 
 
 def _check_reference(referenced: str, option: str, options: Mapping[str, Any], path: str) -> None:

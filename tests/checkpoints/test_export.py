@@ -12,7 +12,6 @@ from tiny import ONE, TWO, make_critic, make_generator
 
 from stargan_lab.checkpoints.export import ONNX_LIMIT, reference_state, to_onnx
 from stargan_lab.checkpoints.stargan_format import shapes_of, sizes_of
-from stargan_lab.config.schema import REFERENCES
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelLayout
 from stargan_lab.registry import family
@@ -91,9 +90,8 @@ def generators() -> Iterator[Any]:
     for name in family("generator").names():
         known = family("generator").options(name)
         cases: list[dict[str, Any]] = [{}]
-        for option, referred in REFERENCES["generator"].items():
-            if option in known:
-                cases += [{option: e} for e in family(referred).names() if e != known[option].default]
+        for option, referenced in family("generator").references(name).items():
+            cases += [{option: e} for e in family(referenced).names() if e != known[option].default]
         for case in cases:
             yield pytest.param(name, case, id=" ".join([name, *(f"{k}={v}" for k, v in case.items())]))
 

@@ -108,14 +108,19 @@ def test_making_small_images_does_not_check_the_networks(here: Path) -> None:
     assert main(["data", "make", *small, "data.sources.faces.valid=0"]) == 0
 
 
+def test_an_outputs_folder_that_is_not_writable(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "file").write_text("")
+    assert main(["train", "preset=tiny", "paths.outputs=file/runs"]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("error: paths.outputs: cannot write to file/runs") and error.count("\n") == 1
+
+
 def test_a_required_option_that_no_key_can_set() -> None:
     def scaled(channels: int, size: int, bias: bool, *, scale: float) -> nn.Module: ...
 
     family("head").register("scaled")(scaled)
     try:
-        assert refusal(["discriminator.head=scaled"]).startswith(
-            "discriminator.head: scaled has a required option scale"
-        )
+        assert "discriminator.head: scaled has a required option scale" in refusal(["discriminator.head=scaled"])
     finally:
         del family("head")._entries["scaled"]
 

@@ -207,7 +207,7 @@ def test_a_ablation_on_ones_own_parts_is_reported(own: tuple[Lab, dict[str, Outc
 MISTAKES = {
     "a name that is taken": (
         '@family("critic_norm").register("layer")\ndef layer(channels: int, affine: bool): ...\n',
-        ["'layer'", "registered already", "stargan_lab.models.norms"],
+        ["'layer'", "already registered", "stargan_lab.models.norms"],
     ),
     "a positional option": (
         '@family("adversarial").register("mine")\ndef mine(margin: float = 1.0): ...\n',

@@ -1,5 +1,6 @@
-"""One's own modules: their sources count as code, and what they draw themselves has the run's seed."""
+"""The code hash covers every module that can change a result, the user's too; user components follow the seed."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import stargan_lab
 from stargan_lab import build_networks, compose
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelLayout, LabelSpec
@@ -14,10 +16,35 @@ from stargan_lab.registry import family
 from stargan_lab.runs.provenance import code_hash
 
 LAYOUT = LabelLayout((LabelSpec("faces", ("Male", "Young")),))
+DISPLAY = ("cli/", "report/", "console.py", "image_grid.py", "tracking/ui.py")
+
+
+def test_an_edit_changes_the_hash_unless_the_module_only_displays(tmp_path: Path) -> None:
+    package = tmp_path / "stargan_lab"
+    shutil.copytree(Path(stargan_lab.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def current() -> str:
+        code_hash.cache_clear()
+        return code_hash((), package)
+
+    before, edited = current(), {True: 0, False: 0}
+    assert before == code_hash()
+    for path in sorted(package.rglob("*.py")):
+        source = path.read_bytes()
+        path.write_bytes(source + b"# edited\n")
+        changed = current() != before
+        path.write_bytes(source)
+        displays = path.relative_to(package).as_posix().startswith(DISPLAY)
+        assert changed != displays, path
+        edited[displays] += 1
+    assert min(edited.values()) > 10
+    (package / "models" / "extra.py").write_text("")
+    assert current() != before
+    code_hash.cache_clear()
 
 
 class Noisy(nn.Module):
-    """Draws its start without ``reset_parameters``."""
+    """Initialised without ``reset_parameters``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,44 +59,43 @@ def noisy() -> object:
     norm = family("norm")
 
     def build(channels: int, affine: bool) -> nn.Module:
-        """A norm of random scales."""
+        """A norm with random scales."""
         return Noisy(channels)
 
     norm.register("noisy")(build)
     yield
-    for kept in (norm._entries, norm._sources, norm._traits):
-        del kept["noisy"]
+    del norm._entries["noisy"]
 
 
-def test_what_a_part_draws_itself_follows_the_seed(noisy: object) -> None:
-    def start(seed: int) -> torch.Tensor:
+def test_random_initial_values_of_a_user_component_follow_the_seed(noisy: object) -> None:
+    def initial(seed: int) -> torch.Tensor:
         config = compose(["preset=tiny", "generator.norm=noisy", f"seed={seed}"])
         return build_networks(config, LAYOUT)[0].main[1].weight
 
     torch.manual_seed(1)
-    first = start(0)
+    first = initial(0)
     torch.manual_seed(2)
     state = torch.get_rng_state()
-    assert torch.equal(start(0), first)
+    assert torch.equal(initial(0), first)
     assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.equal(start(1), first)
+    assert not torch.equal(initial(1), first)
 
 
-def test_every_source_of_ones_own_package_counts(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "own_package").mkdir()
-    (here / "own_package" / "__init__.py").write_text("from own_package import norms\n")
-    part = here / "own_package" / "norms.py"
-    part.write_text("SIZE = 1\n")
+def test_every_module_of_a_user_package_is_hashed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "user_package").mkdir()
+    (here / "user_package" / "__init__.py").write_text("from user_package import norms\n")
+    module = here / "user_package" / "norms.py"
+    module.write_text("SIZE = 1\n")
     monkeypatch.setattr(sys, "path", [str(here), *sys.path])
-    compose(["preset=tiny", "imports=[own_package]"])
-    before = code_hash(("own_package",))
-    part.write_text("SIZE = 2\n")
+    compose(["preset=tiny", "imports=[user_package]"])
+    before = code_hash(("user_package",))
+    module.write_text("SIZE = 2\n")
     code_hash.cache_clear()
-    assert code_hash(("own_package",)) != before
+    assert code_hash(("user_package",)) != before
     assert before != code_hash()
 
 
-def test_a_folder_that_is_no_package_is_refused(here: Path) -> None:
+def test_a_folder_that_is_not_a_package_is_refused(here: Path) -> None:
     (here / "just_a_folder").mkdir()
     with pytest.raises(ConfigError, match=r"imports: 'just_a_folder' is a folder without __init__\.py"):
         compose(["preset=tiny", "imports=[just_a_folder]"])
