@@ -48,7 +48,7 @@ class Jobs:
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
-        hydra = HydraConfig.get()
+        hydra: Any = HydraConfig.get()
         say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
         try:
             config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)
