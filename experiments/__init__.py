@@ -1,1 +1,1 @@
-"""Ablations that ship with the package, one YAML each."""
+"""Ablations shipped with the package, one YAML file each."""

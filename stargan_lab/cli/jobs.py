@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -46,7 +46,7 @@ class Jobs:
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
-        hydra = cast(DictConfig, HydraConfig.get())
+        hydra: Any = HydraConfig.get()
         say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
         try:
             config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)

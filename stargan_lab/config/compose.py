@@ -53,7 +53,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None,
 def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
     """The composition without Hydra's node, values not validated. Raises ConfigError."""
     composed = compose_with(config_loader(config_dir), overrides)
-    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return _without_hydra(composed)
 
 
 def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunConfig:
@@ -76,6 +76,10 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
     if rules and "data" in set_by_user and "data.image_size" not in set_by_user:
         _note_image_size(config.data.image_size, hydra)
     return config
+
+
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
 
 
 def to_plain(composed: DictConfig) -> dict[str, Any]:
@@ -215,7 +219,7 @@ def _group_choices_only(loader: ConfigLoader, overrides: Sequence[str]) -> DictC
 
 def _unknown_key(key: str, composed: DictConfig) -> str:
     if not key.startswith("hydra."):
-        composed = OmegaConf.masked_copy(composed, [str(name) for name in composed if name != "hydra"])
+        composed = _without_hydra(composed)
     parent = key.rpartition(".")[0]
     while parent and not OmegaConf.is_dict(OmegaConf.select(composed, parent)):
         parent = parent.rpartition(".")[0]

@@ -12,8 +12,13 @@ TINY = ["preset=tiny"]
 REFUSED = {
     "generator.conditioning=adain generator.affine=true": ["generator.affine", "redundant", "null, false"],
     "generator=unet generator.depth=3 data.image_size=20": ["generator.depth", "multiple of 8", "2 to 2"],
-    "generator=unet": ["generator.norm", "1x1", "depth=3"],
-    "generator=unet generator.norm=layer generator.padding=reflect": ["generator.padding", "1x1", "reflect", "depth=3"],
+    "generator=unet generator.depth=4": ["generator.norm", "1x1", "depth=3"],
+    "generator=unet generator.depth=4 generator.norm=layer generator.padding=reflect": [
+        "generator.padding",
+        "1x1",
+        "reflect",
+        "depth=3",
+    ],
     "discriminator.depth=5": ["discriminator.depth", "32 px", "1 to 4"],
     "discriminator.bias=[0,2]": ["discriminator.bias", "layer 2", "0 to 1"],
     "discriminator.depth=4 discriminator.norm=instance": ["discriminator.norm", "instance", "1x1", "depth=3"],
