@@ -9,7 +9,7 @@ from stargan_lab.ablation.spec import load
 from stargan_lab.console import say
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.sync import sync, descriptions
+from stargan_lab.tracking.sync import descriptions, sync
 from stargan_lab.tracking.ui import ui_command, ui_url
 
 

@@ -19,9 +19,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=12, max_steps=12))
 
 
-def test_classifies_real_faces_almost_perfectly(
-    attribute_classifier: AttributeClassifier, faces: ImageSource
-) -> None:
+def test_classifies_real_faces_almost_perfectly(attribute_classifier: AttributeClassifier, faces: ImageSource) -> None:
     assert list(attribute_classifier.accuracy) == list(faces.spec.names)
     assert min(attribute_classifier.accuracy.values()) >= 0.98
     assert attribute_classifier.warning("faces") is None
@@ -30,9 +28,7 @@ def test_classifies_real_faces_almost_perfectly(
     assert correct.double().mean(0).tolist() == pytest.approx(list(attribute_classifier.accuracy.values()))
 
 
-def test_logits_are_computed_from_the_features(
-    attribute_classifier: AttributeClassifier, faces: ImageSource
-) -> None:
+def test_logits_are_computed_from_the_features(attribute_classifier: AttributeClassifier, faces: ImageSource) -> None:
     images = faces.split("test").images(range(8))
     features = attribute_classifier.features(images)
     assert features.shape == (8, 64) and features.dtype == torch.float32
@@ -55,9 +51,7 @@ def test_training_depends_on_the_recipe_alone_and_keeps_the_global_generator(
 
 
 @pytest.mark.usefixtures("brief")
-def test_concurrent_callers_train_once(
-    faces: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_callers_train_once(faces: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
     train = classifier._train
     monkeypatch.setattr(classifier, "_train", lambda *args: trained.append(1) or train(*args))

@@ -116,4 +116,8 @@ def test_exclusive_labels_are_never_predicted_together(pair: list[ImageSource], 
         patch.setattr(type(attribute_classifier), "_logits", lambda self, images: logits)
         images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
         assert attribute_classifier.predict(images).tolist() == [[1, 1, 0], [1, 1, 1], [0, 0, 1]]
-        assert attribute_classifier.predict_exclusive(images, pair[0].spec).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+        assert attribute_classifier.predict_exclusive(images, pair[0].spec).tolist() == [
+            [1, 0, 0],
+            [0, 1, 1],
+            [0, 0, 1],
+        ]

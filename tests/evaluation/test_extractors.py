@@ -206,9 +206,7 @@ def test_download_keeps_the_official_file(no_cache: Path, tmp_path: Path, monkey
     assert find_weights("download", no_cache) == found  # not downloaded again
 
 
-def test_an_unofficial_download_is_discarded(
-    no_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unofficial_download_is_discarded(no_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published = tmp_path / "published.pth"
     published.write_bytes(b"tampered")
     serve(published, monkeypatch)

@@ -24,7 +24,12 @@ def codes(outputs: dict[int, Tensor], accuracy: dict[str, float] | None = None) 
         for part in (slice(0, 7), slice(7, 20)):
             predicted = correct[part, None].expand(-1, 2).float()
             batch: Any = SimpleNamespace(
-                x=X[part], y=y[part], domain=domain, predicted=predicted, source_labels=source[part], target_labels=target[part]
+                x=X[part],
+                y=y[part],
+                domain=domain,
+                predicted=predicted,
+                source_labels=source[part],
+                target_labels=target[part],
             )
             checks.add(batch)
     return {warning.code: warning.text for warning in checks.warnings()}

@@ -6,11 +6,11 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from stargan_lab.evaluation.features import Sample
 from stargan_lab.evaluation.frechet import Moments, frechet_distance, pooled_distance
 from stargan_lab.evaluation.metrics import frechet, kid
-from stargan_lab.evaluation.metrics.inputs import FeaturePair
-from stargan_lab.evaluation.metrics.selection import select
 from stargan_lab.evaluation.metrics.frechet import frechet_at_infinity
+from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.evaluation.metrics.kid import kernel_distance
 from stargan_lab.evaluation.metrics.precision_recall import precision_recall
+from stargan_lab.evaluation.metrics.selection import select
 
 
 def normal(n: int, dims: int, shift: float = 0.0, scale: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -54,7 +54,9 @@ def test_kid_equals_torch_fidelity(n: int, m: int, size: int, block: int, monkey
 
 
 def test_kid_is_unbiased() -> None:
-    values = [kernel_distance(sample(normal(40, 5, seed=i)), sample(normal(60, 5, seed=1000 + i)))[0] for i in range(60)]
+    values = [
+        kernel_distance(sample(normal(40, 5, seed=i)), sample(normal(60, 5, seed=1000 + i)))[0] for i in range(60)
+    ]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(60)
     assert min(values) < 0 < max(values)
 
@@ -77,7 +79,9 @@ def test_precision_and_recall_by_definition() -> None:
         radii = np.sort(gaps, axis=1)[:, 3]  # the first is the point itself
         return float((np.linalg.norm(points[:, None].astype(float) - others[None], axis=2) <= radii).any(1).mean())
 
-    assert precision_recall(sample(translated), sample(real)) == pytest.approx((within(translated, real), within(real, translated)))
+    assert precision_recall(sample(translated), sample(real)) == pytest.approx(
+        (within(translated, real), within(real, translated))
+    )
 
 
 def test_a_few_modes_have_precision_and_no_recall() -> None:

@@ -25,7 +25,9 @@ def test_edit_by_hand() -> None:
     x, t = row(0.0, 0.5, 1.0), row(0.4, 0.5, 0.6)  # requested: 0.4 + 0.4
     assert edit_score(x, t, t).item() == pytest.approx(1)
     assert edit_score(x, x, t).item() == pytest.approx(0)
-    assert edit_score(x, row(0.3, 0.9, 0.7), t).item() == pytest.approx(1 - (0.1 + 0.1) / 0.8)  # the middle pixel is not in M
+    assert edit_score(x, row(0.3, 0.9, 0.7), t).item() == pytest.approx(
+        1 - (0.1 + 0.1) / 0.8
+    )  # the middle pixel is not in M
     assert edit_score(x, row(1.0, 0.5, 0.0), t).item() == pytest.approx(1 - 1.2 / 0.8)  # worse than no change
 
 
@@ -38,7 +40,9 @@ def test_leak_by_hand() -> None:
     x, t = row(0.0, 0.5, 1.0), row(0.4, 0.5, 1.0)
     assert leak_score(x, t, t).item() == 0
     assert leak_score(x, row(0.9, 0.6, 0.7), t).item() == pytest.approx((0.1 + 0.3) / 2)
-    assert leak_score(x, row(0.9, 0.9, 0.9), x).item() == pytest.approx((0.9 + 0.4 + 0.1) / 3)  # empty M: the entire image
+    assert leak_score(x, row(0.9, 0.9, 0.9), x).item() == pytest.approx(
+        (0.9 + 0.4 + 0.1) / 3
+    )  # empty M: the entire image
     assert math.isnan(leak_score(row(0.0), row(0.0), row(1.0)).item())
 
 

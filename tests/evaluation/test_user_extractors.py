@@ -62,7 +62,10 @@ def test_features_lose_their_gradients(tmp_path: Path) -> None:
         def features(self, images: Tensor) -> Any:
             return super().features(images) * torch.ones(3, requires_grad=True)
 
-    assert compute_features(Learned(tmp_path, CPU, None), torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).requires_grad is False
+    assert (
+        compute_features(Learned(tmp_path, CPU, None), torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).requires_grad
+        is False
+    )
 
 
 def raises(error: Exception) -> Any:
