@@ -73,8 +73,8 @@ class _FeatureScores:
         real = self._references.moments[domain].n
         if min(len(features), real) < 2:
             scores.notes.append(
-                f"{dataset}.{name}: no distances in {self.extractor.name} features; at least 2 images are needed on each"
-                f" side, there are {len(features)} translated and {real} real ones"
+                f"{dataset}.{name}: no distances in {self.extractor.name} features: at least 2 images are needed on"
+                f" each side, there are {len(features)} translated and {real} real ones"
             )
             return
         pair = FeaturePair(features.sample(), self._references.sample(domain))

@@ -1,9 +1,9 @@
 """What a logged name means: its unit, which way is better, how many decimals a table shows.
 
 A name is ``<group>/<metric>``, or ``<group>/<metric>/<part>`` for one domain or one dataset of it, e.g.
-``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a finished run that
-was evaluated again. Evaluation metrics and loss terms come from their registries, those of a user's module included;
-a run's folder keeps the descriptions of all it has logged, so that it can be read without that module.
+``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluated
+run. Evaluation metrics and loss terms come from their registries, including those of a user's module; a run's folder
+keeps the descriptions of everything it has logged, so that it can be read without that module.
 """
 
 import math
@@ -123,16 +123,18 @@ def rounded(name: str, value: float, descriptions: Descriptions | None = None) -
 
 
 def metric_name(kind: str, label: str) -> str:
-    """The name of a feature metric: ``eval/<kind>_<label>``, and with an ending ``eval/<kind>_<label>_<ending>``.
+    """The name of a feature metric: ``eval/<kind>_<label>``, for a variant of a kind ``eval/<kind>_<label>_<variant>``.
 
     Args:
-        kind: as registered, e.g. ``kid``; what follows its first underscore, as in ``kid_spread``, is the ending.
+        kind: as registered, e.g. ``kid``; ``kid_spread`` is its variant, since ``kid`` is registered too.
         label: of the extractor's features; empty for the official Inception features, whose ``frechet`` is ``fid``.
     """
-    measure, _, ending = kind.partition("_")
+    measure, _, variant = kind.rpartition("_")
+    if measure not in family("feature_metric").in_order():
+        measure, variant = kind, ""
     if measure == "frechet" and not label:
         measure = "fid"
-    return "eval/" + "_".join(part for part in (measure, label, ending) if part)
+    return "eval/" + "_".join(part for part in (measure, label, variant) if part)
 
 
 def cross_name(metric: str) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ class MeanColour:
     sha256 = identity = "own 1"
     preprocessing = "uint8 / 255"
     memory = 0
-    options: Any = {}
+    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> None: ...
 

@@ -66,10 +66,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_scores_and_protocol_have_the_users_metrics(trained: RunFolder) -> None:
     result: Any = trained.result()
     metrics, protocol = result["metrics"], result["protocol"]
-    assert 0 < metrics["eval/brightness"] < 255 and metrics["eval/mean_classifier_gap"] > 0
+    assert 0 < metrics["eval/brightness"] < 255 and metrics["eval/mean_gap_classifier"] > 0
     assert "eval/brightness/Male" in metrics and "eval/ssim" not in metrics and "eval/psnr" in metrics
     assert protocol["metrics"]["eval/brightness"] == {"uses": [], "options": {"floor": 1.0}, "version": 1}
-    assert protocol["metrics"]["eval/mean_classifier_gap"]["version"] == 3
+    assert protocol["metrics"]["eval/mean_gap_classifier"]["version"] == 3
     assert protocol["metrics"]["eval/kid_classifier"]["options"] == {"subsets": 5, "subset_size": 1000}
     (scores,) = trained.scores.glob("*.json")
     assert json.loads(scores.read_text())["metrics"] == metrics
@@ -81,7 +81,7 @@ def test_the_run_is_read_without_the_users_module(trained: RunFolder) -> None:
     found = lookup("eval/brightness/Male", RunFolder(trained.path).descriptions())
     assert (found.label, found.decimals, found.main) == ("brightness (levels) ↑", 1, True)
     assert found.meaning == "Mean grey level of the translations"
-    gap = lookup("eval/mean_classifier_gap", RunFolder(trained.path).descriptions())
+    gap = lookup("eval/mean_gap_classifier", RunFolder(trained.path).descriptions())
     assert (gap.direction, gap.main) == ("lower", False) and gap.meaning.startswith("Distance of the mean features; ")
 
 
@@ -110,26 +110,38 @@ def test_a_reevaluation_adds_a_metric(trained: RunFolder) -> None:
     assert config["evaluation"]["metrics"]["brightness"] == {"floor": 1.0}
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        (
-            "evaluation.metrics={brightnes: {}}",
-            "evaluation.metrics.brightnes: unknown metric 'brightnes'; did you mean",
-        ),
-        ("evaluation.metrics={brightness: {flor: 1}}", "evaluation.metrics.brightness.flor: unknown key"),
-        ("evaluation.metrics={kid: {subsets: 0}}", "evaluation.metrics.kid.subsets: expected at least 1, got 0"),
-        ("evaluation.metrics={kid: 5}", "evaluation.metrics.kid"),
-        ("evaluation.metrics={broken: {}}", "metric 'broken': expected (2,) finite values or NaN, got a tensor (2, 3"),
-        ("evaluation.extractor_options={gain: 1}", "evaluation.extractor_options.gain: unknown key"),
-        ("evaluation.extractor_options={dims: 64}", "evaluation.extractor_options.dims: set evaluation.dims instead"),
-    ],
-)
-def test_a_wrong_configuration_is_refused_before_the_training(
-    tmp_path: Path, trained: RunFolder, override: str, message: str
-) -> None:
+REFUSED = {
+    "evaluation.metrics={brightnes: {}}": "evaluation.metrics.brightnes: unknown metric 'brightnes'; did you mean",
+    "evaluation.metrics={brightness: {flor: 1}}": "evaluation.metrics.brightness.flor: unknown key",
+    "evaluation.metrics={kid: {subsets: 0}}": "evaluation.metrics.kid.subsets: expected at least 1, got 0",
+    "evaluation.metrics={kid: 5}": "evaluation.metrics.kid",
+    "evaluation.extractor_options={gain: 1}": "evaluation.extractor_options.gain: unknown key",
+    "evaluation.extractor_options={dims: 64}": "evaluation.extractor_options.dims: set evaluation.dims instead",
+}
+COMPOSE = """
+import sys
+from stargan_lab.config import compose
+from stargan_lab.errors import ConfigError
+print(compose(["imports=[my_metrics]", "+evaluation.metrics.brightness.floor=2"]).evaluation.metrics)
+for override in sys.argv[1:]:
+    try:
+        compose(["imports=[my_metrics]", "evaluation.extractor=pixels", override])
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_wrong_options_are_refused(tmp_path: Path) -> None:
     (tmp_path / "my_metrics.py").write_text(MODULE)
-    cache = f"paths.outputs={trained.path.parents[1]}"
-    outcome = lab(tmp_path, *TRAIN, override, "evaluation.extractor=pixels", cache, "seed=5")
-    assert outcome.returncode != 0 and message in outcome.stderr, outcome.stderr
-    assert "step 2/4" not in outcome.stderr
+    command = [sys.executable, "-c", COMPOSE, *REFUSED]
+    outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    accepted, *messages = outcome.stdout.splitlines()
+    assert accepted == "{'brightness': {'floor': 2.0}}"
+    for message, expected in zip(messages, REFUSED.values(), strict=True):
+        assert message.startswith(expected)
+
+
+def test_a_metric_that_fails_is_refused_before_the_training(trained: RunFolder) -> None:
+    outcome = lab(trained.path.parents[2], *TRAIN, "evaluation.metrics={broken: {}}", "seed=5")
+    assert outcome.returncode != 0 and "step 2/4" not in outcome.stderr
+    assert "metric 'broken': expected (2,) finite values or NaN, got a tensor (2, 3" in outcome.stderr

@@ -49,7 +49,10 @@ def test_another_instrument_concerns_its_own_score(ablation: Ablation, scored_ru
     rows = collected(ablation, tmp_path)
     assert len({row.protocol for row in rows}) == 2
     assert list(mixed(rows)) == ["eval/frechet_classifier"]
-    message = r"eval/frechet_classifier: runs n1 and i2 .* \(instruments\.classifier\.preprocessing: plain, fancy; instruments\.classifier\.subsets"
+    message = (
+        r"eval/frechet_classifier: runs n1 and i2 .* \(instruments\.classifier\.preprocessing: plain, fancy;"
+        r" instruments\.classifier\.subsets"
+    )
     with pytest.raises(LabError, match=message):
         check_comparable(ablation, rows)
     check_comparable(ablation, rows[:2])
