@@ -44,8 +44,8 @@ def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> fl
 def _nuclear_norm(matrix: Array) -> float:
     """Sum of the singular values.
 
-    For a large matrix they are computed as the roots of the eigenvalues of M Mᵀ: in a fifth of the time, with an error of
-    3e-8 of the largest instead of 1e-16.
+    For a large matrix they are computed as the roots of the eigenvalues of M Mᵀ: in a fifth of the time, with an error
+    of 3e-8 of the largest instead of 1e-16.
     """
     if not matrix.size:
         return 0.0

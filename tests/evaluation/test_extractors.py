@@ -63,8 +63,8 @@ def test_an_unusable_torchscript_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"'torchscript': expected features of shape \(2, D\), got \(2, 3, 4, 4\)"):
         compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(maps)), images)
     grey = scripted(tmp_path / "grey.pt", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
-    with pytest.raises(LabError, match=r"grey\.pt: fails on \(2, 3, 8, 8\) images") as caught:
-        build_extractor("torchscript", tmp_path, CPU, None, weights=str(grey)).features(images)
+    with pytest.raises(LabError, match=r"'torchscript': fails on \(2, 3, 8, 8\) images") as caught:
+        compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(grey)), images)
     assert "\n" not in str(caught.value)
     (tmp_path / "text.pt").write_text("no module")
     with pytest.raises(LabError, match=r"text\.pt: cannot be read as a TorchScript module"):
