@@ -21,8 +21,8 @@ from stargan_lab.registry import families, family
 PLACES = {
     "dataset": "data.sources.NAME.kind",
     "extractor": "evaluation.extractor",
-    "image_metric": "evaluation.metrics.IMAGE_METRIC",
-    "feature_metric": "evaluation.metrics.FEATURE_METRIC",
+    "image_metric": "evaluation.metrics",
+    "feature_metric": "evaluation.metrics",
     "targets": "targets",
 }
 """Families that neither a group of the configuration nor ``REFERENCES`` places: the key that takes their names."""
@@ -44,8 +44,7 @@ _WHAT = {
     "schedule": "The learning rate over the training.",
     "data": "The datasets, at which size; every dataset has a name of its own under data.sources.",
     "data.sources.NAME.kind": "What a dataset is read from or drawn by; NAME is the dataset's own, e.g. faces.",
-    "evaluation.metrics.IMAGE_METRIC": "Metrics of every translated image.",
-    "evaluation.metrics.FEATURE_METRIC": "Metrics of the features of translated and real images.",
+    "evaluation.metrics": "Metrics of translated images, and of the features of translated and real images.",
     "evaluation.extractor": "The features of every distance beside those of the classifier's own.",
 }
 

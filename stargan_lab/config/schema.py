@@ -72,10 +72,12 @@ class TrainerConfig(Model):
 
 class EvaluationConfig(Model):
     extractor: str | None
-    extractor_options: dict[str, Any] | None
+    extractor_options: dict[str, Any] | None = Field(None, description="further options of the extractor; null: none")
     weights: str | None
     dims: Count | None
-    metrics: dict[str, dict[str, Any] | bool] | None
+    metrics: dict[str, dict[str, Any] | bool] | None = Field(
+        None, description="options of metrics by name, false to leave one out; null: all shipped metrics"
+    )
     checkpoint: Literal["average", "last"]
     max_images: Annotated[int, Field(ge=2)] | None
     batch_size: Count

@@ -83,7 +83,7 @@ def compute_features(extractor: Extractor, images: Tensor) -> Tensor:
     except LabError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[-160:]  # TorchScript's cause comes last
         raise LabError(f"extractor {extractor.name!r}: fails on {tuple(images.shape)} images ({reason})") from error
     if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
         got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__

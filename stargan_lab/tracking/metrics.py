@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from stargan_lab.errors import LabError, nearest
@@ -88,11 +89,11 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
     metric, *parts = rest.split("/")
     base = f"{group}/{metric}"
     if not parts or (group in WITH_PARTS and len(parts) == 1 and parts[0]):
-        for known in (descriptions or {}, {each.name: each for each in _OF_TRAINING}):
-            if base in known:
-                return known[base]
-        if base in (registered := {each.name: each for each in _registered()}):
-            return registered[base]
+        if descriptions and base in descriptions:
+            return descriptions[base]
+        for metric in chain(_OF_TRAINING, _registered()):
+            if metric.name == base:
+                return metric
     raise LabError(f"metric {name!r} is not registered{nearest(full, names(descriptions))}")
 
 
