@@ -89,7 +89,7 @@ class AttributeClassifier:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; categorical labels: one-hot of the most likely class."""
+        """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; for categorical labels one-hot of the top class."""
         return decide(self._logits(images), self.kind)
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from stargan_lab.evaluation.ground_truth import GroundTruthImages, ground_truth_
 from stargan_lab.evaluation.image_scores import ImageScores
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric
-from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features, reference_labels
+from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features
 from stargan_lab.labels import target_labels
 from stargan_lab.tracking.metrics import metric_name
 
@@ -73,8 +73,8 @@ class _FeatureScores:
         real = self._references.moments[domain].n
         if min(len(features), real) < 2:
             scores.notes.append(
-                f"{dataset}.{name}: no distances in {self.extractor.name} features, which need at least 2 images per"
-                f" side: {len(features)} translated, {real} real"
+                f"{dataset}.{name}: no distances in {self.extractor.name} features: at least 2 images are needed on"
+                f" each side, there are {len(features)} translated and {real} real ones"
             )
             return
         pair = FeaturePair(features.sample(), self._references.sample(domain))
@@ -184,13 +184,3 @@ def _add_image_scores(
         absent = all(metric.name not in domain for domain in means.values())
         if absent and (needed := metric.fact("needs", "")):
             scores.notes.append(f"{dataset}: eval/{metric.name} is not measured; it needs {needed}")
-
-
-def image_counts(source: ImageSource, context: Context) -> dict[str, dict[str, int]]:
-    """Domain → number of translated and of real images that are compared; for the protocol."""
-    labels = source.split("test").labels[: context.count(source)]
-    references = reference_labels(source, context.max_images)
-    return {
-        name: {"translated": int((labels[:, index] == 0).sum()), "real": int(references[:, index].sum())}
-        for index, name in enumerate(source.spec.names)
-    }

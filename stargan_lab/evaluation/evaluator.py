@@ -11,19 +11,18 @@ import torch
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, trained_classifier
+from stargan_lab.evaluation.build_protocol import build_protocol
 from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
 from stargan_lab.evaluation.cross_dataset import score_across
-from stargan_lab.evaluation.dataset_scores import Dataset, DatasetScores, image_counts, score_dataset
+from stargan_lab.evaluation.dataset_scores import Dataset, DatasetScores, score_dataset
 from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, compute_features
 from stargan_lab.evaluation.failure_checks import one_class
 from stargan_lab.evaluation.features import LARGEST_DIMS, total_memory
-from stargan_lab.evaluation.ground_truth import GALLERY
 from stargan_lab.evaluation.inception_weights import WeightsMissing
 from stargan_lab.evaluation.metrics.selection import Configured, SelectedMetric, select, try_metrics
-from stargan_lab.evaluation.protocol import Protocol
 from stargan_lab.evaluation.real_images import reference_labels, reference_split
 from stargan_lab.registry import family
-from stargan_lab.tracking.metrics import cross_name, metric_name
+from stargan_lab.tracking.metrics import metric_name
 
 
 @dataclass(frozen=True)
@@ -129,30 +128,20 @@ def assemble(
         LabError: no test split, unusable weights, or a user's metric or extractor that fails on one image.
     """
     context = Context(options.max_images, options.batch_size, outputs, torch.device(device), progress)
-    references = {source.name: reference_split(source) for source in sources}
+    for source in sources:
+        reference_split(source)  # refuses a dataset without test images before a classifier is trained
     classifiers = [trained_classifier(source, outputs, context.device, progress) for source in sources]
     metrics = select(options.metrics)
     try:
         extractors, missing = _extractors(options, classifiers, context), None
     except WeightsMissing as error:
-        extractors, missing = [[_classifier_features(classifier)] for classifier in classifiers], error
+        extractors, missing = [[ClassifierExtractor(classifier)] for classifier in classifiers], error
     datasets = [Dataset(i, *parts) for i, parts in enumerate(zip(sources, classifiers, extractors, strict=True))]
     for dataset in datasets:
         _try_extractors(dataset)
         try_metrics(metrics, dataset.source, dataset.attribute_classifier)
-    instruments = _instruments(datasets, references)
-    provenance = _metrics_provenance(metrics, extractors[0], several=len(sources) > 1)
-    protocol = Protocol(
-        data={source.name: source.fingerprint[:16] for source in sources},
-        images={source.name: image_counts(source, context) for source in sources},
-        groups={source.name: [list(group) for group in source.spec.groups] for source in sources},
-        checkpoint=options.checkpoint,
-        max_images=options.max_images,
-        batch_size=options.batch_size,
-        instruments=instruments,
-        metrics=provenance,
-    )
-    warnings = _warnings(datasets, context, provenance)
+    protocol = build_protocol(datasets, metrics, options.checkpoint, context)
+    warnings = _warnings(datasets, context, protocol.metrics)
     if missing is not None:
         absent = tuple(metric_name(m.name, missing.label) for m in metrics if m.family == "feature_metric")
         warnings.insert(0, EvaluationWarning("no-weights", absent, str(missing)))
@@ -175,7 +164,7 @@ def _extractors(
     options: Options, classifiers: Sequence[AttributeClassifier], context: Context
 ) -> list[list[Extractor]]:
     """Per dataset the classifier's features and the configured ones; a shared extractor is built once."""
-    own = [[_classifier_features(classifier)] for classifier in classifiers]
+    own: list[list[Extractor]] = [[ClassifierExtractor(classifier)] for classifier in classifiers]
     name = options.extractor
     if name is None or name == ClassifierExtractor.name:
         return own
@@ -190,10 +179,6 @@ def _extractors(
         built = build(None)
         return [[*each, built] for each in own]
     return [[*each, build(classifier)] for each, classifier in zip(own, classifiers, strict=True)]
-
-
-def _classifier_features(classifier: AttributeClassifier) -> Extractor:
-    return ClassifierExtractor(classifier)
 
 
 def _try_extractors(dataset: Dataset) -> None:
@@ -213,54 +198,11 @@ def _try_extractors(dataset: Dataset) -> None:
             )
 
 
-def _instruments(datasets: Sequence[Dataset], references: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Attribute classifier, ground truth and extractors, each with what its output depends on."""
-    classifiers = {dataset.source.name: dataset.attribute_classifier.sha256[:16] for dataset in datasets}
-    instruments: dict[str, dict[str, Any]] = {
-        "attribute_classifier": {"sha256": classifiers},
-        "ground_truth": {"gallery": GALLERY},
-    }
-    for position, first in enumerate(datasets[0].extractors):
-        if first.name in instruments:
-            raise LabError(f"extractor {first.name!r}: the name is taken; give it another one")
-        instruments[first.name] = {
-            "identity": {dataset.source.name: dataset.extractors[position].identity for dataset in datasets},
-            "dims": first.dims or "as the image",
-            "preprocessing": first.preprocessing,
-            "references": dict(references),
-            "options": dict(first.options),
-        }
-    return instruments
-
-
-def _metrics_provenance(
-    metrics: Sequence[SelectedMetric], extractors: Sequence[Extractor], several: bool
-) -> dict[str, dict[str, Any]]:
-    """What each metric's values depend on, by name in the order of tables. Raises LabError for a name used twice."""
-    entries = []
-    for metric in (each for each in metrics if each.family == "image_metric"):
-        uses = metric.fact("uses", ())
-        entries.append((f"eval/{metric.name}", metric.provenance(*uses)))
-        if several and metric.has("cross"):  # there the classifier predicts the source labels
-            entries.append((cross_name(metric.name), metric.provenance("attribute_classifier", *uses)))
-    for extractor in extractors:
-        for metric in (each for each in metrics if each.family == "feature_metric"):
-            entries.append((metric_name(metric.name, extractor.label), metric.provenance(extractor.name)))
-    provenance = dict(entries)
-    if len(provenance) < len(entries):
-        names = [name for name, _ in entries]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise LabError(
-            f"{twice}: two metrics have this name; give the extractor another label or the metric another name"
-        )
-    return provenance
-
-
 def _warnings(
-    datasets: Sequence[Dataset], context: Context, provenance: Mapping[str, Mapping[str, Any]]
+    datasets: Sequence[Dataset], context: Context, metrics: Mapping[str, Mapping[str, Any]]
 ) -> list[EvaluationWarning]:
     """Warnings that do not depend on the translations."""
-    classified = tuple(name for name, entry in provenance.items() if "attribute_classifier" in entry["uses"])
+    classified = tuple(name for name, entry in metrics.items() if "attribute_classifier" in entry["uses"])
     warnings = []
     for dataset in datasets:
         source = dataset.source

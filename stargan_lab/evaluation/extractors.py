@@ -83,7 +83,7 @@ def compute_features(extractor: Extractor, images: Tensor) -> Tensor:
     except LabError:
         raise
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[-160:]  # TorchScript's cause comes last
         raise LabError(f"extractor {extractor.name!r}: fails on {tuple(images.shape)} images ({reason})") from error
     if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
         got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
@@ -143,16 +143,12 @@ class TorchScriptExtractor:
         except Exception as error:
             reason = " ".join(str(error).split())[:160]
             raise LabError(f"{path}: cannot be read as a TorchScript module ({reason})") from None
-        self._path, self._device = path, device
+        self._device = device
         self.sha256 = self.identity = files.sha256_file(path)
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        try:
-            rows: Tensor = self._network(images.to(self._device).float() / 255)
-        except Exception as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise LabError(f"{self._path}: fails on {tuple(images.shape)} images in [0, 1] ({reason})") from None
+        rows: Tensor = self._network(images.to(self._device).float() / 255)
         return rows
 
 

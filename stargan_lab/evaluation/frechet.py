@@ -1,4 +1,4 @@
-"""The Fréchet distance between two Gaussians, and the streaming mean and covariance it is taken of.
+"""The Fréchet distance between two Gaussians, and running means and covariances.
 
 Shapes: n samples, D feature dimensions. Everything is float64.
 """
@@ -15,26 +15,26 @@ from stargan_lab.errors import LabError
 Array = NDArray[np.float64]
 
 EXACT_UP_TO = 512
-"""Rank up to which singular values take no time worth saving; fewer images than features are mostly below it."""
+"""Rank up to which singular values are fast enough; with fewer images than features it is usually lower."""
 
 
 def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> float:
     """Squared Fréchet distance |mu_a - mu_b|² + tr(A + B - 2 (AB)^½) (Dowson and Landau 1982; Heusel et al. 2017).
 
     The trace of (AB)^½ is the sum of the square roots of the eigenvalues of A^½ B A^½. With A = F Fᵀ and B = G Gᵀ these
-    roots are the singular values of Fᵀ G: singular covariances, of fewer samples than dimensions, cost no precision,
-    and nothing can become complex.
+    roots are the singular values of Fᵀ G. Singular covariances (fewer samples than dimensions) do not reduce precision,
+    and all values are real.
 
     Args:
         mu_a, mu_b: (D,) means.
         cov_a, cov_b: (D, D) symmetric, positive semi-definite up to rounding.
     Returns:
-        At least 0; 0 up to rounding for equal arguments; the same for both orders up to rounding.
+        At least 0, symmetric, and 0 for equal arguments, up to rounding.
     Raises:
         LabError: an argument has a NaN or an infinity.
     """
     if not all(np.isfinite(part).all() for part in (mu_a, cov_a, mu_b, cov_b)):
-        raise LabError("Fréchet distance: a mean or covariance is not finite; the features overflowed")
+        raise LabError("Fréchet distance: a mean or covariance is not finite; features overflowed")
     factor_a, factor_b = _factor(cov_a), _factor(cov_b)
     overlap = _nuclear_norm(factor_a.T @ factor_b)
     shift = np.asarray(mu_a, np.float64) - np.asarray(mu_b, np.float64)
@@ -44,8 +44,8 @@ def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> fl
 def _nuclear_norm(matrix: Array) -> float:
     """Sum of the singular values.
 
-    Those of a large matrix are the roots of the eigenvalues of its product with itself: a fifth of the time, and each
-    exact to 3e-8 of the largest, where the singular values themselves are exact to 1e-16 of it.
+    For a large matrix they are computed as the roots of the eigenvalues of M Mᵀ: in a fifth of the time, with an error
+    of 3e-8 of the largest instead of 1e-16.
     """
     if not matrix.size:
         return 0.0
@@ -56,9 +56,9 @@ def _nuclear_norm(matrix: Array) -> float:
 
 
 def _factor(covariance: Array) -> Array:
-    """(D, r) F with F Fᵀ = covariance, r its numerical rank: a pivoted Cholesky factor, ten times quicker than
-    eigenvectors at 2,048 dimensions and as exact."""
-    # LAPACK stops where what is left of the diagonal is rounding of the largest entry
+    """(D, r) F with F Fᵀ = covariance, r its numerical rank: a pivoted Cholesky factor, ten times faster than
+    eigenvectors at 2,048 dimensions and as precise."""
+    # LAPACK stops when the rest of the diagonal is below the rounding error of the largest entry
     lower, pivots, rank, _ = dpstrf(np.asarray(covariance, np.float64), lower=1)
     factor = np.empty((len(lower), rank))
     factor[pivots - 1] = np.tril(lower)[:, :rank]
@@ -67,10 +67,10 @@ def _factor(covariance: Array) -> Array:
 
 @dataclass
 class Moments:
-    """Mean and covariance of features that come batch by batch (pairwise update of Chan, Golub and LeVeque 1983).
+    """Running mean and covariance of features (pairwise update of Chan, Golub and LeVeque 1983).
 
     Attributes:
-        n: samples seen.
+        n: number of samples.
         mean: (D,).
         scatter: (D, D), the sum of outer products of the deviations from the mean.
     """
@@ -99,7 +99,7 @@ class Moments:
 
     @property
     def covariance(self) -> Array:
-        """(D, D), divided by n - 1 as ``numpy.cov`` and pytorch-fid do. Raises LabError for fewer than two samples."""
+        """(D, D), with n - 1 as in ``numpy.cov`` and pytorch-fid. Raises LabError for fewer than two samples."""
         if self.n < 2:
             raise LabError(f"a covariance needs at least 2 images, got {self.n}")
         return np.asarray(self.scatter / (self.n - 1))
@@ -110,7 +110,7 @@ class Moments:
 
 
 def pooled_distance(pairs: Sequence[tuple[Moments, Moments]]) -> float:
-    """Fréchet distance of two mixtures to which every domain contributes alike, however many images it has.
+    """Fréchet distance of two mixtures in which every domain has the same weight, regardless of its number of images.
 
     Args:
         pairs: per domain the moments of one side and of the other.
@@ -120,7 +120,7 @@ def pooled_distance(pairs: Sequence[tuple[Moments, Moments]]) -> float:
 
 
 def _mixture(parts: Sequence[Moments]) -> tuple[Array, Array]:
-    """Mean and covariance of a mixture in equal shares: the covariances' mean and that of the means themselves."""
+    """Mean and covariance of a mixture in equal shares: the mean covariance plus the covariance of the means."""
     means = np.stack([part.mean for part in parts])
     centred = means - means.mean(axis=0)
     within = sum((part.covariance for part in parts), np.zeros_like(parts[0].scatter)) / len(parts)

@@ -72,7 +72,8 @@ def metric_protocol(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
     if isinstance(entry, str):  # version 2 stored only the name of one instrument
         entry = {"uses": [entry]}
     instruments = protocol.get("instruments", {})
-    return common | {"metric": {**entry, "uses": {name: instruments.get(name) for name in entry.get("uses", ())}}}
+    used = {name: instruments.get(name) for name in entry.get("uses", ())}
+    return common | {"instruments": used, "metric": {key: entry[key] for key in entry if key != "uses"}}
 
 
 def metric_identity(protocol: Mapping[str, Any], metric: str) -> str:

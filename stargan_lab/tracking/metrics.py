@@ -1,15 +1,16 @@
 """What a logged name means: its unit, which way is better, how many decimals a table shows.
 
 A name is ``<group>/<metric>``, or ``<group>/<metric>/<part>`` for one domain or one dataset of it, e.g.
-``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluation.
- Evaluation metrics and loss terms come from their registries, those of a user's module included;
-a run's folder keeps the descriptions of all it has logged, so that it can be read without that module.
+``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluated
+run. Evaluation metrics and loss terms come from their registries, including those of a user's module; a run's folder
+keeps the descriptions of everything it has logged, so that it can be read without that module.
 """
 
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from stargan_lab.errors import LabError, nearest
@@ -81,11 +82,10 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
     metric, *parts = rest.split("/")
     base = f"{group}/{metric}"
     if not parts or (group in WITH_PARTS and len(parts) == 1 and parts[0]):
-        for known in (descriptions or {}, {each.name: each for each in _OF_TRAINING}):
-            if base in known:
-                return known[base]
-        if base in (registered := {each.name: each for each in _registered()}):
-            return registered[base]
+        if descriptions and base in descriptions:
+            return descriptions[base]
+        if found := next((each for each in chain(_OF_TRAINING, _registered()) if each.name == base), None):
+            return found
     raise LabError(f"metric {name!r} is not registered{nearest(full, names(descriptions))}")
 
 
@@ -116,16 +116,18 @@ def rounded(name: str, value: float, descriptions: Descriptions | None = None) -
 
 
 def metric_name(kind: str, label: str) -> str:
-    """The name of a feature metric: ``eval/<kind>_<label>``, and with an ending ``eval/<kind>_<label>_<ending>``.
+    """The name of a feature metric: ``eval/<kind>_<label>``, for a variant of a kind ``eval/<kind>_<label>_<variant>``.
 
     Args:
-        kind: as registered, e.g. ``kid``; what follows its first underscore, as in ``kid_spread``, is the ending.
+        kind: as registered, e.g. ``kid``; ``kid_spread`` is its variant, since ``kid`` is registered too.
         label: of the extractor's features; empty for the official Inception features, whose ``frechet`` is ``fid``.
     """
-    measure, _, ending = kind.partition("_")
+    measure, _, variant = kind.rpartition("_")
+    if measure not in family("feature_metric").in_order():
+        measure, variant = kind, ""
     if measure == "frechet" and not label:
         measure = "fid"
-    return "eval/" + "_".join(part for part in (measure, label, ending) if part)
+    return "eval/" + "_".join(part for part in (measure, label, variant) if part)
 
 
 def cross_name(metric: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stargan_lab.files import read_json, write_json
+from stargan_lab.tracking.metrics import rounded
 from stargan_lab.tracking.run_folder import MetricRow, RunFolder
 from stargan_lab.tracking.store import Store
 
@@ -76,9 +77,15 @@ class Publication:
         goal = self.sent + len(rows)
         self.state.sent[self.mlflow_id][1] = goal
         self.state.save()
-        self.store.send_rows(self.mlflow_id, rows, self.folder.descriptions())
+        self._send(rows)
         self.state.sent[self.mlflow_id][0] = goal
         self.state.save()
+
+    def _send(self, rows: Sequence[MetricRow]) -> None:
+        """Send rows with the decimals that their metrics have."""
+        descriptions = self.folder.descriptions()
+        shown = [{name: rounded(name, value, descriptions) for name, value in row.metrics.items()} for row in rows]
+        self.store.send_rows(self.mlflow_id, [r._replace(metrics=m) for r, m in zip(rows, shown, strict=True)])
 
     def tags(self) -> None:
         tags = self.folder.tags() | {"run_id": self.folder.run_id}
@@ -91,7 +98,7 @@ class Publication:
             step = rows[-1].step if rows else 0
             last = {name: value for row in rows if row.step == step for name, value in row.metrics.items()}
             final = {name: value for name, value in result["metrics"].items() if last.get(name) != value}
-            self.store.send_rows(self.mlflow_id, [MetricRow(step, end, final)], self.folder.descriptions())
+            self._send([MetricRow(step, end, final)])
         self.tags()
         self.store.artifact(self.mlflow_id, self.folder.result_path)
         for path in sorted(self.folder.scores.glob("*.json")):

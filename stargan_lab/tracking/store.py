@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import locked
-from stargan_lab.tracking.metrics import Descriptions, rounded
 from stargan_lab.tracking.run_folder import MetricRow
 
 if TYPE_CHECKING:
@@ -78,12 +77,12 @@ class Store:
         with _one_line(self.uri):
             self.client.delete_run(mlflow_id)
 
-    def send_rows(self, mlflow_id: str, rows: Sequence[MetricRow], descriptions: Descriptions) -> None:
+    def send_rows(self, mlflow_id: str, rows: Sequence[MetricRow]) -> None:
         """Send rows with their original times, so that sending them twice changes nothing."""
         from mlflow.entities import Metric
 
         points = [
-            Metric(_FORBIDDEN.sub("_", name), rounded(name, value, descriptions), round(row.time * 1000), row.step)
+            Metric(_FORBIDDEN.sub("_", name), value, round(row.time * 1000), row.step)
             for row in rows
             for name, value in row.metrics.items()
         ]

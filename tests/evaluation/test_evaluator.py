@@ -14,7 +14,8 @@ from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
-from stargan_lab.evaluation.evaluator import Options, Scores, evaluate
+from stargan_lab.evaluation.context import Context
+from stargan_lab.evaluation.evaluator import Options, Scores, assemble, evaluate
 from stargan_lab.evaluation.ground_truth import ground_truth_images
 from stargan_lab.labels import target_labels
 
@@ -31,52 +32,52 @@ def score(translate: Translate, sources: list[ImageSource], outputs: Path, **opt
 
 
 @pytest.fixture(scope="module")
-def nothing_done(faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path) -> Scores:
+def identity_scores(faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path) -> Scores:
     return score(unchanged, [faces], outputs)
 
 
 @pytest.fixture(scope="module")
-def all_right(
+def perfect_scores(
     faces: ImageSource, attribute_classifier: AttributeClassifier, redraw: Translate, outputs: Path
 ) -> Scores:
     return score(redraw, [faces], outputs)
 
 
-def test_the_perfect_translator_gets_full_marks(all_right: Scores) -> None:
-    m = all_right.metrics
+def test_the_perfect_translator_has_perfect_scores(perfect_scores: Scores) -> None:
+    m = perfect_scores.metrics
     assert m["eval/edit"] == 1 and m["eval/leak"] == 0 and m["eval/identity"] == 1 and m["eval/reconstruction"] == 0
     assert m["eval/accuracy"] >= 0.97
 
 
-def test_doing_nothing_gets_none(nothing_done: Scores, all_right: Scores) -> None:
-    m = nothing_done.metrics
+def test_the_identity_has_the_worst_scores(identity_scores: Scores, perfect_scores: Scores) -> None:
+    m = identity_scores.metrics
     assert m["eval/edit"] == 0 and m["eval/reconstruction"] == 0
-    assert m["eval/leak"] < 1 / 255  # outside M input and answer agree but for one grey level
+    assert m["eval/leak"] < 1 / 255  # outside M input and ground truth differ by at most one grey level
     assert m["eval/accuracy"] < 0.03
-    assert m["eval/frechet_classifier"] > 10 * all_right.metrics["eval/frechet_classifier"]
+    assert m["eval/frechet_classifier"] > 10 * perfect_scores.metrics["eval/frechet_classifier"]
     assert m["eval/identity"] < 1
 
 
-def test_each_metric_is_the_mean_of_its_domains(nothing_done: Scores, faces: ImageSource) -> None:
-    overall = {name for name in nothing_done.metrics if name.count("/") == 1}
-    against_answers = {"accuracy", "accuracy_ceiling", "edit", "leak", "identity", "reconstruction", "psnr", "ssim"}
-    by_features = {"frechet_{}", "frechet_{}_infinity", "kid_{}", "kid_{}_spread", "precision_{}", "recall_{}"}
-    means = {f"eval/{name}" for name in against_answers | {name.format("classifier") for name in by_features}}
-    assert overall == means | {"eval/frechet_classifier_pooled"}
-    for name in means:
-        domains = [nothing_done.metrics[f"{name}/{domain}"] for domain in faces.spec.names]
-        assert nothing_done.metrics[name] == pytest.approx(fmean(domains))
+def test_each_metric_is_the_mean_of_its_domains(identity_scores: Scores, faces: ImageSource) -> None:
+    overall = [name for name in identity_scores.metrics if name.count("/") == 1]
+    assert overall == list(identity_scores.protocol["metrics"]) and len(overall) == 15
+    for name in set(overall) - {"eval/frechet_classifier_pooled"}:
+        domains = [identity_scores.metrics[f"{name}/{domain}"] for domain in faces.spec.names]
+        assert identity_scores.metrics[name] == pytest.approx(fmean(domains))
 
 
-def test_held_hair_is_counted_and_left_out(nothing_done: Scores, faces: ImageSource) -> None:
+def test_outputs_whose_target_changes_nothing_are_noted(identity_scores: Scores, faces: ImageSource) -> None:
     labels = faces.split("test").labels
-    held = sum(int((target_labels(labels, faces.spec, i) == labels).all(1).sum()) for i in range(len(faces.spec.names)))
-    assert held > 0
-    assert f"faces: edit leaves out {held} of {5 * 150} outputs whose target changes no pixel" in nothing_done.notes
+    unchanged_targets = sum(
+        int((target_labels(labels, faces.spec, i) == labels).all(1).sum()) for i in range(len(faces.spec.names))
+    )
+    assert unchanged_targets > 0
+    note = f"faces: eval/edit excludes {unchanged_targets} of {5 * 150} outputs whose target changes no pixel"
+    assert note in identity_scores.notes
 
 
 def blend(redraw: Translate) -> Translate:
-    """Halfway between the input and the ground truth, and a touch darker everywhere."""
+    """Halfway between the input and the ground truth, and slightly darker everywhere."""
     return lambda images, labels, index: (images + redraw(images, labels, index)) / 2 - 0.04
 
 
@@ -84,7 +85,7 @@ def test_half_an_edit_and_a_known_leak(faces: ImageSource, redraw: Translate, ou
     first_pass: list[Tensor] = []
 
     def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
-        if len(first_pass) % 2:  # the way back
+        if len(first_pass) % 2:  # the reconstruction
             first_pass.append(images)
             return images
         first_pass.append(images)
@@ -100,34 +101,36 @@ def test_reconstruction_by_hand(faces: ImageSource, attribute_classifier: Attrib
     m = score(lambda images, labels, index: images * 0.5, [faces], outputs).metrics
     test = faces.split("test")
     x = test.images(range(len(test)))
-    back = to_uint8(to_float(to_uint8(to_float(x) * 0.5)) * 0.5)  # both ways end in 8 bits
+    back = to_uint8(to_float(to_uint8(to_float(x) * 0.5)) * 0.5)  # both directions are quantised
     expected = (x.double() - back.double()).abs().mean() / 255
     assert m["eval/reconstruction/Male"] == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_twice_the_same_and_the_global_generator_is_left(
-    faces: ImageSource, nothing_done: Scores, outputs: Path
+def test_deterministic_and_independent_of_the_global_generator(
+    faces: ImageSource, identity_scores: Scores, outputs: Path
 ) -> None:
     before = torch.get_rng_state()
     again = score(unchanged, [faces], outputs)
-    assert again == nothing_done
+    assert again == identity_scores
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_batch_size_does_not_move_what_does_not_depend_on_it(
-    faces: ImageSource, nothing_done: Scores, outputs: Path
+def test_batch_size_does_not_change_scores_of_independent_images(
+    faces: ImageSource, identity_scores: Scores, outputs: Path
 ) -> None:
     other = score(unchanged, [faces], outputs, batch_size=37)
-    assert other.protocol["hash"] != nothing_done.protocol["hash"]
-    assert other.metrics == pytest.approx(nothing_done.metrics, rel=1e-4, abs=1e-9)
+    assert other.protocol["hash"] != identity_scores.protocol["hash"]
+    assert other.metrics == pytest.approx(identity_scores.metrics, rel=1e-4, abs=1e-9)
 
 
-def test_caches_change_no_number(faces: ImageSource, all_right: Scores, redraw: Translate, outputs: Path) -> None:
-    cached = [path for folder in ("truth", "features") for path in (outputs / "cache" / folder).glob("*.np[yz]")]
+def test_scores_are_the_same_without_the_cache(
+    faces: ImageSource, perfect_scores: Scores, redraw: Translate, outputs: Path
+) -> None:
+    cached = [path for folder in ("ground_truth", "features") for path in (outputs / "cache" / folder).glob("*.np[yz]")]
     assert {path.suffix for path in cached} == {".npy", ".npz"}
     for path in cached:
         path.unlink()
-    assert score(redraw, [faces], outputs) == all_right
+    assert score(redraw, [faces], outputs) == perfect_scores
 
 
 def test_max_images_takes_the_first(faces: ImageSource, redraw: Translate, outputs: Path) -> None:
@@ -150,19 +153,19 @@ def test_too_few_images_for_a_distance_are_noted(
 ) -> None:
     scores = score(unchanged, [faces], outputs, max_images=1)
     assert "eval/frechet_classifier" not in scores.metrics
-    assert any("it needs 2 images a side" in note for note in scores.notes)
+    assert any("at least 2 images are needed" in note for note in scores.notes)
 
 
-def test_answers_are_the_images_themselves_under_their_own_labels(faces: ImageSource, outputs: Path) -> None:
-    exact = ground_truth_images(faces, "test", 150, outputs, progress=False)
+def test_ground_truth_under_the_source_labels_is_the_image(faces: ImageSource, outputs: Path) -> None:
+    exact = ground_truth_images(faces, Context(None, 64, outputs, torch.device("cpu"), False))
     assert exact is not None and exact.galleries.shape[1] == 100 and exact.rows.shape == (5, 100)
     test = faces.split("test")
     blond = faces.spec.names.index("Blond_Hair")
-    held = [i for i in range(150) if test.labels[i, blond] == 1]
-    assert torch.equal(exact.of(blond, range(150))[held], test.images(held))
-    for domain, image in ((0, 0), (3, 57), (4, 99)):  # an output's own identity stands in its gallery
+    already_blond = [i for i in range(150) if test.labels[i, blond] == 1]
+    assert torch.equal(exact.images(blond, range(150))[already_blond], test.images(already_blond))
+    for domain, image in ((0, 0), (3, 57), (4, 99)):  # every output's own identity is in its gallery
         drawn = torch.from_numpy(exact.galleries[int(exact.rows[domain, image]), image].copy())
-        assert torch.equal(drawn, exact.of(domain, range(image, image + 1))[0])
+        assert torch.equal(drawn, exact.images(domain, range(image, image + 1))[0])
 
 
 def test_inception_is_scored_under_its_own_name(faces: ImageSource, inception_weights: Path, outputs: Path) -> None:
@@ -173,17 +176,26 @@ def test_inception_is_scored_under_its_own_name(faces: ImageSource, inception_we
     assert "eval/frechet_inception_unverified/Male" in scores.metrics and "eval/fid" not in scores.metrics
     instrument = scores.protocol["instruments"]["inception"]
     assert len(instrument["identity"]["faces"]) == 64 and instrument["dims"] == 2048
-    assert scores.protocol["metrics"]["eval/kid_inception_unverified"] == "inception"
+    assert scores.protocol["metrics"]["eval/kid_inception_unverified"]["uses"] == ["inception"]
 
 
-def test_missing_weights_are_one_note(
-    faces: ImageSource, nothing_done: Scores, outputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_missing_weights_are_one_warning(
+    faces: ImageSource, identity_scores: Scores, outputs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     scores = score(unchanged, [faces], outputs, extractor="inception")
     (missing,) = (warning for warning in scores.warnings if warning["code"] == "no-weights")
     assert "evaluation.weights=download" in missing["text"] and "eval/fid" in missing["metrics"]
-    assert scores.metrics == nothing_done.metrics and scores.protocol == nothing_done.protocol
+    assert scores.metrics == identity_scores.metrics and scores.protocol == identity_scores.protocol
+
+
+def test_a_shared_extractor_is_built_once_for_all_datasets(
+    faces: ImageSource, attribute_classifier: AttributeClassifier, inception_weights: Path, outputs: Path
+) -> None:
+    options = Options("inception", str(inception_weights), None, "last", 4, 16)
+    evaluator = assemble([faces, faces], options, outputs, "cpu", progress=False)
+    (own, inception), (_, again) = (dataset.extractors for dataset in evaluator.datasets)
+    assert own.name == "classifier" and inception is again
 
 
 def test_an_unknown_extractor_is_refused(
@@ -201,7 +213,7 @@ def test_a_diverged_generator_is_refused(
 
 
 def test_several_datasets(
-    faces: ImageSource, nothing_done: Scores, outputs: Path, monkeypatch: pytest.MonkeyPatch
+    faces: ImageSource, identity_scores: Scores, outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"kind": "synthfaces", "attributes": ["Male", "Young"], "train": 500, "valid": 0, "test": 60, "seed": 9}
     (others,) = open_sources({"others": options}, 32, outputs)
@@ -224,34 +236,34 @@ def test_several_datasets(
     assert m["eval/frechet_classifier_pooled/faces"] > 0
 
 
-def test_without_test_images_it_says_so(outputs: Path) -> None:
+def test_a_dataset_without_test_images_is_refused(outputs: Path) -> None:
     options = {"kind": "synthfaces", "attributes": ["Male"], "train": 20, "valid": 5, "test": 0}
     (source,) = open_sources({"faces": options}, 16, outputs)
     with pytest.raises(LabError, match=r"data\.sources\.faces: evaluation needs test images"):
         score(unchanged, [source], outputs)
 
 
-def test_configuration_offers_what_evaluate_takes() -> None:
+def test_the_configuration_has_all_options() -> None:
     text = (Path(__file__).parents[2] / "conf" / "evaluation" / "default.yaml").read_text()
-    offered = yaml.safe_load(text)
-    assert set(offered) == {field.name for field in fields(Options)}
-    assert offered["extractor"] == "inception" and offered["checkpoint"] == "average"
+    default = yaml.safe_load(text)
+    assert set(default) == {field.name for field in fields(Options)}
+    assert default["extractor"] == "inception" and default["checkpoint"] == "average"
 
 
-def test_accuracy_stands_beside_its_ceiling(
-    nothing_done: Scores, faces: ImageSource, attribute_classifier: AttributeClassifier
+def test_accuracy_ceiling_is_the_classifiers_accuracy(
+    identity_scores: Scores, faces: ImageSource, attribute_classifier: AttributeClassifier
 ) -> None:
-    m = nothing_done.metrics
+    m = identity_scores.metrics
     assert {name: m[f"eval/accuracy_ceiling/{name}"] for name in faces.spec.names} == attribute_classifier.accuracy
 
 
-def test_a_generator_that_does_nothing_is_called_so(nothing_done: Scores, all_right: Scores) -> None:
-    codes = {warning["code"]: warning["text"] for warning in nothing_done.warnings}
+def test_the_identity_causes_warnings(identity_scores: Scores, perfect_scores: Scores) -> None:
+    codes = {warning["code"]: warning["text"] for warning in identity_scores.warnings}
     assert set(codes) == {"label-ignored", "returns-input"}
-    assert all_right.warnings == []
+    assert perfect_scores.warnings == []
 
 
-def test_a_collapsed_generator_is_called_so(
+def test_a_collapsed_generator_causes_warnings(
     faces: ImageSource, attribute_classifier: AttributeClassifier, outputs: Path
 ) -> None:
     face = to_float(faces.split("test").images([0]))
@@ -260,14 +272,19 @@ def test_a_collapsed_generator_is_called_so(
     assert scores.metrics["eval/recall_classifier"] < 0.1
 
 
-def test_the_protocol_counts_images(nothing_done: Scores, faces: ImageSource) -> None:
+def test_the_protocol_counts_images(identity_scores: Scores, faces: ImageSource) -> None:
     test, valid = faces.split("test").labels, faces.split("valid").labels
     for index, name in enumerate(faces.spec.names):
-        counts = nothing_done.protocol["images"]["faces"][name]
+        counts = identity_scores.protocol["images"]["faces"][name]
         assert counts == {"translated": int((test[:, index] == 0).sum()), "real": int(valid[:, index].sum())}
 
 
-def test_every_distance_says_how_it_was_made(nothing_done: Scores) -> None:
-    known = nothing_done.protocol["metrics"]
-    assert {name for name in nothing_done.metrics if name.count("/") == 1} <= set(known)
-    assert set(known.values()) <= set(nothing_done.protocol["instruments"])
+def test_the_protocol_describes_every_metric(identity_scores: Scores) -> None:
+    metrics, instruments = identity_scores.protocol["metrics"], identity_scores.protocol["instruments"]
+    assert {name for name in identity_scores.metrics if name.count("/") == 1} <= set(metrics)
+    assert {used for entry in metrics.values() for used in entry["uses"]} <= set(instruments)
+    assert metrics["eval/kid_classifier"] == {
+        "uses": ["classifier"],
+        "options": {"subsets": 100, "subset_size": 1000},
+        "version": 1,
+    }

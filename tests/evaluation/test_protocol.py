@@ -14,9 +14,12 @@ PROTOCOL = Protocol(
     batch_size=64,
     instruments={
         "inception": {"identity": {"faces": "ab"}, "dims": 2048},
-        "attribute_classifier": {"classifiers": {"faces": "cd"}},
+        "attribute_classifier": {"sha256": {"faces": "cd"}},
     },
-    metrics={"eval/fid": "inception", "eval/accuracy": "attribute_classifier"},
+    metrics={
+        "eval/fid": {"uses": ["inception"], "options": {}, "version": 1},
+        "eval/accuracy": {"uses": ["attribute_classifier"], "options": {}, "version": 1},
+    },
 )
 OTHER = {
     "data": {"faces": "1" * 16},
@@ -24,33 +27,66 @@ OTHER = {
     "groups": {"faces": [["Black_Hair", "Blond_Hair"]]},
     "max_images": 5,
     "batch_size": 8,
-    "version": 3,
+    "version": 4,
     "instruments": {"attribute_classifier": {}},
     "metrics": {},
 }
 
+VERSION_2 = {
+    "hash": "1a2b3c4d5e6f",
+    "data": {"faces": "0" * 16},
+    "images": {"faces": {"Male": {"translated": 70, "real": 80}}},
+    "groups": {"faces": [["Black_Hair"]]},
+    "checkpoint": "last",
+    "max_images": None,
+    "batch_size": 64,
+    "inputs": "test",
+    "targets": "reference",
+    "quantisation": "uint8",
+    "network_mode": "train-statistics",
+    "version": 2,
+    "instruments": {"judge": {"judges": {"faces": "cd"}}, "inception": {"identity": {"faces": "ab"}, "dims": 2048}},
+    "metrics": {"eval/accuracy": "judge", "eval/fid": "inception"},
+}
+"""As an earlier release wrote it."""
 
-def test_hash_is_twelve_hex_digits_of_its_content() -> None:
+
+def test_the_hash_is_twelve_hex_digits_of_the_content() -> None:
     plain = PROTOCOL.as_dict()
     assert len(plain["hash"]) == 12 and int(plain["hash"], 16) >= 0
     assert plain["hash"] == replace(PROTOCOL).as_dict()["hash"] == protocol_hash(plain)
     assert json.loads(json.dumps(plain)) == plain
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Protocol)])
-def test_every_field_is_part_of_the_identity(name: str) -> None:
-    other = replace(PROTOCOL, **{name: OTHER.get(name, "other")}).as_dict()
-    assert other["hash"] != PROTOCOL.as_dict()["hash"]
-    if name not in ("instruments", "metrics"):  # what is common to all scores is part of each
-        assert metric_identity(other, "eval/accuracy") != metric_identity(PROTOCOL.as_dict(), "eval/accuracy")
+def test_every_field_is_part_of_the_identity() -> None:
+    for name in (field.name for field in fields(Protocol)):
+        other = replace(PROTOCOL, **{name: OTHER.get(name, "other")}).as_dict()
+        assert other["hash"] != PROTOCOL.as_dict()["hash"], name
+        assert metric_identity(other, "eval/accuracy") != metric_identity(PROTOCOL.as_dict(), "eval/accuracy"), name
 
 
-def test_a_score_depends_on_its_own_instrument_alone() -> None:
+def test_a_metric_depends_only_on_the_instruments_it_uses() -> None:
     one = PROTOCOL.as_dict()
     changed = {**PROTOCOL.instruments, "inception": {"identity": {"faces": "ef"}, "dims": 192}}
     other = replace(PROTOCOL, instruments=changed).as_dict()
     assert metric_identity(one, "eval/accuracy") == metric_identity(other, "eval/accuracy")
     assert metric_identity(one, "eval/fid") != metric_identity(other, "eval/fid")
     assert metric_identity(one, "eval/fid/Male") == metric_identity(one, "eval/fid")
-    found = differences(metric_protocol(one, "eval/fid"), metric_protocol(other, "eval/fid"))
-    assert found == ["instrument.identity.faces: ab, ef", "instrument.dims: 2048, 192"]
+    listed = differences(metric_protocol(one, "eval/fid"), metric_protocol(other, "eval/fid"))
+    assert listed == ["instruments.inception.identity.faces: ab, ef", "instruments.inception.dims: 2048, 192"]
+
+
+@pytest.mark.parametrize("change", [{"options": {"subsets": 5}}, {"version": 2}])
+def test_a_metric_depends_on_its_options_and_version(change: dict[str, object]) -> None:
+    entry = {**PROTOCOL.metrics["eval/fid"], **change}
+    other = replace(PROTOCOL, metrics={**PROTOCOL.metrics, "eval/fid": entry}).as_dict()
+    assert metric_identity(other, "eval/fid") != metric_identity(PROTOCOL.as_dict(), "eval/fid")
+    assert metric_identity(other, "eval/accuracy") == metric_identity(PROTOCOL.as_dict(), "eval/accuracy")
+
+
+def test_version_2_is_read_but_never_compared_with_version_3() -> None:
+    scored_elsewhere = {**VERSION_2, "instruments": {**VERSION_2["instruments"], "judge": {"judges": {"faces": "ef"}}}}
+    assert metric_identity(VERSION_2, "eval/fid") == metric_identity(scored_elsewhere, "eval/fid")
+    assert metric_identity(VERSION_2, "eval/accuracy") != metric_identity(scored_elsewhere, "eval/accuracy")
+    listed = differences(metric_protocol(VERSION_2, "eval/fid"), metric_protocol(PROTOCOL.as_dict(), "eval/fid"))
+    assert listed[0] == "version: 2, 3"

@@ -46,7 +46,8 @@ def test_a_different_instrument_affects_only_its_score(
     assert runs["protocol"].nunique() == 2
     assert list(mixed(runs)) == ["eval/frechet_classifier"]
     message = (
-        r"eval/frechet_classifier: runs n1 and i2 .* \(instrument\.preprocessing: plain, fancy; instrument\.subsets"
+        r"eval/frechet_classifier: runs n1 and i2 .* \(instruments\.classifier\.preprocessing: plain, fancy;"
+        r" instruments\.classifier\.subsets"
     )
     with pytest.raises(LabError, match=message):
         check_comparable(ablation, runs)

@@ -16,14 +16,18 @@ def scoring(
         changes: to the protocol.
     """
     instruments = {
-        "truth": {"tolerance": 1 / 255},
+        "ground_truth": {"tolerance": 1 / 255},
         "attribute_classifier": {"faces": "1a2b"},
         "classifier": {"preprocessing": "plain"},
     }
-    named = {"eval/edit": "truth", "eval/accuracy": "attribute_classifier", "eval/frechet_classifier": "classifier"}
+    named = {
+        "eval/edit": {"uses": ["ground_truth"]},
+        "eval/accuracy": {"uses": ["attribute_classifier"]},
+        "eval/frechet_classifier": {"uses": ["classifier"]},
+    }
     if fid:
         instruments |= {"inception": {"dims": "2048"}}
-        named |= {"eval/fid": "inception"}
+        named |= {"eval/fid": {"uses": ["inception"]}}
     images = {"faces": {"Male": {"translated": 40, "real": 30}}}
     common = {"data": {"faces": "0f0f"}, "images": images, "groups": {"faces": []}, "checkpoint": "average"}
     facts = common | {"max_images": None, "batch_size": 64, "instruments": instruments, "metrics": named} | changes

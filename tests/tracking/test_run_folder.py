@@ -49,7 +49,10 @@ def test_flush_calls_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     synced: list[int] = []
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), real(descriptor)))
-    folder_with(tmp_path, [1])
+    folder = folder_with(tmp_path, [1])
+    folder.append(2, {"loss/g_rec": 1.0})
+    synced.clear()
+    folder.flush()
     assert len(synced) == 1
 
 

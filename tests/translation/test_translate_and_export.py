@@ -295,7 +295,7 @@ def test_the_attribute_classifier_sees_the_square_that_the_generator_sees(
     squares = torch.stack([torch.from_numpy(crop_and_resize(Image.fromarray(pixels), crop, 16)) for crop in (16, None)])
     spec = load_run(Path("outputs"), lab[0]).layout.specs[0]
     attribute_classifier = write_attribute_classifier(lab[0], squares)
-    small, large = (attribute_classifier.own_labels(square[None], spec) for square in squares)
+    small, large = (attribute_classifier.predict_exclusive(square[None], spec) for square in squares)
     assert not torch.equal(small, large)
 
     def said(*arguments: str) -> str:

@@ -3,8 +3,8 @@
 An image metric takes an ``ImageBatch`` and returns (n,) float64 with a value per image, NaN where it does not apply; or
 one float for the entire domain; or None where the dataset cannot provide what it needs. A feature metric takes a
 ``FeaturePair`` and returns a float, or None where there are too few images; a ``pooled`` one takes the (translated,
-real) moments of all domains of a dataset. Keyword-only parameters are options under ``evaluation.metrics.NAME``; the
-first line of the docstring is the meaning shown in reports.
+real) moments of all domains of a dataset. Keyword-only parameters are options under ``evaluation.metrics.NAME``. The
+first line of the docstring is the meaning that reports show.
 
 At registration a metric declares, beside its source:
 

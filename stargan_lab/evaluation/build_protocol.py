@@ -1,0 +1,86 @@
+"""The protocol of an evaluation, from its datasets, extractors and metrics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stargan_lab.data.protocols import ImageSource
+from stargan_lab.errors import LabError
+from stargan_lab.evaluation.context import Context
+from stargan_lab.evaluation.dataset_scores import Dataset
+from stargan_lab.evaluation.extractors import Extractor
+from stargan_lab.evaluation.ground_truth import GALLERY
+from stargan_lab.evaluation.metrics.selection import SelectedMetric
+from stargan_lab.evaluation.protocol import Protocol
+from stargan_lab.evaluation.real_images import reference_labels, reference_split
+from stargan_lab.tracking.metrics import cross_name, metric_name
+
+
+def build_protocol(
+    datasets: Sequence[Dataset], metrics: Sequence[SelectedMetric], checkpoint: str, context: Context
+) -> Protocol:
+    """Raises LabError if two extractors or two metrics have the same name."""
+    sources = [dataset.source for dataset in datasets]
+    return Protocol(
+        data={source.name: source.fingerprint[:16] for source in sources},
+        images={source.name: _image_counts(source, context) for source in sources},
+        groups={source.name: [list(group) for group in source.spec.groups] for source in sources},
+        checkpoint=checkpoint,
+        max_images=context.max_images,
+        batch_size=context.batch_size,
+        instruments=_instruments(datasets),
+        metrics=_metrics(metrics, datasets[0].extractors, several=len(datasets) > 1),
+    )
+
+
+def _instruments(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
+    """Attribute classifier, ground truth and extractors, each with what its output depends on."""
+    references = {dataset.source.name: reference_split(dataset.source) for dataset in datasets}
+    classifiers = {dataset.source.name: dataset.attribute_classifier.sha256[:16] for dataset in datasets}
+    instruments: dict[str, dict[str, Any]] = {
+        "attribute_classifier": {"sha256": classifiers},
+        "ground_truth": {"gallery": GALLERY},
+    }
+    for position, first in enumerate(datasets[0].extractors):
+        if first.name in instruments:
+            raise LabError(f"extractor {first.name!r}: the name is taken; give it another one")
+        instruments[first.name] = {
+            "identity": {dataset.source.name: dataset.extractors[position].identity for dataset in datasets},
+            "dims": first.dims or "as the image",
+            "preprocessing": first.preprocessing,
+            "references": references,
+            "options": dict(first.options),
+        }
+    return instruments
+
+
+def _metrics(
+    metrics: Sequence[SelectedMetric], extractors: Sequence[Extractor], several: bool
+) -> dict[str, dict[str, Any]]:
+    """What each metric's values depend on, by name in the order of tables. Raises LabError for a name used twice."""
+    entries = []
+    for metric in (each for each in metrics if each.family == "image_metric"):
+        uses = metric.fact("uses", ())
+        entries.append((f"eval/{metric.name}", metric.provenance(*uses)))
+        if several and metric.has("cross"):  # there the classifier predicts the source labels
+            entries.append((cross_name(metric.name), metric.provenance("attribute_classifier", *uses)))
+    for extractor in extractors:
+        for metric in (each for each in metrics if each.family == "feature_metric"):
+            entries.append((metric_name(metric.name, extractor.label), metric.provenance(extractor.name)))
+    provenance = dict(entries)
+    if len(provenance) < len(entries):
+        names = [name for name, _ in entries]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LabError(
+            f"{twice}: two metrics have this name; give the extractor another label or the metric another name"
+        )
+    return provenance
+
+
+def _image_counts(source: ImageSource, context: Context) -> dict[str, dict[str, int]]:
+    """Domain → number of translated and of real images that are compared."""
+    labels = source.split("test").labels[: context.count(source)]
+    references = reference_labels(source, context.max_images)
+    return {
+        name: {"translated": int((labels[:, index] == 0).sum()), "real": int(references[:, index].sum())}
+        for index, name in enumerate(source.spec.names)
+    }
