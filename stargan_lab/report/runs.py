@@ -67,8 +67,13 @@ def finished(runs: DataFrame) -> DataFrame:
 
 def scores(runs: DataFrame) -> list[str]:
     """The overall scores (not per domain) of finished runs, in the order of the tables."""
-    present = {name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")}
-    return sorted({lookup(name).name for name in present} & present, key=order)
+    present = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")]
+    return sorted((name for name in present if overall(name) == name), key=order)
+
+
+def overall(metric: str) -> str:
+    """``eval/edit`` of ``eval/edit/Male``."""
+    return "/".join(metric.split("/")[:2])
 
 
 def write_csv(runs: DataFrame, path: Path) -> None:
@@ -175,7 +180,7 @@ def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
         raise LabError(f"{path}: {reason}") from None
     return {
         "protocol": protocol if isinstance(protocol, str) else facts.get("hash") or canonical_hash(facts)[:12],
-        "protocols": {lookup(name).name: metric_identity(facts, name) for name in metrics} if facts else {},
+        "protocols": {overall(name): metric_identity(facts, name) for name in metrics} if facts else {},
         "facts": facts,
         "warnings": warnings,
         **metrics,

@@ -5,7 +5,7 @@ from string import ascii_letters
 import pandas as pd
 from pandas import DataFrame
 
-from stargan_lab.report.runs import finished, scores
+from stargan_lab.report.runs import finished, overall, scores
 
 
 class WarningMarks:
@@ -16,7 +16,7 @@ class WarningMarks:
         self._runs = len(finished(runs))
         self._warnings = [
             # a warning without metrics affects every score of its run; one with metrics also those the run lacks
-            warning | {"run": run, "scores": set(map(_overall, warning["metrics"])) or set(run[shown].dropna().index)}
+            warning | {"run": run, "scores": set(map(overall, warning["metrics"])) or set(run[shown].dropna().index)}
             for _, run in finished(runs).iterrows()
             for warning in run["warnings"]
         ]
@@ -25,7 +25,7 @@ class WarningMarks:
 
     def of(self, variant: str, metric: str) -> str:
         """The mark after a variant's value of a metric, overall or per domain: `` [a, c]``, or nothing."""
-        affecting = [w for w in self._warnings if w["run"]["variant"] == variant and _overall(metric) in w["scores"]]
+        affecting = [w for w in self._warnings if w["run"]["variant"] == variant and overall(metric) in w["scores"]]
         letters = sorted({self._letters[w["code"]] for w in affecting if w["code"] in self._letters})
         return f" [{', '.join(letters)}]" if letters else ""
 
@@ -47,8 +47,3 @@ class WarningMarks:
         texts = dict.fromkeys(" ".join(w["text"].split()) for w in warnings if w["run"]["run_id"] == first)
         letter = f"[{self._letters[code]}] " if code in self._letters else ""
         return ": ".join(filter(None, (letter + code, where, "; ".join(filter(None, texts)))))
-
-
-def _overall(metric: str) -> str:
-    """``eval/edit`` of ``eval/edit/Male``."""
-    return "/".join(metric.split("/")[:2])

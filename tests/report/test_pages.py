@@ -13,6 +13,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
 from stargan_lab.report.runs import read_csv
+from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 
 
@@ -51,7 +52,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     ablation: Ablation, runs: DataFrame, tmp_path: Path
 ) -> None:
     few = {"code": "few-images", "metrics": ["eval/kid_classifier"], "text": "faces: 9 images | fewer than 64_features"}
-    runs[["eval/kid_classifier", "eval/kid_dino"]] = 0.5, 0.25
+    runs[["eval/kid_classifier", "eval/kid_pixels"]] = 0.5, 0.25
     runs["warnings"] = [[few] if variant == "none" else [] for variant in runs["variant"]]
     files = write_report(ablation, runs, tmp_path / "first", FORMATS)
     cell, line = "0.5000 ± 0.0000 (3) [a]", "[a] few-images: none seeds 1, 2, 3: faces: 9 images"
@@ -59,7 +60,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     assert "## Further scores\n\n| score | none (baseline) | instance | layer |\n| :-- | --: | --: | --: |\n" in text
     assert f"| kid_classifier ↓ | {cell} | 0.5000 ± 0.0000 (3) | 0.5000 ± 0.0000 (2) |" in text
     assert f"- {line}" in text
-    assert "- kid_dino ↓: kernel distance (MMD²); features dino" in text
+    assert "- kid_pixels ↓: " + lookup("eval/kid_pixels").meaning in text
     page = (tmp_path / "first" / "report.html").read_text()
     assert f"<td>{cell}</td>" in page and f"<li>{line}" in page
     fragment = (tmp_path / "first" / "report.tex").read_text()

@@ -113,6 +113,7 @@ def test_csv_round_trip(runs: DataFrame, tmp_path: Path) -> None:
     moved = row("NA", 4, folder=tmp_path / "runs" / "moved")
     complete = row("none", 1, folder=folder, **text, **{"eval/edit": 1 / 3, "parameters.generator": 7})
     runs = as_frame([complete, moved, *runs[1:].to_dict("records")])
+    runs["run_id"] = [f"00{index}" for index in runs.index]  # text, although it looks like a number
     path = tmp_path / "reports" / "norms" / "report.csv"
     write_csv(runs, path)
     runs.at[1, "folder"] = None

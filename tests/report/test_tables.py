@@ -16,7 +16,7 @@ from stargan_lab.report.tables import (
     missing_runs,
     summary,
 )
-from stargan_lab.tracking.metrics import lookup
+from stargan_lab.tracking.metrics import lookup, order
 
 
 def test_mean_and_sample_standard_deviation() -> None:
@@ -69,18 +69,26 @@ def test_missing_runs_are_listed_with_the_reason(ablation: Ablation, runs: DataF
 
 
 def test_each_score_is_in_one_table_in_registry_order(ablation: Ablation, runs: DataFrame) -> None:
-    more = ["eval/ssim", "eval/reconstruction", "eval/recall_dino", "eval/frechet_dino", "eval/kid", "eval/kid_dino"]
+    more = [
+        "eval/ssim",
+        "eval/reconstruction",
+        "eval/recall_pixels",
+        "eval/frechet_pixels",
+        "eval/kid",
+        "eval/kid_pixels",
+    ]
     more += ["eval/accuracy_ceiling", "eval/kid/Male", "rescored.0123456789ab/edit", "memory/peak_mib", "eval/leak"]
     runs.loc[0, more] = 1.0
     runs.loc[8, "eval/psnr"] = 1.0  # only of the failed run
-    main = ["eval/edit", "eval/leak", "eval/kid", "eval/frechet_classifier", "eval/frechet_dino", "eval/reconstruction"]
-    further = ["eval/accuracy_ceiling", "eval/kid_dino", "eval/recall_dino", "eval/ssim"]
+    main = ["eval/leak", "eval/kid", "eval/frechet_classifier", "eval/frechet_pixels", "eval/reconstruction"]
+    main = ["eval/edit", *sorted(main, key=order)]
+    further = sorted(["eval/accuracy_ceiling", "eval/kid_pixels", "eval/recall_pixels", "eval/ssim"], key=order)
     assert main_metrics(ablation, runs) == main
     assert further_metrics(ablation, runs) == further
     assert sorted(scores(runs)) == sorted(main + further)
-    other = replace(ablation, primary="eval/kid_dino")
-    assert main_metrics(other, runs) == ["eval/kid_dino", *main]
-    assert further_metrics(other, runs) == ["eval/accuracy_ceiling", "eval/recall_dino", "eval/ssim"]
+    other = replace(ablation, primary="eval/kid_pixels")
+    assert main_metrics(other, runs) == ["eval/kid_pixels", *main]
+    assert further_metrics(other, runs) == [name for name in further if name != "eval/kid_pixels"]
 
 
 def test_further_table(ablation: Ablation, runs: DataFrame) -> None:
