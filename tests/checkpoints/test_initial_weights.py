@@ -45,7 +45,10 @@ def test_run_id_depends_on_the_content_of_the_weights(here: Path) -> None:
 
 REFUSED = [
     (["initial.generator=nope"], ["initial.generator: no run matches 'nope' (1 run in outputs/runs)"]),
-    (["initial.generator=200000-G.ckpt"], ["initial.generator", "generator.blocks=2 (configured: 1)", "takes 5 labels"]),
+    (
+        ["initial.generator=200000-G.ckpt"],
+        ["initial.generator", "generator.blocks=2 (configured: 1)", "takes 5 labels"],
+    ),
     (["initial.discriminator=200000-D.ckpt"], ["discriminator.depth=3 data.image_size=32 (configured: 2, 16)"]),
     (["initial.discriminatr=x"], ["initial.discriminatr", "'initial.discriminator'"]),
     (["-m", "initial.generator=RUN,200000-D.ckpt"], ["did you mean initial.discriminator?"]),

@@ -238,9 +238,7 @@ def test_refused_translations(
 
 
 @pytest.mark.slow
-def test_train_from_weights_and_translate_with_its_classifier(
-    lab: tuple[str, str], here: Path, capfd: Capture
-) -> None:
+def test_train_from_weights_and_translate_with_its_classifier(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
     run, averaged = lab
     train = ["train", "preset=tiny", "tracking.enabled=false", "trainer.device=cpu", "total_steps=2"]
     before = {p.name for p in (OUTPUTS / "runs").iterdir()}
