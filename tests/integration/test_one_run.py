@@ -79,7 +79,7 @@ def test_the_same_command_again_finds_it_finished(first: tuple[Lab, Outcome], tm
     kept = {path: path.stat().st_mtime_ns for path in lab.run().rglob("*") if path.suffix}
     outcome = lab("train", "preset=tiny")
     assert outcome.code == 0
-    assert outcome.lines() == [f"run {lab.run().name} is finished already: outputs/runs/{lab.run().name}"]
+    assert outcome.lines() == [f"already finished: run {lab.run().name} in outputs/runs/{lab.run().name}"]
     assert {path: path.stat().st_mtime_ns for path in lab.run().rglob("*") if path.suffix} == kept
     assert len(lab.mlflow().runs()) == 1
 

@@ -129,7 +129,7 @@ def test_a_plain_multirun_has_the_same_runs(swept: Swept, words: str) -> None:
     outcome = swept.lab("train", *words.split())
     assert outcome.code == 0, outcome.err
     expected = swept.ids if "layer" in words else swept.ids[:2]
-    assert [line.split()[1] for line in outcome.lines() if "is finished already" in line] == list(expected)
+    assert [line.split()[3] for line in outcome.lines() if "already finished" in line] == list(expected)
     assert (swept.mtimes(), swept.lab.run_ids()) == (before, known)
 
 
