@@ -1,20 +1,20 @@
-"""Sheets: tiles are where they are said to be, to the pixel."""
+"""Image grids: tiles are exactly where the sheet says."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from stargan_lab.image_grid import GridRow, draw_sheet, font, wrapped
+from stargan_lab.image_grid import GridRow, draw_sheet, load_font, wrap
 
 
-def picture(width: int, height: int, seed: int) -> Image.Image:
+def noise(width: int, height: int, seed: int) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize(("size", "scale"), [(16, 4), (30, 3), (64, 1), (100, 1)])
-def test_tiles_are_unscaled_or_scaled_by_a_whole_factor(size: int, scale: int) -> None:
-    rows = [GridRow([picture(size, size, 10 * r + c) for c in range(3)], f"row {r}\nmore") for r in range(2)]
+@pytest.mark.parametrize(("size", "scale"), [(30, 3), (64, 1)])
+def test_tiles_are_enlarged_by_an_integer_factor(size: int, scale: int) -> None:
+    rows = [GridRow([noise(size, size, 10 * r + c) for c in range(3)], f"row {r}\nmore") for r in range(2)]
     sheet = draw_sheet(rows, ["input", "Blond_Hair", "Extraordinarily_Long_Name"], minimum=64)
     assert sheet.scale == (scale, scale)
     shown = np.asarray(sheet.image)
@@ -25,8 +25,8 @@ def test_tiles_are_unscaled_or_scaled_by_a_whole_factor(size: int, scale: int) -
             assert (shown[y : y + side, x : x + side] == expected).all()
 
 
-def test_titles_and_labels_stand_beside_the_tiles() -> None:
-    row = GridRow([picture(64, 64, c) for c in range(2)])
+def test_titles_and_labels_are_outside_the_tiles() -> None:
+    row = GridRow([noise(64, 64, c) for c in range(2)])
     plain, labelled = (draw_sheet([r], ["input", "Male"]) for r in (row, GridRow(row.tiles, "a name")))
     assert labelled.left[0][0] > plain.left[0][0]
     shown = np.asarray(labelled.image.convert("L"))
@@ -35,8 +35,8 @@ def test_titles_and_labels_stand_beside_the_tiles() -> None:
     assert (shown[y:, :x] < 128).any(), "a label at the left"
 
 
-def test_what_titles_share_stands_once_above_them() -> None:
-    row = GridRow([picture(64, 64, c) for c in range(4)])
+def test_shared_title_prefix_is_shown_once() -> None:
+    row = GridRow([noise(64, 64, c) for c in range(4)])
     plain = draw_sheet([row], ["input", "a", "b", "c"])
     grouped = draw_sheet([row], ["input", "faces: a", "faces: b", "moods: c"])
     further = grouped.top[0] - plain.top[0]
@@ -51,23 +51,23 @@ def test_what_titles_share_stands_once_above_them() -> None:
 
 
 def test_rows_of_different_sizes_are_centred_in_their_column() -> None:
-    sheet = draw_sheet([GridRow([picture(64, 64, 0)]), GridRow([picture(100, 80, 1)])], ["input"])
+    sheet = draw_sheet([GridRow([noise(64, 64, 0)]), GridRow([noise(100, 80, 1)])], ["input"])
     (first,), (second,) = sheet.left
     assert first - second == (100 - 64) // 2
     assert sheet.top[1] >= sheet.top[0] + 64
     shown = np.asarray(sheet.image)
-    assert (shown[sheet.top[1] : sheet.top[1] + 80, second : second + 100] == np.asarray(picture(100, 80, 1))).all()
+    assert (shown[sheet.top[1] : sheet.top[1] + 80, second : second + 100] == np.asarray(noise(100, 80, 1))).all()
 
 
-def test_no_line_of_a_title_is_wider_than_its_column() -> None:
+def test_title_lines_fit_their_column() -> None:
     for text in ("Blond Hair", "Extraordinarily", "a Wearing Necktie of an unheard-of Length", "x"):
-        lines = wrapped(text, 62, font(12)).split("\n")
-        assert all(font(12).getlength(line) <= 62 for line in lines)
+        lines = wrap(text, 62, load_font(12)).split("\n")
+        assert all(load_font(12).getlength(line) <= 62 for line in lines)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-    assert wrapped("Blond Hair", 300, font(12)) == "Blond Hair"
+    assert wrap("Blond Hair", 300, load_font(12)) == "Blond Hair"
 
 
-@pytest.mark.parametrize("rows", [[], [GridRow([picture(8, 8, 0)])], [GridRow([picture(8, 8, 0), picture(9, 8, 0)])]])
-def test_what_is_no_sheet(rows: list[GridRow]) -> None:
+@pytest.mark.parametrize("rows", [[], [GridRow([noise(8, 8, 0)])], [GridRow([noise(8, 8, 0), noise(9, 8, 0)])]])
+def test_invalid_rows(rows: list[GridRow]) -> None:
     with pytest.raises(ValueError, match="rows of 2 tiles of one size"):
         draw_sheet(rows, ["a", "b"])

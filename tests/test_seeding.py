@@ -1,4 +1,4 @@
-"""Seeds are pure functions of names, the same on every machine."""
+"""Seeds are pure functions of names, equal on every machine."""
 
 import numpy as np
 import pytest
@@ -22,20 +22,18 @@ def test_seeds_differ_and_fit_into_63_bits() -> None:
     assert np.abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / len(seeds) ** 0.5
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [((1, 11), (11, 1)), ((1, 1), (11,)), (("a", "b"), ("ab",)), ((0,), ()), ((1, 2), (2, 1))]
-)
-def test_parts_are_kept_apart(one: tuple[object, ...], other: tuple[object, ...]) -> None:
+@pytest.mark.parametrize(("one", "other"), [((1, 11), (11, 1)), ((1, 1), (11,)), (("a", "b"), ("ab",))])
+def test_similar_parts_have_different_seeds(one: tuple[object, ...], other: tuple[object, ...]) -> None:
     assert seed_for(*one) != seed_for(*other)
 
 
 @pytest.mark.parametrize("parts", PINNED)
 def test_seeds_are_pinned(parts: tuple[object, ...]) -> None:
-    """Every starting weight and draw of every recorded run depends on them, in whatever process."""
+    """The initial weights and random numbers of every recorded run depend on them."""
     assert seed_for(*parts) == PINNED[parts]
 
 
-def test_a_generator_is_fresh_each_time_and_nobody_elses() -> None:
+def test_generators_are_new_and_leave_the_global_state_alone() -> None:
     torch.manual_seed(4)
     state = torch.get_rng_state()
     first = torch.rand(5, generator=generator_for("a", 1))

@@ -10,8 +10,9 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import write_atomically
+from stargan_lab.report.runs import descriptions
 from stargan_lab.report.tables import by_seed, main_metrics
-from stargan_lab.tracking.metrics import lookup
+from stargan_lab.tracking.metrics import Metric, lookup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def draw_plot(ablation: Ablation, runs: DataFrame, path: Path) -> bool:
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis, (metric, table) in zip(axes, values.items(), strict=False):
         _draw_runs(axis, table, ablation.baseline)
-        _label(axis, ablation, metric)
+        _label(axis, ablation, lookup(metric, descriptions(runs)))
     for axis in axes[len(values) :]:
         axis.set_visible(False)
     _add_legend(figure, next(iter(values.values())).index)
@@ -68,8 +69,8 @@ def _draw_runs(axis: "Axes", table: DataFrame, baseline: str) -> None:
                 axis.axhline(mean, color="#888888", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
 
 
-def _label(axis: "Axes", ablation: Ablation, metric: str) -> None:
-    variants, entry = list(ablation.variants), lookup(metric)
+def _label(axis: "Axes", ablation: Ablation, metric: Metric) -> None:
+    variants = list(ablation.variants)
     crowded = len(variants) > 4 or any(len(variant) > 12 for variant in variants)
     names = [f"{v}\n(baseline)" if v == ablation.baseline else v for v in variants]
     axis.set_xticks(range(len(variants)), names, fontsize=8, rotation=35 if crowded else 0)
@@ -77,10 +78,10 @@ def _label(axis: "Axes", ablation: Ablation, metric: str) -> None:
         for label in axis.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
     axis.set_xlim(-0.6, len(variants) - 0.4)
-    title = entry.name.split("/", 1)[1].replace("_", " ") + (f" ({entry.unit})" if entry.unit else "")
-    bold = "bold" if metric == ablation.primary else "normal"
+    title = metric.name.split("/", 1)[1].replace("_", " ") + (f" ({metric.unit})" if metric.unit else "")
+    bold = "bold" if metric.name == ablation.primary else "normal"
     axis.set_title(fill(title, 30), fontsize=10, loc="left", fontweight=bold)
-    axis.set_ylabel(DIRECTIONS[entry.direction], fontsize=8, color="#555555")
+    axis.set_ylabel(DIRECTIONS[metric.direction], fontsize=8, color="#555555")
     axis.tick_params(axis="y", labelsize=8)
     axis.ticklabel_format(axis="y", useOffset=False)
     axis.margins(y=0.12)

@@ -15,7 +15,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import canonical_hash, read_json, write_text
-from stargan_lab.tracking.metrics import lookup, order
+from stargan_lab.tracking.metrics import Metric, lookup, order
 from stargan_lab.tracking.run_folder import RunFolder
 
 NOT_SCORED = "not scored"
@@ -24,7 +24,7 @@ NOT_SCORED = "not scored"
 PARAMETERS = ("parameters.generator", "parameters.discriminator")
 _TEXT = ("variant", "run_id", "status", "protocol", "code", "machine", "finished", "error")
 _SECONDS = ("seconds", "seconds_per_step")
-_SCORING = ("protocols", "facts", "warnings", "folder")
+_SCORING = ("protocols", "facts", "warnings", "descriptions", "folder")
 _CSV = ("variant", "seed", *_TEXT[1:], *_SECONDS, *PARAMETERS, "protocols", "warnings", "warning_details", "folder")
 
 
@@ -44,6 +44,7 @@ def collect(
         - parameters.generator, parameters.discriminator: numbers of trainable parameters
         - protocols: score -> hash of everything its value depends on; facts: the full protocol, empty where unknown
         - warnings: of the evaluation, each with its code, text (one line) and metrics (none: it affects all of them)
+        - descriptions: name -> description of each metric that the run logged
         - folder: Path of the run's files, or None
         - a column per metric, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where a run lacks it
     Raises:
@@ -68,7 +69,12 @@ def finished(runs: DataFrame) -> DataFrame:
 def scores(runs: DataFrame) -> list[str]:
     """The overall scores (not per domain) of finished runs, in the order of the tables."""
     present = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")]
-    return sorted((name for name in present if overall(name) == name), key=order)
+    return sorted((name for name in present if overall(name) == name), key=lambda name: order(name, descriptions(runs)))
+
+
+def descriptions(runs: DataFrame) -> dict[str, Metric]:
+    """The metrics of all runs by name, as the runs describe them."""
+    return {name: metric for each in runs["descriptions"] for name, metric in each.items()}
 
 
 def overall(metric: str) -> str:
@@ -81,7 +87,7 @@ def write_csv(runs: DataFrame, path: Path) -> None:
 
     ``protocols`` is ``eval/edit=1a2b3c4d eval/leak=…``, ``warnings`` lists codes, ``warning_details`` is JSON.
     """
-    metrics = [name for name in runs if name not in (*_CSV, "facts")]
+    metrics = [name for name in runs if name not in (*_CSV, "facts", "descriptions")]
     table = runs.assign(
         protocols=[" ".join(f"{score}={identity}" for score, identity in each.items()) for each in runs["protocols"]],
         warnings=[" ".join(dict.fromkeys(warning["code"] for warning in each)) for each in runs["warnings"]],
@@ -112,13 +118,18 @@ def read_csv(path: Path) -> DataFrame:
     columns: dict[str, list[Any]] = {}
     for name in table:
         try:
-            if name not in _CSV:
-                lookup(name)
             columns[name] = [convert.get(name, _number)(text) for text in table[name]]
-        except (LabError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise LabError(f"{path}: column {name!r}: {error}") from None
     columns |= {"warnings": columns.pop("warning_details"), "facts": [{} for _ in table.index]}
+    columns["descriptions"] = [RunFolder(f).descriptions() if f else {} for f in columns["folder"]]
     runs = as_frame(columns)
+    for name in table:
+        if name not in _CSV:
+            try:
+                lookup(name, descriptions(runs))
+            except LabError as error:
+                raise LabError(f"{path}: column {name!r}: {error}") from None
     for run in runs[runs.duplicated(["variant", "seed"])].itertuples():
         raise LabError(f"{path}: variant {run.variant} has more than one run with seed {run.seed}")
     return runs
@@ -147,6 +158,7 @@ def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> di
         "error": str(result.get("error") or ""),
         **{name: result.get(name) for name in _SECONDS},
         **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
+        "descriptions": folder.descriptions(),
         "folder": folder.path if folder.path.is_dir() else None,
     }
     scoring = _first_scoring(folder)

@@ -1,12 +1,12 @@
 """The tables of a report, as DataFrames of text: means, deviations, and differences paired by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.report.runs import NOT_SCORED, PARAMETERS, finished, scores
+from stargan_lab.report.runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
 from stargan_lab.report.warning_marks import WarningMarks
 from stargan_lab.tracking.metrics import Metric, lookup
 
@@ -30,18 +30,21 @@ def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
 
 def main_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
     """The primary metric first, then the other scores of finished runs that are registered as main ones."""
-    return [ablation.primary, *(s for s in scores(runs) if lookup(s).main and s != ablation.primary)]
+    return [
+        ablation.primary,
+        *(s for s in scores(runs) if lookup(s, descriptions(runs)).main and s != ablation.primary),
+    ]
 
 
 def further_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
     """The scores of finished runs that are not in the main table."""
-    return [s for s in scores(runs) if not lookup(s).main and s != ablation.primary]
+    return [s for s in scores(runs) if not lookup(s, descriptions(runs)).main and s != ablation.primary]
 
 
 def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """A row per variant: the main scores, the paired difference in the primary one, network sizes and speed."""
-    primary = lookup(ablation.primary)
-    table = _score_table(ablation, runs, {name: lookup(name).label for name in main_metrics(ablation, runs)})
+    primary = lookup(ablation.primary, descriptions(runs))
+    table = _score_table(ablation, runs, _labels(runs, main_metrics(ablation, runs)))
     values = by_seed(ablation, runs, ablation.primary)
     differences = values.sub(values[ablation.baseline], axis="index").drop(columns=ablation.baseline)
     cells = [summary(differences[v], primary, signed=True) if v in differences else MISSING for v in ablation.variants]
@@ -57,7 +60,7 @@ def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
 
 def further_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """A row per score that is not in the main table, a column per variant; empty if there is none."""
-    table = _score_table(ablation, runs, {name: lookup(name).label for name in further_metrics(ablation, runs)})
+    table = _score_table(ablation, runs, _labels(runs, further_metrics(ablation, runs)))
     return table.T.rename_axis("score")
 
 
@@ -92,7 +95,11 @@ def _missing(run: Series, primary: str) -> str:
 def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
     """A line for each metric in the tables, with its description."""
     metrics = [*main_metrics(ablation, runs), *further_metrics(ablation, runs)]
-    return [f"{metric.label}: {metric.meaning}" for metric in map(lookup, metrics)]
+    return [f"{metric.label}: {metric.meaning}" for metric in (lookup(name, descriptions(runs)) for name in metrics)]
+
+
+def _labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:
+    return {name: lookup(name, descriptions(runs)).label for name in metrics}
 
 
 def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str]) -> DataFrame:
@@ -101,6 +108,8 @@ def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str])
     cells = {}
     for metric, title in titles.items():
         values = by_seed(ablation, runs, metric)
-        cells[title] = [summary(values[v], lookup(metric)) + marks.of(v, metric) for v in ablation.variants]
+        cells[title] = [
+            summary(values[v], lookup(metric, descriptions(runs))) + marks.of(v, metric) for v in ablation.variants
+        ]
     variants = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
     return DataFrame(cells, index=variants).rename_axis("variant")

@@ -1,4 +1,4 @@
-"""Networks out: the reference's form and ONNX."""
+"""Export to the reference format and to ONNX."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from stargan_lab.labels import LabelLayout
 from stargan_lab.registry import family
 
 
-def test_the_kits_weights_come_out_as_they_went_in() -> None:
+def test_golden_weights_are_exported_unchanged() -> None:
     golden_g, golden_d = golden_state("G"), golden_state("D")
     generator = make_generator(5, width=4, blocks=2)
     critic = make_critic(5, size=32, width=4, depth=3)
@@ -31,7 +31,7 @@ def test_the_kits_weights_come_out_as_they_went_in() -> None:
         assert all(value.is_contiguous() and not value.requires_grad for value in state.values())
 
 
-def test_other_precisions_and_layouts_of_memory_come_out_as_the_references() -> None:
+def test_float64_and_channels_last_are_exported_as_contiguous_float32() -> None:
     generator = make_generator(3).double().to(memory_format=torch.channels_last)
     state = reference_state(generator, "generator", 16)
     sizes = sizes_of(state)
@@ -42,51 +42,50 @@ def test_other_precisions_and_layouts_of_memory_come_out_as_the_references() -> 
     assert torch.equal(state["main.0.weight"], generator.state_dict()["main.0.weight"].float())
 
 
-def test_exporting_draws_nothing_from_the_process() -> None:
+def test_export_does_not_change_the_random_state() -> None:
     critic = make_critic(3)
     before = torch.get_rng_state()
     reference_state(critic, "discriminator", 16)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-NO_FORM: list[tuple[str, str, dict[str, Any], str]] = [
-    ("generator", "resnet", {"norm": "layer"}, "lacks"),
-    ("generator", "resnet", {"affine": False}, "lacks main.1.weight"),
-    ("generator", "resnet", {"output": "sigmoid"}, "outputs are not"),
-    ("generator", "resnet", {"padding": "reflect"}, "outputs are not"),
-    ("discriminator", "patchgan", {"norm": "instance"}, "has main.norm1.weight"),
-    ("discriminator", "patchgan", {"bias": (0,)}, "lacks main.2.bias"),
+UNSUPPORTED: list[tuple[str, str, dict[str, Any], str]] = [
+    ("generator", "resnet", {"norm": "layer"}, "is missing"),
+    ("generator", "resnet", {"affine": False}, "is missing main.1.weight"),
+    ("generator", "resnet", {"output": "sigmoid"}, "outputs differ"),
+    ("discriminator", "patchgan", {"norm": "instance"}, "unexpected main.norm1.weight"),
+    ("discriminator", "patchgan", {"bias": (0,)}, "is missing main.2.bias"),
     ("discriminator", "patchgan", {"head": "global"}, "conv1.weight of shape"),
-    ("discriminator", "patchgan", {"head_bias": True}, "has conv1.bias"),
+    ("discriminator", "patchgan", {"head_bias": True}, "unexpected conv1.bias"),
 ]
-NO_FORM += [("generator", name, {}, "") for name in family("generator").names() if name != "resnet"]
-NO_FORM += [
+UNSUPPORTED += [("generator", name, {}, "") for name in family("generator").names() if name != "resnet"]
+UNSUPPORTED += [
     ("generator", "resnet", {"conditioning": name}, "") for name in family("conditioning").names() if name != "concat"
 ]
 
 
-@pytest.mark.parametrize(("role", "name", "options", "said"), NO_FORM, ids=lambda value: str(value))
-def test_networks_without_a_reference_form(role: Any, name: str, options: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("role", "name", "options", "part"), UNSUPPORTED, ids=lambda value: str(value))
+def test_other_networks_are_refused(role: Any, name: str, options: dict[str, Any], part: str) -> None:
     make = {"generator": make_generator, "discriminator": make_critic}[role]
-    with pytest.raises(ConfigError, match=f"the {role} has no reference form: .*{said}") as caught:
+    with pytest.raises(ConfigError, match=f"the {role} does not match the StarGAN {role}: .*{part}") as caught:
         reference_state(make(3, name, **options), role, 16)
     assert "\n" not in str(caught.value)
 
 
-def test_a_global_head_as_large_as_the_patch_heads_kernel_is_told_apart_by_its_outputs() -> None:
-    """At a last map of 3x3 both have the same keys and shapes."""
+def test_global_head_is_recognised_by_its_outputs() -> None:
+    """With a last map of 3x3, both heads have the same keys and shapes."""
     critic = make_critic(3, size=12, head="global")
     assert shapes_of(critic.state_dict()) == shapes_of(make_critic(3, size=12).state_dict())
-    with pytest.raises(ConfigError, match="outputs are not"):
+    with pytest.raises(ConfigError, match="outputs differ"):
         reference_state(critic, "discriminator", 12)
 
 
-def test_an_image_size_that_is_no_multiple_is_no_obstacle() -> None:
+def test_image_size_may_be_any_number() -> None:
     assert reference_state(make_critic(3, size=20, depth=3), "discriminator", 20)
 
 
 def generators() -> Iterator[Any]:
-    """Every generator at its defaults, then every conditioning, norm, output and padding."""
+    """Every generator with its defaults, then with every conditioning, norm, output and padding."""
     for name in family("generator").names():
         known = family("generator").options(name)
         cases: list[dict[str, Any]] = [{}]
@@ -113,15 +112,15 @@ def check_onnx(content: bytes, network: torch.nn.Module, layout: LabelLayout, sh
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), list(generators()))
-def test_every_generator_as_onnx(name: str, options: dict[str, Any]) -> None:
+def test_every_generator_exports_to_onnx(name: str, options: dict[str, Any]) -> None:
     network = make_generator(ONE.generator_width, name, **options)
-    content, apart = to_onnx(network, ONE, 32, {})
-    assert 0 <= apart <= ONNX_LIMIT
+    content, error = to_onnx(network, ONE, 32, {})
+    assert 0 <= error <= ONNX_LIMIT
     multiple = getattr(network, "size_multiple", 4)
     assert check_onnx(content, network, ONE, (5, 4 * multiple, 7 * multiple)) <= ONNX_LIMIT
 
 
-def test_an_onnx_file_says_what_its_columns_are() -> None:
+def test_onnx_metadata() -> None:
     import onnx
 
     network = make_generator(TWO.generator_width)
@@ -139,7 +138,7 @@ def test_an_onnx_file_says_what_its_columns_are() -> None:
 
 
 @pytest.mark.slow
-def test_an_onnx_file_that_would_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_with_different_outputs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from stargan_lab.checkpoints import export
     from stargan_lab.errors import LabError
 

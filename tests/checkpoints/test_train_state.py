@@ -9,7 +9,7 @@ import torch
 from tiny import ONE, make_batch, make_objective, make_train_state
 
 from stargan_lab.checkpoints import train_state as checkpoint
-from stargan_lab.checkpoints.train_state import read, restore, save, state_sha256
+from stargan_lab.checkpoints.train_state import restore, save, state_sha256
 from stargan_lab.errors import LabError, NonFiniteLossError
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.updates import TrainState, step_randomness, train_step
@@ -91,7 +91,7 @@ def test_garbage_is_refused_in_one_line(path: Path, kind: str) -> None:
     save(path, *trained(), "run")
     path.write_bytes(GARBAGE[kind](path.read_bytes()))
     with pytest.raises(LabError) as caught:
-        read(path)
+        restore(path, make_train_state(ONE), Meter(), "run")
     one_line(caught, path)
 
 
@@ -99,18 +99,18 @@ def test_garbage_is_refused_in_one_line(path: Path, kind: str) -> None:
 def test_another_torch_file_is_refused(path: Path, content: object) -> None:
     path.parent.mkdir()
     torch.save(content, path)
-    with pytest.raises(LabError, match="not a checkpoint of a run") as caught:
-        read(path)
+    with pytest.raises(LabError, match="not a run's checkpoint") as caught:
+        restore(path, make_train_state(ONE), Meter(), "run")
     one_line(caught, path)
 
 
-def test_a_missing_file_or_a_folder_is_refused(path: Path) -> None:
-    with pytest.raises(LabError, match="no such checkpoint") as caught:
-        read(path)
+def test_a_missing_file_and_a_folder_are_refused(path: Path) -> None:
+    with pytest.raises(LabError, match="no such file") as caught:
+        restore(path, make_train_state(ONE), Meter(), "run")
     one_line(caught, path)
     path.mkdir(parents=True)
     with pytest.raises(LabError) as caught:
-        read(path)
+        restore(path, make_train_state(ONE), Meter(), "run")
     one_line(caught, path)
 
 

@@ -79,8 +79,7 @@ def test_repeating_the_command_changes_nothing(first: tuple[Lab, Outcome], tmp_p
     before = {path: path.stat().st_mtime_ns for path in lab.run().rglob("*") if path.suffix}
     outcome = lab("train", "preset=tiny")
     assert outcome.code == 0
-    (line,) = outcome.lines()
-    assert "already" in line and f"outputs/runs/{lab.run().name}" in line
+    assert outcome.lines() == [f"already finished: run {lab.run().name} in outputs/runs/{lab.run().name}"]
     assert {path: path.stat().st_mtime_ns for path in lab.run().rglob("*") if path.suffix} == before
     assert len(lab.mlflow().runs()) == 1
 

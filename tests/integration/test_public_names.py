@@ -1,4 +1,4 @@
-"""What ``import stargan_lab`` offers to a notebook."""
+"""The public names of the package."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import stargan_lab
 from stargan_lab import build_networks, compose, run
 
 
-def test_every_public_name_is_there() -> None:
+def test_public_names_exist() -> None:
     assert set(stargan_lab.__all__) == {"ConfigError", "LabError", "__version__", "build_networks", "compose", "run"}
     for name in stargan_lab.__all__:
         assert getattr(stargan_lab, name) is not None
@@ -20,14 +20,14 @@ def test_every_public_name_is_there() -> None:
         stargan_lab.buidl_networks  # noqa: B018
 
 
-def test_public_names_are_no_modules() -> None:
-    """A module of the same name would take a public name's place as soon as anything imports it."""
+def test_public_names_are_functions() -> None:
+    """A module of the same name would replace a public name when it is imported."""
     code = "from stargan_lab import build_networks, compose, run; print(build_networks, compose, run)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("<function ") == 3, done.stdout
 
 
-def test_networks_are_built_from_a_composed_configuration(here: Path) -> None:
+def test_build_networks_from_a_configuration(here: Path) -> None:
     config = compose(["preset=tiny", "generator.width=6"])
     assert (config.total_steps, config.generator.options["width"]) == (4, 6)
     generator, critic = build_networks(config)
@@ -44,13 +44,11 @@ def test_networks_are_built_from_a_composed_configuration(here: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_run_in_a_program_is_the_commands_run(
-    first: tuple[Lab, Outcome], lab: Lab, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_run_equals_the_train_command(first: tuple[Lab, Outcome], lab: Lab, capfd: pytest.CaptureFixture[str]) -> None:
     config = compose(["preset=tiny", f"paths.outputs={lab.outputs}"])
     result = run(config)
     expected = first[0].result()
     for key in ("run_id", "status", "state_sha256", "metrics"):
         assert result[key] == expected[key], key
     assert run(config)["state_sha256"] == expected["state_sha256"]
-    assert "is finished already" in capfd.readouterr().err
+    assert "already finished: run" in capfd.readouterr().err

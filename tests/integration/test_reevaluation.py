@@ -1,4 +1,4 @@
-"""``evaluate``: finished runs scored under other protocols, from other processes."""
+"""``evaluate``: finished runs re-evaluated in other processes, under other protocols."""
 
 import json
 import shutil
@@ -15,13 +15,13 @@ FEWER = "evaluation.max_images=8"
 
 @pytest.fixture
 def scored(first: tuple[Lab, Outcome], tmp_path: Path) -> Lab:
-    """A folder with one finished run, and MLflow."""
+    """A lab with one finished run, and MLflow."""
     return Lab(shutil.copytree(first[0].folder, tmp_path / "scored"))
 
 
 @pytest.fixture(scope="module")
 def swept(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A folder in which an ablation of two runs was swept, without MLflow."""
+    """A lab with a finished ablation of two runs, without MLflow."""
     lab = Lab(prepare(tmp_path_factory.mktemp("swept")))
     lab.write("experiments/rates.yaml", RATES)
     outcome = lab("sweep", "rates", NO_MLFLOW)
@@ -29,7 +29,7 @@ def swept(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFact
     return lab
 
 
-def test_another_process_gets_the_numbers_of_the_training(scored: Lab) -> None:
+def test_another_process_reproduces_the_scores_of_training(scored: Lab) -> None:
     run_id = scored.run().name
     (path,) = (scored.run() / "scores").iterdir()
     before = path.read_bytes()
@@ -38,29 +38,29 @@ def test_another_process_gets_the_numbers_of_the_training(scored: Lab) -> None:
     assert json.loads(again.out) == json.loads(before) and path.read_bytes() == before
     assert json.loads(again.out)["metrics"] == scored.result()["metrics"]
     known = scored("evaluate", run_id)
-    assert known.code == 0 and "scored already" in known.err
+    assert known.code == 0 and "already evaluated" in known.err
     assert known.out.splitlines()[0].startswith(f"run {run_id}  step 4  protocol {path.stem}")
     assert any(line.split()[:2] == ["edit", "↑"] for line in known.out.splitlines())
     assert known.out.splitlines()[-1].startswith("warning: faces: frechet_classifier has fewer images")
 
 
-def test_two_processes_at_once_record_one_scoring(scored: Lab) -> None:
+def test_concurrent_processes_record_one_evaluation(scored: Lab) -> None:
     run_id = scored.run().name
     outcomes = [finish(process) for process in [scored.start("evaluate", run_id, FEWER) for _ in range(2)]]
     assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err + outcomes[1].err
     assert outcomes[0].out == outcomes[1].out
     said = "\n".join(outcome.err for outcome in outcomes)
-    assert said.count("written outputs/runs") == said.count("scored already") == 1
+    assert said.count("written outputs/runs") == said.count("already evaluated") == 1
     files = sorted((scored.run() / "scores").iterdir())
     (protocol,) = {path.stem for path in files} - {scored.result()["protocol"]["hash"]}
-    name = f"rescored.{protocol}/edit"
+    name = f"reevaluated.{protocol}/edit"
     assert [step for step, metrics in scored.rows() if name in metrics] == [4]
     assert scored("track", "sync").code == 0
     store = scored.mlflow()
     assert len(store.history(store.runs()[run_id])[name]) == 1
 
 
-def test_the_runs_of_a_sweep_are_scored_alike(swept: Lab) -> None:
+def test_all_runs_of_an_ablation(swept: Lab) -> None:
     outcome = swept("evaluate", "--of", "rates", FEWER, "--json")
     assert outcome.code == 0, outcome.err
     records = json.loads(outcome.out)
@@ -70,8 +70,8 @@ def test_the_runs_of_a_sweep_are_scored_alike(swept: Lab) -> None:
     assert swept("report", "rates", "--protocol", protocol).code == 0
 
 
-def test_a_train_that_asks_for_other_scores_says_how_to_get_them(swept: Lab) -> None:
-    outcome = swept("train", "preset=tiny", NO_MLFLOW, FEWER)  # which has the usual rate
+def test_train_with_other_evaluation_settings_prints_the_command(swept: Lab) -> None:
+    outcome = swept("train", "preset=tiny", NO_MLFLOW, FEWER)  # the run with the usual rate
     (said,) = [line for line in outcome.lines() if "`stargan-lab evaluate" in line]
     command = said.split("`")[1].split()
     assert command[2] in swept.run_ids() and command[3:] == [FEWER]
@@ -79,23 +79,22 @@ def test_a_train_that_asks_for_other_scores_says_how_to_get_them(swept: Lab) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "parts"),
     [
-        (["evaluate"], ["RUN_ID", "--of NAME"]),
         (["evaluate", FEWER], ["RUN_ID"]),
-        (["evaluate", "nosuchrun"], ["nosuchrun"]),
+        (["evaluate", "nosuchrun"], ["no run matches 'nosuchrun'"]),
         (["evaluate", "--of", "rate"], ["'rate'", "'rates'"]),
         (["evaluate", "--of", "rates", "optimizer.d_lr=1"], ["optimizer.d_lr is part of the training"]),
     ],
 )
-def test_what_cannot_be_scored_is_refused(swept: Lab, arguments: list[str], said: list[str]) -> None:
+def test_invalid_arguments_are_refused(swept: Lab, arguments: list[str], parts: list[str]) -> None:
     outcome = swept(*arguments)
     assert outcome.code == 2 and outcome.out == ""
-    assert outcome.lines()[-1].startswith("error: ") and all(part in outcome.lines()[-1] for part in said)
+    assert outcome.lines()[-1].startswith("error: ") and all(part in outcome.lines()[-1] for part in parts)
     assert "Traceback" not in outcome.err
 
 
-def test_unfinished_cells_are_left_out(swept: Lab, tmp_path: Path) -> None:
+def test_unfinished_runs_of_an_ablation_are_skipped(swept: Lab, tmp_path: Path) -> None:
     lab = Lab(shutil.copytree(swept.folder, tmp_path / "unfinished"))
     for left, run_id in enumerate(sorted(lab.run_ids()), 1):
         path = lab.run(run_id) / "result.json"

@@ -11,12 +11,13 @@ from stargan_lab.report.tables import (
     domain_table,
     further_metrics,
     further_table,
+    legend,
     main_metrics,
     main_table,
     missing_runs,
     summary,
 )
-from stargan_lab.tracking.metrics import lookup, order
+from stargan_lab.tracking.metrics import Metric, lookup, order
 
 
 def test_mean_and_sample_standard_deviation() -> None:
@@ -97,3 +98,11 @@ def test_further_table(ablation: Ablation, runs: DataFrame) -> None:
     table = further_table(ablation, runs)
     assert [table.index.name, *table] == ["score", "none (baseline)", "instance", "layer"]
     assert list(table.itertuples(name=None)) == [("psnr (dB) ↑", f"30.00 ± {sqrt(700):.2f} (3)", "–", "–")]
+
+
+def test_a_metric_of_a_user_is_described_by_its_runs(ablation: Ablation, runs: DataFrame) -> None:
+    glow = Metric("eval/glow", "lm", "higher", "mean brightness", 1)
+    runs["descriptions"] = [{"eval/glow": glow} if name == "none1" else {} for name in runs["run_id"]]
+    runs.loc[0, "eval/glow"] = 2.0
+    assert list(main_table(ablation, runs)["glow (lm) ↑"]) == ["2.0 (1)", "–", "–"]
+    assert "glow (lm) ↑: mean brightness" in legend(ablation, runs)

@@ -1,10 +1,10 @@
-"""What is recorded of a run."""
+"""Recorded tags of a run."""
 
 from stargan_lab.runs.metadata import warning_tag
 from stargan_lab.tracking.run_folder import RunFolder
 
 
-def test_the_tag_of_warnings_goes_with_their_cause(tmp_path) -> None:
+def test_warning_tag_is_replaced(tmp_path) -> None:
     few = [{"code": "few-images", "metrics": [f"eval/{score}"], "text": "few"} for score in ("fid", "kid")]
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()

@@ -1,8 +1,8 @@
-"""A finished run scored again: the numbers of its training, other protocols beside them, and each recorded once."""
+"""Re-evaluation of a finished run: equal scores under its protocol, other protocols next to it, each recorded once."""
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides, 
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.files import locked
+from stargan_lab.runs import reevaluate as module
+from stargan_lab.runs.finished import update_finished
 from stargan_lab.runs.load import read_config
-from stargan_lab.runs.reevaluate import reevaluate
 from stargan_lab.runs.run import run
 from stargan_lab.runs.scores import scores_path
 from stargan_lab.tracking.run_folder import RunFolder
@@ -25,7 +26,7 @@ from stargan_lab.tracking.store import Store, StoreError
 from stargan_lab.tracking.sync import sync
 
 TINY = ["preset=tiny", "trainer.device=cpu", "trainer.sample_every=0"]
-NO_MLFLOW = "tracking.enabled=false"  # opening a new store takes longer than all of a tiny run
+NO_MLFLOW = "tracking.enabled=false"  # creating a store takes longer than a tiny run
 FEWER = "evaluation.max_images=8"
 
 
@@ -38,7 +39,7 @@ def _quick_attribute_classifier() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Outputs with one run that keeps an average."""
+    """Outputs with one run that has an average."""
     outputs = tmp_path_factory.mktemp("trained") / "outputs"
     run(compose([*TINY, "ema.decay=0.9", NO_MLFLOW, f"paths.outputs={outputs}"]))
     return outputs
@@ -46,13 +47,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def outputs(trained: Path, tmp_path: Path) -> Path:
-    """The same, to be changed."""
+    """A copy that a test may change."""
     return Path(shutil.copytree(trained, tmp_path / "outputs"))
 
 
 @pytest.fixture
 def tracked(outputs: Path) -> Path:
-    """The same with a run that MLflow is to have."""
+    """A copy whose run is tracked in MLflow."""
     edit_config(folder_in(outputs), tracking={"enabled": True})
     return outputs
 
@@ -69,34 +70,40 @@ def folder_in(outputs: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def reevaluatedd(folder: RunFolder) -> list[dict[str, float]]:
-    return [row.metrics for row in folder.rows() if any(name.startswith("rescored.") for name in row.metrics)]
+def reevaluate(
+    outputs: Path, run: str, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
+) -> dict[str, Any]:
+    return module.reevaluate(module.finished_run(outputs, run), overrides, again, progress)
 
 
-def test_a_finished_run_keeps_its_scores_in_a_file_of_their_own(trained: Path) -> None:
+def reevaluated(folder: RunFolder) -> list[dict[str, float]]:
+    return [row.metrics for row in folder.rows() if any(name.startswith("reevaluated.") for name in row.metrics)]
+
+
+def test_training_writes_a_scores_file(trained: Path) -> None:
     folder = folder_in(trained)
     result = folder.result()
     assert result is not None and "few-images" in folder.tags()["warnings"]
     (path,) = folder.scores.iterdir()
     assert path == scores_path(folder, result["protocol"]["hash"]) and folder.tags()["protocol"] == path.stem
-    kept = json.loads(path.read_text())
-    same = ("run_id", "step", "metrics", "protocol", "notes", "warnings")
-    assert kept == {key: result[key] for key in same}
-    assert kept["protocol"]["checkpoint"] and "eval/edit/Male" in kept["metrics"]
+    scores = json.loads(path.read_text())
+    keys = ("run_id", "step", "metrics", "protocol", "notes", "warnings")
+    assert scores == {key: result[key] for key in keys}
+    assert scores["protocol"]["checkpoint"] and "eval/edit/Male" in scores["metrics"]
 
 
-def test_the_same_protocol_is_not_computed_again(
+def test_scores_under_the_same_protocol_are_read(
     outputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = folder_in(outputs)
     monkeypatch.setattr("stargan_lab.runs.reevaluate.load_run", None)
     scores = reevaluate(outputs, folder.run_id)
     assert scores["metrics"] == (folder.result() or {})["metrics"]
-    assert "scored already" in capsys.readouterr().err
-    assert reevaluatedd(folder) == []
+    assert "already evaluated" in capsys.readouterr().err
+    assert reevaluated(folder) == []
 
 
-def test_again_gives_the_numbers_of_the_training_to_the_last_bit(outputs: Path) -> None:
+def test_reevaluation_reproduces_the_scores_of_training_exactly(outputs: Path) -> None:
     folder = folder_in(outputs)
     path = scores_path(folder, folder.tags()["protocol"])
     before = path.read_bytes()
@@ -105,10 +112,10 @@ def test_again_gives_the_numbers_of_the_training_to_the_last_bit(outputs: Path) 
     assert path.read_bytes() == before
     reevaluate(outputs, str(folder.path), again=True)
     assert path.read_bytes() == before
-    assert reevaluatedd(folder) == []
+    assert reevaluated(folder) == []
 
 
-def test_precision_and_layout_of_memory_are_those_of_the_training(trained: Path, tmp_path: Path) -> None:
+def test_precision_and_memory_format_are_those_of_training(trained: Path, tmp_path: Path) -> None:
     for name in ("cache", "data"):
         shutil.copytree(trained / name, tmp_path / name)
     for option in ("trainer.precision=bfloat16", "trainer.channels_last=true"):
@@ -117,8 +124,8 @@ def test_precision_and_layout_of_memory_are_those_of_the_training(trained: Path,
         assert reevaluate(tmp_path, result["run_id"], again=True)["metrics"] == result["metrics"]
 
 
-@pytest.mark.parametrize("override", [FEWER, "evaluation.extractor=pixels", "evaluation.checkpoint=last"])
-def test_another_protocol_lands_beside(outputs: Path, override: str) -> None:
+@pytest.mark.parametrize("override", ["evaluation.extractor=pixels", "evaluation.checkpoint=last"])
+def test_another_protocol_is_recorded_next_to_the_first(outputs: Path, override: str) -> None:
     folder = folder_in(outputs)
     result, files = folder.result_path.read_bytes(), {path.name for path in folder.scores.iterdir()}
     scores = reevaluate(outputs, folder.run_id, [override])
@@ -132,11 +139,13 @@ def test_another_protocol_lands_beside(outputs: Path, override: str) -> None:
         assert scores["metrics"]["eval/edit"] != own["eval/edit"]
     assert folder.result_path.read_bytes() == result
     reevaluate(outputs, folder.run_id, [override], again=True)
-    (row,) = reevaluatedd(folder)
-    assert {name.replace(f"rescored.{protocol}/", "eval/"): value for name, value in row.items()} == scores["metrics"]
+    (row,) = reevaluated(folder)
+    assert {name.replace(f"reevaluated.{protocol}/", "eval/"): value for name, value in row.items()} == scores[
+        "metrics"
+    ]
 
 
-def test_last_weights_of_a_run_without_average_are_the_same_under_either_rule(trained: Path, tmp_path: Path) -> None:
+def test_average_and_last_are_equal_without_an_average(trained: Path, tmp_path: Path) -> None:
     for name in ("cache", "data"):
         shutil.copytree(trained / name, tmp_path / name)
     result = run(compose([*TINY, NO_MLFLOW, f"paths.outputs={tmp_path}"]))
@@ -145,7 +154,7 @@ def test_last_weights_of_a_run_without_average_are_the_same_under_either_rule(tr
     assert scores["protocol"]["hash"] != result["protocol"]["hash"]
 
 
-def test_mlflow_has_the_scores_once_in_the_one_run(tracked: Path) -> None:
+def test_mlflow_has_each_score_once(tracked: Path) -> None:
     folder = folder_in(tracked)
     store = Store.open(tracked)
     sync(tracked, store)
@@ -154,50 +163,50 @@ def test_mlflow_has_the_scores_once_in_the_one_run(tracked: Path) -> None:
         protocol = reevaluate(tracked, folder.run_id, [FEWER], again=again)["protocol"]["hash"]
     for _ in range(2):
         (found,) = store.client.search_runs([store.experiment_id])
-        for name, value in reevaluatedd(folder)[0].items():
+        for name, value in reevaluated(folder)[0].items():
             (point,) = store.client.get_metric_history(found.info.run_id, name)
             assert point.step == 4 and point.value == pytest.approx(value, rel=1e-3, abs=1e-4)
         assert found.info.status == "FINISHED" and found.data.tags["protocol"] != protocol
         artifacts = {item.path for item in store.client.list_artifacts(found.info.run_id, "scores")}
         assert artifacts == {f"scores/{found.data.tags['protocol']}.json", f"scores/{protocol}.json"}
-        store.delete_run(found.info.run_id)  # and it is built anew from the files
+        store.delete_run(found.info.run_id)  # and sync rebuilds it from the files
         sync(tracked, store)
         sync(tracked, store)
 
 
-def test_a_store_that_fails_costs_one_line(
+def test_failing_store_costs_one_warning(
     tracked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(config: object) -> None:
+    def fail(config: object) -> None:
         raise StoreError("MLflow store x cannot be opened: no")
 
     folder = folder_in(tracked)
-    monkeypatch.setattr("stargan_lab.runs.reevaluate.open_store", broken)
+    monkeypatch.setattr("stargan_lab.runs.reevaluate.open_store", fail)
     scores = reevaluate(tracked, folder.run_id, [FEWER])
-    assert scores_path(folder, scores["protocol"]["hash"]).exists() and len(reevaluatedd(folder)) == 1
+    assert scores_path(folder, scores["protocol"]["hash"]).exists() and len(reevaluated(folder)) == 1
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: MLflow store x")]
 
 
-def test_scores_that_were_written_but_not_recorded_are_recorded(outputs: Path) -> None:
-    """As a kill between the two leaves them."""
+def test_scores_are_recorded_after_a_kill(outputs: Path) -> None:
+    """The kill came between writing the scores and recording them."""
     folder = folder_in(outputs)
     reevaluate(outputs, folder.run_id, [FEWER])
     rows = folder.metrics_path.read_text().splitlines(keepends=True)
     folder.metrics_path.write_text("".join(rows[:-1]))
-    assert reevaluatedd(folder) == []
+    assert reevaluated(folder) == []
     reevaluate(outputs, folder.run_id, [FEWER])
-    assert len(reevaluatedd(folder)) == 1
+    assert len(reevaluated(folder)) == 1
 
 
-def test_other_numbers_under_one_protocol_are_said(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_different_scores_under_one_protocol_are_noted(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_in(outputs)
     result = folder.result() or {}
     folder.write_result(result | {"metrics": result["metrics"] | {"eval/leak": 0.5}})
     reevaluate(outputs, folder.run_id, again=True)
-    assert "eval/leak is 0." in (said := capsys.readouterr().err) and "was 0.5" in said
+    assert "eval/leak is 0." in (err := capsys.readouterr().err) and "was 0.5" in err
 
 
-def test_a_record_from_before_these_keys_is_scored(outputs: Path) -> None:
+def test_older_record_without_new_keys(outputs: Path) -> None:
     folder = folder_in(outputs)
     raw = yaml.safe_load(folder.config_path.read_text())
     del raw["evaluation"]["dims"], raw["evaluation"]["checkpoint"]
@@ -247,7 +256,7 @@ def test_keys_are_written_so_that_they_are_read_as_they_were(value: Any) -> None
     assert parsed.value() == value and not parsed.is_sweep_override()
 
 
-def test_a_run_that_is_not_there_or_not_finished_is_refused(outputs: Path) -> None:
+def test_unknown_and_unfinished_runs_are_refused(outputs: Path) -> None:
     folder = folder_in(outputs)
     with pytest.raises(ConfigError, match=f"did you mean '{folder.run_id}'"):
         reevaluate(outputs, f"{folder.run_id[:-1]}x")
@@ -255,36 +264,44 @@ def test_a_run_that_is_not_there_or_not_finished_is_refused(outputs: Path) -> No
     folder.write_result(result | {"status": "interrupted"})
     with pytest.raises(ConfigError, match=r"is not finished \(interrupted\)"):
         reevaluate(outputs, folder.run_id)
-    with locked(folder.lock_path), pytest.raises(ConfigError, match="is still being trained"):
+    with locked(folder.lock_path), pytest.raises(ConfigError, match="is still training"):
         reevaluate(outputs, folder.run_id)
 
 
-def test_a_finished_run_that_is_held_is_found_finished(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Scoring takes long, and ``train`` and ``sweep`` must not take it for training."""
+def test_finished_run_is_found_while_locked_for_reevaluation(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = compose([*TINY, "ema.decay=0.9", NO_MLFLOW, f"paths.outputs={outputs}", FEWER])
     with locked(folder_in(outputs).lock_path):
-        assert run(config)["status"] == "finished"
-    said = capsys.readouterr().err
-    assert f"`stargan-lab evaluate {folder_in(outputs).run_id} {FEWER} --outputs {outputs}`" in said
+        result = run(config)
+    assert result["status"] == "finished"
+    run_id = folder_in(outputs).run_id
+    assert f"already finished: run {run_id} in {outputs}/runs/{run_id}\n" in capsys.readouterr().err
+    folder_in(outputs).update_tags({"code": "0123456789ab"})
+    update_finished(config, run_id)
+    notes = capsys.readouterr().err.splitlines()
+    command = f"`stargan-lab evaluate {run_id} {FEWER} --outputs {outputs}`"
+    assert notes == [
+        f"note: evaluated with different evaluation.max_images; {command} re-evaluates it",
+        f"note: trained with different code (0123456789ab); delete {outputs}/runs/{run_id} to retrain",
+    ]
 
 
 @pytest.fixture(scope="module")
 def of_files(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Outputs with a run over files that are not drawn on demand; they lie in ``celeba`` beside the outputs."""
+    """A folder with ``outputs`` of a run on image files, which are in ``celeba`` next to it."""
     folder = tmp_path_factory.mktemp("of_files")
-    (drawn,) = (path for path in (trained / "data").iterdir() if path.is_dir())
-    root = shutil.copytree(drawn, folder / "celeba")
+    (rendered,) = (path for path in (trained / "data").iterdir() if path.is_dir())
+    root = shutil.copytree(rendered, folder / "celeba")
     data = ["data=celeba", f"data.sources.celeba.root={root}", "data.image_size=16"]
     run(compose([*TINY, *data, NO_MLFLOW, f"paths.outputs={folder / 'outputs'}"]))
     return folder
 
 
-def test_data_that_have_moved_are_asked_for(of_files: Path, tmp_path: Path) -> None:
+def test_moved_data(of_files: Path, tmp_path: Path) -> None:
     outputs = Path(shutil.copytree(of_files / "outputs", tmp_path / "outputs"))
     folder = folder_in(outputs)
     moved = shutil.copytree(of_files / "celeba", tmp_path / "moved")
     edit_config(folder, data={"sources": moved_from(folder, tmp_path / "gone")})
-    with pytest.raises(DataError, match=r"gone.*data\.sources\.celeba\.root says where its data are now"):
+    with pytest.raises(DataError, match=r"gone.*set data\.sources\.celeba\.root if the data have moved"):
         reevaluate(outputs, folder.run_id)
     scores = reevaluate(outputs, folder.run_id, [f"data.sources.celeba.root={moved}"], again=True)
     assert scores["metrics"] == (folder.result() or {})["metrics"]
@@ -295,7 +312,7 @@ def moved_from(folder: RunFolder, root: Path) -> dict[str, Any]:
     return {name: options | {"root": str(root)} for name, options in sources.items()}
 
 
-def test_other_data_are_refused(of_files: Path, tmp_path: Path) -> None:
+def test_changed_data_are_refused(of_files: Path, tmp_path: Path) -> None:
     outputs = Path(shutil.copytree(of_files / "outputs", tmp_path / "outputs"))
     other = Path(shutil.copytree(of_files / "celeba", tmp_path / "other"))
     labels = (other / "list_attr_celeba.txt").read_text().splitlines()
@@ -303,12 +320,13 @@ def test_other_data_are_refused(of_files: Path, tmp_path: Path) -> None:
     labels[2] = " ".join([name, *("1" if value == "-1" else "-1" for value in values)])
     (other / "list_attr_celeba.txt").write_text("\n".join(labels) + "\n")
     folder = folder_in(outputs)
-    with pytest.raises(DataError, match=f"data.sources.celeba: not the data that run {folder.run_id} was trained on"):
+    with pytest.raises(
+        DataError, match=f"data.sources.celeba: images, labels or names differ from the data that run {folder.run_id}"
+    ):
         reevaluate(outputs, folder.run_id, [f"data.sources.celeba.root={other}"])
 
 
-def test_other_groups_are_another_protocol(of_files: Path, tmp_path: Path) -> None:
-    """Which labels exclude each other decides how a run is scored."""
+def test_exclusive_labels_are_part_of_the_protocol(of_files: Path, tmp_path: Path) -> None:
     outputs = Path(shutil.copytree(of_files / "outputs", tmp_path / "outputs"))
     folder = folder_in(outputs)
     groups = "data.sources.celeba.exclusive=[[Black_Hair,Blond_Hair,Brown_Hair,Gray_Hair],[Male,Young]]"
@@ -317,7 +335,7 @@ def test_other_groups_are_another_protocol(of_files: Path, tmp_path: Path) -> No
     assert ["Male", "Young"] in scores["protocol"]["groups"]["celeba"]
 
 
-def test_half_a_line_does_no_lasting_damage(outputs: Path) -> None:
+def test_incomplete_last_line_is_dropped(outputs: Path) -> None:
     folder = folder_in(outputs)
     with folder.metrics_path.open("ab") as file:
         file.write(b'{"step": 4, "time')  # the disk was full
@@ -325,12 +343,20 @@ def test_half_a_line_does_no_lasting_damage(outputs: Path) -> None:
     record = reevaluate(outputs, folder.run_id, [FEWER], progress=False)
     after = RunFolder(folder.path).rows()
     assert len(after) == rows + 1
-    assert after[-1].metrics[f"rescored.{record['protocol']['hash']}/edit"] == record["metrics"]["eval/edit"]
+    assert after[-1].metrics[f"reevaluated.{record['protocol']['hash']}/edit"] == record["metrics"]["eval/edit"]
 
 
-def test_a_run_resumed_under_another_protocol_has_scores_of_one(
-    outputs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scores_of_older_records_are_found(outputs: Path) -> None:
+    """They were recorded as ``rescored.<protocol>/…``."""
+    folder = folder_in(outputs)
+    protocol = reevaluate(outputs, folder.run_id, [FEWER])["protocol"]["hash"]
+    text = folder.metrics_path.read_text().replace("reevaluated.", "rescored.")
+    folder.metrics_path.write_text(text)
+    reevaluate(outputs, folder.run_id, [FEWER], again=True)
+    assert f"rescored.{protocol}/edit" in text and folder.metrics_path.read_text() == text
+
+
+def test_resume_under_another_protocol_drops_earlier_scores(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_in(outputs)
     first = folder.result()
     folder.result_path.unlink()  # killed between its scores and its result

@@ -1,4 +1,4 @@
-"""Sample grids: the same images for all, titled, taken apart again by the report."""
+"""Sample grids: equal images in all runs, titles, and their tiles as read by the report."""
 
 import json
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelSpec, target_labels
 from stargan_lab.report.image_strip import newest_samples
 from stargan_lab.runs.run import run
-from stargan_lab.runs.samples import SampleWriter, check_named
+from stargan_lab.runs.samples import SampleWriter, check_file_names
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
 SIZE = 16
 
 
-class Drawn:
+class Noise:
     """Twelve test images of noise, as an ``ImageSource`` and its only ``ImageSet``."""
 
     flip = False
@@ -45,7 +45,7 @@ class Drawn:
     def splits(self) -> list[str]:
         return ["test"]
 
-    def split(self, which: str) -> "Drawn":
+    def split(self, which: str) -> "Noise":
         return self
 
     def __len__(self) -> int:
@@ -56,25 +56,25 @@ class Drawn:
 
 
 def faces() -> ImageSource:
-    return Drawn(FACES, 1)
+    return Noise(FACES, 1)
 
 
 def both() -> list[ImageSource]:
-    return [Drawn(FACES, 1), Drawn(MOODS, 2)]
+    return [Noise(FACES, 1), Noise(MOODS, 2)]
 
 
 def shifted(images: Tensor, labels: Tensor, source: int) -> Tensor:
-    """A translator whose outputs tell the labels they were asked for."""
+    """A translator whose pixels encode the target labels."""
     values = (labels * 2.0 ** torch.arange(labels.shape[1])).sum(1) + 16 * source
     return (values / 127.5 - 1)[:, None, None, None].expand_as(images)
 
 
-def asked(labels: Tensor, source: int) -> Tensor:
+def expected_pixel(labels: Tensor, source: int) -> Tensor:
     """The pixel value that ``shifted`` gives to labels (n, A)."""
     return to_uint8(shifted(torch.zeros(len(labels), 3, 1, 1), labels, source))[:, 0, 0, 0]
 
 
-def test_the_grid_holds_every_target_of_every_image(tmp_path: Path) -> None:
+def test_grid_has_every_target_of_every_image(tmp_path: Path) -> None:
     source = faces()
     path = SampleWriter(tmp_path / "samples", [source], 5, SIZE).write(7, shifted)
     assert path == tmp_path / "samples" / "00000007.png"
@@ -85,12 +85,12 @@ def test_the_grid_holds_every_target_of_every_image(tmp_path: Path) -> None:
     for index, row in enumerate(found.rows):
         assert (np.asarray(row[0]) == source.split("test").images([index])[0].permute(1, 2, 0).numpy()).all()
         for target, tile in enumerate(row[1:]):
-            own = source.split("test").labels[index : index + 1]
-            value = asked(target_labels(own, FACES, target), 0)
+            labels = source.split("test").labels[index : index + 1]
+            value = expected_pixel(target_labels(labels, FACES, target), 0)
             assert (np.asarray(tile) == value.item()).all()
 
 
-def test_with_two_datasets_each_is_shown_under_both(tmp_path: Path) -> None:
+def test_images_of_two_datasets_get_the_targets_of_both(tmp_path: Path) -> None:
     SampleWriter(tmp_path / "samples", both(), 3, SIZE).write(1, shifted)
     about = json.loads((tmp_path / "samples" / "targets.json").read_text())
     names = ["faces: Black_Hair", "faces: Blond_Hair", "faces: Young", "moods: happy", "moods: sad"]
@@ -102,47 +102,43 @@ def test_with_two_datasets_each_is_shown_under_both(tmp_path: Path) -> None:
     unknown = torch.zeros(1, 3)
     for row in found.rows[3:]:
         for target in range(3):
-            assert (np.asarray(row[1 + target]) == asked(target_labels(unknown, FACES, target), 0).item()).all()
+            assert (
+                np.asarray(row[1 + target]) == expected_pixel(target_labels(unknown, FACES, target), 0).item()
+            ).all()
 
 
-def test_labels_under_another_datasets_names_can_be_told(tmp_path: Path) -> None:
+def test_labels_under_another_datasets_names_are_predicted(tmp_path: Path) -> None:
     calls = []
 
-    def labels_under(images: Tensor, own: int, other: int) -> Tensor:
-        calls.append((tuple(images.shape), images.dtype, own, other))
+    def predict_labels(images: Tensor, source: int, other: int) -> Tensor:
+        calls.append((tuple(images.shape), images.dtype, source, other))
         return torch.ones(len(images), len(both()[other].spec.names))
 
-    SampleWriter(tmp_path / "samples", both(), 3, SIZE, labels_under=labels_under).write(1, shifted)
+    SampleWriter(tmp_path / "samples", both(), 3, SIZE, predict_labels=predict_labels).write(1, shifted)
     assert set(calls) == {((3, 3, SIZE, SIZE), torch.uint8, 0, 1), ((3, 3, SIZE, SIZE), torch.uint8, 1, 0)}
     found = newest_samples(tmp_path)
     assert found is not None
-    value = asked(target_labels(torch.ones(1, 3), FACES, 2), 0)
+    value = expected_pixel(target_labels(torch.ones(1, 3), FACES, 2), 0)
     assert (np.asarray(found.rows[3][3]) == value.item()).all()
 
 
-def test_no_random_state_is_moved(tmp_path: Path) -> None:
-    before = torch.get_rng_state()
-    SampleWriter(tmp_path / "samples", [faces()], 4, SIZE, seed=3).write(1, shifted)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_seed_picks_the_same_ones_whatever_else_is_random(tmp_path: Path) -> None:
+def test_images_are_picked_by_the_sample_seed_alone(tmp_path: Path) -> None:
     def picked(seed: int | None) -> list[int]:
         torch.manual_seed(sum(map(ord, str(seed))))
         torch.rand(3)
-        return SampleWriter(tmp_path, [faces()], 4, SIZE, seed).picked[0]
+        return SampleWriter(tmp_path, [faces()], 4, SIZE, seed).indices[0]
 
     assert picked(None) == [0, 1, 2, 3]
     assert picked(1) == picked(1)
     assert len({tuple(picked(seed)) for seed in range(6)}) > 3
     for seed in range(6):
         assert len(set(picked(seed))) == 4 and picked(seed) == sorted(picked(seed))
-    assert SampleWriter(tmp_path, [faces()], 50, SIZE, 1).picked[0] == list(range(12))
+    assert SampleWriter(tmp_path, [faces()], 50, SIZE, 1).indices[0] == list(range(12))
 
 
-def test_files_can_be_named(tmp_path: Path) -> None:
+def test_images_picked_by_file_name(tmp_path: Path) -> None:
     samples = SampleWriter(tmp_path / "samples", both(), ["moods03.png", "faces07.png", "faces01.png"], SIZE)
-    assert samples.picked == [[7, 1], [3]]
+    assert samples.indices == [[7, 1], [3]]
     samples.write(1, shifted)
     found = newest_samples(tmp_path)
     assert found is not None and len(found.rows) == 3
@@ -151,12 +147,12 @@ def test_files_can_be_named(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "only" / "targets.json").read_text())["rows"] == ["moods"]
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_file_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"trainer.sample_images: .*'faces7.png'; did you mean 'faces07.png'"):
         SampleWriter(tmp_path, [faces()], ["faces7.png"], SIZE)
 
 
-def test_the_pixels_are_whole_multiples(tmp_path: Path) -> None:
+def test_tiles_are_enlarged_by_an_integer_factor(tmp_path: Path) -> None:
     source = faces()
     path = SampleWriter(tmp_path / "samples", [source], 2, SIZE).write(1, shifted)
     about = json.loads((tmp_path / "samples" / "targets.json").read_text())
@@ -179,23 +175,23 @@ MAKERS: dict[str, Callable[[Path], PackedSource]] = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_drawn_datasets_files_are_known_before_it_is_drawn(name: str, tmp_path: Path) -> None:
+def test_file_names_of_rendered_datasets_are_known_in_advance(name: str, tmp_path: Path) -> None:
     source = MAKERS[name](tmp_path)
-    foretold = {which: sorted(source.file_names(which)) for which in ("train", "test")}
+    in_advance = {which: sorted(source.file_names(which)) for which in ("train", "test")}
     assert list(tmp_path.iterdir()) == []
-    assert foretold == {which: sorted(source.listing().splits()[which].names) for which in ("train", "test")}
-    assert foretold == {which: sorted(source.file_names(which)) for which in ("train", "test")}
+    assert in_advance == {which: sorted(source.listing().splits()[which].names) for which in ("train", "test")}
+    assert in_advance == {which: sorted(source.file_names(which)) for which in ("train", "test")}
 
 
-def test_a_wrong_file_is_refused_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_file_name_is_refused_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "preset=tiny", "trainer.sample_images=[000001.png]"]) == 2  # of train
     err = capsys.readouterr().err
     assert err.startswith("error: trainer.sample_images: no test split has '000001.png'") and err.count("\n") == 1
     assert list(here.iterdir()) == []
 
 
-def test_a_wrong_file_of_a_dataset_that_cannot_tell_is_refused_before_anything_is_recorded(here: Path) -> None:
-    check_named([faces()], ["absent.png"])  # such as one's own, whose files are known once it is prepared
+def test_missing_file_name_of_a_user_dataset_is_refused_before_anything_is_recorded(here: Path) -> None:
+    check_file_names([faces()], ["absent.png"])  # user datasets may know their files only once they are prepared
     config = compose(["preset=tiny", "trainer.sample_images=[absent.png]"])
     with pytest.raises(ConfigError, match=r"trainer\.sample_images: no test split has 'absent\.png'"):
         run(config)

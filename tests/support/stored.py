@@ -1,4 +1,4 @@
-"""Weights on disk: the golden kit's in the reference's own form, and runs as training leaves them."""
+"""Weights on disk: golden files in the reference format, and runs as training writes them."""
 
 import json
 from collections import OrderedDict
@@ -27,7 +27,7 @@ def golden_config(run: str = "single") -> dict[str, int]:
 
 
 def golden_state(letter: str, run: str = "single") -> "OrderedDict[str, Tensor]":
-    """The kit's start weights of G or D, as the reference's state_dict has them."""
+    """The golden initial weights of G or D as the reference's state dict."""
     prefix = f"{run}/init/{letter}/"
     with np.load(f"{KIT}.npz") as kit:
         return OrderedDict(
@@ -50,9 +50,9 @@ def tiny_config(outputs: Path, *overrides: str) -> RunConfig:
 
 
 def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True, status: str = "finished") -> str:
-    """A run's folder as training leaves it, or interrupted by ``status``.
+    """A run's folder as training writes it, with another ``status`` if given; returns the run id.
 
-    The networks are at their start but for a moved generator and average.
+    The networks have their initial weights, except that 0.01 is added to the generator's.
     """
     config = tiny_config(outputs, *overrides)
     sources = build_sources(config)

@@ -1,4 +1,4 @@
-"""Translators whose scores are known beforehand."""
+"""Translators with rows_by_image scores."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,17 +9,18 @@ from stargan_lab.data.transforms import to_float, to_uint8
 
 
 def perfect_translator(sources: Sequence[ImageSource]) -> Callable[[Tensor, Tensor, int], Tensor]:
-    known: dict[tuple[int, bytes], int] = {}
+    """Returns the ground truth of test images, and of its own outputs."""
+    rows_by_image: dict[tuple[int, bytes], int] = {}
     for index, source in enumerate(sources):
         test = source.split("test")
-        known |= {(index, picture.numpy().tobytes()): i for i, picture in enumerate(test.images(range(len(test))))}
+        rows_by_image |= {(index, image.numpy().tobytes()): i for i, image in enumerate(test.images(range(len(test))))}
 
     def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
         ground_truth = sources[index].ground_truth
         assert ground_truth is not None
-        rows = [known[index, picture.numpy().tobytes()] for picture in to_uint8(images)]
-        drawn = ground_truth.images("test", rows, labels)
-        known.update({(index, picture.numpy().tobytes()): row for picture, row in zip(drawn, rows, strict=True)})
-        return to_float(drawn)
+        rows = [rows_by_image[index, image.numpy().tobytes()] for image in to_uint8(images)]
+        rendered = ground_truth.images("test", rows, labels)
+        rows_by_image.update({(index, image.numpy().tobytes()): row for image, row in zip(rendered, rows, strict=True)})
+        return to_float(rendered)
 
     return translate

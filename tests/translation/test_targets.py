@@ -1,4 +1,4 @@
-"""What ``--to`` and ``--from`` mean."""
+"""The labels of ``--to`` and ``--from``."""
 
 import pytest
 import torch
@@ -7,46 +7,40 @@ from tiny import FACES, MOODS
 from stargan_lab.checkpoints.label_layout import CELEBA, RAFD, read_layout, reference_layout, write_layout
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.labels import LabelLayout, LabelSpec, target_labels
-from stargan_lab.translation.targets import parse_own, parse_targets
+from stargan_lab.translation.targets import parse_source_labels, parse_targets
 
 SPEC = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Male", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 ONE = LabelLayout((SPEC,))
 OTHER = LabelSpec("others", ("Young", "Hat"))
 THREE = LabelLayout((SPEC, MOODS, OTHER))
-OWN = torch.tensor([[1.0, 0, 0, 1]])
+LABELS = torch.tensor([[1.0, 0, 0, 1]])
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("Blond_Hair", [[0, 1, 0, 1]]),
-        ("Black_Hair", [[1, 0, 0, 1]]),
         ("Black_Hair=0", [[0, 0, 0, 1]]),
-        ("Male", [[1, 0, 1, 1]]),
         ("Male=1", [[1, 0, 1, 1]]),
-        ("Young", [[1, 0, 0, 1]]),  # asked for, not flipped
-        ("Young=0", [[1, 0, 0, 0]]),
-        ("Blond_Hair,Male", [[0, 1, 0, 1], [1, 0, 1, 1]]),
-        ("Blond_Hair+Male", [[0, 1, 1, 1]]),
+        ("Young", [[1, 0, 0, 1]]),  # set, not flipped
         ("Male + Blond_Hair + Young=0 , Male", [[0, 1, 1, 0], [1, 0, 1, 1]]),
         ("Black_Hair=0+Blond_Hair", [[0, 1, 0, 1]]),
-        ("Male,Male", [[1, 0, 1, 1]]),
         ("Male,Male=1, faces.Male", [[1, 0, 1, 1]]),
         ("Male+Young=0,Young=0+Male", [[1, 0, 1, 0]]),
     ],
 )
 def test_targets(text: str, expected: list[list[float]]) -> None:
-    own = OWN.clone()
-    found = [target.labels(own, SPEC) for target in parse_targets(text, ONE)]
-    assert torch.cat(found).tolist() == expected
-    assert torch.equal(own, OWN)
+    labels = LABELS.clone()
+    targets = [target.labels(labels, SPEC) for target in parse_targets(text, ONE)]
+    assert torch.cat(targets).tolist() == expected
+    assert torch.equal(labels, LABELS)
 
 
-def test_a_grouped_target_is_the_one_of_sampling() -> None:
+def test_exclusive_labels_are_set_as_in_sampling() -> None:
     for index, name in enumerate(SPEC.names[:2]):
         (target,) = parse_targets(name, ONE)
-        for own in torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)[:, None]:
-            assert torch.equal(target.labels(own, SPEC), target_labels(own, SPEC, index))
+        for labels in torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)[:, None]:
+            assert torch.equal(target.labels(labels, SPEC), target_labels(labels, SPEC, index))
 
 
 def test_targets_of_several_datasets() -> None:
@@ -69,75 +63,69 @@ AGES = LabelLayout((LabelSpec("ages", ("60+", "60", "18,19", "a=0", "a", "old + 
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("60+", [["60+"]]),
         ("60,60+", [["60"], ["60+"]]),
-        ("60+60+", [["60", "60+"]]),
         ("60++60", [["60+", "60"]]),
         ("ages.60+ + 60=0", [["60+", "60=0"]]),
         ("60+=0,18,19", [["60+=0"], ["18,19"]]),
-        ("a=0", [["a=0"]]),
         ("a=0=0,a=1,a=0+a", [["a=0=0"], ["a"], ["a=0", "a"]]),
         ("old + grey+a", [["old + grey", "a"]]),
     ],
 )
-def test_labels_with_the_signs_of_the_language_in_their_names(text: str, names: list[list[str]]) -> None:
+def test_label_names_that_contain_separators(text: str, names: list[list[str]]) -> None:
     (spec,) = AGES.specs
     for target, expected in zip(parse_targets(text, AGES), names, strict=True):
-        found = [spec.names[index] + ("" if holds else "=0") for index, holds in target.wanted]
-        assert found == expected
+        assert [spec.names[index] + ("" if value else "=0") for index, value in target.changes] == expected
         assert target.name.replace("ages.", "") == "+".join(expected)
 
 
-def test_own_labels_and_titles_of_such_names() -> None:
-    (own,) = parse_own("60+, 18,19,a=0", AGES)
-    assert own.tolist() == [[1, 0, 1, 1, 0, 0, 0]]
+def test_source_labels_and_titles_that_contain_separators() -> None:
+    (labels,) = parse_source_labels("60+, 18,19,a=0", AGES)
+    assert labels.tolist() == [[1, 0, 1, 1, 0, 0, 0]]
     (target,) = parse_targets("60++a=0=0+60=0", AGES)
     assert target.title == "60+ + no a=0 + no 60"
 
 
-@pytest.mark.parametrize("text", ["61+", "6+", "60=2+", "18", "b=0", "18,", "60+,"])
-def test_a_hint_is_never_what_was_asked_for(text: str) -> None:
+@pytest.mark.parametrize("text", ["61+", "60=2+", "18,"])
+def test_suggestion_differs_from_the_input(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_targets(text, AGES)
     assert f"did you mean {text!r}" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "part"),
     [
         ("Blond", "unknown label 'Blond'; did you mean 'Blond_Hair'"),
         ("", "unknown label ''"),
-        ("Male,", "unknown label ''"),
-        ("Male=2", "expected Male, or Male=0"),
+        ("Male=2", "expected Male, or Male=0 to remove it"),
         ("Black_Hair+Blond_Hair", "Black_Hair and Blond_Hair exclude each other"),
-        ("Male+Male=0", "names a label twice"),
-        ("happy+sad", "exactly one class"),
+        ("Male+Male=0", "duplicate label"),
         ("happy=0", "exactly one class"),
-        ("Male+happy", "labels of faces and moods cannot"),
+        ("Male+happy", "cannot combine labels of faces and moods"),
         ("Young", "write faces.Young or others.Young"),
         ("faces.Hat", "unknown label 'faces.Hat'"),
     ],
 )
-def test_refused_targets(text: str, said: str) -> None:
+def test_refused_targets(text: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_targets(text, THREE)
-    assert str(caught.value).startswith("--to: ") and said in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith("--to: ") and part in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_own_labels() -> None:
-    assert [own.tolist() for own in parse_own("Black_Hair, faces.Young,Hat", THREE)] == [
+def test_source_labels() -> None:
+    assert [labels.tolist() for labels in parse_source_labels("Black_Hair, faces.Young,Hat", THREE)] == [
         [[1, 0, 0, 1]],
         [[0, 0]],
         [[0, 1]],
     ]
-    assert [own.sum().item() for own in parse_own("", THREE)] == [0, 0, 0]
+    assert [labels.sum().item() for labels in parse_source_labels("", THREE)] == [0, 0, 0]
     with pytest.raises(ConfigError, match=r"--from: Black_Hair,Blond_Hair: .* exclude each other"):
-        parse_own("Black_Hair,Blond_Hair", THREE)
+        parse_source_labels("Black_Hair,Blond_Hair", THREE)
     with pytest.raises(ConfigError, match="--from: unknown label 'Mal'; did you mean 'Male'"):
-        parse_own("Mal", THREE)
+        parse_source_labels("Mal", THREE)
 
 
-def test_a_layout_survives_its_file(tmp_path) -> None:
+def test_layout_round_trip(tmp_path) -> None:
     layout = LabelLayout((FACES, MOODS))
     write_layout(tmp_path, layout)
     assert read_layout(tmp_path / "labels.json") == layout
@@ -147,7 +135,7 @@ def test_a_layout_survives_its_file(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("width", "datasets"), [(5, [CELEBA]), (8, [RAFD]), (15, [CELEBA, RAFD])])
-def test_the_references_own_selections(width: int, datasets: list[tuple[str, ...]]) -> None:
+def test_default_labels_of_reference_generators(width: int, datasets: list[tuple[str, ...]]) -> None:
     layout = reference_layout(width)
     assert [spec.names for spec in layout.specs] == datasets
     assert layout.generator_width == width
@@ -157,18 +145,18 @@ def test_the_references_own_selections(width: int, datasets: list[tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("width", "attributes", "classes", "said"),
+    ("width", "attributes", "classes", "part"),
     [
-        (6, "", "", "the generator takes 6 labels"),
-        (5, "a b c", "", "3 names given, but its labels are 5 wide"),
-        (5, "a b", "c", "3 names and a mask of 2 given, but"),
-        (5, "a b b c d", "", "different names"),
+        (6, "", "", "does not name the generator's 6 labels"),
+        (5, "a b c", "", "got 3 names, but the label vector has length 5"),
+        (5, "a b", "c", "got 3 names and a mask of 2, but"),
+        (5, "a b b c d", "", "duplicate names"),
     ],
 )
-def test_names_that_do_not_fit(width: int, attributes: str, classes: str, said: str) -> None:
+def test_label_names_that_do_not_fit(width: int, attributes: str, classes: str, part: str) -> None:
     if (attributes, classes) == ("a b", "c"):
         assert reference_layout(width, ["a", "b"], ["c"]).generator_width == 5
         width = 6
     with pytest.raises(ConfigError, match="--attributes") as caught:
         reference_layout(width, attributes.split(), classes.split())
-    assert said in str(caught.value)
+    assert part in str(caught.value)
