@@ -10,7 +10,31 @@ import stargan_lab
 
 PACKAGE = Path(stargan_lab.__file__).parent
 
-MAY_IMPORT: dict[str, set[str]] = {}
+MAY_IMPORT: dict[str, set[str]] = {
+    "console": set(),
+    "files": set(),
+    "image_grid": set(),
+    "labels": set(),
+    "registry": set(),
+    "seeding": set(),
+    "models": {"registry", "seeding"},
+    "losses": {"labels", "registry"},
+    "training": {"labels", "losses", "registry", "seeding"},
+    "data": {"console", "files", "labels", "registry"},
+    "tracking": {"files", "registry"},
+    "evaluation": {"data", "files", "labels", "registry", "seeding", "tracking"},
+    "checkpoints": {"files", "labels", "models", "registry", "tracking", "training"},
+    "translation": {"console", "data", "files", "image_grid", "labels"},
+    "config": {"checkpoints", "files", "registry"},
+    "runs": {"checkpoints", "config", "console", "data", "evaluation", "files", "image_grid", "labels", "losses"}
+    | {"models", "registry", "seeding", "tracking", "training", "translation"},
+    "ablation": {"config", "console", "runs", "tracking"},
+    "report": {"ablation", "evaluation", "files", "image_grid", "tracking"},
+    "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
+    | {"tracking", "translation"},
+    "__main__": {"cli"},
+}
+"""Besides ``errors``, which every module may import."""
 
 
 def imports_of(path: Path) -> set[str]:
