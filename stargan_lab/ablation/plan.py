@@ -39,7 +39,6 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
         ConfigError: a cell's configuration is invalid, or ``extra`` overrides a key that the variants set.
         DataError: a dataset is missing or damaged.
     """
-    _check_primary_metric(ablation)
     extra, seeds = _take_seeds(extra, ablation.seeds)
     varied = list(dict.fromkeys(key_of(o) for overrides in ablation.variants.values() for o in overrides))
     for override in extra:
@@ -57,6 +56,7 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
                 raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
             identity = run_id(config, check_surroundings(config))
             cells.append(Cell(variant, seed, merged, identity, config))
+    _check_primary_metric(ablation)  # now that the cells' imports have registered a user's metrics
     _refuse_duplicates(cells, ablation)
     return cells
 

@@ -218,6 +218,8 @@ def _group_choices_only(loader: ConfigLoader, overrides: Sequence[str]) -> DictC
 
 
 def _unknown_key(key: str, composed: DictConfig) -> str:
+    if re.match(r"(terms|evaluation\.metrics|.*_options)\.", key):  # mappings that take any number of keys
+        return f"{key}: not set; add it with +{key}=VALUE"
     if not key.startswith("hydra."):
         composed = _without_hydra(composed)
     parent = key.rpartition(".")[0]

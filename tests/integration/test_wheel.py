@@ -1,5 +1,6 @@
 """The wheel holds everything: commands, configuration groups, experiments, and room for one's own of each."""
 
+import json
 import os
 import re
 import shlex
@@ -95,7 +96,7 @@ def outcomes(away: Lab) -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def own(away: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, dict[str, Outcome]]:
-    """The files of docs/own-components.md in an empty folder, and what its commands came to with the wheel."""
+    """The files of docs/own-components.md in an empty folder, and the outcomes of its commands with the wheel."""
     lab = Lab(tmp_path_factory.mktemp("own"), away._command, away._environment)
     commands: list[str] = []
     for language, name, text in re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", PAGE.read_text(), re.S | re.M):
@@ -107,7 +108,7 @@ def own(away: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, dict[
     for command in commands:
         program, *arguments = shlex.split(command, comments=True)
         assert program == "stargan-lab"
-        outcomes[arguments[0]] = lab(*arguments)
+        outcomes[f"{arguments[0]} recolor" if "generator=recolor" in arguments else arguments[0]] = lab(*arguments)
     return lab, outcomes
 
 
@@ -172,36 +173,50 @@ def test_a_norm_of_ones_own_works_from_the_installed_script(lab: Lab) -> None:
     assert lab.result()["parameters"]["discriminator"] > 0
 
 
-def test_the_page_on_parts_of_ones_own_works_from_the_wheel(own: tuple[Lab, dict[str, Outcome]]) -> None:
+def test_commands_of_the_components_page_succeed(own: tuple[Lab, dict[str, Outcome]]) -> None:
     _, outcomes = own
-    assert list(outcomes) == ["list", "train", "sweep", "report"]
+    assert list(outcomes) == ["list", "train", "train recolor", "sweep", "report"]
     assert {name: outcome.err for name, outcome in outcomes.items() if outcome.code} == {}
 
 
-def test_a_dataset_a_norm_and_a_loss_of_ones_own_are_trained_with(own: tuple[Lab, dict[str, Outcome]]) -> None:
+def test_user_components_are_trained_and_recorded(own: tuple[Lab, dict[str, Outcome]]) -> None:
     lab, _ = own
-    assert len(lab.run_ids()) == 3
+    assert len(lab.run_ids()) == 4
     results = [lab.result(run_id) for run_id in lab.run_ids()]
     assert {result["status"] for result in results} == {"finished"}
     assert all(set(result["protocol"]["data"]) == {"tiles"} for result in results)
     assert all(result["metrics"]["eval/frechet_cells"] >= 0 for result in results)
-    runs = lab.mlflow().runs().values()
-    shown = {(run.data.params["adversarial.name"], run.data.params["discriminator.norm"]) for run in runs}
-    assert shown == {("margin", "scale"), ("margin", "none")}
+    params = [run.data.params for run in lab.mlflow().runs().values()]
+    shown = {(p["generator.name"], p["adversarial.name"], p["discriminator.norm"]) for p in params}
+    assert shown >= {("resnet", "margin", "scale"), ("resnet", "margin", "none"), ("recolor", "wgan", "none")}
 
 
-def test_what_is_ones_own_is_listed_so(own: tuple[Lab, dict[str, Outcome]]) -> None:
+def test_user_metrics_and_loss_terms_are_recorded(own: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, outcomes = own
+    for run_id, run in lab.mlflow().runs().items():
+        result = lab.result(run_id)
+        domains = [result["metrics"][f"eval/contrast/{name}"] for name in ("Red", "Large")]
+        assert result["metrics"]["eval/contrast"] == pytest.approx(sum(domains) / 2)
+        assert result["metrics"]["eval/mean_distance_cells"] > 0
+        assert result["protocol"]["metrics"]["eval/contrast"]["options"] == {"quantile": 0.05}
+        rows = [json.loads(line)["metrics"] for line in (lab.run(run_id) / "metrics.jsonl").read_text().splitlines()]
+        assert any("loss/brightness" in row for row in rows)
+        assert {"loss/brightness", "eval/contrast", "eval/mean_distance_cells"} <= set(run.data.metrics)
+    assert "contrast (levels) ↑" in outcomes["report"].out, "the report has no import of the module"
+
+
+def test_user_components_are_listed(own: tuple[Lab, dict[str, Outcome]]) -> None:
     _, outcomes = own
-    assert "  scale   yours, from my_parts\n    Layer norm without its mean.\n" in outcomes["list"].out
+    assert "  scale   yours, from my_components\n    Layer norm without the mean.\n" in outcomes["list"].out
 
 
-def test_a_ablation_on_ones_own_parts_is_reported(own: tuple[Lab, dict[str, Outcome]]) -> None:
+def test_ablation_with_user_components_is_reported(own: tuple[Lab, dict[str, Outcome]]) -> None:
     lab, outcomes = own
     for command in ("sweep", "report"):
         assert "hinge (baseline)" in outcomes[command].out and "scaled" in outcomes[command].out
-    written = lab.outputs / "reports" / "own"
-    assert {"report.md", "report.csv", "report.html"} <= {path.name for path in written.iterdir()}
-    assert len((written / "report.csv").read_text().splitlines()) == 3
+    folder = lab.outputs / "reports" / "own"
+    assert {"report.md", "report.csv", "report.html"} <= {path.name for path in folder.iterdir()}
+    assert len((folder / "report.csv").read_text().splitlines()) == 3
 
 
 MISTAKES = {
