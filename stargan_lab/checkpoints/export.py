@@ -102,10 +102,10 @@ def to_onnx(
     content: bytes = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     shapes = [(2, image_size, image_size), (3, image_size + multiple, image_size + 3 * multiple)]
-    error = max(_onnx_difference(session, network, layout.generator_width, shape) for shape in shapes)
-    if not error <= ONNX_LIMIT:
-        raise LabError(f"onnxruntime's images differ from torch's by {error:.1e}, more than {ONNX_LIMIT:.0e}")
-    return content, error
+    deviation = max(_onnx_difference(session, network, layout.generator_width, shape) for shape in shapes)
+    if not deviation <= ONNX_LIMIT:
+        raise LabError(f"onnxruntime's images differ from torch's by {deviation:.1e}, more than {ONNX_LIMIT:.0e}")
+    return content, deviation
 
 
 def _exported(network: nn.Module, label_width: int, multiple: int) -> Any:

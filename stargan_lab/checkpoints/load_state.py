@@ -69,8 +69,8 @@ def _misfit(state: State, target: State, role: Role) -> str | None:
     if mismatch is None:
         return None
     is_reference = in_reference_form(state, role)
-    comparable = sizes and expected and expected.role == role and is_reference == in_reference_form(target, role)
-    if comparable and (reason := _size_misfit(sizes, expected)):
+    comparable = expected is not None and expected.role == role and is_reference == in_reference_form(target, role)
+    if sizes and expected and comparable and (reason := _size_misfit(sizes, expected)):
         return reason
     hint = f"; it is StarGAN's {role}, which fits {DEFAULTS[role]} with the default norm only" if is_reference else ""
     return f"does not fit this configuration's {role}: it {mismatch}{hint}"
