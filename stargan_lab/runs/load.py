@@ -221,7 +221,7 @@ def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
     completed = dict(raw)
     for key in fixed:
         value = raw.get(key, defaults[key])
-        completed[key] = {**defaults[key], **value} if isinstance(value, dict) else value
+        completed[key] = {**(defaults[key] or {}), **value} if isinstance(value, dict) else value
     return completed
 
 

@@ -93,7 +93,7 @@ class Trainer:
         except KeyboardInterrupt as interrupt:
             self._finish("interrupted", resumed_from)
             if isinstance(interrupt, Interrupted):
-                say(f"stopped at step {interrupt.step}; repeat the command to resume from {self.checkpoint_path}")
+                say(f"stopped at step {interrupt.step}; the same command resumes from {self.checkpoint_path}")
             raise
         except Exception as error:
             self._finish("failed", resumed_from, error=reason(error))

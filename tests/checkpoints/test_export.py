@@ -59,9 +59,6 @@ UNSUPPORTED: list[tuple[str, str, dict[str, Any], str]] = [
     ("discriminator", "patchgan", {"head_bias": True}, "unexpected conv1.bias"),
 ]
 UNSUPPORTED += [("generator", name, {}, "") for name in family("generator").names() if name != "resnet"]
-UNSUPPORTED += [
-    ("generator", "resnet", {"conditioning": name}, "") for name in family("conditioning").names() if name != "concat"
-]
 
 
 @pytest.mark.parametrize(("role", "name", "options", "part"), UNSUPPORTED, ids=lambda value: str(value))

@@ -76,7 +76,9 @@ def expected_pixel(labels: Tensor, source: int) -> Tensor:
 
 def test_grid_has_every_target_of_every_image(tmp_path: Path) -> None:
     source = faces()
+    random_state = torch.get_rng_state()
     path = SampleWriter(tmp_path / "samples", [source], 5, SIZE).write(7, shifted)
+    assert torch.equal(torch.get_rng_state(), random_state)
     assert path == tmp_path / "samples" / "00000007.png"
     found = newest_samples(tmp_path)
     assert found is not None
