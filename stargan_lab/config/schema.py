@@ -117,7 +117,7 @@ class EvaluationConfig(Model):
     dims: Count | None = Field(
         None, description="Inception feature dimensions, 64, 192, 768 or 2048; null: 2048, as in FID"
     )
-    metrics: dict[str, dict[str, Any] | bool] | None = Field(
+    metrics: Annotated[dict[str, dict[str, Any] | bool], Ref("image_metric"), Ref("feature_metric")] | None = Field(
         None, description="options of metrics by name, e.g. {kid: {subsets: 50}}; false turns a metric off"
     )
     checkpoint: Literal["average", "last"] = Field(

@@ -91,7 +91,7 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
 
 def names(descriptions: Descriptions | None = None) -> list[str]:
     """Every known name, in the order tables show them."""
-    registered = [each.name for each in (*_OF_TRAINING, *_registered())]
+    registered = [each.name for each in (*_registered(), *_OF_TRAINING)]
     return list(dict.fromkeys([*registered, *(descriptions or ())]))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from stargan_lab.runs.ledger import Ledger
 
 from stargan_lab.cli.main import main
 from stargan_lab.data.synthfaces.spec import SynthSpec
@@ -163,7 +162,7 @@ def test_unfinished_runs_and_how_to_continue_them(doctor: Doctor, here: Path) ->
     RunFolder(runs / "stopped").update_tags({"ablation.quickstart": "none"})
     (runs / "damaged").mkdir()
     (runs / "damaged" / "result.json").write_text("{")
-    with Ledger(here / "my outputs").claim("active"):
+    with RunFolder(here / "my outputs" / "runs" / "active").claim():
         code, findings, steps = doctor(*TINY, "paths.outputs=my outputs")
     assert code == 1
     assert findings["run failed"] == ("note", "failed: loss/d_gp is not finite")

@@ -13,7 +13,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
-import stargan_lab.cli.sweep
+import stargan_lab.cli.report
+import stargan_lab.runs.finished
 import stargan_lab.runs.run
 from stargan_lab.cli.main import main
 from stargan_lab.config import RunConfig
@@ -26,8 +27,9 @@ TINY = ["preset=tiny", "generator.blocks=1"]
 def trained(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that would have been trained."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(stargan_lab.runs.run, "run", configs.append)
-    monkeypatch.setattr(stargan_lab.cli.sweep, "_write_report", lambda *arguments: None)
+    monkeypatch.setattr(stargan_lab.runs.run, "run", lambda config: configs.append(config) or {"run_id": "none"})
+    monkeypatch.setattr(stargan_lab.runs.finished, "update_finished", lambda config, run_id: None)
+    monkeypatch.setattr(stargan_lab.cli.report, "print_report", lambda *arguments: None)
     (here / "experiments").mkdir()
     (here / "experiments" / "norms.yaml").write_text(
         "base: [preset=tiny]\nclaim: None.\nbaseline: none\nprimary: eval/edit\nseeds: [0, 1]\n"
@@ -104,7 +106,7 @@ class OneByOne(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         for seed in range(2):
             (job,) = self.launcher.launch([[*arguments, f"seed={seed}"]], initial_job_idx=seed)
-            assert job.return_value is None
+            assert job.return_value == {"run_id": "none"}
 
 
 def test_jobs_of_another_sweeper_are_validated_when_they_start(

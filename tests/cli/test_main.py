@@ -92,7 +92,7 @@ INVALID = [
     (["sweep", "typo"], ["typo", "variant other", "'layer'"]),
     (["sweep", "twins"], ["variants a and b", "the same configuration"]),
     (["sweep", "broken"], ["experiments/broken.yaml", "YAML"]),
-    (["sweep", "short"], ["experiments/short.yaml", "'primary' is missing"]),
+    (["sweep", "short"], ["experiments/short.yaml", "primary: missing"]),
     (["report", "quickstart", "--format", "md,pdf"], ["--format", "pdf"]),
 ]
 

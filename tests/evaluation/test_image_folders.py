@@ -139,7 +139,7 @@ def test_protocol_covers_the_real_images_and_the_settings(pair: Path, fid: Fid) 
         "real": {"images": 12, "sha256": b["protocol"]["real"]["sha256"]},
         "sha256": "none",
         "verified": None,
-        "version": 2,
+        "version": 3,
     }
     assert fid("b", "a", *PIXELS)["protocol"]["real"] != b["protocol"]["real"]
 
@@ -393,7 +393,7 @@ def test_invalid_flags_are_refused(pair: Path, refused: Callable[..., str], monk
         ([*PIXELS, "--dims", "64"], "--dims: ", 2),
         (["--dims", "100"], "64, 192, 768, 2048", 2),
         ([*PIXELS, "--device", "gpu"], "--device: expected auto, cpu, cuda or cuda:N, got 'gpu'", 2),
-        ([*PIXELS, "--device", "cuda:99"], "--device: cuda:99 is not available here", 2),
+        ([*PIXELS, "--device", "cuda:99"], "--device: cuda:99 is not available", 2),
         ([*PIXELS, "--outputs", "blocked/in"], "--outputs: cannot write to blocked/in", 2),
         ([*PIXELS, "c"], "unexpected argument 'c'", 2),
         (["--imports", "no_such_module"], "cannot import 'no_such_module'", 2),

@@ -96,12 +96,12 @@ def test_names_are_sorted_as_tables_show_them() -> None:
     assert sorted(names(), key=order) == names()
     expected = [
         "loss/g_rec/CelebA",
-        "lr/g",
         "eval/edit",
         "eval/edit/Male",
         "eval/reconstruction",
         "eval/fid",
         "eval/recall_torchscript",
+        "lr/g",
         "rescored.1a2b3c4d5e6f/edit",
         "rescored.1a2b3c4d5e6f/ssim",
         "rescored.222222222222/edit",
