@@ -27,11 +27,6 @@ def short_duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def headline(name: str, run_id: str, folder: Path) -> str:
-    """First line of a run."""
-    return f"{name}  ·  run {run_id}  ·  {folder}"
-
-
 def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
     """Last lines of a finished run: its overall scores, where its samples are, and the next command."""
     overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}

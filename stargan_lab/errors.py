@@ -36,6 +36,13 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
     return f"unknown {what} {name!r}{hint or ';'} allowed: {', '.join(options) or 'none'}"
 
 
+def unknown_key(key: str, allowed: Iterable[str]) -> str:
+    """One line for an unknown dotted key, of whose last part ``allowed`` lists the valid names."""
+    options = list(allowed)
+    hint = nearest(key.rpartition(".")[2], options)
+    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(options) or 'none'}"
+
+
 def preview(names: Sequence[str], count: int = 3) -> str:
     """The first few names, comma-separated, with an ellipsis if there are more."""
     return ", ".join(names[:count]) + (", …" if len(names) > count else "")

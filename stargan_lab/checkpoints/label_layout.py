@@ -1,6 +1,7 @@
 """Label names: stored next to a run's weights, and the defaults of the reference implementation."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,7 @@ HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 def as_plain(layout: LabelLayout) -> list[dict[str, Any]]:
     """For JSON: one mapping per dataset, in label order."""
-    return [
-        {
-            "dataset": spec.dataset,
-            "names": list(spec.names),
-            "kind": spec.kind,
-            "groups": [list(group) for group in spec.groups],
-        }
-        for spec in layout.specs
-    ]
+    return [asdict(spec) for spec in layout.specs]
 
 
 def write_layout(folder: Path, layout: LabelLayout) -> None:

@@ -3,8 +3,9 @@
 Letters: C width, K label width, R residual blocks, L stride-2 convolutions, S image size, k side of the last map.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from torch import nn
@@ -107,20 +108,13 @@ def sizes_of(state: State | Shapes) -> Sizes | None:
     if len(first) != 4:
         return None
     if first[2:] == (7, 7) and first[1] >= 3:
-        blocks = sum(1 for _ in _consecutive(shapes, "main.{}.main.0.weight", 9, 1))
+        blocks = next(n for n in count() if f"main.{9 + n}.main.0.weight" not in shapes)
         return GeneratorSizes(first[0], blocks, first[1] - 3)
     head = shapes.get("conv2.weight", ())
     if first[1:] == (3, 4, 4) and len(head) == 4:
-        depth = sum(1 for _ in _consecutive(shapes, "main.{}.weight", 0, 2))
+        depth = next(n for n in count() if f"main.{2 * n}.weight" not in shapes)
         return CriticSizes(first[0], depth, head[0], head[2])
     return None
-
-
-def _consecutive(shapes: Shapes, pattern: str, start: int, step: int) -> Iterator[int]:
-    """Indices from ``start`` while their keys exist."""
-    while pattern.format(start) in shapes:
-        yield start
-        start += step
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -19,7 +19,7 @@ default configuration is only a note.
 examples:
   stargan-lab doctor
   stargan-lab doctor preset=quickstart
-  stargan-lab doctor data.sources.celeba.root=/data/celeba trainer.device=cuda trainer.precision=bfloat16"""
+  stargan-lab doctor data.sources.celeba.root=/data/celeba trainer.device=cuda"""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print findings and next steps; 1 if something prevents the configuration from running."""
-    from stargan_lab.cli import checks, machine
+    from stargan_lab.cli.checks import check
     from stargan_lab.config import compose
 
     config, request = compose(args.overrides, args.config_dir), Request(args.overrides, args.config_dir)
     outputs = Path(config.paths.outputs)
-    findings = [*machine.versions(), *machine.devices(config), *machine.disk(outputs), *checks.check(config, request)]
+    findings = list(check(config, request))
     steps = next_steps(findings, request, outputs)
     if args.json:
         print(json.dumps({"findings": [asdict(finding) for finding in findings], "next": steps}, indent=2))

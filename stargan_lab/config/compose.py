@@ -169,11 +169,6 @@ def compose_with(
         raise ConfigError(f"invalid YAML: {' '.join(str(error).split())}") from None
 
 
-def compose_job(loader: ConfigLoader, base: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The composition of one job of a multirun, as a launcher makes it. Raises ConfigError."""
-    return compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
-
-
 def parse_override(override: str, loader: ConfigLoader | None = None) -> Override:
     """One override in Hydra's grammar. Raises ConfigError in one line."""
     try:

@@ -119,11 +119,7 @@ def cached_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[],
             written += len(part)
         assert written == n, "one row per image"
 
-    def read(path: Path) -> Features:
-        features: Features = np.load(path, mmap_mode="r", allow_pickle=False)
-        return features
-
-    return _cached(outputs, key, ".npy", write, read)
+    return _cached(outputs, key, ".npy", write, lambda path: np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def cached_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], Sequence[Moments]]) -> list[Moments]:

@@ -22,7 +22,7 @@ from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
-from stargan_lab.training.updates import PRECISIONS, TrainState
+from stargan_lab.training.updates import TrainState, parameter_dtype
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -104,7 +104,7 @@ def build_train_state(
     device = pick_device(config)
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     generator, critic = (
-        network.to(device, _parameter_dtype(config)).to(memory_format=memory)
+        network.to(device, parameter_dtype(config.trainer.precision)).to(memory_format=memory)
         for network in build_networks(config, layout, initial_hashes)
     )
     return TrainState(
@@ -156,10 +156,6 @@ def find_device(key: str, name: str) -> torch.device:
         gpus = f", cuda, {', '.join(f'cuda:{index}' for index in range(count))}" if count else ""
         raise ConfigError(f"{key}: {name} is not available; allowed: auto, cpu{gpus}")
     return torch.device(name)
-
-
-def _parameter_dtype(config: RunConfig) -> torch.dtype:
-    return torch.float32 if config.trainer.precision == "bfloat16" else PRECISIONS[config.trainer.precision]
 
 
 def _build(family_name: str, component: Component, *facts: object):  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from stargan_lab.checkpoints.label_layout import write_layout
 from stargan_lab.checkpoints.train_state import restore, save
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
-from stargan_lab.console import Progress, StopSignal, closing, headline, say
+from stargan_lab.console import Progress, StopSignal, closing, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
@@ -62,7 +62,7 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
         config, folder = self.config, self.folder
-        say(headline(self.name, folder.run_id, folder.path))
+        say(f"{self.name}  ·  run {folder.run_id}  ·  {folder.path}")
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()

@@ -130,7 +130,7 @@ def test_classifier_and_generator_see_the_same_square(lab: tuple[str, str], here
     squares = [square_of(Path("me.png"), 16, crop) for crop in (16, None)]
     spec = load_model(lab[0], OUTPUTS).layout.specs[0]
     classifier = cache_classifier(lab[0], torch.cat(squares))
-    small, large = (classifier.own_labels(square, spec) for square in squares)
+    small, large = (classifier.predict_exclusive(square, spec) for square in squares)
     assert not torch.equal(small, large)
 
     def predicted(*flags: str) -> str:
