@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import torch
 from torch import nn
 
 from stargan_lab.checkpoints.files import COUNTER, Role, State
@@ -15,11 +16,22 @@ from stargan_lab.models import discriminators, generators  # noqa: F401  registe
 from stargan_lab.registry import family
 
 Shapes = Mapping[str, tuple[int, ...]]
-NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+class _Form:
+    """Keys and shapes of a network of the reference."""
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError
+
+    def form(self) -> dict[str, tuple[int, ...]]:
+        """Keys and shapes of its state dict, in the reference's order."""
+        with torch.device("meta"):  # allocates nothing and draws no random numbers
+            return shapes_of(self.build().state_dict())
 
 
 @dataclass(frozen=True)
-class GeneratorSizes:
+class GeneratorSizes(_Form):
     """Sizes of the reference's ``Generator(C, K, R)``."""
 
     width: int
@@ -32,20 +44,6 @@ class GeneratorSizes:
         """As configuration keys."""
         return {"generator.width": self.width, "generator.blocks": self.blocks}
 
-    def form(self) -> dict[str, tuple[int, ...]]:
-        """Keys and shapes, in the reference's order."""
-        c, r = self.width, self.blocks
-        shapes: dict[str, tuple[int, ...]] = {"main.0.weight": (c, 3 + self.label_width, 7, 7), **_norm("main.1", c)}
-        for place, width in ((3, c), (6, 2 * c)):
-            shapes |= {f"main.{place}.weight": (2 * width, width, 4, 4), **_norm(f"main.{place + 1}", 2 * width)}
-        for block in range(9, 9 + r):
-            for place in (0, 3):
-                shapes[f"main.{block}.main.{place}.weight"] = (4 * c, 4 * c, 3, 3)
-                shapes |= _norm(f"main.{block}.main.{place + 1}", 4 * c)
-        for place, width in ((9 + r, 4 * c), (12 + r, 2 * c)):
-            shapes |= {f"main.{place}.weight": (width, width // 2, 4, 4), **_norm(f"main.{place + 1}", width // 2)}
-        return shapes | {f"main.{15 + r}.weight": (3, c, 7, 7)}
-
     def build(self) -> nn.Module:
         """The reference's generator of this size, with torch's default initialisation."""
         network: nn.Module = family("generator").build("resnet", self.label_width, width=self.width, blocks=self.blocks)
@@ -53,7 +51,7 @@ class GeneratorSizes:
 
 
 @dataclass(frozen=True)
-class CriticSizes:
+class CriticSizes(_Form):
     """Sizes of the reference's ``Discriminator(S, C, K, L)``; the side of its last map is k = floor(S / 2^L)."""
 
     width: int
@@ -75,15 +73,6 @@ class CriticSizes:
             "data.image_size": self.image_size,
         }
 
-    def form(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        before, after = 3, self.width
-        for layer in range(self.depth):
-            shapes |= {f"main.{2 * layer}.weight": (after, before, 4, 4), f"main.{2 * layer}.bias": (after,)}
-            before, after = after, 2 * after
-        shapes["conv1.weight"] = (1, before, 3, 3)
-        return shapes | {"conv2.weight": (self.label_width, before, self.side, self.side)}
-
     def build(self) -> nn.Module:
         """The reference's discriminator of this size, with torch's default initialisation."""
         options = {"width": self.width, "depth": self.depth}
@@ -92,10 +81,6 @@ class CriticSizes:
 
 
 Sizes = GeneratorSizes | CriticSizes
-
-
-def _norm(place: str, channels: int) -> dict[str, tuple[int, ...]]:
-    return {f"{place}.{key}": (channels,) for key in NORM} | {f"{place}.{COUNTER}": ()}
 
 
 def sizes_of(state: State | Shapes) -> Sizes | None:

@@ -39,15 +39,12 @@ class HairSet:
 class HairGroundTruth:
     faces: ImageSource
 
-    def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
+    def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
+        assert tuple(names) == Hair.spec.names
         ground_truth = self.faces.ground_truth
         assert ground_truth is not None
         others = self.faces.split(split).labels[list(indices), 3:]
-        return ground_truth.images(split, indices, torch.cat([labels[:, :3], others], dim=1))
-
-    def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
-        assert tuple(names) == Hair.spec.names
-        return self.images(split, indices, labels)
+        return ground_truth.redraw(split, indices, self.faces.spec.names, torch.cat([labels[:, :3], others], dim=1))
 
 
 class Hair:
