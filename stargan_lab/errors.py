@@ -20,6 +20,11 @@ class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 
 
+def one_line(error: Exception) -> str:
+    """An exception's message in one line, or its type's name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` if an entry of ``allowed`` is close to ``name``, else an empty string."""
     options = list(allowed)

@@ -1,9 +1,6 @@
 """From plain nested dicts to a checked RunConfig; every error is one line with the key and the allowed values."""
 
-import importlib
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
@@ -21,7 +18,7 @@ from stargan_lab.config.schema import (
     options_model,
 )
 from stargan_lab.errors import ConfigError, unknown, unknown_key
-from stargan_lab.registry import family, referenced_families
+from stargan_lab.registry import family, import_user_modules, referenced_families
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,26 +48,6 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     if rules:
         check_rules(config)
     return config
-
-
-def import_user_modules(names: Any) -> None:
-    """Import the modules named in ``imports``, also from the current folder, so that their components register.
-
-    Raises:
-        ConfigError: a module cannot be imported.
-    """
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
-    here = str(Path.cwd())
-    if names and here not in sys.path:
-        sys.path.insert(0, here)
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a user module can raise anything
-            raise ConfigError(f"imports: cannot import {name!r} ({' '.join(str(error).split())})") from None
-        if sys.modules[name].__file__ is None:
-            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module in it")
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +210,9 @@ def _one_line(error: ValidationError, model: type[BaseModel], path: str) -> str:
         return f"{key}: missing"
     if first["type"] == "extra_forbidden":
         return unknown_key(key, level.model_fields)
-    messages = {_plain(e["msg"]) for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+    messages = {e["msg"] for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+    for original, plain in _PLAIN.items():
+        messages = {message.replace(original, plain) for message in messages}
     value = first["input"] if not isinstance(first["input"], Mapping) else "a mapping"
     return f"{key}: expected {' or '.join(sorted(messages))}, got {value!r}"
 
@@ -251,10 +230,4 @@ _PLAIN = {
     "less than or equal to": "at most",
     "String should match pattern '^(auto|cpu|cuda(:\\d+)?)$'": "auto, cpu, cuda or cuda:N",
 }
-
-
-def _plain(message: str) -> str:
-    """pydantic's message in YAML's terms."""
-    for original, plain in _PLAIN.items():
-        message = message.replace(original, plain)
-    return message
+"""pydantic's messages in YAML's terms."""

@@ -148,18 +148,6 @@ def assemble(
     return Evaluator(datasets, metrics, context, protocol.as_dict(), warnings)
 
 
-def evaluate(
-    translate: Translate,
-    sources: Sequence[ImageSource],
-    options: Options,
-    outputs: Path,
-    device: torch.device | str,
-    progress: bool = True,
-) -> Scores:
-    """Score one generator: ``assemble``, then ``Evaluator.score``."""
-    return assemble(sources, options, outputs, device, progress).score(translate)
-
-
 def _extractors(
     options: Options, classifiers: Sequence[AttributeClassifier], context: Context
 ) -> list[list[Extractor]]:

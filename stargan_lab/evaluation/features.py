@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.extractors import Extractor
 from stargan_lab.evaluation.frechet import Moments
 
@@ -155,5 +155,4 @@ def _cached(
     try:
         return read(path)
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise LabError(f"{path}: cannot be read ({reason}); delete it to compute it again") from None
+        raise LabError(f"{path}: cannot be read ({one_line(error)}); delete it to compute it again") from None

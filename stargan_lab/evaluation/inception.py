@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stargan_lab import files
 from stargan_lab.checkpoints.files import load_weights
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation import inception_weights
 
 DIMS = (64, 192, 768, 2048)
@@ -87,8 +87,7 @@ def _inception(path: Path, dims: int) -> nn.Module:
         try:
             network: nn.Module = original.InceptionV3([original.InceptionV3.BLOCK_INDEX_BY_DIM[dims]])
         except Exception as error:
-            reason = " ".join(str(error).split())[:160]
-            raise LabError(f"{path}: does not match pytorch-fid's InceptionV3 ({reason})") from None
+            raise LabError(f"{path}: does not match pytorch-fid's InceptionV3 ({one_line(error)})") from None
     return network
 
 

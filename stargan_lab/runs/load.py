@@ -18,7 +18,7 @@ from stargan_lab.checkpoints.load_state import load_state
 from stargan_lab.checkpoints.stargan_format import CriticSizes, GeneratorSizes, difference, sizes_of
 from stargan_lab.config import RunConfig
 from stargan_lab.config.validate import validate
-from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.errors import ConfigError, LabError, one_line
 from stargan_lab.labels import LabelLayout
 from stargan_lab.runs.build import build_layout, build_networks, build_sources
 from stargan_lab.translation.translator import Translator
@@ -195,7 +195,7 @@ def read_config(folder: Path) -> RunConfig:
     try:
         raw = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise LabError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+        raise LabError(f"{path}: cannot be read ({one_line(error)})") from None
     if not isinstance(raw, dict):
         raise LabError(f"{path}: expected the configuration of a run")
     if folder.parent.name == "runs":

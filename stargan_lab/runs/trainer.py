@@ -67,7 +67,8 @@ class Trainer:
             for source in self.sources:
                 source.prepare()
             # These may refuse the configuration, so they come before anything is recorded.
-            self.samples = self._sample_writer()
+            images, seed, size = config.trainer.sample_images, config.trainer.sample_seed, config.data.image_size
+            self.samples = SampleWriter(folder.samples, self.sources, images, size, seed, self._predicted_labels)
             self.evaluator = build_evaluator(config, self.sources, pick_device(config))
             self.layout = build_layout(self.sources)
             self.train_state = build_train_state(config, self.layout, self.initial_hashes)
@@ -151,11 +152,6 @@ class Trainer:
         state = self.train_state
         network = (state.ema.network if averaged else None) or state.generator
         return Translator(network, self.layout, state.device, state.precision == "bfloat16")
-
-    def _sample_writer(self) -> SampleWriter:
-        trainer, size = self.config.trainer, self.config.data.image_size
-        images, seed = trainer.sample_images, trainer.sample_seed
-        return SampleWriter(self.folder.samples, self.sources, images, size, seed, self._predicted_labels)
 
     def _predicted_labels(self, images: Tensor, source: int, other: int) -> Tensor:
         """Labels of images under the names of another dataset, predicted by that dataset's classifier."""

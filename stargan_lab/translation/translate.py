@@ -12,7 +12,7 @@ from tqdm import tqdm
 from stargan_lab.console import say
 from stargan_lab.data.image_reader import IMAGE_EXTENSIONS, decode, images_in, read_bytes, to_rgb_as_displayed
 from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
-from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.errors import ConfigError, DataError, one_line
 from stargan_lab.files import write_atomically
 from stargan_lab.image_grid import GridRow, as_image, as_png, draw_sheet
 from stargan_lab.translation.targets import Target
@@ -155,8 +155,7 @@ def _check_size(translator: Translator, size: int) -> None:
     try:
         translator(blank, torch.zeros(1, len(spec.names)), 0)
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--size: the generator does not support {size} px ({reason})") from None
+        raise ConfigError(f"--size: the generator does not support {size} px ({one_line(error)})") from None
 
 
 def _write(path: Path, image: Image.Image) -> None:
