@@ -1,5 +1,6 @@
 """Terminal output of a run: a progress bar, a line per logging interval, and the messages at start and end."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -39,7 +40,7 @@ def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
 
 def outputs_flag(outputs: Path) -> str:
     """`` --outputs DIR`` for a suggested command, or an empty string for the default directory."""
-    return "" if outputs == Path("outputs") else f" --outputs {outputs}"
+    return "" if outputs == Path("outputs") else f" --outputs {shlex.quote(str(outputs))}"
 
 
 class Progress:

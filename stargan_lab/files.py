@@ -94,10 +94,7 @@ def is_locked(path: Path) -> bool:
 
 
 def sha256_bytes(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def sha256_file(path: Path) -> str:

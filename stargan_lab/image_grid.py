@@ -3,7 +3,6 @@
 Used for a run's samples, a report's strip and the overview of translated images.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -45,9 +44,6 @@ class Sheet:
     left: tuple[tuple[int, ...], ...]
     top: tuple[int, ...]
     scale: tuple[int, ...]
-
-    def png(self) -> bytes:
-        return as_png(self.image)
 
 
 def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64, gap: int = 2) -> Sheet:
@@ -132,13 +128,6 @@ def load_font(size: int) -> Font:
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
-def as_png(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def as_image(pixels: "Tensor") -> Image.Image:

@@ -113,11 +113,7 @@ class Evaluator:
 
 
 def assemble(
-    sources: Sequence[ImageSource],
-    options: Options,
-    outputs: Path,
-    device: torch.device | str,
-    progress: bool = True,
+    sources: Sequence[ImageSource], options: Options, outputs: Path, device: torch.device | str, progress: bool = True
 ) -> Evaluator:
     """Build attribute classifiers, extractors and the protocol, before anything is translated.
 

@@ -143,11 +143,7 @@ def cached_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], 
 
 
 def _cached(
-    outputs: Path,
-    key: Mapping[str, Any],
-    suffix: str,
-    write: Callable[[BinaryIO], None],
-    read: Callable[[Path], T],
+    outputs: Path, key: Mapping[str, Any], suffix: str, write: Callable[[BinaryIO], None], read: Callable[[Path], T]
 ) -> T:
     """Read the file of ``key``; written first if it is missing. Raises LabError when it is damaged."""
     name = files.canonical_hash({**key, "version": VERSION})[:16]

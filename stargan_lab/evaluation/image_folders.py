@@ -56,11 +56,7 @@ class ImageFolder:
             DataError: an image cannot be decoded, or changed since ``examine``.
             LabError: the number of features depends on the image size and sizes differ, or it is above the limit.
         """
-        key = {
-            "images": self.fingerprint,
-            "extractor": cache_key(extractor, device),
-            "what": "moments of a folder",
-        }
+        key = {"images": self.fingerprint, "extractor": cache_key(extractor, device), "what": "moments of a folder"}
         (moments,) = cached_moments(outputs, key, lambda: [self._measure(extractor, device)])
         return moments.mean, moments.covariance
 

@@ -10,7 +10,6 @@ from torch import nn
 from stargan_lab.checkpoints.files import ROLES, Role
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.config import Component, RunConfig
-from stargan_lab.config.identity import device_name
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError
@@ -137,8 +136,7 @@ def build_loop_plan(config: RunConfig) -> LoopPlan:
 
 def pick_device(config: RunConfig) -> torch.device:
     """The training device. Raises ConfigError when it is not available."""
-    name = config.trainer.device
-    return find_device("trainer.device", device_name(config) if name == "auto" else name)
+    return find_device("trainer.device", config.trainer.device)
 
 
 def find_device(key: str, name: str) -> torch.device:

@@ -1,6 +1,7 @@
 """Sample grids: one row per image with its translations to every target, one column per target."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -80,7 +81,7 @@ class SampleWriter:
         }
         path = self.folder / f"{step:08d}.png"
         write_json(self.folder / "targets.json", about)
-        write_atomically(path, lambda file: file.write(sheet.png()))
+        write_atomically(path, partial(sheet.image.save, format="PNG"))
         return path
 
     def _columns(self, index: int, translate: Translate) -> list[Tensor]:

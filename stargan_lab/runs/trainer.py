@@ -45,11 +45,7 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        config: RunConfig,
-        sources: Sequence[ImageSource],
-        folder: RunFolder,
-        initial_hashes: Mapping[Role, str],
+        self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, initial_hashes: Mapping[Role, str]
     ) -> None:
         self.config, self.sources, self.folder = config, sources, folder
         self.initial_hashes = initial_hashes

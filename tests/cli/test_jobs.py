@@ -27,7 +27,7 @@ def trained(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that would have been trained."""
     configs: list[RunConfig] = []
     monkeypatch.setattr(stargan_lab.runs.run, "run", configs.append)
-    monkeypatch.setattr(stargan_lab.cli.sweep, "print_report", lambda *arguments: None)
+    monkeypatch.setattr(stargan_lab.cli.sweep, "_write_report", lambda *arguments: None)
     (here / "experiments").mkdir()
     (here / "experiments" / "norms.yaml").write_text(
         "base: [preset=tiny]\nclaim: None.\nbaseline: none\nprimary: eval/edit\nseeds: [0, 1]\n"
