@@ -1,5 +1,6 @@
 """Terminal output of a run: a progress bar, a line per logging interval, and the messages at start and end."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -27,11 +28,6 @@ def short_duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def headline(name: str, run_id: str, folder: Path) -> str:
-    """First line of a run."""
-    return f"{name}  ·  run {run_id}  ·  {folder}"
-
-
 def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
     """Last lines of a finished run: its overall scores, where its samples are, and the next command."""
     overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}
@@ -44,7 +40,7 @@ def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
 
 def outputs_flag(outputs: Path) -> str:
     """`` --outputs DIR`` for a suggested command, or an empty string for the default directory."""
-    return "" if outputs == Path("outputs") else f" --outputs {outputs}"
+    return "" if outputs == Path("outputs") else f" --outputs {shlex.quote(str(outputs))}"
 
 
 class Progress:

@@ -20,6 +20,11 @@ class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 
 
+def one_line(error: Exception) -> str:
+    """An exception's message in one line, or its type's name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` if an entry of ``allowed`` is close to ``name``, else an empty string."""
     options = list(allowed)
@@ -34,6 +39,13 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
     options = sorted(allowed)
     hint = nearest(name, options)
     return f"unknown {what} {name!r}{hint or ';'} allowed: {', '.join(options) or 'none'}"
+
+
+def unknown_key(key: str, allowed: Iterable[str]) -> str:
+    """One line for an unknown dotted key, of whose last part ``allowed`` lists the valid names."""
+    options = list(allowed)
+    hint = nearest(key.rpartition(".")[2], options)
+    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(options) or 'none'}"
 
 
 def preview(names: Sequence[str], count: int = 3) -> str:

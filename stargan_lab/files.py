@@ -94,10 +94,7 @@ def is_locked(path: Path) -> bool:
 
 
 def sha256_bytes(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
@@ -124,14 +121,8 @@ def existing_parent(folder: Path) -> Path:
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
-def can_be_written(folder: Path) -> bool:
-    """Whether files can be created in ``folder``, which may not exist yet."""
-    parent = existing_parent(folder)
-    return parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-
-
 def check_writable(key: str, folder: Path) -> None:
     """Raises ConfigError naming ``key`` if ``folder`` cannot be created or written to."""
-    if not can_be_written(folder):
-        parent = existing_parent(folder)
+    parent = existing_parent(folder)
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
         raise ConfigError(f"{key}: cannot write to {folder}: {parent} is not a writable directory")

@@ -3,10 +3,10 @@
 Used for a run's samples, a report's strip and the overview of translated images.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,6 @@ class Sheet:
     top: tuple[int, ...]
     scale: tuple[int, ...]
 
-    def png(self) -> bytes:
-        return as_png(self.image)
-
 
 def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64, gap: int = 2) -> Sheet:
     """Draw rows of tiles with titles on top and labels on the left.
@@ -70,7 +67,8 @@ def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64
     groups = _groups(titles)
     top = MARGIN + LINE * (max(title.count("\n") + 1 for title in shown) + bool(groups)) + 4
     labels = max((_length(line, large) for row in rows for line in row.label.split("\n")), default=0)
-    columns = _columns(MARGIN + (labels + MARGIN if labels else 0), len(titles), cell, gap)
+    start = MARGIN + (labels + MARGIN if labels else 0)
+    columns = [start + index * (cell + gap) + (INPUT_GAP if index else 0) for index in range(len(titles))]
     tops = [top + sum(height + gap for _, height in sizes[:index]) for index in range(len(rows))]
     image = Image.new("RGB", (columns[-1] + cell + MARGIN, tops[-1] + sizes[-1][1] + MARGIN), "white")
     pen = ImageDraw.Draw(image)
@@ -89,18 +87,9 @@ def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64
 
 def _groups(titles: Sequence[str]) -> list[tuple[str, int, int]]:
     """(prefix, first column, last column) for adjacent titles with the same prefix."""
-    groups: list[tuple[str, int, int]] = []
-    for index, title in enumerate(titles):
-        name = title.rpartition(": ")[0]
-        if name and groups and groups[-1][0] == name and groups[-1][2] == index - 1:
-            groups[-1] = (name, groups[-1][1], index)
-        elif name:
-            groups.append((name, index, index))
-    return groups
-
-
-def _columns(start: int, count: int, cell: int, gap: int) -> list[int]:
-    return [start + index * (cell + gap) + (INPUT_GAP if index else 0) for index in range(count)]
+    by_prefix = groupby(range(len(titles)), lambda column: titles[column].rpartition(": ")[0])
+    groups = [(prefix, list(columns)) for prefix, columns in by_prefix]
+    return [(prefix, columns[0], columns[-1]) for prefix, columns in groups if prefix]
 
 
 def _label(pen: ImageDraw.ImageDraw, label: str, right: float, middle: float, large: Font, small: Font) -> None:
@@ -139,13 +128,6 @@ def load_font(size: int) -> Font:
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
-def as_png(image: Image.Image) -> bytes:
-    """The image as a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def as_image(pixels: "Tensor") -> Image.Image:

@@ -7,12 +7,14 @@ at run time (number of labels, image size) are positional. Register your own fro
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.errors import ConfigError, one_line, unknown
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -211,3 +213,23 @@ def family(name: str) -> Registry:
 def families() -> list[str]:
     """Names of all families."""
     return list(_FAMILIES)
+
+
+def import_user_modules(names: Any) -> None:
+    """Import the modules named in ``imports``, also from the current folder, so that their components register.
+
+    Raises:
+        ConfigError: a module cannot be imported.
+    """
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
+    here = str(Path.cwd())
+    if names and here not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:  # a user module can raise anything
+            raise ConfigError(f"imports: cannot import {name!r} ({one_line(error)})") from None
+        if sys.modules[name].__file__ is None:
+            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module in it")

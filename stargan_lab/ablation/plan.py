@@ -49,24 +49,20 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
         for seed in seeds:
             tag = as_override(f"+tracking.ablations.{ablation.name}", variant)
             shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
-            merged = _merge(ablation.base, overrides, extra, [f"seed={seed}", shown, tag])
+            every = (*ablation.base, *overrides, *extra, f"seed={seed}", shown, tag)
+            merged = tuple({key_of(override): override for override in every}.values())  # the last of a key
             try:
                 config = compose(merged, config_dir)
             except ConfigError as error:
                 raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
             identity = run_id(config, check_surroundings(config))
             cells.append(Cell(variant, seed, merged, identity, config))
-    _check_primary_metric(ablation)  # now that the cells' imports have registered a user's metrics
-    _refuse_duplicates(cells, ablation)
-    return cells
-
-
-def _check_primary_metric(ablation: Ablation) -> None:
-    """Raises ConfigError when no run will record the primary metric."""
-    try:
+    try:  # after the cells' imports have registered a user's metrics
         lookup(ablation.primary)
     except LabError as error:
         raise ConfigError(f"{ablation.name}: primary: {error}") from None
+    _refuse_duplicates(cells, ablation)
+    return cells
 
 
 def _take_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str], list[int]]:
@@ -82,11 +78,6 @@ def _take_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str]
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seed: duplicate seed in {chosen[-1]}")
     return others, seeds
-
-
-def _merge(*lists: Sequence[str]) -> tuple[str, ...]:
-    """Overrides in order; a later one replaces an earlier one of the same key."""
-    return tuple({key_of(override): override for overrides in lists for override in overrides}.values())
 
 
 def _factor(key: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from stargan_lab.errors import ConfigError, nearest, unknown
+from stargan_lab.errors import ConfigError, one_line, unknown, unknown_key
 
 OUTCOMES = ("better", "worse", "same", "unknown")
 _KEYS = ("title", "claim", "source", "base", "baseline", "variants", "seeds", "primary", "expected")
@@ -61,7 +61,7 @@ def load(name: str) -> Ablation:
     try:
         raw = yaml.load(path.read_text(), _UniqueKeyLoader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an impossible date
-        raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: invalid YAML: {one_line(error)}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected the keys {', '.join(_KEYS)}")
     return _parse(name, path, raw)
@@ -81,9 +81,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _parse(name: str, path: Path, raw: dict[str, Any]) -> Ablation:
     for key in raw:
         if key not in _KEYS:
-            raise ConfigError(
-                f"{path}: {key}: unknown key{nearest(str(key), _KEYS) or ';'} allowed: {', '.join(_KEYS)}"
-            )
+            raise ConfigError(f"{path}: {unknown_key(str(key), _KEYS)}")
     for key in ("claim", "baseline", "variants", "seeds", "primary"):
         if key not in raw or (raw[key] is None and key in ("claim", "primary")):
             raise ConfigError(f"{path}: {key}: missing")

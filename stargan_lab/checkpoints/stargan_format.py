@@ -3,10 +3,12 @@
 Letters: C width, K label width, R residual blocks, L stride-2 convolutions, S image size, k side of the last map.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
+import torch
 from torch import nn
 
 from stargan_lab.checkpoints.files import COUNTER, Role, State
@@ -14,11 +16,22 @@ from stargan_lab.models import discriminators, generators  # noqa: F401  registe
 from stargan_lab.registry import family
 
 Shapes = Mapping[str, tuple[int, ...]]
-NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+class _Form:
+    """Keys and shapes of a network of the reference."""
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError
+
+    def form(self) -> dict[str, tuple[int, ...]]:
+        """Keys and shapes of its state dict, in the reference's order."""
+        with torch.device("meta"):  # allocates nothing and draws no random numbers
+            return shapes_of(self.build().state_dict())
 
 
 @dataclass(frozen=True)
-class GeneratorSizes:
+class GeneratorSizes(_Form):
     """Sizes of the reference's ``Generator(C, K, R)``."""
 
     width: int
@@ -31,20 +44,6 @@ class GeneratorSizes:
         """As configuration keys."""
         return {"generator.width": self.width, "generator.blocks": self.blocks}
 
-    def form(self) -> dict[str, tuple[int, ...]]:
-        """Keys and shapes, in the reference's order."""
-        c, r = self.width, self.blocks
-        shapes: dict[str, tuple[int, ...]] = {"main.0.weight": (c, 3 + self.label_width, 7, 7), **_norm("main.1", c)}
-        for place, width in ((3, c), (6, 2 * c)):
-            shapes |= {f"main.{place}.weight": (2 * width, width, 4, 4), **_norm(f"main.{place + 1}", 2 * width)}
-        for block in range(9, 9 + r):
-            for place in (0, 3):
-                shapes[f"main.{block}.main.{place}.weight"] = (4 * c, 4 * c, 3, 3)
-                shapes |= _norm(f"main.{block}.main.{place + 1}", 4 * c)
-        for place, width in ((9 + r, 4 * c), (12 + r, 2 * c)):
-            shapes |= {f"main.{place}.weight": (width, width // 2, 4, 4), **_norm(f"main.{place + 1}", width // 2)}
-        return shapes | {f"main.{15 + r}.weight": (3, c, 7, 7)}
-
     def build(self) -> nn.Module:
         """The reference's generator of this size, with torch's default initialisation."""
         network: nn.Module = family("generator").build("resnet", self.label_width, width=self.width, blocks=self.blocks)
@@ -52,7 +51,7 @@ class GeneratorSizes:
 
 
 @dataclass(frozen=True)
-class CriticSizes:
+class CriticSizes(_Form):
     """Sizes of the reference's ``Discriminator(S, C, K, L)``; the side of its last map is k = floor(S / 2^L)."""
 
     width: int
@@ -74,15 +73,6 @@ class CriticSizes:
             "data.image_size": self.image_size,
         }
 
-    def form(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        before, after = 3, self.width
-        for layer in range(self.depth):
-            shapes |= {f"main.{2 * layer}.weight": (after, before, 4, 4), f"main.{2 * layer}.bias": (after,)}
-            before, after = after, 2 * after
-        shapes["conv1.weight"] = (1, before, 3, 3)
-        return shapes | {"conv2.weight": (self.label_width, before, self.side, self.side)}
-
     def build(self) -> nn.Module:
         """The reference's discriminator of this size, with torch's default initialisation."""
         options = {"width": self.width, "depth": self.depth}
@@ -91,10 +81,6 @@ class CriticSizes:
 
 
 Sizes = GeneratorSizes | CriticSizes
-
-
-def _norm(place: str, channels: int) -> dict[str, tuple[int, ...]]:
-    return {f"{place}.{key}": (channels,) for key in NORM} | {f"{place}.{COUNTER}": ()}
 
 
 def sizes_of(state: State | Shapes) -> Sizes | None:
@@ -107,20 +93,13 @@ def sizes_of(state: State | Shapes) -> Sizes | None:
     if len(first) != 4:
         return None
     if first[2:] == (7, 7) and first[1] >= 3:
-        blocks = sum(1 for _ in _consecutive(shapes, "main.{}.main.0.weight", 9, 1))
+        blocks = next(n for n in count() if f"main.{9 + n}.main.0.weight" not in shapes)
         return GeneratorSizes(first[0], blocks, first[1] - 3)
     head = shapes.get("conv2.weight", ())
     if first[1:] == (3, 4, 4) and len(head) == 4:
-        depth = sum(1 for _ in _consecutive(shapes, "main.{}.weight", 0, 2))
+        depth = next(n for n in count() if f"main.{2 * n}.weight" not in shapes)
         return CriticSizes(first[0], depth, head[0], head[2])
     return None
-
-
-def _consecutive(shapes: Shapes, pattern: str, start: int, step: int) -> Iterator[int]:
-    """Indices from ``start`` while their keys exist."""
-    while pattern.format(start) in shapes:
-        yield start
-        start += step
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -1,31 +1,48 @@
-"""Checks of ``doctor`` on what a configuration reads: weights, datasets, the MLflow store, earlier runs."""
+"""The checks of ``doctor``: the machine, and what a configuration reads."""
 
+import os
 import shlex
+import shutil
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from os import W_OK, access
+from importlib.metadata import version
 from pathlib import Path
-from shlex import quote
+from platform import python_version
 
-from stargan_lab.checkpoints.files import locate_initial
+import torch
+
+from stargan_lab.checkpoints.files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.sources import open_sources
-from stargan_lab.errors import DataError, LabError
+from stargan_lab.errors import ConfigError, DataError, LabError
 from stargan_lab.evaluation.inception_weights import DOWNLOAD, cache_paths, is_official
+from stargan_lab.files import check_writable, existing_parent
 from stargan_lab.registry import family
-from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.tracking.sync import run_folders
+from stargan_lab.runs.build import pick_device
+from stargan_lab.runs.provenance import environment, git_commit
+from stargan_lab.tracking.run_folder import RunFolder, run_folders
+
+LIBRARIES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "pytorch-fid")
+GIB = 2**30
+RUN_SPACE, SWEEP_SPACE = 1 * GIB, 5 * GIB
+"""Free disk space below which a run, or a sweep, is likely to fail."""
 
 
 def check(config: RunConfig, request: Request) -> Iterator[Finding]:
-    """Everything a run of ``config`` reads.
+    """The machine and everything a run of ``config`` reads.
 
     Args:
         request: without overrides, a missing dataset is a note, not a problem.
     """
     outputs = Path(config.paths.outputs)
+    own = f"stargan-lab {version('stargan-lab')} (commit {git_commit()}), python {python_version()}"
+    yield Finding("ok", "versions", own)
+    yield Finding("ok", "libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES))
+    yield from _devices(config)
+    yield _disk(outputs)
     yield _inception(config, outputs)
     yield from _initial(config, outputs)
     yield from _datasets(config, outputs, request)
@@ -33,15 +50,44 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
     yield from _runs(outputs, request)
 
 
+def _devices(config: RunConfig) -> Iterator[Finding]:
+    cores, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Finding("ok", "CPU", f"{environment('cpu')['machine']}: {cores} cores, {memory / GIB:.0f} GiB memory")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns about drivers it cannot use
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for index in range(count):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding("ok", "GPU", f"cuda:{index} {properties.name}, {properties.total_memory / GIB:.0f} GiB")
+    try:
+        pick_device(config)
+    except ConfigError as error:
+        yield Finding("problem", "GPU", str(error))
+    else:
+        reason = "torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU or driver found"
+        yield from [] if count else [Finding("note", "GPU", f"none ({reason}); runs use the CPU")]
+
+
+def _disk(outputs: Path) -> Finding:
+    try:
+        check_writable("paths.outputs", outputs)
+    except ConfigError as error:
+        return Finding("problem", "outputs", str(error))
+    free = shutil.disk_usage(existing_parent(outputs)).free
+    text = f"{outputs.absolute()}: {free / GIB:.1f} GiB free"
+    if free < RUN_SPACE:
+        return Finding("problem", "outputs", f"{text}; free up space or set paths.outputs to another disk")
+    return Finding("note" if free < SWEEP_SPACE else "ok", "outputs", text)
+
+
 def _inception(config: RunConfig, outputs: Path) -> Finding:
     weights, extractor = config.evaluation.weights, config.evaluation.extractor
     if extractor is None or "weights" not in family("extractor").options(extractor):
         return Finding("ok", "Inception", f"not needed with evaluation.extractor={extractor or 'null'}")
     paths = cache_paths(outputs) if weights in (None, DOWNLOAD) else [Path(str(weights)).expanduser()]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is not None and is_official(path):
-        return Finding("ok", "Inception", f"{path}: official weights; the metric is eval/fid")
-    if path is not None:
+    if path := next((path for path in paths if path.is_file()), None):
+        if is_official(path):
+            return Finding("ok", "Inception", f"{path}: official weights; the metric is eval/fid")
         text = f"{path} is not the official file; the metric is eval/frechet_inception_unverified"
         return Finding("note", "Inception", text)
     if weights is None:
@@ -54,13 +100,12 @@ def _inception(config: RunConfig, outputs: Path) -> Finding:
 
 
 def _initial(config: RunConfig, outputs: Path) -> Iterator[Finding]:
-    for key, weights in (("generator", config.initial.generator), ("discriminator", config.initial.discriminator)):
-        if weights is None:
-            continue
-        try:
-            yield Finding("ok", f"initial.{key}", str(locate_initial(weights, outputs)))
-        except LabError as error:
-            yield Finding("problem", f"initial.{key}", str(error))
+    for role in ROLES:
+        if (weights := getattr(config.initial, role)) is not None:
+            try:
+                yield Finding("ok", f"initial.{role}", str(locate_initial(weights, outputs)))
+            except LabError as error:
+                yield Finding("problem", f"initial.{role}", str(error))
 
 
 def _datasets(config: RunConfig, outputs: Path, request: Request) -> Iterator[Finding]:
@@ -124,7 +169,7 @@ def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
     except sqlite3.Error as error:
         rebuild = f"{shlex.join(['mv', str(path), f'{path}.old'])} && {sync}   # rebuilds the store from the run files"
         return Finding("problem", "MLflow", f"{path} is not a readable MLflow store ({error})", rebuild)
-    if not access(path, W_OK):
+    if not os.access(path, os.W_OK):
         return Finding("problem", "MLflow", f"{path} is not writable; change its permissions or set tracking.uri")
     missing = [folder.run_id for folder in runs if folder.run_id not in recorded]
     if missing:
@@ -142,7 +187,7 @@ def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
             finished += status == "finished"
             yield from _run(folder, status, request)
         except LabError as error:
-            remove = f"rm -r {quote(str(folder.path))}   # deletes the damaged run; train it again"
+            remove = f"rm -r {shlex.quote(str(folder.path))}   # deletes the damaged run; train it again"
             yield Finding("problem", f"run {folder.run_id}", str(error), remove)
     yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {outputs / 'runs'}")
 

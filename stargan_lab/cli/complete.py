@@ -61,7 +61,7 @@ def overrides(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterabl
     key, equals, value = prefix.partition("=")
     if equals:
         chosen, comma, _last = value.rpartition(",")
-        return [f"{key}={chosen}{comma}{entry}" for entry in _groups(roots).get(key, ())]
+        return [f"{key}={chosen}{comma}{path.stem}" for root in roots for path in (root / key).glob("*.yaml")]
     keys = {name for name in _keys(roots) if name.startswith(prefix)}
     next_level = {name[: name.find(".", len(prefix)) + 1] or name for name in keys}
     return next_level if len(next_level) > 1 else keys
@@ -72,40 +72,22 @@ def _roots(parsed_args: argparse.Namespace) -> list[Path]:
     return [Path(str(files("stargan_lab.conf"))), *([Path(user).expanduser()] if user else [])]
 
 
-def _groups(roots: Iterable[Path]) -> dict[str, set[str]]:
-    """Config groups with the names of their entries."""
-    groups: dict[str, set[str]] = {}
-    for root in roots:
-        for path in root.glob("*/*.yaml"):
-            groups.setdefault(path.parent.name, set()).add(path.stem)
-    return groups
-
-
 def _keys(roots: Iterable[Path]) -> Iterator[str]:
     """Every ``group=`` and every dotted ``key=`` that some YAML file sets."""
-    for root in roots:
-        for path in (*root.glob("config.yaml"), *root.glob("*/*.yaml")):
-            text, group = _read(path), path.parent.name if path.parent != root else ""
-            package = "" if "@package _global_" in text else group
-            yield from (f"{key}=" for key in _dotted(_parse(text), package))
-            if group:
-                yield f"{group}="
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, ValueError):
-        return ""
-
-
-def _parse(text: str) -> Any:
     import yaml
 
-    try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError:  # half-written
-        return None
+    for root in roots:
+        for path in (*root.glob("config.yaml"), *root.glob("*/*.yaml")):
+            group = path.parent.name if path.parent != root else ""
+            if group:
+                yield f"{group}="
+            try:
+                text = path.read_text()
+                content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            except (OSError, ValueError, yaml.YAMLError):  # e.g. half-written
+                continue
+            package = "" if "@package _global_" in text else group
+            yield from (f"{key}=" for key in _dotted(content, package))
 
 
 def _dotted(value: Any, prefix: str) -> Iterator[str]:

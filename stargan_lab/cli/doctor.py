@@ -19,7 +19,7 @@ default configuration is only a note.
 examples:
   stargan-lab doctor
   stargan-lab doctor preset=quickstart
-  stargan-lab doctor data.sources.celeba.root=/data/celeba trainer.device=cuda trainer.precision=bfloat16"""
+  stargan-lab doctor data.sources.celeba.root=/data/celeba trainer.device=cuda"""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print findings and next steps; 1 if something prevents the configuration from running."""
-    from stargan_lab.cli import checks, machine
+    from stargan_lab.cli.checks import check
     from stargan_lab.config import compose
 
     config, request = compose(args.overrides, args.config_dir), Request(args.overrides, args.config_dir)
     outputs = Path(config.paths.outputs)
-    findings = [*machine.versions(), *machine.devices(config), *machine.disk(outputs), *checks.check(config, request)]
+    findings = list(check(config, request))
     steps = next_steps(findings, request, outputs)
     if args.json:
         print(json.dumps({"findings": [asdict(finding) for finding in findings], "next": steps}, indent=2))
@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
 
 def next_steps(findings: Sequence[Finding], request: Request, outputs: Path) -> list[str]:
     """Commands that fix problems, continue unfinished runs, and start new ones, in this order."""
+    from stargan_lab.console import outputs_flag
+
     problems = [finding for finding in findings if finding.level == "problem"]
     retry = request.command("doctor")
     steps = [f.command or f"{retry}   # after fixing {f.about}: {f.text}" for f in problems]
@@ -94,8 +96,7 @@ def next_steps(findings: Sequence[Finding], request: Request, outputs: Path) -> 
     if request.overrides and not problems:
         steps.append(f"{request.command('train')}   # this configuration can run")
     if any(finding.about == "runs" and finding.level == "ok" for finding in findings):
-        flag = "" if outputs == Path("outputs") else f" --outputs {shlex.quote(str(outputs))}"
-        steps.append(f"stargan-lab ui{flag}   # show the runs in MLflow")
+        steps.append(f"stargan-lab ui{outputs_flag(outputs)}   # show the runs in MLflow")
     else:
         steps.append("stargan-lab train preset=tiny   # a test run of a few seconds")
         steps.append("stargan-lab sweep quickstart   # a first ablation on generated data")

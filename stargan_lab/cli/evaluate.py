@@ -55,10 +55,8 @@ def run(args: argparse.Namespace) -> int:
     for run_id, folder in runs.items():
         try:
             record = reevaluate(folder, overrides, again=args.again)
-        except (ConfigError, DataError):  # applies to every run
-            raise
         except LabError as error:
-            if len(runs) == 1:
+            if len(runs) == 1 or isinstance(error, ConfigError | DataError):  # these apply to every run
                 raise
             say(f"run {run_id}: {error}")
             continue

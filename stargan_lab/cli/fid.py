@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
 
     outputs, device = Path(args.outputs).expanduser(), find_device("--device", args.device)
     check_writable("--outputs", outputs)
-    paths = find(args.real), find(args.fake)
+    locations = find(args.real), find(args.fake)
     extractor = _extractor(args, outputs, device)
-    real, fake = (examine(path, extractor.dims) for path in paths)
+    real, fake = (examine(*location, extractor.dims) for location in locations)
     gaussians = [images.gaussian(extractor, outputs, device) for images in (real, fake)]
     dims, fake_dims = (len(mean) for mean, _ in gaussians)
     if dims != fake_dims:
@@ -89,9 +89,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _extractor(args: argparse.Namespace, outputs: Path, device: "torch.device") -> "Extractor":
     """The requested extractor. Raises ConfigError for unofficial Inception weights unless they are allowed."""
-    from stargan_lab.config.validate import import_user_modules
     from stargan_lab.errors import ConfigError, LabError
     from stargan_lab.evaluation.extractors import build_extractor
+    from stargan_lab.registry import import_user_modules
     from stargan_lab.tracking.metrics import metric_name
 
     import_user_modules([name.strip() for name in args.imports.split(",")] if args.imports else [])

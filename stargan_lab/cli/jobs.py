@@ -22,10 +22,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import Note, resolve
-from stargan_lab.config.validate import import_user_modules
 from stargan_lab.console import say
-from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.errors import ConfigError, LabError, one_line
 from stargan_lab.files import check_writable
+from stargan_lab.registry import import_user_modules
 
 
 class Jobs:
@@ -92,7 +92,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        raise ConfigError(one_line(error)) from None
 
 
 @one_line_errors()

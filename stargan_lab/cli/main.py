@@ -82,10 +82,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        "stargan-lab",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "stargan-lab", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"stargan-lab {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -104,7 +101,3 @@ def _add_train(commands: Commands) -> None:
     parser.add_argument("--info", choices=["all", "config", "defaults", "plugins", "searchpath"])
     for flag in ("--hydra-help", "--resolve"):
         parser.add_argument(flag, action="store_true")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

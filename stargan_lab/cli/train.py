@@ -14,15 +14,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping, train_run
-from stargan_lab.config.compose import (
-    CONFIG_MODULE,
-    CONFIG_NAME,
-    compose_job,
-    compose_with,
-    config_loader,
-    parse_override,
-    resolve,
-)
+from stargan_lab.config.compose import CONFIG_MODULE, CONFIG_NAME, compose_with, config_loader, parse_override, resolve
 from stargan_lab.errors import ConfigError
 
 
@@ -80,17 +72,12 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
         return
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     checked = []
-    for overrides in _product([*params, *base.hydra.overrides.task], loader):
-        composed = compose_job(loader, base, overrides)
+    parsed = [parse_override(override, loader) for override in (*params, *base.hydra.overrides.task)]
+    for overrides in BasicSweeper.split_arguments(parsed, None)[0]:
+        composed = compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
         checked.append((overrides, check_job(composed, composed.hydra)))
     if failures := launch(checked, base, loader, sweeper.max_batch_size):
         raise failures[0]
-
-
-def _product(overrides: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
-    """The overrides of each job of a sweep."""
-    jobs: list[list[str]] = BasicSweeper.split_arguments([parse_override(o, loader) for o in overrides], None)[0]
-    return jobs
 
 
 def _inform(parser: ArgumentParser, parsed: Namespace) -> int:

@@ -70,11 +70,6 @@ class Axis:
         key = self.key.partition(".NAME")[0]
         return {self.key, key, key.rpartition(".")[2], self.family} - {""}
 
-    @property
-    def option_names(self) -> set[str]:
-        """Keys of its options and those of its entries."""
-        return {option.key for options in (self.options, *(e.options for e in self.entries)) for option in options}
-
 
 def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
     """All axes in the order of the configuration; entries that ``config`` uses are marked as selected.
@@ -112,7 +107,12 @@ def find(name: str, axes: Sequence[Axis]) -> list[Axis]:
     for matches in (
         [axis for axis in axes if axis.key == name],
         [axis for axis in axes if name in axis.names],
-        [axis for axis in axes if axis.key == parent and last in axis.option_names],
+        [
+            axis
+            for axis in axes
+            for options in (axis.options, *(entry.options for entry in axis.entries))
+            if axis.key == parent and any(option.key == last for option in options)
+        ][:1],
     ):
         if matches:
             return matches

@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config.schema import COMPONENTS, RunConfig
-from stargan_lab.config.validate import import_user_modules, validate
-from stargan_lab.errors import ConfigError, nearest, unknown
-from stargan_lab.registry import family
+from stargan_lab.config.validate import validate
+from stargan_lab.errors import ConfigError, nearest, one_line, unknown
+from stargan_lab.registry import family, import_user_modules
 
 CONFIG_MODULE = "stargan_lab.conf"
 CONFIG_NAME = "config"
@@ -166,12 +166,7 @@ def compose_with(
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_not_composed(error, loader, overrides)) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"invalid YAML: {' '.join(str(error).split())}") from None
-
-
-def compose_job(loader: ConfigLoader, base: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The composition of one job of a multirun, as a launcher makes it. Raises ConfigError."""
-    return compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
+        raise ConfigError(f"invalid YAML: {one_line(error)}") from None
 
 
 def parse_override(override: str, loader: ConfigLoader | None = None) -> Override:
@@ -195,7 +190,9 @@ def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[st
     """Name the override that Hydra refuses and, for an unknown key, the nearest valid one."""
     unknown_key = re.search(r"Could not override '([^']+)'", str(error))
     if unknown_key:
-        return _unknown_key(unknown_key[1], _group_choices_only(loader, overrides))
+        choices = [o for o in overrides if "." not in key_of(o) or key_of(o) == "hydra.searchpath"]
+        choices = choices if _composes(loader, choices) else []
+        return _unknown_key(unknown_key[1], loader.load_configuration(CONFIG_NAME, choices, RunMode.RUN))
     refused = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o]))
     if "Ambiguous value" in str(error):
         return f"{refused}: several values need -m, which starts one run for each; write a list as [a,b]"
@@ -208,13 +205,6 @@ def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:
     except (HydraException, OmegaConfBaseException, ValueError):
         return False
     return True
-
-
-def _group_choices_only(loader: ConfigLoader, overrides: Sequence[str]) -> DictConfig:
-    """The composition of those overrides that choose a group's entry, for its keys."""
-    choices = [o for o in overrides if "." not in key_of(o) or key_of(o) == "hydra.searchpath"]
-    choices = choices if _composes(loader, choices) else []
-    return loader.load_configuration(CONFIG_NAME, choices, RunMode.RUN)
 
 
 def _unknown_key(key: str, composed: DictConfig) -> str:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from stargan_lab.config.compose import compose_raw, parse_override, to_plain
 from stargan_lab.config.schema import EvaluationConfig, RunConfig
 from stargan_lab.config.validate import validate
-from stargan_lab.errors import ConfigError, nearest, unknown
+from stargan_lab.errors import ConfigError, nearest, unknown, unknown_key
 
 TRAINER_KEYS = ("trainer.device", "trainer.threads")
 SOURCE_OPTIONS = ("root", "exclusive")
@@ -76,10 +76,8 @@ def _check_key(key: str, config: RunConfig) -> None:
     keys = allowed_keys(config)
     if key in keys:
         return
-    parent, _, name = key.rpartition(".")
-    if parent == "evaluation":
-        fields = list(EvaluationConfig.model_fields)
-        raise ConfigError(f"{key}: unknown key{nearest(name, fields) or ';'} allowed: {', '.join(fields)}")
+    if key.rpartition(".")[0] == "evaluation":
+        raise ConfigError(unknown_key(key, EvaluationConfig.model_fields))
     if source := re.fullmatch(rf"data\.sources\.([^.]+)\.(?:{'|'.join(SOURCE_OPTIONS)})", key):
         raise ConfigError(f"{key}: {unknown('dataset', source[1], config.data.sources)}")
     allowed = ", ".join(["evaluation.*", *(key for key in keys if not key.startswith("evaluation"))])

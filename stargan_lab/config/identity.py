@@ -61,16 +61,11 @@ def _canonical(config: RunConfig, group: str) -> dict[str, Any]:
         if key in options and options[option] is not None:
             model = options_model(referenced, options[option])
             options[key] = model.model_validate(options[key] or {}).model_dump()
-    canonical = getattr(family(group).get(component.name), "canonical", None)
-    return {"name": component.name, **(canonical(*_facts(config, group), options) if canonical else options)}
-
-
-def _facts(config: RunConfig, group: str) -> tuple[int, ...]:
-    """What ``canonical`` gets besides the options."""
-    if group in ("generator", "discriminator"):
-        return (config.data.image_size,)
-    iterations = -(-config.total_steps // len(config.data.sources))
-    return (iterations,) if group == "schedule" else ()
+    if canonical := getattr(family(group).get(component.name), "canonical", None):
+        size, iterations = config.data.image_size, -(-config.total_steps // len(config.data.sources))
+        facts = {"generator": (size,), "discriminator": (size,), "schedule": (iterations,)}
+        options = canonical(*facts.get(group, ()), options)
+    return {"name": component.name, **options}
 
 
 def _groups(source: Component) -> list[list[str]] | None:

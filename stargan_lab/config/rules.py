@@ -16,7 +16,9 @@ NETWORKS = ("generator", "discriminator")
 
 def check_rules(config: RunConfig) -> None:
     """Raise ConfigError for the first illegal combination; warn about legal ones with an unexpected effect."""
-    _check_networks(config)
+    for network in NETWORKS:
+        if reason := _method(config, network, "refusal"):
+            raise ConfigError(f"{network}.{reason}")
     _check_smallest_maps(config)
     _check_label_input(config)
     _check_lipschitz_bound(config)
@@ -38,12 +40,6 @@ def _method(config: RunConfig, network: str, name: str) -> Any:
     component = getattr(config, network)
     method = getattr(family(network).get(component.name), name, None)
     return method(config.data.image_size, component.options) if method else None
-
-
-def _check_networks(config: RunConfig) -> None:
-    for network in NETWORKS:
-        if reason := _method(config, network, "refusal"):
-            raise ConfigError(f"{network}.{reason}")
 
 
 def _check_smallest_maps(config: RunConfig) -> None:

@@ -1,9 +1,6 @@
 """From plain nested dicts to a checked RunConfig; every error is one line with the key and the allowed values."""
 
-import importlib
-import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
@@ -20,8 +17,8 @@ from stargan_lab.config.schema import (
     annotations,
     options_model,
 )
-from stargan_lab.errors import ConfigError, nearest, unknown
-from stargan_lab.registry import family, referenced_families
+from stargan_lab.errors import ConfigError, unknown, unknown_key
+from stargan_lab.registry import family, import_user_modules, referenced_families
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,26 +50,6 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     return config
 
 
-def import_user_modules(names: Any) -> None:
-    """Import the modules named in ``imports``, also from the current folder, so that their components register.
-
-    Raises:
-        ConfigError: a module cannot be imported.
-    """
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
-    here = str(Path.cwd())
-    if names and here not in sys.path:
-        sys.path.insert(0, here)
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a user module can raise anything
-            raise ConfigError(f"imports: cannot import {name!r} ({' '.join(str(error).split())})") from None
-        if sys.modules[name].__file__ is None:
-            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module in it")
-
-
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
     _check_keys(raw, DataConfig, "data")
     sources = raw.get("sources")
@@ -94,7 +71,7 @@ def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{path}.{keys[0]}: set evaluation.{keys[0]} instead")
         schema = options_model("extractor", extractor)
         others = {key: raw[key] for key in ("weights", "dims") if raw.get(key) and key in schema.model_fields}
-        model = _model(schema, _tuples({**options, **others}), path)
+        model = _model(schema, {**options, **others}, path)
         checked["extractor_options"] = {key: getattr(model, key) for key in options}
     if isinstance(raw.get("metrics"), Mapping):
         checked["metrics"] = {str(name): _metric(str(name), given) for name, given in raw["metrics"].items()}
@@ -112,7 +89,7 @@ def _metric(name: str, given: Any) -> Any:
         return given
     if not isinstance(given, Mapping):
         raise ConfigError(f"{path}: expected options, true or false, got {given!r}")
-    return _model(options_model(family_name, name), _tuples(given), path).model_dump(exclude_unset=True)
+    return _model(options_model(family_name, name), given, path).model_dump(exclude_unset=True)
 
 
 def _component(family_name: str, raw: Any, path: str, name_key: str) -> Component:
@@ -125,7 +102,7 @@ def _component(family_name: str, raw: Any, path: str, name_key: str) -> Componen
         problem = "missing" if name is None else f"expected a name, got {name!r}"
         raise ConfigError(f"{path}.{name_key}: {problem}; allowed: {', '.join(family(family_name).names())}")
     _check_name(family_name, name, f"{path}.{name_key}")
-    options = _model(options_model(family_name, name), _tuples(options), path).model_dump()
+    options = _model(options_model(family_name, name), options, path).model_dump()
     for option, referenced in family(family_name).references(name).items():
         _check_reference(referenced, option, options, path)
     return Component(name=name, options=options)
@@ -151,7 +128,7 @@ def _check_reference(referenced: str, option: str, options: Mapping[str, Any], p
     _check_name(referenced, name, key)
     schema = options_model(referenced, name)
     if options_key in options:
-        _model(schema, _tuples(options[options_key] or {}), _join(path, options_key))
+        _model(schema, options[options_key] or {}, _join(path, options_key))
     elif required := [field for field, info in schema.model_fields.items() if info.is_required()]:
         raise ConfigError(f"{key}: {name} has a required option {required[0]}, but there is no key {key}_options")
 
@@ -189,7 +166,7 @@ def _term(name: str, raw: Mapping[str, Any]) -> TermConfig:
     if "weight" in registry.options(name):
         raise ConfigError(f"terms.{name}: an option cannot be called weight, which is the factor of the term")
     schema = create_model(f"terms_{name}", __base__=options_model("loss_term", name), weight=(Weight, ...))
-    options = _model(schema, _tuples(raw), f"terms.{name}").model_dump()
+    options = _model(schema, raw, f"terms.{name}").model_dump()
     return TermConfig(name=name, weight=options.pop("weight"), options=options)
 
 
@@ -206,19 +183,13 @@ def _check_keys(raw: Mapping[str, Any], model: type[BaseModel], path: str) -> No
     """Refuse an unknown key on this level before any value is checked."""
     for key in raw:
         if key not in model.model_fields:
-            raise ConfigError(_unknown_key(_join(path, str(key)), model.model_fields))
-
-
-def _unknown_key(key: str, allowed: Iterable[str]) -> str:
-    allowed = list(allowed)
-    hint = nearest(key.rpartition(".")[2], allowed)
-    return f"{key}: unknown key{hint or ';'} allowed: {', '.join(allowed) or 'none'}"
+            raise ConfigError(unknown_key(_join(path, str(key)), model.model_fields))
 
 
 def _model(model: type[M], raw: Mapping[str, Any], path: str) -> M:
     _check_keys(raw, model, path)
     try:
-        return model.model_validate(_tuples(raw) if model is RunConfig else raw)
+        return model.model_validate(_tuples(raw))
     except ValidationError as error:
         raise ConfigError(_one_line(error, model, path)) from None
 
@@ -238,8 +209,10 @@ def _one_line(error: ValidationError, model: type[BaseModel], path: str) -> str:
     if first["type"] == "missing":
         return f"{key}: missing"
     if first["type"] == "extra_forbidden":
-        return _unknown_key(key, level.model_fields)
-    messages = {_plain(e["msg"]) for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+        return unknown_key(key, level.model_fields)
+    messages = {e["msg"] for e in error.errors() if e["loc"][:1] == first["loc"][:1]}
+    for original, plain in _PLAIN.items():
+        messages = {message.replace(original, plain) for message in messages}
     value = first["input"] if not isinstance(first["input"], Mapping) else "a mapping"
     return f"{key}: expected {' or '.join(sorted(messages))}, got {value!r}"
 
@@ -257,10 +230,4 @@ _PLAIN = {
     "less than or equal to": "at most",
     "String should match pattern '^(auto|cpu|cuda(:\\d+)?)$'": "auto, cpu, cuda or cuda:N",
 }
-
-
-def _plain(message: str) -> str:
-    """pydantic's message in YAML's terms."""
-    for original, plain in _PLAIN.items():
-        message = message.replace(original, plain)
-    return message
+"""pydantic's messages in YAML's terms."""

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.errors import DataError
+from stargan_lab.errors import DataError, one_line
 
 T = TypeVar("T")
 Converter = Callable[[Image.Image], Image.Image]
@@ -110,7 +110,7 @@ def open_image(content: bytes, path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         reason = "unknown image format" if content else "the file is empty"
     except Exception as error:  # decoders raise many types on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
     raise UnreadableImageError(f"{path}: cannot decode image ({reason})")
 
 

@@ -99,10 +99,8 @@ class PackedSource:
         spec = self._generated or read_spec(self.root)
         if spec is None:
             return None
-        names, options = self.spec.names, self.options
-        return SynthFacesGroundTruth(
-            spec, names, options.crop, options.image_size, lambda which: self._files_of(which).names
-        )
+        crop, size = self.options.crop, self.options.image_size
+        return SynthFacesGroundTruth(spec, crop, size, lambda which: self._files_of(which).names)
 
     def prepare(self) -> None:
         """Generate what is missing, pack every split, report skipped images. Raises DataError that names the path."""

@@ -34,12 +34,12 @@ class ImageSet(Protocol):
 class GroundTruth(Protocol):
     """Renders any image of a SynthFaces dataset under any other label."""
 
-    def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
-        """(k, 3, H, W) uint8: images ``indices`` (k) of ``split`` with ``labels`` (k, A); all else is unchanged."""
-        ...
-
     def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
-        """The same for labels (k, len(names)) of any names, e.g. those of another SynthFaces dataset."""
+        """(k, 3, H, W) uint8: images ``indices`` (k) of ``split`` with other ``labels``; all else is unchanged.
+
+        Args:
+            names, labels: (k, len(names)) of any names, also those of another SynthFaces dataset.
+        """
         ...
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from stargan_lab.data import celeba, image_folder  # noqa: F401  registers the datasets
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.synthfaces import dataset  # noqa: F401  registers the datasets
-from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
 
 
@@ -19,14 +18,10 @@ def open_sources(sources: Mapping[str, Mapping[str, Any]], image_size: int, outp
         image_size: side of the images in px.
         outputs: folder for caches and generated datasets.
     Raises:
-        ConfigError: no source, or a ``kind`` that is missing or unknown.
+        ConfigError: an unknown ``kind``.
     """
-    if not sources:
-        raise ConfigError("data.sources: expected at least one dataset")
     built: list[ImageSource] = []
-    for name, options in sources.items():
-        if "kind" not in options:
-            raise ConfigError(f"data.sources.{name}.kind: missing; set one of {', '.join(family('dataset').names())}")
-        rest = {key: value for key, value in options.items() if key != "kind"}
-        built.append(family("dataset").build(str(options["kind"]), name, image_size, outputs, **rest))
+    for name, source in sources.items():
+        options = dict(source)
+        built.append(family("dataset").build(options.pop("kind"), name, image_size, outputs, **options))
     return built

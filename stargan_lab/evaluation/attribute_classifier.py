@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from stargan_lab import files
+from stargan_lab.checkpoints.files import load_weights
 from stargan_lab.data.protocols import ImageSet, ImageSource
 from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation.inception_weights import load_weights
 from stargan_lab.labels import LabelKind, LabelSpec
 from stargan_lab.seeding import cpu_threads
 

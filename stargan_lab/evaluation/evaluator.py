@@ -113,11 +113,7 @@ class Evaluator:
 
 
 def assemble(
-    sources: Sequence[ImageSource],
-    options: Options,
-    outputs: Path,
-    device: torch.device | str,
-    progress: bool = True,
+    sources: Sequence[ImageSource], options: Options, outputs: Path, device: torch.device | str, progress: bool = True
 ) -> Evaluator:
     """Build attribute classifiers, extractors and the protocol, before anything is translated.
 
@@ -146,18 +142,6 @@ def assemble(
         absent = tuple(metric_name(m.name, missing.label) for m in metrics if m.family == "feature_metric")
         warnings.insert(0, EvaluationWarning("no-weights", absent, str(missing)))
     return Evaluator(datasets, metrics, context, protocol.as_dict(), warnings)
-
-
-def evaluate(
-    translate: Translate,
-    sources: Sequence[ImageSource],
-    options: Options,
-    outputs: Path,
-    device: torch.device | str,
-    progress: bool = True,
-) -> Scores:
-    """Score one generator: ``assemble``, then ``Evaluator.score``."""
-    return assemble(sources, options, outputs, device, progress).score(translate)
 
 
 def _extractors(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.errors import ConfigError, LabError, one_line
 from stargan_lab.evaluation import inception_weights as weight_files
 from stargan_lab.evaluation.attribute_classifier import RECIPE, AttributeClassifier
 from stargan_lab.evaluation.inception import DIMS, FID_DIMS, MIB, UNVERIFIED, InceptionExtractor, inception_label
@@ -141,8 +141,7 @@ class TorchScriptExtractor:
                 warnings.simplefilter("ignore", FutureWarning)  # torch still reads the format
                 self._network = torch.jit.load(str(path), map_location=device).eval()
         except Exception as error:
-            reason = " ".join(str(error).split())[:160]
-            raise LabError(f"{path}: cannot be read as a TorchScript module ({reason})") from None
+            raise LabError(f"{path}: cannot be read as a TorchScript module ({one_line(error)})") from None
         self._device = device
         self.sha256 = self.identity = files.sha256_file(path)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.extractors import Extractor
 from stargan_lab.evaluation.frechet import Moments
 
@@ -119,11 +119,7 @@ def cached_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[],
             written += len(part)
         assert written == n, "one row per image"
 
-    def read(path: Path) -> Features:
-        features: Features = np.load(path, mmap_mode="r", allow_pickle=False)
-        return features
-
-    return _cached(outputs, key, ".npy", write, read)
+    return _cached(outputs, key, ".npy", write, lambda path: np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def cached_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], Sequence[Moments]]) -> list[Moments]:
@@ -147,11 +143,7 @@ def cached_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], 
 
 
 def _cached(
-    outputs: Path,
-    key: Mapping[str, Any],
-    suffix: str,
-    write: Callable[[BinaryIO], None],
-    read: Callable[[Path], T],
+    outputs: Path, key: Mapping[str, Any], suffix: str, write: Callable[[BinaryIO], None], read: Callable[[Path], T]
 ) -> T:
     """Read the file of ``key``; written first if it is missing. Raises LabError when it is damaged."""
     name = files.canonical_hash({**key, "version": VERSION})[:16]
@@ -159,5 +151,4 @@ def _cached(
     try:
         return read(path)
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise LabError(f"{path}: cannot be read ({reason}); delete it to compute it again") from None
+        raise LabError(f"{path}: cannot be read ({one_line(error)}); delete it to compute it again") from None

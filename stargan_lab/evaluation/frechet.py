@@ -83,6 +83,13 @@ class Moments:
     def empty(cls, dims: int) -> "Moments":
         return cls(0, np.zeros(dims), np.zeros((dims, dims)))
 
+    @classmethod
+    def of(cls, features: Array) -> "Moments":
+        """Of (n, D) features."""
+        moments = cls.empty(features.shape[1])
+        moments.update(features)
+        return moments
+
     def update(self, features: Array) -> None:
         """Add (n, D) features; n may be 0."""
         if len(features) == 0:

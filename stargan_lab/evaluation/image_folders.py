@@ -17,7 +17,7 @@ from tqdm import tqdm
 from stargan_lab import files
 from stargan_lab.data import image_reader
 from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
-from stargan_lab.errors import DataError, LabError, nearest, preview
+from stargan_lab.errors import DataError, LabError, nearest, one_line, preview
 from stargan_lab.evaluation.extractors import Extractor, compute_features
 from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, cache_key, cached_moments, in_batches
 from stargan_lab.evaluation.frechet import Array, Moments
@@ -56,11 +56,7 @@ class ImageFolder:
             DataError: an image cannot be decoded, or changed since ``examine``.
             LabError: the number of features depends on the image size and sizes differ, or it is above the limit.
         """
-        key = {
-            "images": self.fingerprint,
-            "extractor": cache_key(extractor, device),
-            "what": "moments of a folder",
-        }
+        key = {"images": self.fingerprint, "extractor": cache_key(extractor, device), "what": "moments of a folder"}
         (moments,) = cached_moments(outputs, key, lambda: [self._measure(extractor, device)])
         return moments.mean, moments.covariance
 
@@ -104,23 +100,15 @@ class Statistics:
 FolderImages = ImageFolder | Statistics
 
 
-@dataclass(frozen=True)
-class Location:
-    """A folder and its image files, or a file of statistics without images."""
-
-    path: Path
-    images: tuple[Path, ...] = ()
-
-
-def find(argument: str) -> Location:
-    """Find what a command-line argument names, without opening any file.
+def find(argument: str) -> tuple[Path, list[Path]]:
+    """A folder and its image files, or a file of statistics and no images, without opening any file.
 
     Raises:
         DataError: there is no such file or folder, or the folder has fewer than two images.
     """
     path = Path(argument).expanduser()
     if path.suffix.lower() == ".npz" and path.is_file():
-        return Location(path)
+        return path, []
     if path.is_file():
         raise DataError(f"{path}: expected a folder of images, or an .npz from pytorch-fid --save-stats")
     if not path.is_dir():
@@ -136,21 +124,21 @@ def find(argument: str) -> Location:
         raise DataError(f"{path}: no images found ({hint})")
     if len(images) == 1:
         raise DataError(f"{path}: found only one image; a covariance needs at least 2")
-    return Location(path, tuple(images))
+    return path, images
 
 
-def examine(location: Location, dims: int) -> FolderImages:
+def examine(path: Path, images: Sequence[Path], dims: int) -> FolderImages:
     """Read every image's header and content hash, or the statistics.
 
     Args:
+        path, images: see ``find``.
         dims: D, checked against the statistics; 0 if it depends on the image size.
     Raises:
         DataError: an image is unreadable, or the statistics are invalid.
     """
-    if not location.images:
-        return _read_statistics(location.path, dims)
-    title = f"reading {location.path.name}"
-    return ImageFolder(location.path, tuple(image_reader.map_files(image_reader.read_info, location.images, title)))
+    if not images:
+        return _read_statistics(path, dims)
+    return ImageFolder(path, tuple(image_reader.map_files(image_reader.read_info, images, f"reading {path.name}")))
 
 
 def read_pixels(image: ImageInfo) -> Tensor:
@@ -184,8 +172,7 @@ def _read_statistics(path: Path, dims: int) -> Statistics:
         with np.load(path, allow_pickle=False) as saved:
             mean, covariance = (np.asarray(saved[name], np.float64) for name in ("mu", "sigma"))
     except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{path}: cannot read pytorch-fid's mu and sigma ({reason})") from None
+        raise DataError(f"{path}: cannot read pytorch-fid's mu and sigma ({one_line(error)})") from None
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         shapes = f"{mean.shape} and {covariance.shape}"
         raise DataError(f"{path}: expected mu and sigma of shapes (D,) and (D, D), got {shapes}")

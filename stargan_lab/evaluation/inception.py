@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stargan_lab import files
-from stargan_lab.errors import LabError
-from stargan_lab.evaluation import inception_weights as weight_files
+from stargan_lab.checkpoints.files import load_weights
+from stargan_lab.errors import LabError, one_line
+from stargan_lab.evaluation import inception_weights
 
 DIMS = (64, 192, 768, 2048)
 """Of pytorch-fid's ``--dims``: first and second max pooling, before the auxiliary classifier, and pool3."""
@@ -50,7 +51,7 @@ class InceptionExtractor:
         self._device = device
         self.dims = dims
         self.sha256 = self.identity = files.sha256_file(path)
-        self.verified = self.sha256 == weight_files.VERIFIED_SHA256
+        self.verified = self.sha256 == inception_weights.VERIFIED_SHA256
         self.label = inception_label(dims) if self.verified else UNVERIFIED
         self.options: Mapping[str, Any] = {}
 
@@ -78,7 +79,7 @@ def _inception(path: Path, dims: int) -> nn.Module:
     """pytorch-fid's network with the weights in ``path``. Its constructor would download them; here it cannot."""
     import pytorch_fid.inception as original
 
-    state = weight_files.load_weights(path)
+    state = load_weights(path)
     with (
         torch.random.fork_rng(devices=[]),  # its layers' initialisation draws from the global generator
         _no_download(original, state),
@@ -86,8 +87,7 @@ def _inception(path: Path, dims: int) -> nn.Module:
         try:
             network: nn.Module = original.InceptionV3([original.InceptionV3.BLOCK_INDEX_BY_DIM[dims]])
         except Exception as error:
-            reason = " ".join(str(error).split())[:160]
-            raise LabError(f"{path}: does not match pytorch-fid's InceptionV3 ({reason})") from None
+            raise LabError(f"{path}: does not match pytorch-fid's InceptionV3 ({one_line(error)})") from None
     return network
 
 

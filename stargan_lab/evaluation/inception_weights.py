@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.request import urlopen
 
 import torch
@@ -65,14 +65,6 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
         if not (paths[0].is_file() and is_official(paths[0])):
             files.write_atomically(paths[0], lambda file: _download(official_url(), file))
     return paths[0]
-
-
-def load_weights(path: Path) -> Any:
-    """The content of a file of tensors, on the CPU. No code in it is run. Raises LabError when it cannot be read."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise LabError(f"{path}: cannot be read as weights ({' '.join(str(error).split())[:160]})") from None
 
 
 def is_official(path: Path) -> bool:

@@ -54,6 +54,9 @@ class _NoTerm:
     def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
         return None
 
+    def project(self, critic: nn.Module) -> None:
+        pass
+
 
 @LIPSCHITZ.register(
     "gp", source="Gulrajani et al. 2017 (arXiv:1704.00028), equation 3", traits=["constrains", "per_sample"]
@@ -126,6 +129,3 @@ class WeightClipping(_NoTerm):
 @LIPSCHITZ.register("none")
 class Unconstrained(_NoTerm):
     """No constraint."""
-
-    def project(self, critic: nn.Module) -> None:
-        pass

@@ -73,7 +73,6 @@ class LayerFactory:
     def __init__(
         self,
         label_width: int,
-        *,
         norm: str,
         norm_options: Mapping[str, Any] | None,
         affine: bool | None,

@@ -64,16 +64,7 @@ class ResNetGenerator(nn.Module):
         inplace: bool = True,
     ) -> None:
         super().__init__()
-        factory = LayerFactory(
-            label_width,
-            norm=norm,
-            norm_options=norm_options,
-            affine=affine,
-            conditioning=conditioning,
-            output=output,
-            padding=padding,
-            inplace=inplace,
-        )
+        factory = LayerFactory(label_width, norm, norm_options, affine, conditioning, output, padding, inplace)
         self.condition, self.label_width = factory.condition, label_width
         self.main = LabelledSequential()
 
@@ -146,16 +137,7 @@ class UNetGenerator(nn.Module):
         inplace: bool = True,
     ) -> None:
         super().__init__()
-        factory = LayerFactory(
-            label_width,
-            norm=norm,
-            norm_options=norm_options,
-            affine=affine,
-            conditioning=conditioning,
-            output=output,
-            padding=padding,
-            inplace=inplace,
-        )
+        factory = LayerFactory(label_width, norm, norm_options, affine, conditioning, output, padding, inplace)
         self.condition, self.label_width = factory.condition, label_width
         self.size_multiple = 2**depth
         widths = [width * 2 ** min(level, 3) for level in range(depth)]

@@ -1,7 +1,5 @@
 """Whether runs may share a table: each score computed the same way, all runs trained with the same code."""
 
-from collections.abc import Sequence
-
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
@@ -47,15 +45,9 @@ def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
         )
 
 
-def first_few(words: Sequence[str], separator: str = ", ") -> str:
-    """The first three, and how many more there are."""
-    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
-    return separator.join(words[:3]) + more
-
-
 def _reason(score: str, pair: DataFrame) -> str:
     """The keys of the protocol that differ; only the hashes if the protocols themselves are unknown."""
     one, other = pair["facts"]
     if one and other and (keys := differences(metric_protocol(one, score), metric_protocol(other, score))):
-        return first_few(keys, "; ")
+        return "; ".join([*keys[:3], *(["…"] if len(keys) > 3 else [])])
     return f"protocol {', '.join(way or 'unknown' for way in pair['way'])}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def draw_strip(runs: DataFrame, path: Path) -> bool:
             label = "\n".join([run.variant, *dataset, f"seed {run.seed}, step {samples.step:,}"])
             rows.append(GridRow(samples.rows[index], label))
     sheet = draw_sheet(rows, next(iter(grids.values())).columns, minimum=96, gap=6)
-    write_atomically(path, lambda file: file.write(sheet.png()))
+    write_atomically(path, partial(sheet.image.save, format="PNG"))
     return True
 
 

@@ -1,7 +1,7 @@
 """The report of an ablation: pages in several formats, figures, and a CSV file of its runs."""
 
-import base64
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.errors import ConfigError, preview, unknown
 from stargan_lab.files import write_text
 from stargan_lab.report import tables
-from stargan_lab.report.comparable import check_comparable, first_few, mixed
+from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.figures import draw_plot
 from stargan_lab.report.image_strip import draw_strip
 from stargan_lab.report.runs import finished, write_csv
@@ -88,7 +88,7 @@ def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Sequ
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"tex": tex, "aligned": aligned, "base64": _base64}
+    environment.filters.update(tex=tex, aligned=aligned, base64=lambda path: b64encode(path.read_bytes()).decode())
     page = environment.get_template("report.j2").render(
         markup=f"{format_name}.j2",
         ablation=ablation,
@@ -116,10 +116,6 @@ def aligned(table: DataFrame) -> str:
         return re.sub(r" +$", "", padded.to_string(), flags=re.MULTILINE)
 
 
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
-
-
 def _provenance(ablation: Ablation, runs: DataFrame) -> list[str]:
     done = finished(runs)
     lines = [
@@ -141,7 +137,7 @@ def _protocols(runs: DataFrame) -> str:
     """The hashes, and which scores were computed in different ways; several hashes alone need not mean that."""
     hashes = ", ".join(sorted({protocol or "unknown" for protocol in runs["protocol"]})) or "unknown"
     if scores := mixed(runs):
-        return f"{hashes} (mixed, compare with care: {first_few(list(scores))})"
+        return f"{hashes} (mixed, compare with care: {preview(list(scores))})"
     return f"{hashes} (each score was computed the same way in all runs)" if ", " in hashes else hashes
 
 

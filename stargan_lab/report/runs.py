@@ -12,7 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import canonical_hash, read_json, write_text
 from stargan_lab.tracking.metrics import Metric, lookup, order
@@ -106,7 +106,7 @@ def read_csv(path: Path) -> DataFrame:
     try:
         table = pd.read_csv(path, dtype=object, na_filter=False, encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise LabError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())})") from None
+        raise LabError(f"{path}: cannot be read as CSV ({one_line(error)})") from None
     if missing := [name for name in _CSV if name not in table]:
         raise LabError(f"{path}: column {missing[0]!r} is missing; expected the CSV file of a report")
     convert: dict[str, Callable[[str], Any]] = dict.fromkeys((*_TEXT, "warnings"), str) | {
@@ -118,7 +118,7 @@ def read_csv(path: Path) -> DataFrame:
     columns: dict[str, list[Any]] = {}
     for name in table:
         try:
-            columns[name] = [convert.get(name, _number)(text) for text in table[name]]
+            columns[name] = [convert.get(name, lambda text: float(text or "nan"))(text) for text in table[name]]
         except (TypeError, ValueError) as error:
             raise LabError(f"{path}: column {name!r}: {error}") from None
     columns |= {"warnings": columns.pop("warning_details"), "facts": [{} for _ in table.index]}
@@ -217,10 +217,6 @@ def _parse_identities(text: str) -> dict[str, str]:
         if not score or not identity:
             raise ValueError(f"expected metric=hash, got {score!r}")
     return {score: identity for score, _, identity in pairs}
-
-
-def _number(text: str) -> float:
-    return float(text) if text else float("nan")
 
 
 def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:

@@ -10,7 +10,6 @@ from torch import nn
 from stargan_lab.checkpoints.files import ROLES, Role
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.config import Component, RunConfig
-from stargan_lab.config.identity import device_name
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError
@@ -22,7 +21,7 @@ from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
-from stargan_lab.training.updates import PRECISIONS, TrainState
+from stargan_lab.training.updates import TrainState, parameter_dtype
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -104,7 +103,7 @@ def build_train_state(
     device = pick_device(config)
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     generator, critic = (
-        network.to(device, _parameter_dtype(config)).to(memory_format=memory)
+        network.to(device, parameter_dtype(config.trainer.precision)).to(memory_format=memory)
         for network in build_networks(config, layout, initial_hashes)
     )
     return TrainState(
@@ -137,8 +136,7 @@ def build_loop_plan(config: RunConfig) -> LoopPlan:
 
 def pick_device(config: RunConfig) -> torch.device:
     """The training device. Raises ConfigError when it is not available."""
-    name = config.trainer.device
-    return find_device("trainer.device", device_name(config) if name == "auto" else name)
+    return find_device("trainer.device", config.trainer.device)
 
 
 def find_device(key: str, name: str) -> torch.device:
@@ -156,10 +154,6 @@ def find_device(key: str, name: str) -> torch.device:
         gpus = f", cuda, {', '.join(f'cuda:{index}' for index in range(count))}" if count else ""
         raise ConfigError(f"{key}: {name} is not available; allowed: auto, cpu{gpus}")
     return torch.device(name)
-
-
-def _parameter_dtype(config: RunConfig) -> torch.dtype:
-    return torch.float32 if config.trainer.precision == "bfloat16" else PRECISIONS[config.trainer.precision]
 
 
 def _build(family_name: str, component: Component, *facts: object):  # type: ignore[no-untyped-def]

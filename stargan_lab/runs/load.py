@@ -4,10 +4,9 @@ model = load_model("3f2a", Path("outputs"))
 images = model.translator()(images, labels, 0)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -18,10 +17,8 @@ from stargan_lab.checkpoints.label_layout import LABELS, read_layout, reference_
 from stargan_lab.checkpoints.load_state import load_state
 from stargan_lab.checkpoints.stargan_format import CriticSizes, GeneratorSizes, difference, sizes_of
 from stargan_lab.config import RunConfig
-from stargan_lab.config.compose import compose_raw
-from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.validate import validate
-from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.errors import ConfigError, LabError, one_line
 from stargan_lab.labels import LabelLayout
 from stargan_lab.runs.build import build_layout, build_networks, build_sources
 from stargan_lab.translation.translator import Translator
@@ -198,34 +195,13 @@ def read_config(folder: Path) -> RunConfig:
     try:
         raw = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise LabError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+        raise LabError(f"{path}: cannot be read ({one_line(error)})") from None
     if not isinstance(raw, dict):
         raise LabError(f"{path}: expected the configuration of a run")
     if folder.parent.name == "runs":
         raw["paths"] = {**raw.get("paths", {}), "outputs": str(folder.parent.parent)}
     raw["initial"] = {"generator": None, "discriminator": None}
     try:
-        return validate(_completed(raw), rules=False)  # its rules were checked before training
+        return validate(raw, rules=False)  # its rules were checked before training
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def _completed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """``raw`` with defaults for missing keys, except in components and data."""
-    fixed = [key for key in RunConfig.model_fields if key not in (*COMPONENTS, "data")]
-    if all(_is_complete(raw, key) for key in fixed):
-        return dict(raw)
-    from omegaconf import OmegaConf
-
-    defaults: Any = OmegaConf.to_container(compose_raw([]), resolve=True)
-    completed = dict(raw)
-    for key in fixed:
-        value = raw.get(key, defaults[key])
-        completed[key] = {**(defaults[key] or {}), **value} if isinstance(value, dict) else value
-    return completed
-
-
-def _is_complete(raw: Mapping[str, Any], key: str) -> bool:
-    fields = getattr(RunConfig.model_fields[key].annotation, "model_fields", {})
-    value = raw.get(key)
-    return key in raw and (not fields or (isinstance(value, dict) and fields.keys() <= value.keys()))

@@ -10,7 +10,7 @@ from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.data.protocols import ImageSource
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import canonical_hash
 from stargan_lab.runs.provenance import code_hash, environment, git_commit
@@ -43,8 +43,7 @@ def open_store(config: RunConfig) -> Store | None:
 
 def reason(error: Exception) -> str:
     """An error in one line, with its type unless it is a LabError."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LabError) else f"{type(error).__name__}: {text}"
+    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder) -> Tracker:

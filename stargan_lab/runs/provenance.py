@@ -23,14 +23,11 @@ def code_hash(modules: tuple[str, ...] = (), package: Path = _PACKAGE) -> str:
         modules: imported user modules to include.
         package: the source directory of stargan_lab.
     """
-    files = [file for file in sorted(package.rglob("*.py")) if not _only_shows(file.relative_to(package))]
-    parts = (part for file in files for part in (file.relative_to(package).as_posix().encode(), file.read_bytes()))
+    files = [file.relative_to(package) for file in sorted(package.rglob("*.py"))]
+    hashed = [file for file in files if not {file.parts[0], file.as_posix()} & {*_ONLY_SHOWS}]
+    parts = (part for file in hashed for part in (file.as_posix().encode(), (package / file).read_bytes()))
     user_code = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
     return sha256_bytes([*parts, *user_code])[:12]
-
-
-def _only_shows(file: Path) -> bool:
-    return file.parts[0] in _ONLY_SHOWS or file.as_posix() in _ONLY_SHOWS
 
 
 def _sources(file: Path) -> list[Path]:

@@ -49,111 +49,107 @@ def reevaluate(
     Under the protocol of its training, the scores are equal to those of its training on the same machine.
 
     Args:
-        overrides: of the recorded configuration; see ``config.revise.revise``.
+        overrides: of the recorded configuration; see ``apply_evaluation_overrides``.
         again: evaluate even if there are scores under this protocol.
     Returns:
         The content of ``scores/<protocol>.json``: run_id, step, metrics, protocol, notes, warnings.
     Raises:
         LabError: in one line; an override is refused, or the data have changed.
     """
-    return Reevaluation(folder, apply_evaluation_overrides(read_config(folder.path), overrides), progress).run(again)
+    config = apply_evaluation_overrides(read_config(folder.path), overrides)
+    with _lock(folder), cpu_threads(thread_count(config)):
+        record = _evaluate(folder, config, again, progress)
+        _add_row(folder, config, record)
+    return record
 
 
-class Reevaluation:
-    """The evaluation of a finished run with another configuration. ``config`` differs in evaluation settings only."""
+@contextmanager
+def _lock(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock, as every process does that evaluates it or rebuilds its MLflow run."""
+    if is_locked(folder.lock_path):
+        say(f"run {folder.run_id}: waiting for the process using it")
+    with locked(folder.lock_path):
+        yield
 
-    def __init__(self, folder: RunFolder, config: RunConfig, progress: bool) -> None:
-        self.folder, self.config, self.progress = folder, config, progress
 
-    def run(self, again: bool) -> dict[str, Any]:
-        """See ``reevaluate``."""
-        with self._lock(), cpu_threads(thread_count(self.config)):
-            record = self._evaluate(again)
-            self._add_row(record)
+def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool) -> dict[str, Any]:
+    sources = _training_data(folder, config)
+    for source in sources:
+        source.prepare()
+    device = pick_device(config)
+    evaluator = build_evaluator(config, sources, device, progress)
+    path = scores_path(folder, evaluator.protocol["hash"])
+    if path.exists() and not again:
+        say(f"already evaluated: {path}")
+        record: dict[str, Any] = read_json(path)
         return record
+    checkpoint = read_checkpoint(folder.path / CHECKPOINT)
+    model = load_run(checkpoint, config, None if scores_average(config) else False)
+    record = write_scores(folder, evaluator.score(model.translator(device)), model.step or 0)
+    say(f"written {path}")
+    return record
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Hold the run's lock, as every process does that evaluates it or rebuilds its MLflow run."""
-        if is_locked(self.folder.lock_path):
-            say(f"run {self.folder.run_id}: waiting for the process using it")
-        with locked(self.folder.lock_path):
-            yield
 
-    def _evaluate(self, again: bool) -> dict[str, Any]:
-        sources = self._training_data()
-        for source in sources:
-            source.prepare()
-        device = pick_device(self.config)
-        evaluator = build_evaluator(self.config, sources, device, self.progress)
-        path = scores_path(self.folder, evaluator.protocol["hash"])
-        if path.exists() and not again:
-            say(f"already evaluated: {path}")
-            record: dict[str, Any] = read_json(path)
-            return record
-        checkpoint = read_checkpoint(self.folder.path / CHECKPOINT)
-        model = load_run(checkpoint, self.config, None if scores_average(self.config) else False)
-        record = write_scores(self.folder, evaluator.score(model.translator(device)), model.step or 0)
-        say(f"written {path}")
-        return record
+def _training_data(folder: RunFolder, config: RunConfig) -> list[ImageSource]:
+    """The run's datasets, not prepared yet. Raises DataError when they are not those it was trained on."""
+    names = list(config.data.sources)
+    hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data have moved"
+    try:
+        sources = build_sources(config)
+        fingerprints = [source.fingerprint for source in sources]
+    except DataError as error:
+        raise DataError(f"{error}; {hint}") from None
+    trained_on = folder.tags().get("data")
+    if trained_on in (None, canonical_hash(fingerprints)[:12]):
+        return sources
+    recorded = ((folder.result() or {}).get("protocol") or {}).get("data", {})
+    pairs = zip(names, fingerprints, strict=True)
+    changed = [name for name, now in pairs if not now.startswith(recorded.get(name, now))]
+    keys = ", ".join(f"data.sources.{name}" for name in changed or names)
+    raise DataError(
+        f"{keys}: images, labels or names differ from the data that run {folder.run_id} was trained on; {hint}"
+    )
 
-    def _training_data(self) -> list[ImageSource]:
-        """The run's datasets, not prepared yet. Raises DataError when they are not those it was trained on."""
-        names = list(self.config.data.sources)
-        hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data have moved"
-        try:
-            sources = build_sources(self.config)
-            fingerprints = [source.fingerprint for source in sources]
-        except DataError as error:
-            raise DataError(f"{error}; {hint}") from None
-        trained_on = self.folder.tags().get("data")
-        if trained_on in (None, canonical_hash(fingerprints)[:12]):
-            return sources
-        recorded = ((self.folder.result() or {}).get("protocol") or {}).get("data", {})
-        pairs = zip(names, fingerprints, strict=True)
-        changed = [name for name, now in pairs if not now.startswith(recorded.get(name, now))]
-        keys = ", ".join(f"data.sources.{name}" for name in changed or names)
-        raise DataError(
-            f"{keys}: images, labels or names differ from the data that run {self.folder.run_id} was trained on; {hint}"
+
+def _add_row(folder: RunFolder, config: RunConfig, record: Mapping[str, Any]) -> None:
+    """Add the scores to metrics.jsonl and to MLflow, unless those under the same protocol are there."""
+    protocol, metrics = record["protocol"]["hash"], record["metrics"]
+    scores = {name.removeprefix("eval/"): value for name, value in metrics.items()}
+    recorded = _recorded_scores(folder, protocol)
+    if not recorded:
+        folder.truncate_after(record["step"])  # an incomplete last line, which a full disk may have left
+        folder.append(record["step"], {f"reevaluated.{protocol}/{name}": v for name, v in scores.items()})
+        folder.flush()
+        _publish(folder, config)
+    elif changed := [name for name, value in scores.items() if recorded.get(name, value) != value]:
+        name = changed[0]
+        say(
+            f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, on"
+            " another device, number of threads or library version; metrics.jsonl and MLflow keep the first"
         )
 
-    def _add_row(self, record: Mapping[str, Any]) -> None:
-        """Add the scores to metrics.jsonl and to MLflow, unless those under the same protocol are there."""
-        protocol, metrics = record["protocol"]["hash"], record["metrics"]
-        scores = {name.removeprefix("eval/"): value for name, value in metrics.items()}
-        recorded = self._recorded_scores(protocol)
-        if not recorded:
-            self.folder.truncate_after(record["step"])  # an incomplete last line, which a full disk may have left
-            self.folder.append(record["step"], {f"reevaluated.{protocol}/{name}": v for name, v in scores.items()})
-            self.folder.flush()
-            self._publish()
-        elif changed := [name for name, value in scores.items() if recorded.get(name, value) != value]:
-            name = changed[0]
-            say(
-                f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, on"
-                " another device, number of threads or library version; metrics.jsonl and MLflow keep the first"
-            )
 
-    def _recorded_scores(self, protocol: str) -> dict[str, float]:
-        """The recorded scores under a protocol, without their prefix; empty if there are none."""
-        result = self.folder.result() or {}
-        if (result.get("protocol") or {}).get("hash") == protocol:
-            return {name.removeprefix("eval/"): value for name, value in result["metrics"].items()}
-        prefixes = (f"reevaluated.{protocol}/", f"rescored.{protocol}/")  # the second in older records
-        return {
-            name.partition("/")[2]: value
-            for row in self.folder.rows()
-            for name, value in row.metrics.items()
-            if name.startswith(prefixes)
-        }
+def _recorded_scores(folder: RunFolder, protocol: str) -> dict[str, float]:
+    """The recorded scores under a protocol, without their prefix; empty if there are none."""
+    result = folder.result() or {}
+    if (result.get("protocol") or {}).get("hash") == protocol:
+        return {name.removeprefix("eval/"): value for name, value in result["metrics"].items()}
+    prefixes = (f"reevaluated.{protocol}/", f"rescored.{protocol}/")  # the second in older records
+    return {
+        name.partition("/")[2]: value
+        for row in folder.rows()
+        for name, value in row.metrics.items()
+        if name.startswith(prefixes)
+    }
 
-    def _publish(self) -> None:
-        """Rebuild the run's MLflow run from its files, if it has one."""
-        if not self.config.tracking.enabled:
-            say(f"note: run {self.folder.run_id} was trained without MLflow, so its scores are only in its folder")
-            return
-        try:
-            if (store := open_store(self.config)) is not None:
-                rebuild(store, self.folder)
-        except StoreError as error:
-            say(f"warning: {error}; the scores are only in the run's folder, `stargan-lab track sync` adds them")
+
+def _publish(folder: RunFolder, config: RunConfig) -> None:
+    """Rebuild the run's MLflow run from its files, if it has one."""
+    if not config.tracking.enabled:
+        say(f"note: run {folder.run_id} was trained without MLflow, so its scores are only in its folder")
+        return
+    try:
+        if (store := open_store(config)) is not None:
+            rebuild(store, folder)
+    except StoreError as error:
+        say(f"warning: {error}; the scores are only in the run's folder, `stargan-lab track sync` adds them")

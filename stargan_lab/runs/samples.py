@@ -1,6 +1,7 @@
 """Sample grids: one row per image with its translations to every target, one column per target."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,13 +10,11 @@ from torch import Tensor
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import ConfigError, nearest
+from stargan_lab.evaluation.context import Translate
 from stargan_lab.files import write_atomically, write_json
 from stargan_lab.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.labels import target_labels
 from stargan_lab.seeding import generator_for
-
-Translate = Callable[[Tensor, Tensor, int], Tensor]
-"""(N, 3, H, W) images in [-1, 1], (N, A) target labels, dataset index -> translated images."""
 
 PredictLabels = Callable[[Tensor, int, int], Tensor]
 """(N, 3, H, W) uint8 images, index of their dataset, index of another dataset -> (N, A) labels of 0 and 1 under the
@@ -82,7 +81,7 @@ class SampleWriter:
         }
         path = self.folder / f"{step:08d}.png"
         write_json(self.folder / "targets.json", about)
-        write_atomically(path, lambda file: file.write(sheet.png()))
+        write_atomically(path, partial(sheet.image.save, format="PNG"))
         return path
 
     def _columns(self, index: int, translate: Translate) -> list[Tensor]:

@@ -70,9 +70,8 @@ def cached_attribute_classifier(opened: LoadedModel, source: int) -> AttributeCl
 def _recorded(opened: LoadedModel, folder: Path, dataset: str) -> Path | None:
     """The classifier whose hash is in the run's protocol; works without the dataset."""
     protocol = (RunFolder(opened.path.parent.parent).result() or {}).get("protocol") or {}
-    # Earlier records have the classifiers at the top level.
-    record = protocol.get("instruments", {}).get("attribute_classifier", protocol)
-    digest = record.get("classifiers", {}).get(dataset)
+    instrument = protocol.get("instruments", {}).get("attribute_classifier", {})
+    digest = (instrument.get("sha256") or protocol.get("classifiers", {})).get(dataset)  # the second in older records
     matching = (path for path in sorted(folder.glob("*.pt")) if digest and sha256_file(path).startswith(digest))
     return next(matching, None)
 

@@ -14,7 +14,7 @@ from stargan_lab.checkpoints.label_layout import write_layout
 from stargan_lab.checkpoints.train_state import restore, save
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
-from stargan_lab.console import Progress, StopSignal, closing, headline, say
+from stargan_lab.console import Progress, StopSignal, closing, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
@@ -45,11 +45,7 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        config: RunConfig,
-        sources: Sequence[ImageSource],
-        folder: RunFolder,
-        initial_hashes: Mapping[Role, str],
+        self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, initial_hashes: Mapping[Role, str]
     ) -> None:
         self.config, self.sources, self.folder = config, sources, folder
         self.initial_hashes = initial_hashes
@@ -62,12 +58,13 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
         config, folder = self.config, self.folder
-        say(headline(self.name, folder.run_id, folder.path))
+        say(f"{self.name}  ·  run {folder.run_id}  ·  {folder.path}")
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()
             # These may refuse the configuration, so they come before anything is recorded.
-            self.samples = self._sample_writer()
+            images, seed, size = config.trainer.sample_images, config.trainer.sample_seed, config.data.image_size
+            self.samples = SampleWriter(folder.samples, self.sources, images, size, seed, self._predicted_labels)
             self.evaluator = build_evaluator(config, self.sources, pick_device(config))
             self.layout = build_layout(self.sources)
             self.train_state = build_train_state(config, self.layout, self.initial_hashes)
@@ -151,11 +148,6 @@ class Trainer:
         state = self.train_state
         network = (state.ema.network if averaged else None) or state.generator
         return Translator(network, self.layout, state.device, state.precision == "bfloat16")
-
-    def _sample_writer(self) -> SampleWriter:
-        trainer, size = self.config.trainer, self.config.data.image_size
-        images, seed = trainer.sample_images, trainer.sample_seed
-        return SampleWriter(self.folder.samples, self.sources, images, size, seed, self._predicted_labels)
 
     def _predicted_labels(self, images: Tensor, source: int, other: int) -> Tensor:
         """Labels of images under the names of another dataset, predicted by that dataset's classifier."""

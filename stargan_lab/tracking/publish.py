@@ -106,14 +106,6 @@ class Publication:
         self.store.set_status(self.mlflow_id, str(result["status"]), end)
 
 
-def describe(folder: RunFolder, run_name: str, params: Mapping[str, str]) -> State:
-    """Save the run's name and factors."""
-    state = State(folder)
-    state.run_name, state.params = run_name, {key: str(value) for key, value in params.items()}
-    state.save()
-    return state
-
-
 def rebuild(store: Store, folder: RunFolder) -> None:
     """Make the MLflow run of ``folder`` match its files. Idempotent; the caller holds the run's lock.
 

@@ -9,13 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from stargan_lab.errors import ConfigError, LabError, nearest
+from stargan_lab.errors import ConfigError, LabError, nearest, preview
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
 from stargan_lab.tracking.metrics import Metric, lookup
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
-SPILL_ROWS = 256
-SPILL_SECONDS = 10.0
 CLAIM_SECONDS = 2.0  # a status query holds the lock for an instant; training holds it longer than this
 _REQUIRED = ("status", "metrics")
 
@@ -48,21 +46,20 @@ class RunFolder:
         self.samples = path / "samples"
         self.scores = path / "scores"
         self.checkpoints = path / "checkpoints"
-        self._buffer: list[str] = []
-        self._spilled = time.monotonic()
         self._descriptions: dict[str, Metric] | None = None
 
     def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
-        """Add a row stamped with the present time; it reaches the disk within SPILL_SECONDS, for good at ``flush``.
+        """Add a row stamped with the present time; it survives a power failure after ``flush``.
 
         Raises:
             LabError: a name is not registered.
         """
         self._describe(metrics)
         row = MetricRow(step, round(time.time(), 3), dict(metrics))
-        self._buffer.append(json.dumps({"step": step, "time": row.time, "metrics": row.metrics}, allow_nan=False))
-        if len(self._buffer) >= SPILL_ROWS or time.monotonic() - self._spilled > SPILL_SECONDS:
-            self._spill(durable=False)
+        line = json.dumps(row._asdict(), allow_nan=False) + "\n"
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.metrics_path.open("ab") as file:
+            file.write(line.encode())
         return row
 
     def descriptions(self) -> dict[str, Metric]:
@@ -84,8 +81,10 @@ class RunFolder:
             write_json(self.descriptions_path, [asdict(metric) for metric in known.values()])
 
     def flush(self) -> None:
-        """Write buffered rows and fsync the file."""
-        self._spill(durable=True)
+        """Fsync the rows."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.metrics_path.open("ab") as file:
+            os.fsync(file.fileno())
 
     def rows(self) -> list[MetricRow]:
         """All rows, oldest first, without an incomplete last line left by a kill.
@@ -93,7 +92,6 @@ class RunFolder:
         Raises:
             LabError: a line before the last is damaged.
         """
-        self._spill(durable=False)
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_bytes().split(b"\n")
@@ -191,18 +189,6 @@ class RunFolder:
                 return None
             raise LabError(f"{self.metrics_path}: line {number} is damaged") from None
 
-    def _spill(self, durable: bool) -> None:
-        self._spilled = time.monotonic()
-        if not self._buffer and not durable:
-            return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self.metrics_path.open("ab") as file:
-            file.write("".join(f"{line}\n" for line in self._buffer).encode())
-            self._buffer.clear()
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-
 
 def run_folders(outputs: Path) -> list[RunFolder]:
     """The runs with any records, sorted by id."""
@@ -219,8 +205,7 @@ def find_run(outputs: Path, prefix: str) -> RunFolder:
     runs = {folder.run_id: folder for folder in run_folders(outputs)}
     matches = [prefix] if prefix in runs else [run_id for run_id in runs if prefix and run_id.startswith(prefix)]
     if len(matches) > 1:
-        shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
-        raise ConfigError(f"run id prefix {prefix!r} is ambiguous: {shown}")
+        raise ConfigError(f"run id prefix {prefix!r} is ambiguous: {preview(matches, 5)}")
     if not matches:
         count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
         raise ConfigError(f"no run matches {prefix!r} ({count} in {outputs / 'runs'}){nearest(prefix, runs)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.metrics import lookup
-from stargan_lab.tracking.publish import Publication, describe
+from stargan_lab.tracking.publish import Publication, State
 from stargan_lab.tracking.run_folder import MetricRow, RunFolder
 from stargan_lab.tracking.store import Store, StoreError
 
@@ -40,7 +40,9 @@ class Tracker:
     ) -> None:
         self._folder = folder
         self._store = store
-        self._state = describe(folder, run_name, params)
+        self._state = State(folder)
+        self._state.run_name, self._state.params = run_name, {key: str(value) for key, value in params.items()}
+        self._state.save()
         self._tags = {key: str(value) for key, value in tags.items()} | {"run_id": folder.run_id}
         self._publication: Publication | None = None
         self._pending: deque[MetricRow] = deque()  # logged since the last checkpoint
@@ -77,7 +79,6 @@ class Tracker:
         """
         values = {}
         for name, value in metrics.items():
-            lookup(name, self._folder.descriptions())
             if not math.isfinite(value):
                 raise LabError(f"metric {name!r} is {value} at step {step}")
             if step != self._resumed_from or name not in self._logged:

@@ -15,11 +15,6 @@ def ui_command(uri: str, port: int = 5000) -> list[str]:
     return [sys.executable, "-m", "mlflow", "ui", *options]
 
 
-def ablation_filter(name: str) -> str:
-    """MLflow's search expression for the runs of one ablation."""
-    return f"tags.`ablation.{name}` LIKE '%'"
-
-
 def ui_url(store: Store, name: str | None = None, port: int = 5000, descriptions: Descriptions | None = None) -> str:
     """The URL of all runs, or of those of ablation ``name``, grouped by variant.
 
@@ -41,7 +36,7 @@ def _view(name: str, descriptions: Descriptions) -> str:
     shown = [metric for metric in evaluated if lookup(metric, descriptions).main]
     group = {"mode": "tag", "groupByData": f"ablation.{name}"}
     state = {
-        "searchFilter": ablation_filter(name),
+        "searchFilter": f"tags.`ablation.{name}` LIKE '%'",
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [group]},
         "useGroupedValuesInCharts": True,
         "runsHiddenMode": "SHOW_ALL",

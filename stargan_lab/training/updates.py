@@ -1,9 +1,7 @@
 """One training step: a discriminator update, and a generator update when due. Nothing here waits for the device."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +11,6 @@ from stargan_lab.losses.objective import LossValues, Objective
 from stargan_lab.losses.step import Discriminate, Step, Translate
 from stargan_lab.seeding import generator_for
 from stargan_lab.training.ema import Ema
-
-PRECISIONS: Mapping[str, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float64": torch.float64,
-}
 
 
 @dataclass(frozen=True)
@@ -46,13 +38,9 @@ def step_randomness(seed: int, step: int, batch_size: int, samples: int) -> Step
     return StepRandomness(permutation, alpha, choice)
 
 
-@runtime_checkable
-class TracksSigma(Protocol):
-    """A layer that estimates its weight's largest singular value, as spectral norm does."""
-
-    def update_sigma(self) -> None:
-        """Update the estimate; called once after each update of the weights."""
-        ...
+def parameter_dtype(precision: str) -> torch.dtype:
+    """Data type of parameters and images; ``bfloat16`` applies to forward passes only."""
+    return torch.float64 if precision == "float64" else torch.float32
 
 
 @dataclass
@@ -90,7 +78,7 @@ class TrainState:
     @property
     def dtype(self) -> torch.dtype:
         """Data type of parameters and images."""
-        return torch.float64 if self.precision == "float64" else torch.float32
+        return parameter_dtype(self.precision)
 
 
 def train_step(
@@ -109,7 +97,7 @@ def train_step(
     _update(train_state.d_optimizer, total)
     objective.lipschitz.project(train_state.critic)
     for module in train_state.critic.modules():  # all passes until the next update use this estimate
-        if isinstance(module, TracksSigma):
+        if hasattr(module, "update_sigma"):
             module.update_sigma()
     if update_generator:
         train_state.critic.requires_grad_(False)  # saves gradients that no optimiser would use

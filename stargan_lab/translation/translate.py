@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,9 +13,9 @@ from tqdm import tqdm
 from stargan_lab.console import say
 from stargan_lab.data.image_reader import IMAGE_EXTENSIONS, decode, images_in, read_bytes, to_rgb_as_displayed
 from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
-from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.errors import ConfigError, DataError, one_line
 from stargan_lab.files import write_atomically
-from stargan_lab.image_grid import GridRow, as_image, as_png, draw_sheet
+from stargan_lab.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.translation.targets import Target
 from stargan_lab.translation.translator import Translator
 
@@ -84,11 +85,6 @@ def find_images(places: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def read_image(path: Path) -> Image.Image:
-    """An image as RGB, rotated according to EXIF, transparency on white. Raises DataError when it cannot be read."""
-    return decode(read_bytes(path), path, to_rgb_as_displayed)
-
-
 def unique_stems(paths: Sequence[Path]) -> list[str]:
     """The file stems, numbered where they repeat."""
     taken = {path.stem for path in paths}
@@ -128,7 +124,7 @@ def translate_images(
     named = list(zip(paths, unique_stems(paths), strict=True))
     for path, stem in tqdm(named, "translating", unit="image", disable=None):
         try:
-            image = read_image(path)
+            image = decode(read_bytes(path), path, to_rgb_as_displayed)
         except DataError as error:
             say(f"skipped: {error}")
             unread += 1
@@ -138,11 +134,13 @@ def translate_images(
         for target in targets:
             target_labels = target.labels(labels[target.source], translator.layout.specs[target.source])
             tiles.append(as_image(to_uint8(translator(to_float(pixels[None]), target_labels, target.source))[0]))
-            _write(out / f"{stem}.{target.name.replace('/', '_')}.png", tiles[-1])
+            path_out = out / f"{stem}.{target.name.replace('/', '_')}.png"
+            write_atomically(path_out, partial(tiles[-1].save, format="PNG"))
         if len(rows) < SHEET_ROWS:
             rows.append(GridRow(tiles, stem))
     if rows:
-        _write(out / "strip.png", draw_sheet(rows, ["input", *(target.title for target in targets)]).image)
+        sheet = draw_sheet(rows, ["input", *(target.title for target in targets)])
+        write_atomically(out / "strip.png", partial(sheet.image.save, format="PNG"))
     if len(paths) - unread > SHEET_ROWS:
         say(f"{out / 'strip.png'} shows the first {SHEET_ROWS} of {len(paths) - unread} images")
     return unread
@@ -155,10 +153,4 @@ def _check_size(translator: Translator, size: int) -> None:
     try:
         translator(blank, torch.zeros(1, len(spec.names)), 0)
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"--size: the generator does not support {size} px ({reason})") from None
-
-
-def _write(path: Path, image: Image.Image) -> None:
-    content = as_png(image)
-    write_atomically(path, lambda file: file.write(content))
+        raise ConfigError(f"--size: the generator does not support {size} px ({one_line(error)})") from None

@@ -97,4 +97,9 @@ def test_every_target_allowed_by_the_groups_can_be_rendered(
     assert source.ground_truth is not None
     for index in range(len(attributes)):
         targets = target_labels(images.labels, source.spec, index)
-        assert source.ground_truth.images("test", range(len(images)), targets).shape == (12, 3, 16, 16)
+        assert source.ground_truth.redraw("test", range(len(images)), source.spec.names, targets).shape == (
+            12,
+            3,
+            16,
+            16,
+        )

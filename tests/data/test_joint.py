@@ -36,9 +36,13 @@ def test_expressions_have_labels_and_ground_truth(tmp_path: Path) -> None:
     assert test.labels.tolist() == torch.eye(8).tolist()
     assert source.ground_truth is not None
     indices = [5, 0, 3]
-    assert torch.equal(source.ground_truth.images("test", indices, test.labels[indices]), test.images(indices))
+    assert torch.equal(
+        source.ground_truth.redraw("test", indices, source.spec.names, test.labels[indices]), test.images(indices)
+    )
     targets = target_labels(test.labels, source.spec, 4)
-    assert not torch.equal(source.ground_truth.images("test", range(8), targets), test.images(range(8)))
+    assert not torch.equal(
+        source.ground_truth.redraw("test", range(8), source.spec.names, targets), test.images(range(8))
+    )
     assert open_expressions(tmp_path / "other", 32, size=40, crop=36).fingerprint == before
     assert check(source).problems == {}
 
@@ -53,7 +57,9 @@ def test_selected_expressions_share_the_generated_folder(tmp_path: Path) -> None
         assert source.root == every.root
         assert train.labels.shape == (4, 2)
         assert source.ground_truth is not None
-        assert torch.equal(source.ground_truth.images("train", range(4), train.labels), train.images(range(4)))
+        assert torch.equal(
+            source.ground_truth.redraw("train", range(4), source.spec.names, train.labels), train.images(range(4))
+        )
         fingerprints.add(source.fingerprint)
     assert len(fingerprints) == 3
 
@@ -65,7 +71,9 @@ def test_opened_as_image_folder_expressions_keep_their_ground_truth(tmp_path: Pa
     images = plain.split("test")
     assert [Path(name).parts[1] for name in images.names] == ["surprised", "happy"]
     assert plain.ground_truth is not None
-    assert torch.equal(plain.ground_truth.images("test", [1, 0], images.labels[[1, 0]]), images.images([1, 0]))
+    assert torch.equal(
+        plain.ground_truth.redraw("test", [1, 0], plain.spec.names, images.labels[[1, 0]]), images.images([1, 0])
+    )
 
 
 @pytest.mark.parametrize("vary", [*list(combinations(OPTIONAL, 2))[::9], OPTIONAL])

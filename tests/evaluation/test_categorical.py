@@ -11,7 +11,7 @@ from translators import perfect_translator
 
 from stargan_lab.data.protocols import GroundTruth, ImageSet, ImageSource
 from stargan_lab.evaluation import attribute_classifier as classifier
-from stargan_lab.evaluation.evaluator import Options, evaluate
+from stargan_lab.evaluation.evaluator import Options, assemble
 from stargan_lab.labels import LabelSpec
 
 
@@ -39,15 +39,12 @@ class HairSet:
 class HairGroundTruth:
     faces: ImageSource
 
-    def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
+    def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
+        assert tuple(names) == Hair.spec.names
         ground_truth = self.faces.ground_truth
         assert ground_truth is not None
         others = self.faces.split(split).labels[list(indices), 3:]
-        return ground_truth.images(split, indices, torch.cat([labels[:, :3], others], dim=1))
-
-    def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
-        assert tuple(names) == Hair.spec.names
-        return self.images(split, indices, labels)
+        return ground_truth.redraw(split, indices, self.faces.spec.names, torch.cat([labels[:, :3], others], dim=1))
 
 
 class Hair:
@@ -78,11 +75,12 @@ def hair(faces: ImageSource) -> Hair:
 def test_scores_of_classes(hair: Hair, outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "RECIPE", replace(classifier.RECIPE, min_steps=150, max_steps=150))
     options = Options(extractor=None, weights=None, dims=None, checkpoint="last", max_images=None, batch_size=64)
-    m = evaluate(perfect_translator([hair]), [hair], options, outputs, "cpu", progress=False).metrics
+    evaluator = assemble([hair], options, outputs, "cpu", progress=False)
+    m = evaluator.score(perfect_translator([hair])).metrics
     assert m["eval/edit"] == 1 and m["eval/leak"] == 0 and m["eval/identity"] == 1 and m["eval/reconstruction"] == 0
     assert m["eval/accuracy"] >= 0.97
     assert {f"eval/accuracy/{name}" for name in hair.spec.names} <= set(m)
-    unchanged = evaluate(lambda images, labels, index: images, [hair], options, outputs, "cpu", False).metrics
+    unchanged = evaluator.score(lambda images, labels, index: images).metrics
     assert unchanged["eval/edit"] == 0
     assert unchanged["eval/accuracy"] <= 0.03  # images that already have the class are left out
     assert unchanged["eval/frechet_classifier"] > 10 * m["eval/frechet_classifier"]

@@ -15,7 +15,7 @@ from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
-from stargan_lab.evaluation.evaluator import Options, Scores, evaluate
+from stargan_lab.evaluation.evaluator import Options, Scores, assemble
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -59,7 +59,7 @@ def perfect(sources: Sequence[ImageSource]) -> Translate:
 
 def scores(translate: Translate, sources: Sequence[ImageSource], outputs: Path, limit: int | None = None) -> Scores:
     options = Options(extractor=None, weights=None, dims=None, checkpoint="last", max_images=limit, batch_size=16)
-    return evaluate(translate, sources, options, outputs, "cpu", progress=False)
+    return assemble(sources, options, outputs, "cpu", progress=False).score(translate)
 
 
 def test_every_domain_is_scored_on_the_images_of_every_dataset(pair: list[ImageSource], outputs: Path) -> None:

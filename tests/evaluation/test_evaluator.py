@@ -15,7 +15,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context
-from stargan_lab.evaluation.evaluator import Options, Scores, assemble, evaluate
+from stargan_lab.evaluation.evaluator import Options, Scores, assemble
 from stargan_lab.evaluation.ground_truth import ground_truth_images
 from stargan_lab.labels import target_labels
 
@@ -28,7 +28,7 @@ def unchanged(images: Tensor, labels: Tensor, index: int) -> Tensor:
 
 def score(translate: Translate, sources: list[ImageSource], outputs: Path, **options: object) -> Scores:
     usual = Options(extractor=None, weights=None, dims=None, checkpoint="last", max_images=None, batch_size=64)
-    return evaluate(translate, sources, replace(usual, **options), outputs, "cpu", progress=False)  # type: ignore[arg-type]
+    return assemble(sources, replace(usual, **options), outputs, "cpu", progress=False).score(translate)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

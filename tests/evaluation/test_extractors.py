@@ -225,7 +225,7 @@ def test_unusable_weights_are_refused_in_one_line(tmp_path: Path) -> None:
     broken, other = tmp_path / "broken.pth", tmp_path / "other.pth"
     broken.write_bytes(b"no weights")
     torch.save({"conv.weight": torch.zeros(3)}, other)
-    for path, reason in ((broken, "cannot be read as weights"), (other, "does not match")):
+    for path, reason in ((broken, "not a weight file"), (other, "does not match")):
         with pytest.raises(LabError, match=f"{path.name}: {reason}") as caught:
             InceptionExtractor(path, CPU)
         assert "\n" not in str(caught.value)

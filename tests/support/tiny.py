@@ -13,7 +13,7 @@ from stargan_lab.losses.targets import TargetPolicy, permuted
 from stargan_lab.models.initialise import initialise
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.updates import PRECISIONS, TrainState
+from stargan_lab.training.updates import TrainState, parameter_dtype
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
@@ -102,7 +102,7 @@ def make_train_state(
     **rates: float,
 ) -> TrainState:
     rates = {"g_lr": 1e-3, "d_lr": 2e-3} | rates
-    dtype = torch.float32 if precision == "bfloat16" else PRECISIONS[precision]
+    dtype = parameter_dtype(precision)
     generator = (generator or make_generator(layout.generator_width)).to(dtype)
     critic = (critic or make_critic(layout.critic_width)).to(dtype)
     return TrainState(

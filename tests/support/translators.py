@@ -19,7 +19,7 @@ def perfect_translator(sources: Sequence[ImageSource]) -> Callable[[Tensor, Tens
         ground_truth = sources[index].ground_truth
         assert ground_truth is not None
         rows = [rows_by_image[index, image.numpy().tobytes()] for image in to_uint8(images)]
-        rendered = ground_truth.images("test", rows, labels)
+        rendered = ground_truth.redraw("test", rows, sources[index].spec.names, labels)
         rows_by_image.update({(index, image.numpy().tobytes()): row for image, row in zip(rendered, rows, strict=True)})
         return to_float(rendered)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.tracking import run_folder
 from stargan_lab.tracking.run_folder import RunFolder
 
 
@@ -34,15 +33,6 @@ def test_rows_are_read_back_with_their_times(tmp_path: Path) -> None:
         (1, {"loss/g_rec": 0.125}),
         (2, {"loss/g_rec": 0.25}),
     ]
-
-
-def test_rows_are_buffered_up_to_a_limit(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "a1")
-    for step in range(run_folder.SPILL_ROWS - 1):
-        folder.append(step, {"loss/g_rec": 1.0})
-    assert not folder.metrics_path.exists()
-    folder.append(999, {"loss/g_rec": 1.0})
-    assert len(RunFolder(folder.path).rows()) == run_folder.SPILL_ROWS
 
 
 def test_flush_calls_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,6 @@ from stargan_lab.data.synthfaces.identity import Floats
 Window = tuple[float, float, float, float]
 """left, right, top, bottom; a shape must lie entirely inside."""
 EVERYWHERE: Window = (-1.0, 1.0, -1.0, 1.0)
-Rows = tuple[slice, slice, slice]
 Labels = dict[str, Floats]
 Factors = dict[str, Floats]
 
@@ -61,13 +60,13 @@ class Canvas:
 
     def axes(self, window: Window = EVERYWHERE) -> tuple[Floats, Floats]:
         """x (n, 1, w) and y (n, h, 1) of the pixel centres of a window."""
-        _, rows, columns = self.rows(window)
+        rows, columns = self.pixels_of(window)
         return self._x[:, :, columns], self._y[:, rows]
 
-    def rows(self, window: Window) -> Rows:
-        """A window as an index into (n, h, w), with a margin for the largest shift and two pixels of anti-aliasing."""
+    def pixels_of(self, window: Window) -> tuple[slice, slice]:
+        """Rows and columns of a window, with a margin for the largest shift and two pixels of anti-aliasing."""
         left, right, top, bottom = (self._pixel(v, after) for v, after in zip(window, (0, 1, 0, 1), strict=True))
-        return slice(None), slice(top, bottom), slice(left, right)
+        return slice(top, bottom), slice(left, right)
 
     def inside(self, x: Term, y: Term) -> Floats:
         """(n, h, w) coverage of the region x + y < 1, from the first-order distance to the curve."""
@@ -86,7 +85,7 @@ class Canvas:
 
     def paint(self, coverage: Floats, colour: Floats, window: Window = EVERYWHERE) -> None:
         """Blend ``colour`` (n, 3) into the window's pixels with weight ``coverage`` (n, h, w)."""
-        _, rows, columns = self.rows(window)
+        rows, columns = self.pixels_of(window)
         for channel in range(3):
             below = self.pixels[:, channel, rows, columns]
             below += coverage * (colour[:, channel, None, None] - below)

@@ -146,7 +146,7 @@ def hair_front(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
     canvas.paint(cap, hair)
     window: Window = (-0.5, 0.5, -1.0, -0.3)
     x, y = canvas.axes(window)
-    _, rows, columns = canvas.rows(window)
+    rows, columns = canvas.pixels_of(window)
     inner = cap[:, rows, columns]
     shine = canvas.band(y + 0.66 - 0.75 * x * x, 0.045 * (1 - power2(x - part, 0.30).value))
     canvas.paint(0.55 * shine * inner, hair * np.float32(0.75) + np.float32(0.25), window)

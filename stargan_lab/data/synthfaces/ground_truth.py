@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stargan_lab.data.synthfaces.identity import check_labels, relabel
+from stargan_lab.data.synthfaces.identity import relabel
 from stargan_lab.data.synthfaces.renderer import render
 from stargan_lab.data.synthfaces.spec import SynthSpec
 from stargan_lab.data.transforms import crop_and_resize
@@ -18,41 +18,27 @@ class SynthFacesGroundTruth:
     """Redraws the images of a dataset under other labels, with the loader's crop and resize (a ``GroundTruth``).
 
     Args:
-        names: the labels that ``images`` takes: attributes, or expressions as one-hot columns.
         crop, size: as in ``crop_and_resize``.
         files: split -> its file names, in the order of its indices; only their stems matter.
-    Raises:
-        ConfigError: unknown label.
     """
 
-    def __init__(
-        self, spec: SynthSpec, names: Sequence[str], crop: int | None, size: int, files: Callable[[str], Sequence[str]]
-    ) -> None:
-        check_labels(names)
+    def __init__(self, spec: SynthSpec, crop: int | None, size: int, files: Callable[[str], Sequence[str]]) -> None:
         self._spec = spec
-        self._names = tuple(names)
         self._crop = crop
         self._size = size
         self._files = files
 
-    def images(self, split: str, indices: Sequence[int], labels: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8: images ``indices`` of ``split`` with ``labels`` (n, A) of the dataset's labels.
-
-        For an image's source labels these are exactly the loader's pixels.
-
-        Raises:
-            DataError: a row of ``labels`` sets two hair colours or two expressions.
-        """
-        return self.redraw(split, indices, self._names, labels)
-
     def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8: the same with ``labels`` (n, len(names)) of any names in ``identity.LABELS``.
+        """(n, 3, H, W) uint8: images ``indices`` of ``split`` with ``labels`` (n, len(names)) of 0 and 1.
 
-        Datasets of expressions take attributes too, and vice versa; labels not in ``names`` follow ``relabel``.
+        For an image's source labels these are exactly the loader's pixels. Datasets of expressions take attributes too,
+        and vice versa; labels not in ``names`` follow ``relabel``.
 
+        Args:
+            names: any of ``identity.LABELS``.
         Raises:
             ConfigError: unknown label.
-            DataError: as in ``images``.
+            DataError: a row of ``labels`` sets two hair colours or two expressions.
         """
         stems = self._files(split)
         faces = self._spec.sample([int(Path(stems[i]).stem) - 1 for i in indices])

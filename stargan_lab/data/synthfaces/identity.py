@@ -74,11 +74,8 @@ class Faces:
         return [EXPRESSIONS[i] for i in np.argmax([self.labels[name] for name in EXPRESSIONS], axis=0)]
 
     def part(self, rows: slice) -> "Faces":
-        return Faces(
-            {name: values[rows] for name, values in self.factors.items()},
-            {name: values[rows] for name, values in self.labels.items()},
-            self.difficulty,
-        )
+        both = ({name: values[rows] for name, values in each.items()} for each in (self.factors, self.labels))
+        return Faces(*both, self.difficulty)
 
 
 def sample(

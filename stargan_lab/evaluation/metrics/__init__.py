@@ -18,23 +18,11 @@ Traits of image metrics: ``cross``, also evaluated on the images of other datase
 ``needs_many_images``, biased by few images. Modules are imported in the order of tables.
 """
 
-from stargan_lab.evaluation.metrics import (  # noqa: I001
-    ground_truth,
-    accuracy,
-    reconstruction,
-    frechet,
-    kid,
-    precision_recall,
-)
+from importlib import import_module
+
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 
-__all__ = [
-    "FeaturePair",
-    "ImageBatch",
-    "accuracy",
-    "frechet",
-    "ground_truth",
-    "kid",
-    "precision_recall",
-    "reconstruction",
-]
+__all__ = ["FeaturePair", "ImageBatch"]
+
+for _module in ("ground_truth", "accuracy", "reconstruction", "frechet", "kid", "precision_recall"):
+    import_module(f"{__name__}.{_module}")

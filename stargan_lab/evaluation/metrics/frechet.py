@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from stargan_lab.evaluation.features import Features, Sample
+from stargan_lab.evaluation.features import Sample
 from stargan_lab.evaluation.frechet import Moments, pooled_distance
 from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
@@ -84,19 +84,10 @@ def frechet_at_infinity(
     generator = np.random.default_rng(SEED)
     order_a, order_b = generator.permutation(len(translated.rows)), generator.permutation(len(real.rows))
     shares = np.linspace(smallest_share, 1, sizes)
-    values = [
-        _share_distance(
-            translated.rows[np.sort(order_a[: round(share * len(order_a))])],
-            real.rows[np.sort(order_b[: round(share * len(order_b))])],
-        )
-        for share in shares[:-1]
-    ]
+    values = []
+    for share in shares[:-1]:
+        a = translated.rows[np.sort(order_a[: round(share * len(order_a))])]
+        b = real.rows[np.sort(order_b[: round(share * len(order_b))])]
+        values.append(Moments.of(a).distance(Moments.of(b)))
     slope_and_intercept = np.polyfit(1 / shares, np.array([*values, full]), 1)
     return float(slope_and_intercept[1])
-
-
-def _share_distance(a: Features, b: Features) -> float:
-    moments = Moments.empty(a.shape[1]), Moments.empty(b.shape[1])
-    for part, accumulated in zip((a, b), moments, strict=True):
-        accumulated.update(np.asarray(part, np.float64))
-    return moments[0].distance(moments[1])

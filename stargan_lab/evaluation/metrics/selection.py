@@ -97,8 +97,7 @@ def try_metrics(metrics: Sequence[SelectedMetric], source: ImageSource, classifi
     x, labels = test.images(indices), test.labels[: indices.stop]
     batch = ImageBatch(x, x, labels, labels, 0, source.spec, classifier, indices, None, lambda: x)
     rows = np.random.default_rng(0).normal(size=(8, 3))
-    sample = Sample(rows.astype(np.float32), Moments.empty(3))
-    sample.moments.update(rows)
+    sample = Sample(rows.astype(np.float32), Moments.of(rows))
     for metric in (each for each in metrics if not each.registry.shipped(each.name)):
         if metric.family == "image_metric":
             metric.image_values(batch)
