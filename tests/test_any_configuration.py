@@ -1,4 +1,4 @@
-"""Random legal configurations, and all combinations of losses, constraints and optimisers, train both networks."""
+"""Random legal configurations, and all combinations of losses, constraints and optimizers, train both networks."""
 
 import random
 from collections import Counter

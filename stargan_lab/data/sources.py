@@ -19,7 +19,7 @@ def open_sources(sources: Mapping[str, Mapping[str, Any]], image_size: int, outp
         image_size: side of the images in px.
         outputs: folder for caches and generated datasets.
     Raises:
-        ConfigError: no source, or a ``kind`` that is missing or unknown.
+        ConfigError: there are no sources, or a ``kind`` is missing or unknown.
     """
     if not sources:
         raise ConfigError("data.sources: expected at least one dataset")

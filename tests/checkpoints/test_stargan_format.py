@@ -1,4 +1,4 @@
-"""Checkpoints of the reference implementation: read, recognised, hashed, loaded."""
+"""Checkpoints of the reference implementation: read, recognized, hashed, loaded."""
 
 import json
 from collections.abc import Callable

@@ -39,7 +39,7 @@ def _plain_networks() -> None:
 
     @family("optimizer").register("plain_optimizer")
     def plain_optimizer(parameters: object, role: str, *, rate: float = 0.1) -> None:
-        """An optimiser with one rate."""
+        """An optimizer with one rate."""
 
 
 @pytest.fixture

@@ -86,7 +86,9 @@ def test_constructor_does_not_touch_files(tmp_path: Path) -> None:
     source = open_celeba(tmp_path / "absent")
     assert source.spec.names == SELECTED
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match=r"absent: expected CelebA: .*data\.sources\.celeba\.root, or data=synthfaces"):
+    with pytest.raises(
+        DataError, match=r"absent: expected CelebA's layout: .*data\.sources\.celeba\.root, or data=synthfaces"
+    ):
         source.prepare()
 
 

@@ -46,7 +46,7 @@ def test_a_missing_dataset_does_not_hide_the_next(
 ) -> None:
     assert main(["data", "check", *options(tmp_path / "absent", make_tree())]) == 1
     out = capsys.readouterr().out
-    assert "absent: expected CelebA" in out
+    assert "absent: expected CelebA's layout" in out
     assert "RaFD: 18 images" in out
 
 

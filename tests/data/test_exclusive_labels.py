@@ -29,7 +29,7 @@ def open_synthfaces(outputs: Path, **options: Any) -> PackedSource:
 
 
 def test_default_groups_follow_the_reference(make_folder: MakeFolder) -> None:
-    """Gray_Hair is a hair colour there, Bald is not."""
+    """Gray_Hair is a hair color there, Bald is not."""
     assert HAIR == (("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),)
     spec = open_celeba(make_folder()).spec
     assert spec.groups == (("Black_Hair", "Blond_Hair"),)

@@ -95,7 +95,7 @@ def contradiction(root: Path) -> None:
 
 PROBLEMS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "blank lines": (blank_line, "list_attr_celeba.txt: line 6 is blank"),
-    "rows with a wrong number of values": (short_row, "line 5: 4 values for 5 attributes"),
+    "rows with the wrong number of values": (short_row, "line 5: 4 values for 5 attributes"),
     "values other than 1, -1 and 0": (bad_value, "expected 1 or -1 for 000003.jpg, got 'yes'"),
     "files listed twice": (listed_twice, "line 12: 000007.jpg is already listed in line 9"),
     "malformed partition lines": (bad_partition, "line 3: expected a file name and 0, 1 or 2"),
@@ -225,7 +225,7 @@ def test_synthfaces_have_no_problems(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
     report = check(open_celeba(tmp_path / "absent"))
-    assert "absent: expected CelebA" in report.problems["unreadable dataset"][0]
+    assert "absent: expected CelebA's layout" in report.problems["unreadable dataset"][0]
 
 
 def test_wrong_options_are_refused(make_folder: Make) -> None:

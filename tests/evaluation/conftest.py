@@ -49,7 +49,7 @@ def inception_weights(faces: ImageSource, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def redraw(faces: ImageSource) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """The perfect translator: recognises the test image and draws it with the target labels."""
+    """The perfect translator: recognizes the test image and draws it with the target labels."""
     from translators import perfect_translator
 
     return perfect_translator([faces])

@@ -1,4 +1,4 @@
-"""Classes, as RaFD's expressions are: the hair colour of drawn faces as one of four classes."""
+"""Classes, as RaFD's expressions are: the hair color of drawn faces as one of four classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

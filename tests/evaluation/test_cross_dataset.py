@@ -38,7 +38,7 @@ def pair(outputs: Path) -> list[ImageSource]:
 
 
 def perfect(sources: Sequence[ImageSource]) -> Translate:
-    """Recognises each test image of either dataset and draws it with any labels of either."""
+    """Recognizes each test image of either dataset and draws it with any labels of either."""
     known: dict[bytes, tuple[ImageSource, int]] = {}
     for source in sources:
         pictures = source.split("test").images(range(len(source.split("test"))))
@@ -109,7 +109,7 @@ def test_source_labels_are_predicted_by_the_other_classifier(pair: list[ImageSou
 
 
 def test_exclusive_labels_are_never_predicted_together(pair: list[ImageSource], outputs: Path) -> None:
-    """Of two hair colours above the threshold, only the more likely is kept."""
+    """Of two hair colors above the threshold, only the more likely is kept."""
     attribute_classifier = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
     logits = torch.tensor([[2.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, -2.0, 4.0]])
     with pytest.MonkeyPatch.context() as patch:

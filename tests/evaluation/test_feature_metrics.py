@@ -62,7 +62,7 @@ def test_kid_is_unbiased() -> None:
 
 
 def test_precision_and_recall_by_hand() -> None:
-    # On a line, 3 neighbours: the ball of each of 0, 1, 2, 3 reaches 3 or 2 away, that of 0.5 … lies among them.
+    # On a line, 3 neighbors: the ball of each of 0, 1, 2, 3 reaches 3 or 2 away, that of 0.5 … lies among them.
     real = np.array([[0.0], [1], [2], [3]], np.float32)
     near, far = np.array([[0.5], [1.5], [2.5], [1.1]], np.float32), np.array([[50.0], [51], [52], [53]], np.float32)
     assert precision_recall(sample(near), sample(real)) == (1, 1)

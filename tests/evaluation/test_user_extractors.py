@@ -23,7 +23,7 @@ OPTIONS = Options(extractor="own", weights=None, dims=None, checkpoint="last", m
 
 
 class MeanColour:
-    """Mean colour."""
+    """Mean color."""
 
     name: Any = "own"
     label: Any = "own"
@@ -76,16 +76,16 @@ def raises(error: Exception) -> Any:
 
 
 REFUSED = {
-    "it fails": ({"features": raises(ValueError("no such\nsize"))}, "fails on .* images .ValueError: no such size"),
+    "it fails": ({"features": raises(ValueError("no such\nsize"))}, "failed on .* images .ValueError: no such size"),
     "maps": (
         {"features": lambda self, images: images.float()},
         r"expected features of shape \(1, D\), got \(1, 3, 32, 32\)",
     ),
     "NaN": ({"features": lambda self, images: torch.full((1, 3), torch.nan)}, "not finite"),
-    "a missing attribute": ({"preprocessing": property()}, "lacks preprocessing"),
+    "a missing attribute": ({"preprocessing": property()}, "missing attributes preprocessing"),
     "official Inception's name": ({"label": ""}, "an empty label"),
     "an undeclared label": ({"label": "classifier"}, "label 'classifier' is not declared .declared: own.; register"),
-    "a name that is taken": ({"name": "attribute_classifier"}, "the name is taken"),
+    "a reserved name": ({"name": "attribute_classifier"}, "the name is reserved"),
     "too many": ({"features": lambda self, images: torch.zeros(1, 20_000)}, "20,000 features per image"),
 }
 

@@ -93,7 +93,7 @@ def test_it_is_pytorch_fids_where_covariances_are_regular(scene: Scene) -> None:
 
 @pytest.mark.slow
 def test_it_is_exact_where_covariances_are_singular(scene: Scene) -> None:
-    """With fewer images than features the distance is known without a covariance: of (n, D) centred features X and Y
+    """With fewer images than features the distance is known without a covariance: of (n, D) centered features X and Y
     tr (AB)^½ is the sum of the singular values of X Yᵀ, divided by the root of (n - 1)(m - 1)."""
     few = "few-calm", "few-hard"
     started = scene.ours.start("fid", *few, "--allow-unverified"), scene.peer.start(*few)

@@ -50,7 +50,7 @@ def errors_over_bounds(
         assert golden.shape == ours.shape, key
         if key.endswith("G/main.0.weight") and "/final/" in key:
             keep = np.ones(golden.shape, bool)
-            keep[:, 3:, 3, 3] = False  # the labels' centre taps have a true gradient of 0 and follow rounding noise
+            keep[:, 3:, 3, 3] = False  # the labels' center taps have a true gradient of 0 and follow rounding noise
             golden, ours = golden[keep], ours[keep]
         absolute, relative = kit["tolerance"][digits][key.split("/")[1]]
         shares[key] = float(np.abs(golden - ours).max() / (absolute + relative * np.abs(golden).max()))

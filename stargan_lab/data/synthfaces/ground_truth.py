@@ -1,4 +1,4 @@
-"""The ground truth of SynthFaces: any image redrawn under any other label."""
+"""The ground truth of SynthFaces: any image rendered with any other labels."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from stargan_lab.data.transforms import crop_and_resize
 
 
 class SynthFacesGroundTruth:
-    """Redraws the images of a dataset under other labels, with the loader's crop and resize (a ``GroundTruth``).
+    """Renders the images of a dataset with other labels and the loader's crop and resize (a ``GroundTruth``).
 
     Args:
         names: the labels that ``images`` takes: attributes, or expressions as one-hot columns.
@@ -41,7 +41,7 @@ class SynthFacesGroundTruth:
         For an image's source labels these are exactly the loader's pixels.
 
         Raises:
-            DataError: a row of ``labels`` sets two hair colours or two expressions.
+            DataError: a row of ``labels`` sets two hair colors or two expressions.
         """
         return self.redraw(split, indices, self._names, labels)
 
