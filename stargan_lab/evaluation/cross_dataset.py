@@ -25,7 +25,7 @@ from stargan_lab.tracking.metrics import cross_name
 def predicted_labels(
     attribute_classifier: AttributeClassifier, images: Tensor, spec: LabelSpec, batch_size: int
 ) -> Tensor:
-    """(n, A) labels under ``spec`` that its classifier predicts for (n, 3, H, W) uint8 images."""
+    """(n, A) labels of ``spec`` that its classifier predicts for (n, 3, H, W) uint8 images."""
     return torch.cat([attribute_classifier.predict_exclusive(part, spec) for part in images.split(batch_size)])
 
 

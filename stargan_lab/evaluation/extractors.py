@@ -1,6 +1,6 @@
 """Feature extractors: the spaces in which Fréchet distance, KID, precision and recall are computed.
 
-Register your own under the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and keyword-only
+Register yours in the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and keyword-only
 options: ``weights`` and ``dims`` are set by ``evaluation.weights`` and ``evaluation.dims``, all others by
 ``evaluation.extractor_options``. At registration an extractor may declare ``labels``, a mapping from every label that
 its features may have to a short description; by default its name is its only label. With the trait ``shared`` it does

@@ -22,7 +22,7 @@ GALLERY = 100
 
 @dataclass(frozen=True)
 class GroundTruthImages:
-    """Ground truth for the first n test images under every target.
+    """Ground truth for the first n test images and every target.
 
     Attributes:
         targets: (A, n, 3, H, W) uint8, memory-mapped: image i with target a.

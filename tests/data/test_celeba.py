@@ -52,7 +52,7 @@ def test_reference_split_matches_the_reference() -> None:
 
 
 def test_reference_split_needs_two_thousand_images(make_folder: MakeFolder) -> None:
-    with pytest.raises(DataError, match=r"2,000, got 10; set split=official"):
+    with pytest.raises(DataError, match=r"at least 2,000 images .*, got 10; set split=official"):
         open_celeba(make_folder(), split="reference").prepare()
 
 

@@ -149,7 +149,7 @@ def small(root: Path) -> None:
     Image.new("RGB", (100, 300)).save(root / "images" / "000003.jpg")
 
 
-def grey(root: Path) -> None:
+def grayscale(root: Path) -> None:
     Image.new("L", (178, 218), 3).save(root / "images" / "000003.jpg")
 
 
@@ -161,7 +161,7 @@ def copied(root: Path) -> None:
 NOTES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unlisted files": (lambda root: (root / "images" / "Thumbs.db").touch(), "Thumbs.db"),
     "images smaller than the crop of 178 px, padded with black": (small, "000003.jpg"),
-    "images of mode L, converted to RGB": (grey, "000003.jpg"),
+    "images of mode L, converted to RGB": (grayscale, "000003.jpg"),
     "duplicate images": (copied, "000001.jpg (train) = 000002.jpg (train)"),
     "wrong counts in line 1 of the attribute file": (
         lambda root: edit(root / "list_attr_celeba.txt", lambda rows: ["7", *rows[1:]]),

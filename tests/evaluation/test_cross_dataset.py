@@ -38,21 +38,21 @@ def pair(outputs: Path) -> list[ImageSource]:
 
 
 def perfect(sources: Sequence[ImageSource]) -> Translate:
-    """Recognizes each test image of either dataset and draws it with any labels of either."""
+    """Recognizes each test image of either dataset and renders it with any labels of either."""
     known: dict[bytes, tuple[ImageSource, int]] = {}
     for source in sources:
         pictures = source.split("test").images(range(len(source.split("test"))))
         known |= {picture.numpy().tobytes(): (source, row) for row, picture in enumerate(pictures)}
 
-    def translate(images: Tensor, labels: Tensor, asked: int) -> Tensor:
-        drawn = []
+    def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
+        rendered = []
         for picture, label in zip(to_uint8(images), labels, strict=True):
             source, row = known[picture.numpy().tobytes()]
             assert source.ground_truth is not None
-            (again,) = source.ground_truth.redraw("test", [row], sources[asked].spec.names, label[None])
-            known[again.numpy().tobytes()] = (source, row)
-            drawn.append(again)
-        return to_float(torch.stack(drawn))
+            (image,) = source.ground_truth.redraw("test", [row], sources[index].spec.names, label[None])
+            known[image.numpy().tobytes()] = (source, row)
+            rendered.append(image)
+        return to_float(torch.stack(rendered))
 
     return translate
 
@@ -64,10 +64,10 @@ def scores(translate: Translate, sources: Sequence[ImageSource], outputs: Path, 
 
 def test_every_domain_is_scored_on_the_images_of_every_dataset(pair: list[ImageSource], outputs: Path) -> None:
     metrics = scores(perfect(pair), pair, outputs).metrics
-    for own in pair:
-        for name in own.spec.names:
-            assert f"eval/accuracy/{own.name}.{name}" in metrics
-            assert metrics[f"eval/edit/{own.name}.{name}"] == 1
+    for source in pair:
+        for name in source.spec.names:
+            assert f"eval/accuracy/{source.name}.{name}" in metrics
+            assert metrics[f"eval/edit/{source.name}.{name}"] == 1
     crossed = [f"moods.as.faces.{n}" for n in pair[0].spec.names] + [f"faces.as.moods.{n}" for n in pair[1].spec.names]
     crossed.remove("faces.as.moods.neutral")  # faces are neutral already: nothing to score
     for metric, limit in (("cross_accuracy", 0.5), ("cross_edit", 0.75)):

@@ -194,8 +194,8 @@ def test_a_shared_extractor_is_built_once_for_all_datasets(
 ) -> None:
     options = Options("inception", str(inception_weights), None, "last", 4, 16)
     evaluator = assemble([faces, faces], options, outputs, "cpu", progress=False)
-    (own, inception), (_, again) = (dataset.extractors for dataset in evaluator.datasets)
-    assert own.name == "classifier" and inception is again
+    (first, inception), (_, second_inception) = (dataset.extractors for dataset in evaluator.datasets)
+    assert first.name == "classifier" and inception is second_inception
 
 
 def test_an_unknown_extractor_is_refused(

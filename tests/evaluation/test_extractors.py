@@ -154,7 +154,7 @@ def test_only_official_weights_are_called_fid(inception_weights: Path, monkeypat
     assert InceptionExtractor(inception_weights, CPU, 192).label == "inception_192"
 
 
-def test_building_inception_keeps_the_global_generator(inception_weights: Path) -> None:
+def test_building_inception_does_not_change_the_global_generator(inception_weights: Path) -> None:
     before = torch.get_rng_state()
     InceptionExtractor(inception_weights, CPU)
     assert torch.equal(before, torch.get_rng_state())

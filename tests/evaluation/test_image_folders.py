@@ -241,8 +241,8 @@ def test_batches_have_one_size_and_limited_memory(here: Path, monkeypatch: pytes
 
 
 def test_image_sizes_may_differ_if_the_features_allow_it(pair: Path, fid: Fid, refused: Callable[..., str]) -> None:
-    draw(pair / "b", 5, count=2, size=9)  # in place of two of twelve
-    torch.jit.save(torch.jit.script(Colours()), pair / "own.pt")
+    draw(pair / "b", 5, count=2, size=9)  # instead of two of the twelve
+    torch.jit.save(torch.jit.script(MeanColor()), pair / "own.pt")
     result = fid("a", "b", "--features", "torchscript", "--weights", "own.pt")
     rows = [
         np.stack([np.asarray(Image.open(path)).mean((0, 1)) / 255 for path in sorted((pair / name).iterdir())])
@@ -253,7 +253,7 @@ def test_image_sizes_may_differ_if_the_features_allow_it(pair: Path, fid: Fid, r
     assert "b/000.png: image size differs from earlier images" in error and "48 and 243 features" in error
 
 
-class Colours(torch.nn.Module):
+class MeanColor(torch.nn.Module):
     """The mean color, for images of any size."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -227,7 +227,7 @@ def test_r1_matches_hand_computed_values() -> None:
     assert not batch.images.requires_grad
 
 
-def test_r1_is_taken_at_real_images_and_trains_the_discriminator() -> None:
+def test_r1_is_computed_at_real_images_and_trains_the_discriminator() -> None:
     """Score w · |x|² / 2 has gradient w x at x, so R1 is w² mean|x|² / 2 and its slope in w is w mean|x|²."""
     w = torch.tensor(3.0, requires_grad=True)
     batch = make_batch(ONE, n=2, size=2)

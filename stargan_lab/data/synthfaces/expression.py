@@ -25,7 +25,7 @@ class Pose:
         eye: factor on the height of the eyes.
         width, lips: factors on the width of the mouth and the thickness of the lips.
         lift, lean: rise of both corners of the mouth; rise of the right and fall of the left one.
-        drop: fall of the whole mouth.
+        drop: fall of the entire mouth.
         gap: half the height of the opening.
         round: shape of the opening, from 0 (pointed corners) to 1 (ellipse).
         teeth: share of the opening covered by the upper teeth.

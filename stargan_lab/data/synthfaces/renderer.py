@@ -73,7 +73,7 @@ def _background(canvas: Canvas, f: Factors, difficulty: float) -> None:
 
 
 def _light(canvas: Canvas, f: Factors, difficulty: float) -> None:
-    """Strength, warmth and direction of the light, over the whole image."""
+    """Strength, warmth and direction of the light, over the entire image."""
     x, _ = canvas.axes()
     strength = 1 + (f["light"] - 0.5) * (0.08 + 0.30 * difficulty)
     warm = (f["warmth"] - 0.5) * (0.05 + 0.20 * difficulty)

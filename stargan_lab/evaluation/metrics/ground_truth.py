@@ -1,8 +1,8 @@
 """Scores against the exact ground truth, which a synthetic dataset has for every image and every target.
 
 Shapes: n images, g identities in the gallery, H W pixels. x is an input, y its translation, t the ground truth (the
-same face rendered with the target labels), all (n, 3, H, W) in [0, 1]. M is the mask of pixels that should change: there,
-x and t differ by more than one gray level in some channel.
+same face rendered with the target labels), all (n, 3, H, W) in [0, 1]. M is the mask of pixels that should
+change, at which x and t differ by more than one gray level in some channel.
 """
 
 import torch
@@ -84,7 +84,7 @@ def leak_score(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
 
 
 def identity_score(y: Tensor, gallery: Tensor, identities: Tensor) -> Tensor:
-    """Whether the image's own identity is the nearest in the gallery, by mean squared pixel distance.
+    """Whether the correct identity is the nearest in the gallery, by mean squared pixel distance.
 
     Args:
         gallery: (g, 3, H, W) in [0, 1], every identity rendered with the target labels of ``y``.
