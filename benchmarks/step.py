@@ -1,8 +1,8 @@
-"""Speed of the training step against the reference's order of work: ``python benchmarks/step.py [--pairs 15]``.
+"""Speed of the training step compared with the reference's procedure: ``python benchmarks/step.py [--pairs 15]``.
 
 The reference translates a batch once for each network's update, and its generator update computes the discriminator's
 gradients too. Both steps run alternately from the same weights on the same batches and give the same numbers. Prints
-the median of the pairs' time ratios, per n_critic.
+the median of the paired time ratios for each n_critic.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from stargan_lab.training.updates import StepRandomness, TrainState, step_random
 def reference_step(
     train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness, update_generator: bool
 ) -> None:
-    """The reference's order of work, with this project's loss terms."""
+    """The reference's procedure, with this project's loss terms."""
     step = translated(train_state, objective, batch, randomness)
     total, _ = objective.total("discriminator", replace(step, fake=step.fake.detach()))
     update(train_state, train_state.d_optimizer, total)
@@ -54,11 +54,11 @@ def main() -> None:
         train_states = {name: build_train_state(config, layout) for name in times}
         for pair in range(arguments.pairs + 1):
             for name, step in (("ours", train_step), ("reference", reference_step)):
-                began = time.perf_counter()
+                start = time.perf_counter()
                 for i in range(n_critic):
                     randomness = step_randomness(0, pair * n_critic + i, config.batch_size, 1)
                     step(train_states[name], objective, batch, randomness, i == n_critic - 1)
-                times[name].append((time.perf_counter() - began) / n_critic)
+                times[name].append((time.perf_counter() - start) / n_critic)
         ratios = [b / a for a, b in zip(times["ours"][1:], times["reference"][1:], strict=True)]
         ours, theirs = (median(times[name][1:]) * 1000 for name in ("ours", "reference"))
         same = all(
@@ -69,7 +69,7 @@ def main() -> None:
                 strict=True,
             )
         )
-        gain = f"{theirs:.1f} ms -> {ours:.1f} ms a step, {median(ratios):.2f}x faster"
+        gain = f"{theirs:.1f} ms -> {ours:.1f} ms per step, {median(ratios):.2f}x faster"
         print(f"n_critic {n_critic}: {gain}; equal weights: {same}")
 
 

@@ -1,7 +1,7 @@
 """Rendering speed of SynthFaces on one core: ``python benchmarks/synthfaces.py``.
 
-Prints images per second for default faces at 32, 64 and 128 px, the speed-up over rendering them one at a time, and
-the relative speed with all optional attributes and with expressions. ``--picture FILE.png`` renders the figure of
+Prints images per second for default faces at 32, 64 and 128 px, the speedup over rendering them one at a time, and
+the relative speed with all optional attributes and with expressions. ``--picture FILE.png`` renders the figure in
 docs/synthfaces.md instead.
 """
 
@@ -47,7 +47,7 @@ def rates() -> None:
 
 
 def picture(path: str, size: int = 80, difficulty: float = 0.3) -> None:
-    """Render, per face and row of labels, the face and then the same face with each label flipped or set."""
+    """For each face and row of labels, render the face and then the same face with each label flipped or set."""
     width = 1 + max(len(row) for row in ROWS)
     sheet = np.full((len(PORTRAITS) * len(ROWS), width, 3, size, size), 255, dtype=np.uint8)
     for i, number in enumerate(PORTRAITS):
@@ -66,7 +66,7 @@ def picture(path: str, size: int = 80, difficulty: float = 0.3) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--picture", metavar="FILE.png", help="render the figure of docs/synthfaces.md")
+    parser.add_argument("--picture", metavar="FILE.png", help="render the figure in docs/synthfaces.md")
     path = parser.parse_args().picture
     if path:
         picture(path)

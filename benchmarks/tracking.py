@@ -1,6 +1,6 @@
-"""What tracking costs, as a share of a training step: ``python benchmarks/tracking.py [--step-ms 25]``.
+"""Cost of tracking as a share of a training step: ``python benchmarks/tracking.py [--step-ms 25]``.
 
-Every ``--log-every`` steps the losses, speed, memory and learning rates are logged, every ``--commit-every`` committed.
+Losses, speed, memory and learning rates are logged every ``--log-every`` steps and committed every ``--commit-every``.
 """
 
 import argparse
@@ -18,7 +18,7 @@ VALUES |= {"speed/images_per_second": 640.0, "memory/peak_mib": 812.0, "lr/g": 1
 
 
 def measure(outputs: Path, store: Store | None, steps: int, log_every: int, commit_every: int) -> tuple[float, float]:
-    """Seconds spent in log and in commit, together, over ``steps`` steps."""
+    """Total seconds spent in log and in commit over ``steps`` steps."""
     name = "with" if store else "without"
     tracker = Tracker(RunFolder(outputs / "runs" / name), name, store=store, params={}, tags={})
     tracker.start(0)
@@ -38,7 +38,7 @@ def measure(outputs: Path, store: Store | None, steps: int, log_every: int, comm
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--step-ms", type=float, default=25.0, help="length of a training step")
+    parser.add_argument("--step-ms", type=float, default=25.0, help="duration of a training step")
     parser.add_argument("--log-every", type=int, default=10)
     parser.add_argument("--commit-every", type=int, default=1000)
     args = parser.parse_args()
@@ -52,8 +52,8 @@ def main() -> None:
             share = (logging + committing) / (args.steps * args.step_ms / 1000)
             calls, commits = args.steps // args.log_every, args.steps // args.commit_every
             print(
-                f"{title:20s} log {logging / calls * 1e6:6.1f} µs a call, commit {committing / commits * 1e3:7.1f} ms,"
-                f" together {share:.3%} of a {args.step_ms:g} ms step"
+                f"{title:20s} log {logging / calls * 1e6:6.1f} µs per call,"
+                f" commit {committing / commits * 1e3:7.1f} ms, total {share:.3%} of a {args.step_ms:g} ms step"
             )
 
 

@@ -1,4 +1,4 @@
-"""Tests run with one CPU thread, leave the process's random state alone, and write below their own temporary folder."""
+"""Tests run with one CPU thread, do not change the process's random state, and write to a temporary folder."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Random legal configurations, and all combinations of losses, constraints and optimisers, train both networks."""
+"""Random legal configurations, and all combinations of losses, constraints and optimizers, train both networks."""
 
 import random
 from collections import Counter
@@ -130,7 +130,7 @@ def test_random_legal_configurations_train(base: dict[str, Any]) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("adversarial", family("adversarial").names())
-def test_every_loss_trains_with_every_constraint_and_optimiser(base: dict[str, Any], adversarial: str) -> None:
+def test_every_loss_trains_with_every_constraint_and_optimizer(base: dict[str, Any], adversarial: str) -> None:
     for lipschitz, optimizer in product(family("lipschitz").names(), family("optimizer").names()):
         chosen = {"adversarial": adversarial, "lipschitz": lipschitz, "optimizer": optimizer}
         train_steps(validate(deepcopy(base) | {group: {"name": name} for group, name in chosen.items()}))

@@ -1,4 +1,4 @@
-"""Files are whole or not there, locks hold across processes, and equal values have equal hashes."""
+"""Files are written completely or not at all, locks work across processes, and equal values have equal hashes."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(
     assert old is None or path.read_bytes() == old
 
 
-def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
 
@@ -105,7 +105,7 @@ def test_json_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), object()])
-def test_what_is_not_json_is_refused_before_the_file_is_touched(tmp_path: Path, bad: object) -> None:
+def test_invalid_json_values_are_refused_before_the_file_is_changed(tmp_path: Path, bad: object) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"v": 1})
     with pytest.raises((ValueError, TypeError)):
@@ -115,7 +115,7 @@ def test_what_is_not_json_is_refused_before_the_file_is_touched(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"a": 1} x', b"\xff\xfe\x00", b"a\nb\n"])
-def test_unreadable_json_is_told_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_unreadable_json_raises_a_one_line_error(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.json"
     if content is not None:
         path.write_bytes(content)
@@ -141,7 +141,7 @@ def test_hashes_of_files_and_bytes(tmp_path: Path) -> None:
         ("ä", "\u00e4"),
     ],
 )
-def test_equal_values_hash_alike(one: object, other: object) -> None:
+def test_equal_values_have_equal_hashes(one: object, other: object) -> None:
     assert canonical_hash(one) == canonical_hash(other)
 
 
@@ -168,7 +168,7 @@ DIFFERENT = [
 ]
 
 
-def test_different_values_hash_differently() -> None:
+def test_different_values_have_different_hashes() -> None:
     assert len({canonical_hash(value) for value in DIFFERENT}) == len(DIFFERENT)
 
 
@@ -211,10 +211,10 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_lock_holds_against_another_process(tmp_path: Path) -> None:
+def test_a_lock_excludes_other_processes(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.lock"
     assert not is_locked(path)
-    assert not path.parent.exists()  # asking makes nothing
+    assert not path.parent.exists()  # checking creates nothing
     with holder(path) as process:
         assert is_locked(path)
         with pytest.raises(LabError, match=r"a\.lock: held by another process"), locked(path, timeout=0):
@@ -229,7 +229,7 @@ def test_a_lock_holds_against_another_process(tmp_path: Path) -> None:
     assert not is_locked(path)
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with holder(path) as process:
         os.kill(process.pid, signal.SIGKILL)
@@ -238,14 +238,14 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
             pass
 
 
-def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+def test_locked_waits_for_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with holder(path) as process:
         assert process.stdin is not None
-        began = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(LabError), locked(path, timeout=0.2):
             pass
-        assert time.monotonic() - began >= 0.2
+        assert time.monotonic() - start >= 0.2
         process.stdin.write("go\n")
         process.stdin.flush()
         with locked(path, timeout=30):
@@ -272,7 +272,7 @@ for _ in range(20):
 """
 
 
-def test_several_processes_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_processes_lose_no_update(tmp_path: Path) -> None:
     counter = tmp_path / "counter.json"
     write_json(counter, 0)
     processes = [subprocess.Popen([sys.executable, "-c", COUNT, str(counter)]) for _ in range(3)]

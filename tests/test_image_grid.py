@@ -27,10 +27,10 @@ def test_tiles_are_enlarged_by_an_integer_factor(size: int, scale: int) -> None:
 
 def test_titles_and_labels_are_outside_the_tiles() -> None:
     row = GridRow([noise(64, 64, c) for c in range(2)])
-    plain, labelled = (draw_sheet([r], ["input", "Male"]) for r in (row, GridRow(row.tiles, "a name")))
-    assert labelled.left[0][0] > plain.left[0][0]
-    shown = np.asarray(labelled.image.convert("L"))
-    x, y = labelled.left[0][0], labelled.top[0]
+    plain, labeled = (draw_sheet([r], ["input", "Male"]) for r in (row, GridRow(row.tiles, "a name")))
+    assert labeled.left[0][0] > plain.left[0][0]
+    shown = np.asarray(labeled.image.convert("L"))
+    x, y = labeled.left[0][0], labeled.top[0]
     assert (shown[:y, x : x + 64] < 128).any(), "a title on top"
     assert (shown[y:, :x] < 128).any(), "a label at the left"
 
@@ -50,7 +50,7 @@ def test_shared_title_prefix_is_shown_once() -> None:
     assert (np.asarray(grouped.image)[further:][18:] == np.asarray(plain.image)[18:]).all()
 
 
-def test_rows_of_different_sizes_are_centred_in_their_column() -> None:
+def test_rows_of_different_sizes_are_centered_in_their_column() -> None:
     sheet = draw_sheet([GridRow([noise(64, 64, 0)]), GridRow([noise(100, 80, 1)])], ["input"])
     (first,), (second,) = sheet.left
     assert first - second == (100 - 64) // 2

@@ -18,14 +18,14 @@ ROWS = [
 NAMED = [(row[0].strip("| "), name) for row in ROWS for name in re.findall(r"`([^`]+)`", row[3])]
 
 
-def test_every_point_has_a_row_and_a_place() -> None:
+def test_every_point_has_a_row_and_names_code() -> None:
     assert [int(row[0].strip("| ")) for row in ROWS] == list(range(1, 26))
     assert {number for number, _ in NAMED} == {str(number) for number in range(1, 26)}
     assert all(len(row) == 4 and all(row) for row in ROWS)
 
 
 @pytest.mark.parametrize(("number", "name"), NAMED)
-def test_what_is_named_is_there(number: str, name: str) -> None:
+def test_named_files_keys_and_commands_exist(number: str, name: str) -> None:
     if name.startswith("stargan-lab "):
         commands = next(a for a in build_parser()._actions if isinstance(a, _SubParsersAction)).choices
         assert name.split()[1] in commands
@@ -34,7 +34,7 @@ def test_what_is_named_is_there(number: str, name: str) -> None:
     else:
         level = compose().flat()
         for part in name.split("."):
-            assert part in level, f"{name} is no key"
+            assert part in level, f"{name} is not a key"
             level = level[part]
 
 

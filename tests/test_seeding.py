@@ -23,7 +23,7 @@ def test_seeds_differ_and_fit_into_63_bits() -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [((1, 11), (11, 1)), ((1, 1), (11,)), (("a", "b"), ("ab",))])
-def test_similar_parts_have_different_seeds(one: tuple[object, ...], other: tuple[object, ...]) -> None:
+def test_similar_arguments_have_different_seeds(one: tuple[object, ...], other: tuple[object, ...]) -> None:
     assert seed_for(*one) != seed_for(*other)
 
 
@@ -33,7 +33,7 @@ def test_seeds_are_pinned(parts: tuple[object, ...]) -> None:
     assert seed_for(*parts) == PINNED[parts]
 
 
-def test_generators_are_new_and_leave_the_global_state_alone() -> None:
+def test_generators_are_new_and_do_not_change_the_global_state() -> None:
     torch.manual_seed(4)
     state = torch.get_rng_state()
     first = torch.rand(5, generator=generator_for("a", 1))

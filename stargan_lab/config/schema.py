@@ -66,7 +66,7 @@ class WeightsConfig(Model):
 class InitialConfig(Model):
     """Initial weights: a checkpoint file, a run folder or a run id; null draws them from the seed."""
 
-    generator: Text | None = Field(None, description="initial generator, at step 0 with a new optimiser state")
+    generator: Text | None = Field(None, description="initial generator, at step 0 with a new optimizer state")
     discriminator: Text | None = Field(None, description="initial discriminator")
 
 
@@ -165,7 +165,7 @@ class RunConfig(Model):
     discriminator: Component = Field(description="Scores images as real or fake and classifies their labels.")
     adversarial: Component = Field(description="Loss on real/fake scores.")
     lipschitz: Component = Field(description="Lipschitz constraint on the discriminator.")
-    optimizer: Component = Field(description="Optimiser of both networks.")
+    optimizer: Component = Field(description="Optimizer of both networks.")
     schedule: Component = Field(description="Learning-rate schedule.")
     weights: WeightsConfig = WeightsConfig()
     terms: Annotated[dict[str, TermConfig], Ref("loss_term")] = Field(

@@ -1,1 +1,1 @@
-"""Datasets of labelled images: reading, checking, packing, batch order."""
+"""Datasets of labeled images: reading, checking, packing, batch order."""

@@ -1,6 +1,6 @@
-"""CelebA's annotation files: attributes and the official partition, and the two ways to split.
+"""CelebA's annotation files (attributes and official partition) and the two ways to split the images.
 
-Problems go to a ``ProblemHandler``: training raises on the first one or skips the row, ``data check`` collects them.
+Problems go to a ``ProblemHandler``: training raises on the first one or skips the row; ``data check`` collects them.
 """
 
 import random
@@ -30,16 +30,16 @@ CELEBA_ATTRIBUTES: tuple[str, ...] = (
 """CelebA's 40 attributes, in file order."""
 
 BLANK = "blank lines"
-WRONG_COUNT = "rows with a wrong number of values"
+WRONG_COUNT = "rows with the wrong number of values"
 WRONG_VALUE = "values other than 1, -1 and 0"
 DUPLICATE = "files listed twice"
 MALFORMED = "malformed partition lines"
 NO_SPLIT = "files without a split"
 ROW_PROBLEMS = (BLANK, WRONG_COUNT, WRONG_VALUE, DUPLICATE, MALFORMED, NO_SPLIT)
-"""Kinds of problems that concern a single row, which can be skipped."""
+"""Kinds of problems that affect a single row, which can be skipped."""
 
 ProblemHandler = Callable[[str, Path, str], None]
-"""Called with the kind of problem (a plural: "blank lines"), the file or folder, and a description."""
+"""Called with the kind of problem (a plural such as "blank lines"), the file or folder, and a description."""
 
 
 def raise_problem(kind: str, path: Path, problem: str) -> None:
@@ -61,7 +61,7 @@ class AttributeList:
     values: np.ndarray
 
     def columns(self, selected: Sequence[str]) -> np.ndarray:
-        """(n, len(selected)) float32. Raises ConfigError for an attribute that the file lacks."""
+        """(n, len(selected)) float32. Raises ConfigError for an attribute that is not in the file."""
         for name in selected:
             if name not in self.attributes:
                 raise ConfigError(f"{self.path}: {unknown('attribute', name, self.attributes)}")
@@ -69,7 +69,7 @@ class AttributeList:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without trailing blank ones. Raises DataError."""
+    """The lines of a text file, without trailing blank lines. Raises DataError when it cannot be read."""
     try:
         return path.read_text().rstrip().split("\n")
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def read_attributes(path: Path, on_problem: ProblemHandler = raise_problem) -> A
     Args:
         on_problem: called for each bad row, which is then skipped.
     Raises:
-        DataError: the file is missing or lists no image; also whatever ``on_problem`` raises.
+        DataError: the file is missing or lists no images; also whatever ``on_problem`` raises.
     """
     lines = read_lines(path)
     if len(lines) < 3:
@@ -116,7 +116,7 @@ def _row_problem(fields: Sequence[str], attributes: int, rows: dict[str, int]) -
 
 
 def read_partition(path: Path, on_problem: ProblemHandler = raise_problem) -> dict[str, int]:
-    """File name -> 0 train, 1 valid, 2 test. ``on_problem`` is called for each bad or repeated line, then skipped."""
+    """File name -> 0 train, 1 valid, 2 test. Passes malformed and duplicate lines to ``on_problem`` and skips them."""
     parts: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.split()
@@ -134,7 +134,7 @@ def split_rows(listed: AttributeList, how: Split, on_problem: ProblemHandler = r
     """The rows of each split, in order, without empty splits.
 
     Args:
-        on_problem: called when the files cannot be split this way; if it returns, all are train.
+        on_problem: called when the files cannot be split this way; if it returns, all files are train.
     """
     rows = _reference_split(listed, on_problem) if how == "reference" else _official_split(listed, on_problem)
     return {which: indices for which, indices in rows.items() if indices}
@@ -160,7 +160,7 @@ def _reference_split(listed: AttributeList, on_problem: ProblemHandler) -> dict[
     rows = list(range(len(listed.files)))
     if len(rows) <= _REFERENCE_TEST:
         problem = (
-            f"split=reference takes {_REFERENCE_TEST:,} test images and needs at least {_REFERENCE_TEST + 1:,},"
+            f"split=reference needs at least {_REFERENCE_TEST + 1:,} images ({_REFERENCE_TEST:,} of them for test),"
             f" got {len(rows):,}; set split=official"
         )
         on_problem("datasets too small to split", listed.path, problem)

@@ -24,7 +24,7 @@ from stargan_lab.registry import family
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Groups = tuple[tuple[str, ...], ...]
 HAIR: Groups = (("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),)
-"""The reference's mutually exclusive hair colours, which do not include Bald."""
+"""The reference's mutually exclusive hair colors, which do not include Bald."""
 IMAGE_FOLDERS = ("images", "img_align_celeba")
 
 
@@ -51,7 +51,7 @@ class CelebAListing:
         members = [name for group in self.groups for name in group]
         for name in members:
             if members.count(name) > 1:
-                raise ConfigError(f"{self._key}.exclusive: {name!r} appears twice; a label can be in one group only")
+                raise ConfigError(f"{self._key}.exclusive: {name!r} appears twice; a label can be in only one group")
 
     @cached_property
     def spec(self) -> LabelSpec:
@@ -63,8 +63,8 @@ class CelebAListing:
         folders = [self.root / name for name in IMAGE_FOLDERS if (self.root / name).is_dir()]
         if not folders:
             raise DataError(
-                f"{self.root}: expected CelebA: images/ (or img_align_celeba/), {ATTRIBUTE_FILE} and {PARTITION_FILE};"
-                f" set {self._key}.root, or data=synthfaces to train on synthetic faces"
+                f"{self.root}: expected CelebA's layout: images/ (or img_align_celeba/), {ATTRIBUTE_FILE} and"
+                f" {PARTITION_FILE}; set {self._key}.root, or data=synthfaces to train on synthetic faces"
             )
         return folders[0]
 
@@ -117,7 +117,7 @@ class CelebAListing:
 def check_known(key: str, groups: Groups, attributes: Sequence[str]) -> None:
     """Raises ConfigError for a group member that is neither in ``attributes`` nor one of CelebA's 40.
 
-    CelebA's are always allowed so that datasets with fewer attributes need no other groups.
+    CelebA's names are always allowed, so that the default groups also suit datasets with fewer attributes.
     """
     known = set(attributes) | set(annotations.CELEBA_ATTRIBUTES)
     for name in (name for group in groups for name in group):
@@ -136,7 +136,7 @@ def check_renderable(key: str, groups: Groups, attributes: Sequence[str]) -> Non
             )
 
 
-@family("dataset").register("celeba", source="Liu et al. 2015; split, crop and hair colours: yunjey/stargan")
+@family("dataset").register("celeba", source="Liu et al. 2015; split, crop and hair colors: yunjey/stargan")
 def celeba(
     name: str,
     image_size: int,
@@ -161,11 +161,11 @@ def celeba(
         root: folder with ``images/`` (or ``img_align_celeba/``), ``list_attr_celeba.txt``, ``list_eval_partition.txt``.
         attributes: the labels, in this order.
         split: ``official``, or ``reference``: 1,999 test images, no validation, identities shared between splits.
-        crop: side of the centred square in px; null: the shorter side.
+        crop: side of the centered square in px; null: the shorter side.
         flip: flip training images left to right with probability 1/2.
         exclusive: groups of mutually exclusive attributes; setting one as the target clears the others.
         unreadable: ``stop`` at missing or damaged images and malformed rows, or ``skip`` them.
-        max_train, max_valid, max_test: use only the first so many listed images; null: all.
+        max_train, max_valid, max_test: maximum number of images, from the start of the list; null: all.
     """
     listing = CelebAListing(name, Path(root).expanduser(), tuple(attributes), split, exclusive)
     options = ImageOptions(crop, image_size, flip, (max_train, max_valid, max_test), unreadable)

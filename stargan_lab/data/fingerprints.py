@@ -1,4 +1,4 @@
-"""Content hashes of image files, from which dataset fingerprints and names of packed files are made."""
+"""Content hashes of image files, used in dataset fingerprints and the names of packed files."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class SplitHash:
     """The content of a split.
 
     Attributes:
-        digest: SHA-256 over names and bytes of the files, without the unreadable ones.
+        digest: SHA-256 over the names and bytes of the readable files.
         unreadable: file name -> error.
     """
 
@@ -30,11 +30,11 @@ def hash_split(folder: Path, names: Sequence[str], skip_unreadable: bool, cache:
 
     Args:
         names: relative to ``folder``.
-        skip_unreadable: decode every file too, and report those that fail instead of hashing them.
+        skip_unreadable: also decode every file, and report those that fail instead of hashing them.
         cache: folder for the results.
         title: shown by the progress bar.
     Raises:
-        MissingImageError: a file is missing and ``skip_unreadable`` is off; names the first.
+        MissingImageError: a file is missing and ``skip_unreadable`` is off; names the first missing file.
     """
     stats = [_stat(folder / name) for name in names]
     missing = [name for name, stat in zip(names, stats, strict=True) if stat is None]

@@ -25,10 +25,10 @@ _LAYOUT = "train/<class>/… and test/<class>/…"
 
 @dataclass(frozen=True)
 class FolderListing:
-    """Class folders (a ``Listing``). Files alternate between classes, so that the first n cover all of them.
+    """Class folders (a ``Listing``). Files alternate between classes, so that the first n cover all classes.
 
     Attributes:
-        classes: the classes to use, in this order; None: all of train, sorted.
+        classes: the classes to use, in this order; None: all classes of train, sorted.
 
     Raises ConfigError for fewer than two classes or duplicates.
     """
@@ -91,7 +91,7 @@ class FolderListing:
         return self
 
     def _check_classes(self, on_problem: ProblemHandler) -> None:
-        """Check that every split has the classes of train, and images of each."""
+        """Check that every split has the classes of train, and images of each class."""
         splits = find_splits(self.root)
         present = {which: _subfolders(folder) for which, folder in splits.items()}
         for name in self.classes or ():
@@ -118,7 +118,7 @@ def find_splits(root: Path) -> dict[str, Path]:
     """The folders of the splits; train and test are required.
 
     Raises:
-        DataError: describes what is there instead and how to fix it.
+        DataError: the layout is wrong; the message describes the folder and suggests a fix.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; expected {_LAYOUT}")
@@ -184,10 +184,10 @@ def image_folder(
     Args:
         root: folder with ``train/<class>/…``, ``test/<class>/…`` and optionally ``valid/<class>/…``.
         classes: the classes to use, in this order; null: all, sorted.
-        crop: side of the centred square in px; null: the shorter side.
+        crop: side of the centered square in px; null: the shorter side.
         flip: flip training images left to right with probability 1/2.
         unreadable: ``stop`` at damaged images, or ``skip`` them.
-        max_train, max_valid, max_test: use only so many images, balanced over classes; null: all.
+        max_train, max_valid, max_test: maximum number of images, balanced over classes; null: all.
     """
     listing = FolderListing(name, Path(root).expanduser(), classes)
     options = ImageOptions(crop, image_size, flip, (max_train, max_valid, max_test), unreadable)

@@ -1,4 +1,4 @@
-"""Image files: find them by extension, read, decode and hash them, many at a time on a few threads."""
+"""Image files: found by extension; read, decoded and hashed on several threads."""
 
 import io
 import logging
@@ -26,7 +26,7 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".t
 _CHUNK = 256  # bounds the results waiting for a slower consumer
 _THREADS = 4  # reading, decoding and hashing release the GIL
 
-# Our own errors describe damaged files; PIL's warnings would garble progress bars.
+# This package's errors describe damaged files; PIL's warnings would garble progress bars.
 warnings.filterwarnings("ignore", module=r"PIL\b")
 logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
 
@@ -55,7 +55,7 @@ def is_image(name: str) -> bool:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files directly in ``folder``, by name. Includes broken links, so that reading them fails.
+    """Image files directly in ``folder``, sorted by name. Includes broken links, so that reading them fails.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -64,7 +64,7 @@ def images_in(folder: Path) -> list[Path]:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """Entries of ``folder``, by name. Raises DataError when it cannot be listed."""
+    """Entries of ``folder``, sorted by name. Raises DataError when it cannot be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -115,7 +115,7 @@ def open_image(content: bytes, path: Path) -> Iterator[Image.Image]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB from any mode, as trained on: alpha and EXIF orientation ignored, 16-bit greyscale scaled to 8 bits."""
+    """RGB from any mode, as trained on: alpha and EXIF orientation ignored, 16-bit grayscale scaled to 8 bits."""
     if image.mode.startswith("I"):  # I;16, or I in older versions of PIL; PIL alone would clip at 255
         values = np.asarray(image).clip(0, 65_535)
         image = Image.fromarray((values // 257).astype(np.uint8))
@@ -123,7 +123,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_rgb_as_displayed(image: Image.Image) -> Image.Image:
-    """RGB as viewers display it: EXIF orientation applied, transparency on white."""
+    """RGB as viewers display it: EXIF orientation applied, transparency over white."""
     image = ImageOps.exif_transpose(image)
     if not image.has_transparency_data or image.mode.startswith("I"):
         return to_rgb(image)
@@ -150,7 +150,7 @@ def reader_threads() -> ThreadPoolExecutor:
 
 
 def map_files(function: Callable[[Path], T], paths: Sequence[Path], title: str) -> Iterator[T]:
-    """``function`` of every path, in order, on several threads, with a progress bar."""
+    """Apply ``function`` to every path on several threads, with a progress bar; results are in order."""
     with reader_threads() as pool, tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None) as bar:
         for start in range(0, len(paths), _CHUNK):
             for result in pool.map(function, paths[start : start + _CHUNK]):

@@ -1,4 +1,4 @@
-"""Types of the options that several kinds of datasets share."""
+"""Option types shared by several kinds of datasets."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -19,10 +19,10 @@ class ImageOptions:
     """Which images of a folder are used, and how.
 
     Attributes:
-        crop: side of the centred square in px; None: the shorter side.
+        crop: side of the centered square in px; None: the shorter side.
         image_size: side in px after resizing.
         flip: whether training flips images left to right with probability 1/2.
-        limits: of train, valid and test, the number of listed images to use; None: all.
+        limits: maximum number of images of train, valid and test; None: all.
         unreadable: ``stop`` at missing or damaged images and malformed rows, or ``skip`` them.
     """
 

@@ -1,6 +1,6 @@
-"""Datasets of image files, packed: every image of a split, cropped and resized, in one memory-mapped file.
+"""Packed datasets: all images of a split, cropped and resized, in one memory-mapped file.
 
-A packed file takes 3·S² bytes per image: 10.0 GB for CelebA's 202,599 at 128 px. Loading a batch copies its rows.
+A packed file has 3·S² bytes per image: 10.0 GB for CelebA's 202,599 images at 128 px. Loading a batch copies its rows.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class PackedSet:
 
 
 class PackedSource:
-    """A folder of labelled images (an ``ImageSource``).
+    """A folder of labeled images (an ``ImageSource``).
 
     Args:
         outputs: folder for caches.
@@ -80,7 +80,7 @@ class PackedSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of everything that pixels, labels and file names depend on; skipped files are not part of it.
+        """Hash of everything that pixels, labels and file names depend on; skipped files are not included.
 
         For SynthFaces that is the spec, for any other dataset the content of its files, independent of their location.
         """
@@ -95,7 +95,7 @@ class PackedSource:
 
     @cached_property
     def ground_truth(self) -> GroundTruth | None:
-        """The exact ground truth if the folder holds SynthFaces."""
+        """The exact ground truth if the folder contains SynthFaces."""
         spec = self._generated or read_spec(self.root)
         if spec is None:
             return None

@@ -32,7 +32,7 @@ class ImageSet(Protocol):
 
 
 class GroundTruth(Protocol):
-    """Renders any image of a SynthFaces dataset under any other label."""
+    """Renders any image of a SynthFaces dataset with any other labels."""
 
     def redraw(self, split: str, indices: Sequence[int], names: Sequence[str], labels: Tensor) -> Tensor:
         """(k, 3, H, W) uint8: images ``indices`` (k) of ``split`` with other ``labels``; all else is unchanged.
@@ -82,7 +82,7 @@ class SplitFiles:
 
 
 class Listing(Protocol):
-    """The labelled images of a folder according to its annotation files or class folders; no image is opened."""
+    """The labeled images of a folder according to its annotation files or class folders; no image is opened."""
 
     @property
     def dataset(self) -> str:
@@ -103,7 +103,7 @@ class Listing(Protocol):
         ...
 
     def splits(self, on_problem: ProblemHandler = raise_problem) -> Mapping[str, SplitFiles]:
-        """Split -> its files, without empty splits and rows with a problem. Raises whatever ``on_problem`` raises."""
+        """Split -> its files, without empty splits and invalid rows. Raises whatever ``on_problem`` raises."""
         ...
 
     def split_options(self) -> list[object]:
@@ -119,5 +119,5 @@ class Listing(Protocol):
         ...
 
     def with_all_labels(self) -> "Listing":
-        """The same folder with every label it has."""
+        """The same folder with all available labels."""
         ...

@@ -1,6 +1,6 @@
-"""From an image file to the uint8 pixels a network's input is made of, with the reference's geometry (yunjey/stargan).
+"""From image files to uint8 pixels, with the crop and resize of the reference (yunjey/stargan).
 
-Centre crop, then PIL's bilinear resize. The reference flips first; here the flip is applied to the batch, which gives
+Center crop, then PIL's bilinear resize. The reference flips first; here the flip is applied to the batch, which gives
 the same pixels when the crop is as wide as the image (178 px for CelebA).
 """
 
@@ -27,7 +27,7 @@ def read_image(path: Path, crop: int | None, size: int) -> np.ndarray:
 
 
 def crop_and_resize(image: Image.Image, crop: int | None, size: int) -> np.ndarray:
-    """Centre crop to ``crop`` (None: the shorter side), resize to ``size``; (3, size, size) uint8."""
+    """Center crop to ``crop`` (None: the shorter side), resize to ``size``; (3, size, size) uint8."""
     image = centre_crop(image, crop or min(image.size))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
@@ -35,9 +35,9 @@ def crop_and_resize(image: Image.Image, crop: int | None, size: int) -> np.ndarr
 
 
 def centre_crop(image: Image.Image, crop: int) -> Image.Image:
-    """The centred ``crop`` × ``crop`` square, padded with zeros where the image is smaller.
+    """The centered ``crop`` × ``crop`` square, padded with zeros where the image is smaller.
 
-    Odd margins round as in torchvision: to even when cropping, to the right and bottom when padding.
+    Odd margins are split as in torchvision: rounded to even when cropping, larger at the right and bottom when padding.
     """
     width, height = image.size
     left, top = (_crop_start(length, crop) for length in (width, height))

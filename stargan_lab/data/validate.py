@@ -1,6 +1,6 @@
-"""``data check``: what a dataset contains, what is broken, and how balanced its labels are.
+"""``data check``: contents, problems and label balance of a dataset.
 
-It reads annotations and images with the loader's code, but collects problems where training stops at the first.
+Annotations and images are read with the loader's code, but problems are collected instead of stopping at the first.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class Report:
         counts: split -> number of listed images.
         sizes, modes: number of images by (width, height) and by PIL mode.
         balance: label -> split -> share of images with it, for every label of the dataset, selected or not.
-        problems: kind (a plural: "unreadable images") -> where; training on the dataset fails or is flawed.
+        problems: kind (a plural such as "unreadable images") -> where; training on the dataset fails or is flawed.
         notes: kind -> where; harmless findings.
     """
 
@@ -50,7 +50,7 @@ class Report:
         self.notes.setdefault(kind, []).append(where)
 
     def summary(self) -> str:
-        """Several lines of text; for each finding the count and the first three."""
+        """Several lines of text; each finding with its count and the first three cases."""
         lines = [f"{self.name} in {self.root}: {sum(self.counts.values()):,} images"]
         lines += ["splits: " + (", ".join(f"{which} {count:,}" for which, count in self.counts.items()) or "none")]
         lines += ["sizes: " + (", ".join(f"{w}×{h} ({n:,})" for (w, h), n in self.sizes.most_common(5)) or "none")]
@@ -120,7 +120,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 (upright) where it is missing or invalid."""
     try:
         value = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # EXIF parsers raise many types on damaged data
+    except Exception:  # EXIF parsers raise many exception types on damaged data
         return 1
     return value if value in range(1, 9) else 1
 
@@ -154,7 +154,9 @@ def _check_images(listing: Listing, splits: Mapping[str, SplitFiles], crop: int 
         elif first_name != name:
             report.note("duplicate images", pair)
     if len(report.sizes) > 1:
-        report.note("different image sizes", f"{len(report.sizes)} from {min(report.sizes)} to {max(report.sizes)}")
+        report.note(
+            "different image sizes", f"{len(report.sizes)} sizes from {min(report.sizes)} to {max(report.sizes)}"
+        )
 
 
 def _add_unreadable(path: Path, name: str, error: DataError, report: Report) -> None:

@@ -1,1 +1,1 @@
-"""Evaluation: the protocol, the instruments and the scores of a generator that comes as a callable."""
+"""Evaluation of a generator, passed as a callable: protocol, instruments and scores."""

@@ -1,6 +1,6 @@
 """The attribute classifier that scores translations: one fixed recipe, trained once per dataset and size, then cached.
 
-Shapes: N batch, A labels, H W pixels. Real and translated images are both quantised to uint8 first.
+Shapes: N batch, A labels, H W pixels. Real and translated images are both quantized to uint8 first.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from stargan_lab.seeding import cpu_threads
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the weights depend on beside the data; part of the cache key, so that a changed recipe retrains."""
+    """Everything but the data that the weights depend on; part of the cache key, so a changed recipe retrains."""
 
     version: int = 1
     seed: int = 20180618
@@ -76,7 +76,7 @@ class AttributeClassifier:
 
     Attributes:
         hash: identity of the recipe and its data (12 hex digits).
-        sha256: of the weights themselves.
+        sha256: SHA-256 of the weights file.
         accuracy: share of real test images classified correctly, per label: the ceiling of ``eval/accuracy``.
     """
 
@@ -89,12 +89,12 @@ class AttributeClassifier:
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; for categorical labels one-hot of the top class."""
+        """(n, 3, H, W) uint8 → (n, A) of 0 and 1 on the CPU; one-hot of the top class for categorical labels."""
         return decide(self._logits(images), self.kind)
 
     @torch.no_grad()
     def predict_exclusive(self, images: Tensor, spec: LabelSpec) -> Tensor:
-        """As ``predict``, but with at most one label, the most likely, of each group that exclude each other."""
+        """Like ``predict``, but with at most one label, the most likely, of each mutually exclusive group."""
         logits = self._logits(images)
         labels = decide(logits, self.kind)
         for group in spec.groups:
@@ -112,7 +112,7 @@ class AttributeClassifier:
         return self.network.features(to_float(images.to(self.device))).float().cpu()
 
     def warning(self, dataset: str) -> str | None:
-        """One line if the classifier itself is weak, else None."""
+        """One line if the classifier is weak, else None."""
         low = {name: value for name, value in self.accuracy.items() if value < WEAK}
         if not low:
             return None
@@ -138,7 +138,7 @@ def trained_classifier(
 ) -> AttributeClassifier:
     """The classifier of ``source`` from ``outputs/cache/classifiers``; trained first if it is missing.
 
-    Of several processes one trains and the others wait. Torch's global random state is neither used nor changed.
+    If several processes need it, one trains and the others wait. Neither uses nor changes torch's global random state.
 
     Raises:
         LabError: the cached file cannot be read.
@@ -171,8 +171,8 @@ def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.
 
 
 def _network(labels: int, image_size: int) -> ClassifierNetwork:
-    """A new network, initialised from the recipe's seed alone."""
-    with torch.random.fork_rng(devices=[]):  # the modules' initialisation draws from the global generator
+    """A new network, initialized from the recipe's seed alone."""
+    with torch.random.fork_rng(devices=[]):  # the modules' initialization draws from the global generator
         network = ClassifierNetwork(labels, image_size)
     generator = torch.Generator().manual_seed(RECIPE.seed)
     for module in network.modules():
@@ -194,7 +194,7 @@ def _train(source: ImageSource, image_size: int, device: torch.device, progress:
     batches = _batches(train, batch_size, source.flip)
     with torch.enable_grad():
         for _ in tqdm(
-            range(steps), desc=f"classifier of {source.name}", leave=False, disable=None if progress else True
+            range(steps), desc=f"training classifier of {source.name}", leave=False, disable=None if progress else True
         ):
             images, labels = next(batches)
             logits = network(to_float(images.to(device)))
@@ -244,4 +244,4 @@ def _test_accuracy(network: ClassifierNetwork, source: ImageSource, device: torc
 
 
 def _share(hits: Tensor) -> float:
-    return float(hits.mean()) if len(hits) else 1.0  # no test image of this class
+    return float(hits.mean()) if len(hits) else 1.0  # no test images of this class

@@ -18,7 +18,7 @@ from stargan_lab.tracking.metrics import cross_name, metric_name
 def build_protocol(
     datasets: Sequence[Dataset], metrics: Sequence[SelectedMetric], checkpoint: str, context: Context
 ) -> Protocol:
-    """Raises LabError if two extractors or two metrics have the same name."""
+    """The protocol. Raises LabError if two extractors or two metrics have the same name."""
     sources = [dataset.source for dataset in datasets]
     return Protocol(
         data={source.name: source.fingerprint[:16] for source in sources},
@@ -33,7 +33,7 @@ def build_protocol(
 
 
 def _instruments(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
-    """Attribute classifier, ground truth and extractors, each with what its output depends on."""
+    """Attribute classifier, ground truth and extractors, each with everything its output depends on."""
     references = {dataset.source.name: reference_split(dataset.source) for dataset in datasets}
     classifiers = {dataset.source.name: dataset.attribute_classifier.sha256[:16] for dataset in datasets}
     instruments: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ def _instruments(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
     }
     for position, first in enumerate(datasets[0].extractors):
         if first.name in instruments:
-            raise LabError(f"extractor {first.name!r}: the name is taken; give it another one")
+            raise LabError(f"extractor {first.name!r}: the name is reserved; choose another one")
         instruments[first.name] = {
             "identity": {dataset.source.name: dataset.extractors[position].identity for dataset in datasets},
             "dims": first.dims or "as the image",
@@ -56,12 +56,12 @@ def _instruments(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
 def _metrics(
     metrics: Sequence[SelectedMetric], extractors: Sequence[Extractor], several: bool
 ) -> dict[str, dict[str, Any]]:
-    """What each metric's values depend on, by name in the order of tables. Raises LabError for a name used twice."""
+    """Everything each metric's values depend on, by name in table order. Raises LabError for a duplicate name."""
     entries = []
     for metric in (each for each in metrics if each.family == "image_metric"):
         uses = metric.fact("uses", ())
         entries.append((f"eval/{metric.name}", metric.provenance(*uses)))
-        if several and metric.has("cross"):  # there the classifier predicts the source labels
+        if several and metric.has("cross"):  # whose source labels the classifier predicts
             entries.append((cross_name(metric.name), metric.provenance("attribute_classifier", *uses)))
     for extractor in extractors:
         for metric in (each for each in metrics if each.family == "feature_metric"):
@@ -69,15 +69,15 @@ def _metrics(
     provenance = dict(entries)
     if len(provenance) < len(entries):
         names = [name for name, _ in entries]
-        twice = next(name for name in names if names.count(name) > 1)
+        duplicate = next(name for name in names if names.count(name) > 1)
         raise LabError(
-            f"{twice}: two metrics have this name; give the extractor another label or the metric another name"
+            f"{duplicate}: two metrics have this name; change the label of the extractor or rename the metric"
         )
     return provenance
 
 
 def _image_counts(source: ImageSource, context: Context) -> dict[str, dict[str, int]]:
-    """Domain → number of translated and of real images that are compared."""
+    """Domain → numbers of translated and real images that are compared."""
     labels = source.split("test").labels[: context.count(source)]
     references = reference_labels(source, context.max_images)
     return {

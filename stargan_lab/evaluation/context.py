@@ -1,4 +1,4 @@
-"""What all steps of one evaluation share."""
+"""Settings and helpers shared by all steps of an evaluation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Context:
     """How to evaluate, independent of the dataset.
 
     Attributes:
-        max_images: only the first so many test images, and reference images of each domain; None for all.
+        max_images: maximum number of test images, and of reference images per domain; None: all.
         batch_size: images translated together.
-        outputs: its ``cache`` folder holds attribute classifiers, features and ground truth.
+        outputs: its ``cache`` folder contains attribute classifiers, features and ground truth.
         progress: whether to show progress bars.
     """
 
@@ -35,7 +35,7 @@ class Context:
     progress: bool
 
     def count(self, source: ImageSource) -> int:
-        """How many test images of ``source`` are translated."""
+        """Number of test images of ``source`` that are translated."""
         images = len(source.split("test"))
         return images if self.max_images is None else min(images, self.max_images)
 
@@ -47,19 +47,20 @@ class Context:
         """(N, 3, H, W) uint8 images → their translations as uint8 on the CPU.
 
         Args:
-            index, dataset: of the labels, for the generator and for the message.
+            index: the dataset that the labels belong to.
+            dataset: name of the dataset, for the error message.
         Raises:
-            LabError: an output is not finite, which an 8-bit image would not show.
+            LabError: an output is not finite, which would be invisible in an 8-bit image.
         """
         y = translate(to_float(images.to(self.device)), labels.to(self.device), index).float()
         if not torch.isfinite(y).all():
-            raise LabError(f"{dataset}: a translated test image is not finite; the generator has diverged")
+            raise LabError(f"{dataset}: a translated test image has non-finite values; the generator has diverged")
         return to_uint8(y).cpu()
 
 
 @dataclass(frozen=True)
 class EvaluationWarning:
-    """A failure that the scores do not show by themselves.
+    """A failure that the scores alone do not reveal.
 
     Attributes:
         code: label-ignored, returns-input, collapse, few-images, one-class, weak-classifier or no-weights.

@@ -1,7 +1,7 @@
-"""Translations of one dataset's images to the domains of another, the purpose of training on several datasets at once.
+"""Scores of one dataset's images translated to the domains of another, the purpose of training on several datasets.
 
-An image has no labels under another dataset's names; the labels that the other dataset's classifier predicts are used
-instead. Shapes: n images, A labels of the dataset that the target domain belongs to.
+An image has no labels from another dataset; those predicted by the other dataset's classifier are used instead.
+Shapes: n images, A labels of the dataset that the target domain belongs to.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from stargan_lab.tracking.metrics import cross_name
 def predicted_labels(
     attribute_classifier: AttributeClassifier, images: Tensor, spec: LabelSpec, batch_size: int
 ) -> Tensor:
-    """(n, A) labels under ``spec`` that its classifier predicts for (n, 3, H, W) uint8 images."""
+    """(n, A) labels of ``spec`` that its classifier predicts for (n, 3, H, W) uint8 images."""
     return torch.cat([attribute_classifier.predict_exclusive(part, spec) for part in images.split(batch_size)])
 
 
@@ -37,7 +37,7 @@ def score_across(
     metrics: Sequence[SelectedMetric],
     context: Context,
 ) -> dict[str, float]:
-    """The given image metrics of every dataset's test images under every other dataset's domains.
+    """The given image metrics of every dataset's test images, translated to every other dataset's domains.
 
     Returns:
         ``eval/cross_<metric>``, the mean over domains, and each ``eval/cross_<metric>/<images>.as.<labels>.<domain>``.
@@ -68,7 +68,7 @@ def _domains(
     metrics: Sequence[SelectedMetric],
     context: Context,
 ) -> Iterator[tuple[str, ImageScores]]:
-    """The images of ``source`` under each domain of ``other``, dataset ``index``."""
+    """Scores of the images of ``source`` translated to each domain of ``other``, dataset ``index``."""
     images, spec = source.split("test").images(range(context.count(source))), other.spec
     labels = predicted_labels(attribute_classifier, images, spec, context.batch_size)
     targets = torch.stack([target_labels(labels, spec, domain) for domain in range(len(spec.names))])  # (A, n, A)
@@ -81,6 +81,6 @@ def _domains(
             x, target, source_labels = images[part], targets[domain, part], labels[part]
             y = context.translate(translate, x, target, index, source.name)
             reconstruct = partial(context.translate, translate, y, source_labels, index, source.name)
-            labelled = (x, y, source_labels, target, domain, spec)
-            scores.add(ImageBatch(*labelled, attribute_classifier, indices, ground_truth, reconstruct))
+            labeled = (x, y, source_labels, target, domain, spec)
+            scores.add(ImageBatch(*labeled, attribute_classifier, indices, ground_truth, reconstruct))
         yield name, scores

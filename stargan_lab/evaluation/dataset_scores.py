@@ -1,6 +1,6 @@
 """Scores of one dataset's test images, translated to each of its labels in turn.
 
-Shapes: N batch, A labels, n test images. The generator comes as a callable.
+Shapes: N batch, A labels, n test images. The generator is passed as a callable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ from stargan_lab.tracking.metrics import metric_name
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset and what its translations are scored with.
+    """A dataset, and the instruments that score its translations.
 
     Attributes:
-        index: which dataset of the generator's it is.
+        index: position among the generator's datasets.
     """
 
     index: int
@@ -46,7 +46,7 @@ class DatasetScores:
     """Metric → domain → value; a domain that cannot be measured is absent, and ``notes`` says why.
 
     Attributes:
-        overall: metrics of the dataset as a whole, which have no domains.
+        overall: metrics of the entire dataset, which have no domains.
     """
 
     values: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -73,8 +73,8 @@ class _FeatureScores:
         real = self._references.moments[domain].n
         if min(len(features), real) < 2:
             scores.notes.append(
-                f"{dataset}.{name}: no distances in {self.extractor.name} features: at least 2 images are needed on"
-                f" each side, there are {len(features)} translated and {real} real ones"
+                f"{dataset}.{name}: no distances in {self.extractor.name} features: they need at least 2 images on each"
+                f" side, got {len(features)} translated and {real} real"
             )
             return
         pair = FeaturePair(features.sample(), self._references.sample(domain))
@@ -94,8 +94,8 @@ class _FeatureScores:
         if few and biased:
             images, dims, name = min(few)
             text = (
-                f"{dataset}: {biased[0].removeprefix('eval/')} has fewer images than its {dims} features"
-                f" ({images} for {name}): biased upwards, compare only with equal numbers of images"
+                f"{dataset}: {biased[0].removeprefix('eval/')} has no more images than features"
+                f" ({images} for {name}, {dims} features): biased upward, compare only with equal numbers of images"
             )
             scores.warnings.append(EvaluationWarning("few-images", biased, text))
 
@@ -104,7 +104,7 @@ class _FeatureScores:
 def score_dataset(
     translate: Translate, dataset: Dataset, metrics: Sequence[SelectedMetric], context: Context
 ) -> DatasetScores:
-    """Every metric of one dataset for each of its domains."""
+    """Every metric of one dataset, for each of its domains."""
     source, count = dataset.source, context.count(dataset.source)
     images = [metric for metric in metrics if metric.family == "image_metric"]
     kinds = [metric for metric in metrics if metric.family == "feature_metric"]
@@ -148,13 +148,13 @@ def _batches(
         target = target_labels(labels, source.spec, domain)
         y = context.translate(translate, x, target, index, source.name)
         reconstruct = partial(context.translate, translate, y, labels, index, source.name)
-        labelled = (x, y, labels, target, domain, source.spec)
-        yield ImageBatch(*labelled, dataset.attribute_classifier, indices, ground_truth, reconstruct)
+        labeled = (x, y, labels, target, domain, source.spec)
+        yield ImageBatch(*labeled, dataset.attribute_classifier, indices, ground_truth, reconstruct)
         bar.update(len(indices))
 
 
 def _add_features(features: FeatureFile, extractor: Extractor, batch: ImageBatch, context: Context) -> None:
-    """Of the images that did not have the label before."""
+    """Add features of the images that did not already have the label."""
     gained = batch.y[batch.source_labels[:, batch.domain] == 0]
     for part in gained.split(batch_size(extractor, context.device)):
         if len(part):  # split of an empty tensor yields one empty part
@@ -168,7 +168,7 @@ def _add_image_scores(
     of_images: dict[str, ImageScores],
     count: int,
 ) -> None:
-    """Means per domain, with notes on what could not be measured."""
+    """Add means per domain, with notes on everything that could not be measured."""
     means = {name: domain.means() for name, domain in of_images.items()}
     for metric in metrics:
         for name in means:

@@ -30,14 +30,14 @@ class Options:
     """How to evaluate.
 
     Attributes:
-        extractor: features beside the attribute classifier's own, by name; None for the classifier's only.
-        weights: of the extractor: a path, ``download``, or None for the cached file.
-        dims: of Inception's features; None for the default.
+        extractor: name of an extractor used besides the attribute classifier's features; None: no other.
+        weights: weights of the extractor: a path, ``download``, or None for the cached file.
+        dims: dimensions of Inception's features; None: the default.
         checkpoint: the rule by which the weights were picked, for the protocol.
-        max_images: only the first so many test images, and reference images of each domain; None for all.
+        max_images: maximum number of test images, and of reference images per domain; None: all.
         batch_size: images translated together.
         extractor_options: further options of the extractor, by name.
-        metrics: options of metrics by name, False to leave one out; None for the shipped metrics.
+        metrics: options of metrics by name, False to leave one out; None: the shipped metrics.
     """
 
     extractor: str | None
@@ -58,8 +58,8 @@ class Scores:
         metrics: ``eval/<metric>`` the mean over domains (then over datasets), ``eval/<metric>/<domain>`` each; with
             several datasets a domain is called ``<dataset>.<domain>``, and ``eval/<metric>/<dataset>`` is its mean.
         protocol: how they were computed, see ``Protocol.as_dict``.
-        notes: one line each on what was left out.
-        warnings: failures that the scores do not show, see ``EvaluationWarning.as_dict``.
+        notes: one line for everything that was left out.
+        warnings: failures that the scores do not reveal, see ``EvaluationWarning.as_dict``.
     """
 
     metrics: dict[str, float]
@@ -91,7 +91,7 @@ class Evaluator:
         torch's global random state is neither used nor changed.
 
         Args:
-            translate: see ``context.Translate``; it normalises each image by its own statistics (train mode).
+            translate: see ``context.Translate``; it normalizes each image by its own statistics (train mode).
         Raises:
             LabError: the generator's outputs are not finite, or a metric fails.
         """
@@ -119,7 +119,7 @@ def assemble(
 
     Args:
         sources: prepared datasets.
-        outputs: its cache holds attribute classifiers and features; what is missing is computed.
+        outputs: its cache contains attribute classifiers and features; missing ones are computed.
     Raises:
         LabError: no test split, unusable weights, or a user's metric or extractor that fails on one image.
     """
@@ -147,11 +147,11 @@ def assemble(
 def _extractors(
     options: Options, classifiers: Sequence[AttributeClassifier], context: Context
 ) -> list[list[Extractor]]:
-    """Per dataset the classifier's features and the configured ones; a shared extractor is built once."""
-    own: list[list[Extractor]] = [[ClassifierExtractor(classifier)] for classifier in classifiers]
+    """For each dataset, the classifier's features and the configured ones; a shared extractor is built once."""
+    base: list[list[Extractor]] = [[ClassifierExtractor(classifier)] for classifier in classifiers]
     name = options.extractor
     if name is None or name == ClassifierExtractor.name:
-        return own
+        return base
 
     def build(classifier: AttributeClassifier | None) -> Extractor:
         extra = options.extractor_options or {}
@@ -161,15 +161,15 @@ def _extractors(
 
     if family("extractor").has(name, "shared"):
         built = build(None)
-        return [[*each, built] for each in own]
-    return [[*each, build(classifier)] for each, classifier in zip(own, classifiers, strict=True)]
+        return [[*each, built] for each in base]
+    return [[*each, build(classifier)] for each, classifier in zip(base, classifiers, strict=True)]
 
 
 def _try_extractors(dataset: Dataset) -> None:
-    """Compute the features of one image, so that a failure comes before a training and not after it.
+    """Compute the features of one image, so that it fails before the training, not after it.
 
     Raises:
-        LabError: an extractor fails, or moments of its features do not fit in memory.
+        LabError: an extractor fails, or the moments of its features do not fit in memory.
     """
     source = dataset.source
     for extractor in dataset.extractors:
@@ -198,7 +198,7 @@ def _warnings(
 
 
 def _named(scored: Mapping[str, DatasetScores]) -> dict[str, float]:
-    """The mean of every metric, and the values of every dataset and every domain."""
+    """The mean of every metric, and its values for every dataset and domain."""
     several = len(scored) > 1
     means: dict[str, float] = {}
     parts: dict[str, float] = {}

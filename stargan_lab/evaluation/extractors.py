@@ -1,10 +1,11 @@
 """Feature extractors: the spaces in which Fréchet distance, KID, precision and recall are computed.
 
-Register your own under the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and keyword-only
+Register yours in the family ``extractor``. A builder takes ``(outputs, device, classifier)`` and keyword-only
 options: ``weights`` and ``dims`` are set by ``evaluation.weights`` and ``evaluation.dims``, all others by
-``evaluation.extractor_options``. At registration an extractor may declare ``labels``, a mapping of the labels that its
-features can have to a few words on each; by default its name is its only label. With the trait ``shared`` it does not
-depend on the dataset: it is built once for all of them, with None as the classifier.
+``evaluation.extractor_options``. At registration an extractor may declare ``labels``, a mapping from every label that
+its features may have to a short description; by default its name is its only label. With the trait ``shared`` it does
+not depend on the dataset: it is built once for all datasets, with None as the classifier.
+
 Shapes: n images, D feature dimensions.
 """
 
@@ -25,7 +26,7 @@ from stargan_lab.registry import family
 from stargan_lab.tracking.metrics import extractor_labels
 
 KEYS = ("weights", "dims")
-"""Options that have keys of their own under ``evaluation``."""
+"""Options with separate keys under ``evaluation``."""
 
 extractor = family("extractor")
 
@@ -35,17 +36,17 @@ class Extractor(Protocol):
     label: str
     """Part of the metrics' names, as in ``eval/frechet_<label>``; see ``tracking.metrics.metric_name``."""
     dims: int
-    """0 if it depends on the image."""
+    """Feature dimensions; 0 if they depend on the image."""
     sha256: str
-    """Of the weights; part of the key of cached features."""
+    """SHA-256 of the weights; part of the cache key of features."""
     identity: str
-    """For the protocol; equal for features with the same meaning."""
+    """Recorded in the protocol; equal for features with the same meaning."""
     preprocessing: str
-    """What happens to an image before the first layer, for the protocol."""
+    """How an image is transformed before the first layer; recorded in the protocol."""
     memory: int
     """Approximate peak memory per image in bytes; 0 if negligible."""
     options: Mapping[str, Any]
-    """Set by ``build_extractor``: all options except weights and dims, part of the protocol and of the key."""
+    """Set by ``build_extractor``: all options except weights and dims; part of the protocol and of the cache key."""
 
     def features(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 → (n, D) float32 on the CPU."""
@@ -56,19 +57,19 @@ _REQUIRED = ("name", "label", "dims", "sha256", "identity", "preprocessing", "me
 
 
 def check_extractor(name: str, extractor: Extractor) -> None:
-    """Check that the extractor registered as ``name`` has all attributes and a label that it declared.
+    """Check that the extractor registered as ``name`` has all required attributes and a declared label.
 
     Raises:
-        LabError: names what is missing or wrong.
+        LabError: an attribute is missing, or the label is invalid.
     """
     if missing := [key for key in _REQUIRED if not hasattr(extractor, key)]:
-        raise LabError(f"extractor {name!r}: lacks {', '.join(missing)}; required: {', '.join(_REQUIRED)}")
+        raise LabError(f"extractor {name!r}: missing attributes {', '.join(missing)}; required: {', '.join(_REQUIRED)}")
     if not extractor.label and not getattr(extractor, "verified", False):
         raise LabError(f"extractor {name!r}: an empty label is reserved for official Inception features")
     if extractor.label not in (labels := extractor_labels(name)):
         raise LabError(
             f"extractor {name!r}: label {extractor.label!r} is not declared (declared: {', '.join(labels)}); register"
-            f' it with labels={{"{extractor.label}": "what these features are"}}'
+            f' it with labels={{"{extractor.label}": "description of the features"}}'
         )
 
 
@@ -84,7 +85,7 @@ def compute_features(extractor: Extractor, images: Tensor) -> Tensor:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[-160:]  # TorchScript's cause comes last
-        raise LabError(f"extractor {extractor.name!r}: fails on {tuple(images.shape)} images ({reason})") from error
+        raise LabError(f"extractor {extractor.name!r}: failed on {tuple(images.shape)} images ({reason})") from error
     if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
         got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
         raise LabError(f"extractor {extractor.name!r}: expected features of shape ({len(images)}, D), got {got}")
@@ -138,7 +139,7 @@ class TorchScriptExtractor:
     def __init__(self, path: Path, device: torch.device) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # torch still reads the format
+                warnings.simplefilter("ignore", FutureWarning)  # the format is deprecated but still supported
                 self._network = torch.jit.load(str(path), map_location=device).eval()
         except Exception as error:
             raise LabError(f"{path}: cannot be read as a TorchScript module ({one_line(error)})") from None
@@ -151,11 +152,13 @@ class TorchScriptExtractor:
         return rows
 
 
-@extractor.register(
-    "classifier", source="this project", labels={"classifier": "features of the project's own classifier"}
-)
+@extractor.register("classifier", source="this project", labels={"classifier": "features of the attribute classifier"})
 def classifier(outputs: Path, device: torch.device, classifier: AttributeClassifier | None) -> Extractor:
-    """Features of the dataset's own attribute classifier. Raises LabError without one."""
+    """Features of the dataset's attribute classifier.
+
+    Raises:
+        LabError: ``classifier`` is None.
+    """
     if classifier is None:
         raise LabError("extractor 'classifier': needs a dataset with labels; use 'inception' for image folders")
     return ClassifierExtractor(classifier)
@@ -220,7 +223,8 @@ def torchscript(
     Args:
         weights: path of the file.
     Raises:
-        ConfigError: no path; LabError: not a TorchScript file.
+        ConfigError: ``weights`` is not a path.
+        LabError: the file is not a TorchScript file.
     """
     if weights is None or weights == weight_files.DOWNLOAD:
         raise ConfigError("evaluation.weights: extractor 'torchscript' needs the path of a TorchScript file")
@@ -233,7 +237,7 @@ def build_extractor(
     """Build the extractor registered as ``name``.
 
     Args:
-        options: weights and dims, None for the extractor's defaults, and any others that it has.
+        options: weights and dims, None for the extractor's defaults, and any of its other options.
     Raises:
         ConfigError: an unknown name, or an option that the extractor does not have.
     """

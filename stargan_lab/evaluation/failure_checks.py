@@ -1,4 +1,4 @@
-"""Failures that the scores do not show by themselves, detected in the translations and reported as warnings.
+"""Failures that the scores alone do not reveal, detected in the translations and reported as warnings.
 
 Shapes: n images, A labels, H W pixels.
 """
@@ -14,13 +14,13 @@ from stargan_lab.evaluation.metrics.inputs import ImageBatch
 from stargan_lab.labels import LabelSpec
 
 UNCHANGED = 0.5
-"""Mean difference in grey levels (of 255) below which images count as equal."""
+"""Mean difference in gray levels (of 255) below which images count as equal."""
 
 COLLAPSED = 0.1
-"""Spread of the outputs over different images, as a fraction of the inputs', below which they count as one image."""
+"""Spread of the outputs, as a fraction of the spread of the inputs, below which they count as one image."""
 
 COMPARED = 64
-"""How many images' outputs are compared with each other under all targets."""
+"""Number of images whose outputs are compared across targets."""
 
 
 class FailureChecks:
@@ -34,7 +34,7 @@ class FailureChecks:
         self._spread: dict[int, tuple[_Spread, _Spread]] = {}
 
     def add(self, batch: ImageBatch) -> None:
-        """Take a batch into account; batches of a domain come in the order of the images."""
+        """Add a batch; the batches of a domain must be in the order of the images."""
         change = (batch.y.double() - batch.x.double()).abs().flatten(1).mean(1)
         self._change.setdefault(batch.domain, []).extend(change.tolist())
         self._correct.setdefault(batch.domain, []).append(accuracy(batch))
@@ -50,10 +50,10 @@ class FailureChecks:
         """The failures detected so far."""
         warnings = []
         if len(self._first) > 1 and (largest := self._largest_difference()) < UNCHANGED:
-            text = f"outputs for different targets differ by at most {largest:.2f} grey levels: the label is ignored"
+            text = f"outputs for different targets differ by at most {largest:.2f} gray levels: the label is ignored"
             warnings.append(EvaluationWarning("label-ignored", (), f"{self._dataset}: {text}"))
         if unchanged := self._unchanged():
-            text = f"outputs match inputs (mean difference below {UNCHANGED} grey levels) for {', '.join(unchanged)}"
+            text = f"outputs match inputs (mean difference below {UNCHANGED} gray levels) for {', '.join(unchanged)}"
             warnings.append(EvaluationWarning("returns-input", (), f"{self._dataset}: {text}"))
         if collapsed := self._collapsed():
             shares = ", ".join(f"{name} {share:.3f}" for name, share in collapsed.items())
@@ -62,12 +62,12 @@ class FailureChecks:
         return warnings
 
     def _largest_difference(self) -> float:
-        """Over all pairs of targets, in grey levels."""
+        """Largest mean difference between the outputs for two targets, in gray levels."""
         outputs = [torch.cat(parts).double() for parts in self._first.values()]
         return max(float((a - b).abs().mean()) for a, b in combinations(outputs, 2))
 
     def _unchanged(self) -> list[str]:
-        """Domains whose outputs match the inputs, unless the classifier sees the target in half of them."""
+        """Domains whose outputs match the inputs, unless the classifier predicts the target in half of them."""
         return [
             self._names[domain]
             for domain, change in self._change.items()
@@ -75,7 +75,7 @@ class FailureChecks:
         ]
 
     def _collapsed(self) -> dict[str, float]:
-        """Domain → spread of the outputs as a fraction of the inputs', where it is too small; from 2 images."""
+        """Domain → spread of the outputs as a fraction of the inputs', where it is too small; needs two images."""
         shares = {}
         for domain, (inputs, outputs) in self._spread.items():
             if inputs.n > 1 and inputs.deviation() > 0:
@@ -84,7 +84,7 @@ class FailureChecks:
 
 
 class _Spread:
-    """Root of the summed squared deviations of images from their mean image, in grey levels."""
+    """Root of the summed squared deviations of images from their mean image, in gray levels."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -99,15 +99,16 @@ class _Spread:
 
     def deviation(self) -> float:
         assert isinstance(self._sum, Tensor)
-        # float64 on grey levels: cancellation is far below one grey level
+        # float64 on gray levels: cancellation is far below one gray level
         return max(0.0, self._squares - float((self._sum**2).sum()) / self.n) ** 0.5
 
 
 def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor) -> list[EvaluationWarning]:
-    """A warning about labels that all images or none have.
+    """A warning about labels that all images or no images have.
 
     Args:
-        inputs: (n, A) labels of the translated images; references: (m, A) of the real ones.
+        inputs: (n, A) labels of the translated images.
+        references: (m, A) labels of the real images.
     """
     lines = []
     for index, name in enumerate(spec.names):

@@ -1,4 +1,4 @@
-"""Features of many images: computed in batches that fit the memory, cached on disk, with running moments.
+"""Features of many images: computed in batches that fit in memory, cached on disk, with running moments.
 
 Shapes: n images, D feature dimensions.
 """
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 LARGEST_BATCH = 128
 LARGEST_DIMS = 16384
-"""Dimensions of which a covariance takes 2 GiB."""
+"""Limit on feature dimensions; their covariance takes 2 GiB."""
 MEMORY_SHARE = 0.25
-"""Of the device's total memory, not of what is free now: the batch size, and with it the last digit, stays constant."""
+"""Share of the device's total memory, not of its free memory, so that batch sizes and hence rounding are constant."""
 VERSION = 4
-"""Of the format of the cached files."""
+"""Version of the format of the cached files."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class FeatureFile:
     """Features added batch by batch: running moments in memory, the features in a temporary file.
 
     Args:
-        folder: where the file is; it is unlinked at once, so a killed process leaves nothing behind.
+        folder: location of the file; it is unlinked immediately, so a killed process leaves nothing behind.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (as long as this object)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (open as long as this object exists)
         self._moments: Moments | None = None
 
     def add(self, features: Tensor) -> None:
@@ -64,7 +64,7 @@ class FeatureFile:
         return self._moments.n if self._moments else 0
 
     def sample(self) -> Sample:
-        """All that was added; its rows are a memory map. Raises LabError when nothing was."""
+        """All features added so far; the rows are memory-mapped. Raises LabError when there are none."""
         if self._moments is None:
             raise LabError("no images, so no features")
         self._file.flush()
@@ -72,7 +72,7 @@ class FeatureFile:
 
 
 def batch_size(extractor: Extractor, device: torch.device) -> int:
-    """Images per forward pass: the largest power of two that fits a quarter of the device's memory."""
+    """Images per forward pass: the largest power of two that fits in a quarter of the device's memory."""
     if extractor.memory <= 0:
         return LARGEST_BATCH
     cuda = device.type == "cuda"
@@ -83,12 +83,12 @@ def batch_size(extractor: Extractor, device: torch.device) -> int:
 
 
 def total_memory() -> int:
-    """Bytes of memory of this machine."""
+    """Memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cache_key(extractor: Extractor, device: torch.device) -> list[Any]:
-    """What features depend on beside the images; device and batch size change the last digit."""
+    """Everything but the images that features depend on; device and batch size change their rounding."""
     facts = [extractor.name, extractor.sha256, extractor.dims, extractor.preprocessing, extractor.options]
     return [*facts, device.type, batch_size(extractor, device)]
 
@@ -114,7 +114,9 @@ def cached_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[],
                 header = {"descr": "<f4", "fortran_order": False, "shape": (n, dims)}
                 np.lib.format.write_array_header_1_0(file, header)
             if part.shape[1] != dims:
-                raise LabError(f"features have {dims} and {part.shape[1]} dimensions; all images must have the same")
+                raise LabError(
+                    f"features have {dims} and {part.shape[1]} dimensions; all images must give the same number"
+                )
             file.write(np.ascontiguousarray(part.numpy(), "<f4").tobytes())
             written += len(part)
         assert written == n, "one row per image"
@@ -123,7 +125,7 @@ def cached_features(outputs: Path, key: Mapping[str, Any], batches: Callable[[],
 
 
 def cached_moments(outputs: Path, key: Mapping[str, Any], measure: Callable[[], Sequence[Moments]]) -> list[Moments]:
-    """As ``cached_features`` for means and covariances."""
+    """Like ``cached_features``, for means and covariances."""
 
     def write(file: BinaryIO) -> None:
         moments = measure()
@@ -151,4 +153,4 @@ def _cached(
     try:
         return read(path)
     except Exception as error:
-        raise LabError(f"{path}: cannot be read ({one_line(error)}); delete it to compute it again") from None
+        raise LabError(f"{path}: cannot be read ({one_line(error)}); delete it to recompute it") from None

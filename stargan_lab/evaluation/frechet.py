@@ -15,7 +15,7 @@ from stargan_lab.errors import LabError
 Array = NDArray[np.float64]
 
 EXACT_UP_TO = 512
-"""Rank up to which singular values are fast enough; with fewer images than features it is usually lower."""
+"""Largest rank for which singular values are computed directly; with fewer images than features it is usually lower."""
 
 
 def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> float:
@@ -97,8 +97,8 @@ class Moments:
         features = np.asarray(features, np.float64)
         added, mean = len(features), features.mean(axis=0)
         shift, total = mean - self.mean, self.n + added
-        centred = features - mean
-        self.scatter += centred.T @ centred
+        centered = features - mean
+        self.scatter += centered.T @ centered
         if self.n:
             self.scatter += np.outer(shift, shift) * (self.n * added / total)
         self.mean = self.mean + shift * (added / total)
@@ -120,7 +120,7 @@ def pooled_distance(pairs: Sequence[tuple[Moments, Moments]]) -> float:
     """Fréchet distance of two mixtures in which every domain has the same weight, regardless of its number of images.
 
     Args:
-        pairs: per domain the moments of one side and of the other.
+        pairs: for each domain, the moments of both sides.
     """
     sides = [_mixture([pair[side] for pair in pairs]) for side in (0, 1)]
     return frechet_distance(*sides[0], *sides[1])
@@ -129,6 +129,6 @@ def pooled_distance(pairs: Sequence[tuple[Moments, Moments]]) -> float:
 def _mixture(parts: Sequence[Moments]) -> tuple[Array, Array]:
     """Mean and covariance of a mixture in equal shares: the mean covariance plus the covariance of the means."""
     means = np.stack([part.mean for part in parts])
-    centred = means - means.mean(axis=0)
+    centered = means - means.mean(axis=0)
     within = sum((part.covariance for part in parts), np.zeros_like(parts[0].scatter)) / len(parts)
-    return means.mean(axis=0), within + centred.T @ centred / len(parts)
+    return means.mean(axis=0), within + centered.T @ centered / len(parts)

@@ -1,4 +1,4 @@
-"""The exact ground truth of a drawn dataset for one evaluation, drawn once and cached under ``outputs/cache``.
+"""The exact ground truth of a synthetic dataset for an evaluation, rendered once and cached under ``outputs/cache``.
 
 Shapes: n images, A labels, V distinct target label vectors, g identities in the gallery.
 """
@@ -17,17 +17,17 @@ from stargan_lab.evaluation.context import Context
 from stargan_lab.labels import target_labels
 
 GALLERY = 100
-"""How many identities an output is compared with."""
+"""Number of identities that an output is compared with."""
 
 
 @dataclass(frozen=True)
 class GroundTruthImages:
-    """Ground truth for the first n test images under every target.
+    """Ground truth for the first n test images and every target.
 
     Attributes:
-        targets: (A, n, 3, H, W) uint8, memory-mapped: image i under target a.
-        galleries: (V, g, 3, H, W) uint8, memory-mapped: the first g identities under each label vector; V may be 0.
-        rows: (A, min(n, g)) which gallery an output belongs to.
+        targets: (A, n, 3, H, W) uint8, memory-mapped: image i with target a.
+        galleries: (V, g, 3, H, W) uint8, memory-mapped: the first g identities with each label vector; V may be 0.
+        rows: (A, min(n, g)) index of the gallery that an output belongs to.
     """
 
     targets: np.ndarray
@@ -46,7 +46,7 @@ class GroundTruthImages:
 
 
 def ground_truth_images(source: ImageSource, context: Context) -> GroundTruthImages | None:
-    """Ground truth of the test images; None for a dataset that cannot draw it."""
+    """Ground truth of the test images; None for a dataset without it."""
     if source.ground_truth is None:
         return None
     spec, count = source.spec, context.count(source)
@@ -63,10 +63,10 @@ def ground_truth_images(source: ImageSource, context: Context) -> GroundTruthIma
 def cross_ground_truth(
     source: ImageSource, other: ImageSource, targets: Tensor, context: Context
 ) -> GroundTruthImages | None:
-    """Ground truth of the test images of ``source`` under labels of ``other``, without galleries.
+    """Ground truth of the test images of ``source`` with labels of ``other``, without galleries.
 
     Args:
-        targets: (A, n, A) under the names of ``other``.
+        targets: (A, n, A) for the names of ``other``.
     """
     if source.ground_truth is None or other.ground_truth is None:
         return None
@@ -77,7 +77,7 @@ def cross_ground_truth(
 def draw(
     source: ImageSource, names: Sequence[str], labels: Tensor, context: Context, of: str | None = None
 ) -> np.ndarray:
-    """The first m test images drawn with K × m labels under ``names``, cached under ``outputs/cache/ground_truth``.
+    """The first m test images rendered with K × m labels for ``names``, cached under ``outputs/cache/ground_truth``.
 
     Args:
         source: a dataset with ground truth.

@@ -25,7 +25,7 @@ from stargan_lab.evaluation.frechet import Array, Moments
 Gaussian = tuple[Array, Array]
 """(D,) mean and (D, D) covariance."""
 BATCH_BYTES = 1 << 30
-"""Limit on the float32 images of a batch; a batch has at least one image."""
+"""Limit on the size of a batch of float32 images; a batch has at least one image."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class ImageFolder:
                 moments = moments or _empty_moments(rows.shape[1], extractor)
                 if rows.shape[1] != len(moments.mean):
                     raise LabError(
-                        f"{batch[0].path}: image size differs from the images before it; {extractor.name!r} needs one"
-                        f" size ({len(moments.mean)} and {rows.shape[1]} features)"
+                        f"{batch[0].path}: image size differs from earlier images; {extractor.name!r} needs images of"
+                        f" one size ({len(moments.mean)} and {rows.shape[1]} features)"
                     )
                 moments.update(rows)
                 bar.update(len(batch))
@@ -120,7 +120,7 @@ def find(argument: str) -> tuple[Path, list[Path]]:
     if not images:
         subfolders = [entry.name for entry in list_folder(path) if entry.is_dir() and images_in(entry)]
         extensions = ", ".join(image_reader.IMAGE_EXTENSIONS)
-        hint = f"only subfolders have some: {preview(subfolders)}" if subfolders else extensions
+        hint = f"only in subfolders: {preview(subfolders)}" if subfolders else extensions
         raise DataError(f"{path}: no images found ({hint})")
     if len(images) == 1:
         raise DataError(f"{path}: found only one image; a covariance needs at least 2")
@@ -161,7 +161,7 @@ def batches(images: Sequence[ImageInfo], at_once: int) -> Iterator[Sequence[Imag
 def _empty_moments(dims: int, extractor: Extractor) -> Moments:
     if dims > LARGEST_DIMS:
         raise LabError(
-            f"{extractor.name!r} has {dims:,} features per image; their covariance supports up to {LARGEST_DIMS:,}: use"
+            f"{extractor.name!r} has {dims:,} features per image; a covariance supports up to {LARGEST_DIMS:,}; use"
             " smaller images or another extractor"
         )
     return Moments.empty(dims)

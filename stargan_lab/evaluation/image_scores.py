@@ -34,5 +34,5 @@ class ImageScores:
         return means
 
     def excluded(self, metric: str) -> int:
-        """How many images a metric does not apply to."""
+        """Number of images that a metric does not apply to."""
         return sum(int(values.isnan().sum()) for values in self._values.get(metric, []))

@@ -18,19 +18,19 @@ from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation import inception_weights
 
 DIMS = (64, 192, 768, 2048)
-"""Of pytorch-fid's ``--dims``: first and second max pooling, before the auxiliary classifier, and pool3."""
+"""As in pytorch-fid's ``--dims``: first and second max pooling, before the auxiliary classifier, and pool3."""
 
 FID_DIMS = 2048
 """Dimensions of the features that FID is defined on."""
 
 UNVERIFIED = "inception_unverified"
-"""Label of features of weights other than the official ones."""
+"""Label of features from unofficial weights."""
 
 MIB = 1 << 20
 
 
 def inception_label(dims: int) -> str:
-    """Label of features of the official weights: empty for those that FID is defined on."""
+    """Label of features from the official weights; empty for those that FID is defined on."""
     return "" if dims == FID_DIMS else f"inception_{dims}"
 
 
@@ -76,12 +76,12 @@ def _fused(network: nn.Module) -> nn.Module:
 
 
 def _inception(path: Path, dims: int) -> nn.Module:
-    """pytorch-fid's network with the weights in ``path``. Its constructor would download them; here it cannot."""
+    """pytorch-fid's network with the weights in ``path``. The download in its constructor is disabled."""
     import pytorch_fid.inception as original
 
     state = load_weights(path)
     with (
-        torch.random.fork_rng(devices=[]),  # its layers' initialisation draws from the global generator
+        torch.random.fork_rng(devices=[]),  # its layers' initialization draws from the global generator
         _no_download(original, state),
     ):
         try:
@@ -93,7 +93,7 @@ def _inception(path: Path, dims: int) -> nn.Module:
 
 @contextmanager
 def _no_download(module: Any, state: Any) -> Iterator[None]:
-    """Replace pytorch-fid's download by ``state``."""
+    """Replace pytorch-fid's download with ``state``."""
     download = module.load_state_dict_from_url
     module.load_state_dict_from_url = lambda *args, **kwargs: state
     try:

@@ -12,7 +12,7 @@ from stargan_lab import files
 from stargan_lab.errors import LabError
 
 VERIFIED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""Of the official file: TensorFlow's FID Inception as published by pytorch-fid. Only its distance is called FID."""
+"""SHA-256 of the official file, TensorFlow's FID Inception as published by pytorch-fid; only it gives FID."""
 
 DOWNLOAD = "download"
 
@@ -21,7 +21,7 @@ class WeightsMissing(LabError):
     """There are no Inception weights; the message says how to get them.
 
     Attributes:
-        label: of the features that cannot be computed.
+        label: label of the features that cannot be computed.
     """
 
     label = ""
@@ -34,7 +34,7 @@ def official_url() -> str:
 
 
 def cache_paths(outputs: Path) -> list[Path]:
-    """Where to look for weights: our cache, then the one of pytorch-fid."""
+    """Paths to search for weights: this project's cache, then pytorch-fid's."""
     name = official_url().rsplit("/", 1)[-1]
     return [outputs / "cache" / "weights" / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
 
@@ -50,16 +50,14 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
     if weights not in (None, DOWNLOAD):
         path = Path(str(weights)).expanduser()
         if not path.is_file():
-            raise LabError(
-                f"evaluation.weights: {path} is not a file; give a path, {DOWNLOAD!r}, or null for the cache"
-            )
+            raise LabError(f"evaluation.weights: {path} is not a file; set a path, {DOWNLOAD!r}, or null for the cache")
         return path
     cached = next((path for path in paths if path.is_file() and (weights is None or is_official(path))), None)
     if cached is not None:
         return cached
     if weights is None:
         raise WeightsMissing(
-            f"no Inception weights, so no FID: set evaluation.weights={DOWNLOAD} or a path, or put them at {paths[0]}"
+            f"no Inception weights, so no FID: set evaluation.weights={DOWNLOAD} or a path, or copy them to {paths[0]}"
         )
     with files.locked(paths[0].with_suffix(".lock")):  # not make_once: a file that is not official is replaced
         if not (paths[0].is_file() and is_official(paths[0])):
@@ -86,7 +84,7 @@ def _download(url: str, file: BinaryIO) -> None:
                     bar.update(len(chunk))
     except OSError as error:
         raise LabError(
-            f"{url}: download failed ({error}); download it elsewhere and set evaluation.weights to its path"
+            f"{url}: download failed ({error}); download the file manually and set evaluation.weights to its path"
         ) from None
     if digest.hexdigest() != VERIFIED_SHA256:
         raise LabError(

@@ -1,6 +1,6 @@
-"""The identity of an evaluation: which metrics, computed with what, on which images.
+"""The identity of an evaluation: which metrics, computed with which instruments, on which images.
 
-It is stored with the scores as plain JSON, and everything here reads the stored form.
+It is stored with the scores as plain JSON, and the functions here read the stored form.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from stargan_lab import files
 
 VERSION = 3
-"""Raised when the meaning of scores changes; scores of two versions are never compared."""
+"""Increased when the meaning of scores changes; scores of different versions are never compared."""
 
 _NOT_COMMON = ("instruments", "metrics", "hash")
 
@@ -25,13 +25,13 @@ class Protocol:
         inputs: the split that is translated; none of its images is a reference.
         images: dataset → domain → how many were ``translated`` (those without the label) and how many are ``real``.
         targets: ``reference`` is one target per label, as set by ``labels.target_labels``.
-        groups: dataset → labels that exclude each other, which determine what a target clears.
+        groups: dataset → mutually exclusive labels, which determine the labels that a target clears.
         checkpoint: the rule that picked the weights; never the best-scoring ones.
-        network_mode: ``train-statistics``: every image is normalised by its own statistics, as in StarGAN.
+        network_mode: ``train-statistics``: every image is normalized by its own statistics, as in StarGAN.
         quantisation: images are scored as an 8-bit file stores them.
-        max_images: only the first so many test images, and reference images of each domain; None for all.
+        max_images: maximum number of test images, and of reference images per domain; None: all.
         batch_size: images translated together, which matters to a generator with batch statistics.
-        instruments: attribute classifier, ground truth and extractors, each with what its output depends on.
+        instruments: attribute classifier, ground truth and extractors, each with everything its output depends on.
         metrics: metric → the instruments it ``uses``, its ``options`` and its ``version``.
     """
 
@@ -61,7 +61,7 @@ def protocol_hash(protocol: Mapping[str, Any]) -> str:
 
 
 def metric_protocol(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    """What one metric's values depend on: what is common to all metrics, its options, and the instruments it uses.
+    """Everything one metric's values depend on: settings common to all metrics, its options, and its instruments.
 
     Args:
         protocol: as stored in ``result.json``.

@@ -26,7 +26,7 @@ from stargan_lab.evaluation.frechet import Moments
 
 
 def reference_split(source: ImageSource) -> str:
-    """``valid`` where it has images, else ``train``: never the translated one. Raises LabError without test images."""
+    """``valid`` if it has images, else ``train``; never the translated split. Raises LabError without test images."""
     filled = [which for which in source.splits() if len(source.split(which))]
     if "test" not in filled:
         raise LabError(f"data.sources.{source.name}: evaluation needs test images, found only {', '.join(filled)}")
@@ -34,7 +34,7 @@ def reference_split(source: ImageSource) -> str:
 
 
 def reference_labels(source: ImageSource, max_images: int | None) -> Tensor:
-    """(N, A) bool: which images of the reference split represent which label, the first ``max_images`` of each."""
+    """(N, A) bool: which images of the reference split have which label, only the first ``max_images`` of each."""
     has_label = source.split(reference_split(source)).labels == 1
     return has_label if max_images is None else has_label & (has_label.cumsum(0) <= max_images)
 

@@ -14,7 +14,7 @@ ADVERSARIALS = family("adversarial")
 
 
 class AdversarialLoss(Protocol):
-    """Two terms for the discriminator, one for the generator; each is minimised."""
+    """Two terms for the discriminator, one for the generator; each is minimized."""
 
     def critic(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """The discriminator's scalar terms (real, fake) from the scores of real and of generated images."""
@@ -45,7 +45,7 @@ class _CrossEntropy:
 
 @ADVERSARIALS.register("vanilla", source="Goodfellow et al. 2014 (arXiv:1406.2661), end of section 3")
 class NonSaturating(_CrossEntropy):
-    """Cross entropy; the generator minimises -log D(fake), whose gradient is strong when D rejects its images."""
+    """Cross entropy; the generator minimizes -log D(fake), whose gradient is strong when D rejects its images."""
 
     def generator(self, fake: Tensor) -> Tensor:
         return functional.softplus(-fake).mean()
@@ -53,7 +53,7 @@ class NonSaturating(_CrossEntropy):
 
 @ADVERSARIALS.register("minimax", source="Goodfellow et al. 2014 (arXiv:1406.2661), equation 1")
 class Minimax(_CrossEntropy):
-    """Cross entropy; the generator minimises log(1 - D(fake)), whose gradient vanishes when D rejects its images."""
+    """Cross entropy; the generator minimizes log(1 - D(fake)), whose gradient vanishes when D rejects its images."""
 
     def generator(self, fake: Tensor) -> Tensor:
         return -functional.softplus(fake).mean()

@@ -24,7 +24,7 @@ class LipschitzConstraint(Protocol):
 
     Attributes:
         weight: factor of ``penalty`` in the loss.
-        samples: interpolates per pair of real and fake image.
+        samples: interpolates per pair of real and fake images.
     """
 
     weight: float
@@ -62,14 +62,14 @@ class _NoTerm:
     "gp", source="Gulrajani et al. 2017 (arXiv:1704.00028), equation 3", traits=["constrains", "per_sample"]
 )
 class GradientPenalty:
-    """Pulls gradient norms between real and generated images towards 1.
+    """Pulls gradient norms between real and generated images toward 1.
 
     Args:
         weight: factor in the discriminator's loss.
-        samples: interpolates per pair of real and fake image.
+        samples: interpolates per pair of real and fake images.
         reduction: differentiate the sum of an image's patch scores, as the reference does, or their mean. The
             adversarial loss takes the mean, so under ``sum`` its Lipschitz bound is 1 / (number of patches).
-        one_sided: penalise only norms above 1.
+        one_sided: penalize only norms above 1.
     """
 
     def __init__(

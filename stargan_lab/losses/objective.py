@@ -1,4 +1,4 @@
-"""What discriminator and generator minimise: weighted sums of registered loss terms."""
+"""The objectives of discriminator and generator: weighted sums of registered loss terms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class Objective:
         adversarial: the loss on real/fake scores.
         lipschitz: the constraint on the discriminator.
         cls, rec: weights of classification and reconstruction.
-        targets: which labels a batch is translated to.
+        targets: chooses the labels that a batch is translated to.
         extra: further terms by name, each with its weight.
     """
 
@@ -40,7 +40,7 @@ class Objective:
 
     @cached_property
     def terms(self) -> Mapping[str, tuple[float, LossTerm]]:
-        """Weight and term by name, in the order in which they are added up."""
+        """Weight and term by name, in the order of summation."""
         standard = {
             "d_real": 1.0,
             "d_fake": 1.0,

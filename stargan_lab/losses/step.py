@@ -1,6 +1,6 @@
-"""One training step as a loss term sees it.
+"""A training step, as passed to loss terms.
 
-Shapes: N batch, A labels of the batch's dataset, H W pixels, P patches a side.
+Shapes: N batch, A labels of the batch's dataset, H W pixels, P patches per side.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Discriminate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Step:
-    """A batch, its translation and the networks; whatever takes a network's pass is computed on first use.
+    """A batch, its translation and the networks; anything that needs a forward pass is computed on first use.
 
     In the discriminator's objective ``fake`` is detached. In the generator's, ``fake`` carries the generator's graph,
     and the discriminator has been updated and is frozen.
@@ -39,9 +39,9 @@ class Step:
         fake: (N, 3, H, W), ``real`` translated to ``targets``.
         targets: (N, A) of 0 and 1.
         alpha: (samples, N, 1, 1, 1) in [0, 1), random positions between fake (0) and real (1) images; ``samples`` is
-            the Lipschitz constraint's.
-        generator, discriminator: the modules, whose layers can be read and which can be differentiated twice.
-        translate, discriminate: the same networks for plain passes; compiled under ``trainer.compile``.
+            set by the Lipschitz constraint.
+        generator, discriminator: the modules, to access their layers or to differentiate twice.
+        translate, discriminate: the same networks for plain forward passes, compiled with ``trainer.compile``.
     """
 
     layout: LabelLayout
@@ -90,7 +90,7 @@ class Step:
 
     @cached_property
     def reconstruction(self) -> Tensor:
-        """(N, 3, H, W), ``fake`` translated back to ``labels``; without a graph in the discriminator's objective."""
+        """(N, 3, H, W), ``fake`` translated back to ``labels``; has no graph in the discriminator's objective."""
         with torch.set_grad_enabled(self.fake.requires_grad):
             return self.translate(self.fake, self.layout.generator_label(self.labels, self.source))
 
@@ -122,5 +122,5 @@ class LossTerm(Protocol):
     network: Network
 
     def __call__(self, step: Step) -> Tensor | None:
-        """The scalar to minimise, before its weight; None where the term does not apply to this step."""
+        """The scalar to minimize, before its weight; None where the term does not apply to this step."""
         ...

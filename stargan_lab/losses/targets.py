@@ -1,6 +1,6 @@
 """Target labels of a training batch. Shapes: N images, A labels of their dataset.
 
-Trait: ``uses_groups`` marks a policy that depends on which labels exclude each other.
+Trait: ``uses_groups`` marks a policy that depends on which labels are mutually exclusive.
 """
 
 from typing import Protocol
@@ -27,13 +27,13 @@ class TargetPolicy(Protocol):
 
 @TARGETS.register("permuted", source="Choi et al. 2018, as in yunjey/stargan")
 def permuted(labels: Tensor, spec: LabelSpec, permutation: Tensor, choice: Tensor) -> Tensor:
-    """The batch's labels in random order: as frequent as in the data, and often equal to the source labels."""
+    """The batch's labels in random order: frequencies match the data, but targets often equal the source labels."""
     return labels[permutation]
 
 
 @TARGETS.register("different", traits=["uses_groups"])
 def different(labels: Tensor, spec: LabelSpec, permutation: Tensor, choice: Tensor) -> Tensor:
-    """One label changed, chosen uniformly among those that can change; testing requests the same translations."""
+    """One label changed, chosen uniformly among those that can change; evaluation requests the same translations."""
     candidates = torch.stack(
         [target_labels(labels, spec, index) for index in range(len(spec.names))], dim=1
     )  # (N, A, A)

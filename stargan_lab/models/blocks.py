@@ -2,7 +2,7 @@
 
 Traits of a padding:
     zeros: pads with zeros, so that a constant plane is not constant at the border.
-    needs_map: not defined on a 1x1 map.
+    needs_map: undefined on a 1x1 map.
 """
 
 from collections.abc import Mapping

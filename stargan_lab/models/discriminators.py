@@ -45,7 +45,7 @@ class PatchDiscriminator(nn.Module):
     Args:
         label_width: K, number of logits.
         image_size: S, height and width in pixels; the class head's kernel size is S / 2^depth.
-        width: channels after the first convolution; doubled by each further one.
+        width: channels after the first convolution; doubled by each further convolution.
         depth: stride-2 convolutions; the receptive field of a patch score is 5·2^depth − 2 pixels.
         norm: norm after every stride-2 convolution except the first.
         norm_options: options of the norm; None: its defaults.
@@ -91,7 +91,7 @@ class PatchDiscriminator(nn.Module):
         self.conv1 = HEADS.build(head, channels, size, head_bias)
         self.conv2 = nn.Conv2d(channels, label_width, size, bias=head_bias)
         of_weights = getattr(family("critic_norm").get(norm), "of_weights", None)
-        if of_weights is not None:  # not the label logits: only the score has to be bounded
+        if of_weights is not None:  # not for the label logits: only the score has to be bounded
             self.main, self.conv1 = of_weights(self.main), of_weights(self.conv1)
 
     @staticmethod

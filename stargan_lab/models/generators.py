@@ -111,7 +111,7 @@ class UNetGenerator(nn.Module):
         label_width: K, the length of a label.
         width: channels after the first convolution; doubled at most three times.
         depth: stride-2 convolutions; height and width must be multiples of 2^depth.
-        blocks: residual blocks at the bottleneck; none in pix2pix.
+        blocks: residual blocks at the bottleneck; pix2pix has none.
         norm: norm after the convolutions, except the first and the innermost.
         norm_options: options of the norm; None: its defaults.
         affine: learn scale and shift in the norms; None: the conditioning's default.

@@ -1,18 +1,18 @@
-"""Normalisation layers. All use the statistics of their input, in training and evaluation.
+"""Normalization layers. All use the statistics of their input, in training and evaluation.
 
 The family ``norm`` is for generators, ``critic_norm`` for discriminators; shapes are (N, C, H, W). A builder takes the
 number of channels, whether to learn scale and shift, and its options; it raises ValueError for options that do not fit
 the channels. A module's ``update_sigma`` is called after each update of the critic's weights, its ``start`` after its
-weights are initialised.
+weights are initialized.
 
 Traits:
     needs_map: the output is zero on a 1x1 map.
-    erases_planes: removes what is constant over a channel.
+    erases_planes: removes any constant plane.
     couples_samples: the output for an image depends on the other images of the batch.
     constrains: bounds the critic's Lipschitz constant.
-    absent: no normalisation.
-    of_weights: normalises the weights of the convolutions; the builder's attribute of this name replaces the
-        convolutions of a module, and the layer it builds is the identity.
+    absent: no normalization.
+    of_weights: normalizes the weights of the convolutions; the builder's attribute of this name replaces the
+        convolutions of a module, and the layer that it builds is the identity.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ CRITIC_NORMS = family("critic_norm")
 
 
 def norm_refusal(family_name: str, options: Mapping[str, Any], channels: int) -> str | None:
-    """Why the norm in a network's ``options`` cannot normalise ``channels``, for the network's ``refusal``; or None."""
+    """Why the norm in a network's ``options`` cannot normalize ``channels``, for the network's ``refusal``; or None."""
     try:
         with torch.device("meta"):
             family(family_name).build(options["norm"], channels, True, **options["norm_options"] or {})
@@ -62,7 +62,7 @@ class InstanceNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Add the counter that is missing in checkpoints from before torch 0.4, as torch's own norm does."""
+        """Add the counter that is missing in checkpoints from before torch 0.4, as torch's instance norm does."""
         state_dict.setdefault(f"{prefix}num_batches_tracked", torch.tensor(0))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -103,7 +103,7 @@ def group(channels: int, affine: bool, *, groups: Annotated[int, Field(ge=1)] | 
 
 @NORMS.register("none", traits=["absent"])
 def none(channels: int, affine: bool) -> nn.Module:
-    """No normalisation."""
+    """No normalization."""
     return nn.Identity()
 
 
@@ -127,7 +127,7 @@ class SpectralConv2d(nn.Conv2d):
     """Convolution with W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, sec. 2.1.
 
     ``u`` (out,), the estimate of the left singular vector, is part of the state. ``update_sigma`` runs one power
-    iteration after each update of the weights; initialisation runs fifteen. Forward passes only read ``u``, so all
+    iteration after each update of the weights; initialization runs fifteen. Forward passes only read ``u``, so all
     passes between two updates use the same sigma. The weight keeps its name, shape and initial value.
     """
 

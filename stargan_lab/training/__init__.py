@@ -1,1 +1,1 @@
-"""The training step, the loop around it, optimisers, schedules and EMA."""
+"""The training step, the loop around it, optimizers, schedules and EMA."""

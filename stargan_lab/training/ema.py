@@ -10,7 +10,7 @@ class Ema:
     """An averaged copy of a network; ``network`` is None when ``decay`` is 0.
 
     Args:
-        decay: in [0, 1); weight of the average at each generator update.
+        decay: in [0, 1); weight of the old average at each generator update.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

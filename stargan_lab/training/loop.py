@@ -1,4 +1,4 @@
-"""The training loop: everything that happens every n steps."""
+"""The training loop, and everything that happens every n steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from stargan_lab.training.updates import TrainState, step_randomness, train_step
 
 @dataclass(frozen=True)
 class LoopPlan:
-    """Length and intervals of a training. A step is one discriminator update on one dataset.
+    """Length and intervals of a training run. A step is one discriminator update on one dataset.
 
     Attributes:
         total_steps: discriminator updates.
         n_critic: the generator is updated in every n-th iteration.
         sources: number of datasets, S, trained on in turn; an iteration is S steps.
-        seed: of all random numbers.
-        schedule: (iteration, total iterations) to a factor of the initial learning rates.
+        seed: seed of all random numbers.
+        schedule: maps (iteration, total iterations) to a factor on the initial learning rates.
         log_every, sample_every, evaluate_every, checkpoint_every: in steps; 0 means only at the end.
     """
 

@@ -17,7 +17,7 @@ class Meter:
         self._sums: dict[str, tuple[float, int]] = {}
 
     def add(self, step: int, losses: dict[str, Tensor], dataset: str | None = None) -> None:
-        """Add a step's scalar terms. With several datasets, ``dataset`` is the step's; each has separate means."""
+        """Add a step's scalar terms. With several datasets, ``dataset`` is the step's, and each has separate means."""
         names = tuple(f"{name}/{dataset}" if dataset else name for name in losses)
         self._pending.append((step, names, torch.stack([value.double() for value in losses.values()])))
 
@@ -25,7 +25,7 @@ class Meter:
         """Transfer pending values from the device and add them to the sums.
 
         Raises:
-            NonFiniteLossError: a value is not finite; names its step and term, the earliest first.
+            NonFiniteLossError: a value is not finite; names the earliest such step and its term.
         """
         if not self._pending:
             return
@@ -34,7 +34,7 @@ class Meter:
             for name in names:
                 value = values.pop(0)
                 if not math.isfinite(value):
-                    raise NonFiniteLossError(f"step {step}: loss/{name} is {value}; stopped before saving it")
+                    raise NonFiniteLossError(f"step {step}: loss/{name} is {value}; stopped before saving a checkpoint")
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = (total + value, count + 1)
         self._pending.clear()

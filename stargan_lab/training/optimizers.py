@@ -1,4 +1,4 @@
-"""Optimisers: one for both networks, with a learning rate for each."""
+"""Optimizers: one for both networks, with a learning rate for each."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -47,7 +47,7 @@ def rmsprop(
     d_lr: Rate = 5e-5,
     alpha: Beta = 0.99,
 ) -> torch.optim.Optimizer:
-    """RMSprop, eps 1e-8, no momentum, as published with weight clipping.
+    """RMSprop, eps 1e-8, no momentum, as in the weight-clipping paper.
 
     Args:
         g_lr: learning rate of the generator.

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the iteration, as a factor of the initial rate.
+"""Learning-rate schedules: pure functions from the iteration to a factor on the initial rate.
 
 An iteration is one discriminator step on every dataset, counted from 1; with one dataset, iterations are steps.
 """
@@ -26,7 +26,7 @@ def linear(iteration: int, total: int, *, decay_steps: Steps | None = None) -> f
     """Constant, then linear decay to 0 over the last ``decay_steps`` iterations.
 
     Args:
-        decay_steps: iterations of the decay; None: the second half.
+        decay_steps: length of the decay in iterations; None: the second half.
     """
     return min(1.0, (total - iteration + 1) / _decay_steps(total, decay_steps))
 
@@ -44,12 +44,12 @@ linear.canonical = _canonical  # type: ignore[attr-defined]  # see config/identi
 
 @SCHEDULES.register("reference", source="yunjey/stargan 94dd002")
 def reference(iteration: int, total: int, *, decay_steps: Steps = 100_000, every: Steps = 1_000) -> float:
-    """Decays by 1/``decay_steps`` after each ``every`` iterations of the last ``decay_steps``.
+    """Decays by 1/``decay_steps`` every ``every`` iterations during the last ``decay_steps``.
 
-    The decrement is not scaled by ``every``, so with the defaults the rate ends at 0.999 of its start, not at 0.
+    The decrement is not scaled by ``every``, so with the defaults the rate ends at 0.999 times its start, not at 0.
 
     Args:
-        decay_steps: length of the decay in iterations, and divisor of a decrement.
+        decay_steps: length of the decay in iterations; each decrement is 1 / decay_steps.
         every: iterations between decrements.
     """
     decrements = (iteration - 1) // every - max(total - decay_steps, 0) // every

@@ -20,7 +20,7 @@ class StepRandomness:
     Attributes:
         permutation: (N,) int64, an order of the batch; the ``permuted`` policy takes target labels in this order.
         alpha: (samples, N, 1, 1, 1) in [0, 1), positions of the Lipschitz penalty's interpolates.
-        choice: (N,) in [0, 1), picks a target for each image under other policies.
+        choice: (N,) in [0, 1), picks a target for each image in other policies.
     """
 
     permutation: Tensor
@@ -70,7 +70,7 @@ class TrainState:
         self.discriminate: Discriminate = torch.compile(self.critic) if self.compile else self.critic
 
     def mixed(self) -> AbstractContextManager[object]:
-        """Autocast of the forward passes under ``bfloat16``."""
+        """Autocast for forward passes with ``bfloat16``."""
         if self.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
@@ -100,7 +100,7 @@ def train_step(
         if hasattr(module, "update_sigma"):
             module.update_sigma()
     if update_generator:
-        train_state.critic.requires_grad_(False)  # saves gradients that no optimiser would use
+        train_state.critic.requires_grad_(False)  # saves gradients that no optimizer would use
         with train_state.mixed():
             total, generator_values = objective.total("generator", step)
         _update(train_state.g_optimizer, total)

@@ -69,7 +69,7 @@ def test_other_networks_are_refused(role: Any, name: str, options: dict[str, Any
     assert "\n" not in str(caught.value)
 
 
-def test_global_head_is_recognised_by_its_outputs() -> None:
+def test_global_head_is_recognized_by_its_outputs() -> None:
     """With a last map of 3x3, both heads have the same keys and shapes."""
     critic = make_critic(3, size=12, head="global")
     assert shapes_of(critic.state_dict()) == shapes_of(make_critic(3, size=12).state_dict())

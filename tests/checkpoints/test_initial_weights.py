@@ -22,12 +22,12 @@ TRAIN = ["train", "preset=tiny", "tracking.enabled=false", "trainer.device=cpu"]
 
 
 @pytest.fixture(autouse=True)
-def _arguments_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fixed_argv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["stargan-lab"])
 
 
 def test_run_id_depends_on_the_content_of_the_weights(here: Path) -> None:
-    """Neither on the path nor on the file format, and there is no key without initial weights."""
+    """It depends neither on the path nor on the file format; without initial weights there is no such key."""
     write_pair(here / "a")
     write_pair(here / "b", step=3)
     sizes = ["generator.blocks=2", "discriminator.depth=3", "data.image_size=32", "trainer.threads=1"]

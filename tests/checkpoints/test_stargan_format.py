@@ -1,4 +1,4 @@
-"""Checkpoints of the reference implementation: read, recognised, hashed, loaded."""
+"""Checkpoints of the reference implementation: read, recognized, hashed, loaded."""
 
 import json
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def test_sizes_from_shapes() -> None:
 
 @pytest.mark.parametrize("run", ["single", "multi"])
 @pytest.mark.parametrize("letter", ["G", "D"])
-def test_form_equals_the_golden_files(letter: str, run: str) -> None:
+def test_keys_and_shapes_equal_the_golden_files(letter: str, run: str) -> None:
     golden = golden_state(letter, run)
     sizes = sizes_of(golden)
     assert sizes is not None

@@ -1,4 +1,4 @@
-"""``doctor``: its findings about a machine, a configuration and a directory, that it writes nothing, its advice."""
+"""``doctor``: findings about the machine, the configuration and the directory, next steps, and no files written."""
 
 import json
 import shlex

@@ -40,7 +40,7 @@ def trained(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How often a configuration was composed by Hydra and validated by us."""
+    """Number of configurations composed by Hydra and validated by this package."""
     counts = {"composed": 0, "validated": 0}
 
     def count(name: str, owner: Any, attribute: str) -> None:
@@ -130,7 +130,7 @@ def test_jobs_of_another_sweeper_are_validated_when_they_start(
     assert "error: batch_size" in capsys.readouterr().err
 
 
-def test_other_jobs_go_on_after_a_failure(
+def test_other_jobs_continue_after_a_failure(
     trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(config: RunConfig) -> None:

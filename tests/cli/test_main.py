@@ -1,4 +1,4 @@
-"""The command line up to where a command starts its work."""
+"""The command line, up to the start of a command's work."""
 
 import argparse
 import subprocess

@@ -39,7 +39,7 @@ def _plain_networks() -> None:
 
     @family("optimizer").register("plain_optimizer")
     def plain_optimizer(parameters: object, role: str, *, rate: float = 0.1) -> None:
-        """An optimiser with one rate."""
+        """An optimizer with one rate."""
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_preset_options_that_a_component_takes_are_kept() -> None:
         (["preset=misspelt"], "generator.widht: unknown key.*'width'"),
     ],
 )
-def test_options_of_the_user_are_never_dropped(config_dir: Path, overrides: list[str], expected: str) -> None:
+def test_user_options_are_never_dropped(config_dir: Path, overrides: list[str], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         compose(overrides, config_dir)
 

@@ -12,7 +12,7 @@ from stargan_lab.registry import family
 GROUP = "discriminator.norm=group"
 
 REFUSED = [
-    # misspelt keys on several levels
+    # misspelled keys on several levels
     (["sed=1"], ["sed", "'seed'"]),
     (["discriminator.nrom=instance"], ["discriminator.nrom", "'discriminator.norm'", "allowed:", "depth"]),
     (["+discriminator.nrom=instance"], ["discriminator.nrom", "'norm'", "allowed:"]),

@@ -52,7 +52,7 @@ def test_reference_split_matches_the_reference() -> None:
 
 
 def test_reference_split_needs_two_thousand_images(make_folder: MakeFolder) -> None:
-    with pytest.raises(DataError, match=r"2,000, got 10; set split=official"):
+    with pytest.raises(DataError, match=r"at least 2,000 images .*, got 10; set split=official"):
         open_celeba(make_folder(), split="reference").prepare()
 
 
@@ -86,7 +86,9 @@ def test_constructor_does_not_touch_files(tmp_path: Path) -> None:
     source = open_celeba(tmp_path / "absent")
     assert source.spec.names == SELECTED
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match=r"absent: expected CelebA: .*data\.sources\.celeba\.root, or data=synthfaces"):
+    with pytest.raises(
+        DataError, match=r"absent: expected CelebA's layout: .*data\.sources\.celeba\.root, or data=synthfaces"
+    ):
         source.prepare()
 
 

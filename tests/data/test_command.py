@@ -46,7 +46,7 @@ def test_a_missing_dataset_does_not_hide_the_next(
 ) -> None:
     assert main(["data", "check", *options(tmp_path / "absent", make_tree())]) == 1
     out = capsys.readouterr().out
-    assert "absent: expected CelebA" in out
+    assert "absent: expected CelebA's layout" in out
     assert "RaFD: 18 images" in out
 
 
@@ -61,12 +61,12 @@ def test_conflicting_attributes_of_generated_faces_are_refused_before_any_work(
 
 
 def test_user_yaml_files(make_tree: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own, tree = tmp_path / "conf" / "data", make_tree()
-    own.mkdir(parents=True)
-    (own / "mine.yaml").write_text(
+    folder, tree = tmp_path / "conf" / "data", make_tree()
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
         f"image_size: 64\nsources:\n  mine: {{kind: image_folder, root: {tree}, crop: null}}\n"
     )
-    overrides = ["data=mine", f"paths.outputs={tmp_path / 'outputs'}", "--config-dir", str(own.parent)]
+    overrides = ["data=mine", f"paths.outputs={tmp_path / 'outputs'}", "--config-dir", str(folder.parent)]
     assert main(["data", "check", *overrides]) == 0
     assert f"mine in {tree}: 18 images" in capsys.readouterr().out
     assert main(["data", "make", *overrides]) == 0

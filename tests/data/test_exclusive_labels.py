@@ -16,7 +16,7 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.labels import target_labels
 
 MakeFolder = Callable[..., Path]
-COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair")
+COLORS = ("Black_Hair", "Blond_Hair", "Brown_Hair")
 
 
 def open_celeba(root: Path, **options: Any) -> PackedSource:
@@ -29,7 +29,7 @@ def open_synthfaces(outputs: Path, **options: Any) -> PackedSource:
 
 
 def test_default_groups_follow_the_reference(make_folder: MakeFolder) -> None:
-    """Gray_Hair is a hair colour there, Bald is not."""
+    """There, Gray_Hair is a hair color and Bald is not."""
     assert HAIR == (("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),)
     spec = open_celeba(make_folder()).spec
     assert spec.groups == (("Black_Hair", "Blond_Hair"),)
@@ -61,20 +61,20 @@ def test_unknown_labels_in_groups_are_refused(make_folder: MakeFolder) -> None:
     with pytest.raises(ConfigError, match=r"celeba\.exclusive: .*'Blond_Hiar'; did you mean 'Blond_Hair'"):
         _ = open_celeba(root, exclusive=groups).fingerprint
     with pytest.raises(ConfigError, match=r"faces\.exclusive: .*'Blond_Hiar'; did you mean 'Blond_Hair'"):
-        open_synthfaces(root.parent, exclusive=groups, attributes=COLOURS)
+        open_synthfaces(root.parent, exclusive=groups, attributes=COLORS)
     text = (root / "list_attr_celeba.txt").read_text()  # the attribute file may have names that CelebA lacks
     (root / "list_attr_celeba.txt").write_text(text.replace("Bald", "Antlers"))
     open_celeba(root, attributes=("Antlers", "Male"), exclusive=(("Antlers", "Male"),)).prepare()
 
 
-@pytest.mark.parametrize("groups", [(COLOURS[:2],), (COLOURS[:1], COLOURS[1:])])
-def test_hair_colours_of_synthfaces_must_share_a_group(groups: tuple[tuple[str, ...], ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("groups", [(COLORS[:2],), (COLORS[:1], COLORS[1:])])
+def test_hair_colors_of_synthfaces_must_share_a_group(groups: tuple[tuple[str, ...], ...], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.sources\.faces\.exclusive: a SynthFaces face has at most one of"):
-        open_synthfaces(tmp_path, exclusive=groups, attributes=(*COLOURS, "Male"))
+        open_synthfaces(tmp_path, exclusive=groups, attributes=(*COLORS, "Male"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_holds_for_synthfaces_opened_as_celeba(tmp_path: Path) -> None:
+def test_hair_colors_of_synthfaces_opened_as_celeba_must_share_a_group(tmp_path: Path) -> None:
     root = tmp_path / "faces"
     make_synthfaces(root, SynthSpec(16, 6, 0, 4))
     with pytest.raises(ConfigError, match="has at most one of Black_Hair, Brown_Hair"):
@@ -86,7 +86,7 @@ def test_the_same_holds_for_synthfaces_opened_as_celeba(tmp_path: Path) -> None:
     ("attributes", "groups"),
     [
         (("Male", "Black_Hair"), ()),
-        (("Brown_Hair", "Young", "Black_Hair"), ((*COLOURS, "Young"),)),
+        (("Brown_Hair", "Young", "Black_Hair"), ((*COLORS, "Young"),)),
     ],
 )
 def test_every_target_allowed_by_the_groups_can_be_rendered(

@@ -1,4 +1,4 @@
-"""Sampling SynthFaces: balanced, independent labels, relabelling, and random streams that do not interfere."""
+"""Sampling SynthFaces: balanced, independent labels, relabeling, and random streams that do not interfere."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_relabel_changes_only_the_requested_labels() -> None:
     black, brown = faces.labels["Black_Hair"] > 0, faces.labels["Brown_Hair"] > 0
     cleared = with_labels(faces, Black_Hair=0.0)
     assert (cleared.labels["Brown_Hair"] > 0)[brown].all()
-    assert not any((cleared.labels[name] > 0)[black].any() for name in EXCLUSIVE[0])  # no listed colour
+    assert not any((cleared.labels[name] > 0)[black].any() for name in EXCLUSIVE[0])  # no listed color
     target = with_labels(faces, Black_Hair=1.0)
     assert (target.labels["Black_Hair"] == 1).all()
     assert (target.labels["Brown_Hair"] == 0).all()

@@ -159,7 +159,7 @@ def test_wrong_layouts_get_a_one_line_error(mistake: str, make_tree: MakeTree) -
     assert not list((root.parent / "outputs").rglob("*.npy"))
 
 
-def test_a_root_that_is_a_single_split_gets_its_parent_suggested(make_tree: MakeTree) -> None:
+def test_a_single_split_as_root_suggests_its_parent(make_tree: MakeTree) -> None:
     root = make_tree()
     with pytest.raises(DataError, match=rf"train: this is a single split; set root to its parent, {root}$"):
         open_folder(root / "train").prepare()

@@ -46,7 +46,7 @@ def test_all_modes_become_rgb(mode: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_sixteen_bit_greyscale_is_scaled(suffix: str, tmp_path: Path) -> None:
+def test_sixteen_bit_grayscale_is_scaled(suffix: str, tmp_path: Path) -> None:
     path, values = tmp_path / f"x.{suffix}", (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
     Image.fromarray(values).save(path)
     expected = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)

@@ -1,4 +1,4 @@
-"""Rendered pixels: golden per version, independent of other faces, with every factor and label visible."""
+"""Rendered pixels: golden values per version, independent of other faces, with every factor and label visible."""
 
 import hashlib
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def all_kinds(seed: int, n: int, difficulty: float) -> list[Faces]:
 
 
 def all_settings(faces: Faces) -> list[Faces]:
-    """The faces under all combinations of core attributes, and under each optional attribute and expression."""
+    """The faces with all combinations of core attributes, and with each optional attribute and expression."""
     hair = [np.eye(3, dtype=np.float32)[i] if i < 3 else np.zeros(3, dtype=np.float32) for i in range(4)]
     rows = [(*h, *bits) for h in hair for bits in np.ndindex(2, 2, 2)]
     names = (*EXCLUSIVE[0], *FREE)
@@ -131,7 +131,7 @@ def test_windows_do_not_clip_shapes(size: int, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_every_factor_is_visible_under_every_label(factor: str) -> None:
-    """The rule that makes the ground truth inferable: nothing of an identity shows only under a target label."""
+    """The rule that makes the ground truth inferable: no identity factor is visible only with a target label."""
     changes = []
     for faces in all_settings(sample(11, range(2), 1.0)):
         low, high = (render(with_factor(faces, factor, v), 64).astype(int) for v in (0.05, 0.95))
@@ -224,7 +224,7 @@ class ExpressionSource:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("vary", [(), ("Eyeglasses", "Bangs", "Big_Nose")], ids=["plain", "varied"])
-def test_attribute_classifier_recognises_expressions(vary: tuple[str, ...], tmp_path: Path) -> None:
+def test_attribute_classifier_recognizes_expressions(vary: tuple[str, ...], tmp_path: Path) -> None:
     spec = SynthSpec(size=32, train=2000, valid=0, test=800, difficulty=0.0, form="rafd", vary=vary)
     classifier = trained_classifier(ExpressionSource(spec), tmp_path, torch.device("cpu"), progress=False)
     assert min(classifier.accuracy.values()) >= 0.95, classifier.accuracy

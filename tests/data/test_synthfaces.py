@@ -253,9 +253,11 @@ def test_a_new_renderer_version_invalidates_all_datasets(tmp_path: Path, monkeyp
     before = SMALL.fingerprint
     monkeypatch.setattr(spec_module, "RENDERER_VERSION", 99)
     assert SMALL.fingerprint != before
-    with pytest.raises(DataError, match=r"made by SynthFaces 1, not 99, delete it to generate it again"):
+    with pytest.raises(
+        DataError, match=r"rendered by SynthFaces version 1, expected 99; delete the folder to generate it again"
+    ):
         make_synthfaces(root, SMALL)
-    with pytest.raises(DataError, match="made by SynthFaces 1"):
+    with pytest.raises(DataError, match="rendered by SynthFaces version 1"):
         _ = celeba("faces", 32, tmp_path, root=str(root), attributes=("Male",)).ground_truth
 
 
@@ -267,14 +269,16 @@ def test_a_new_feature_version_invalidates_only_datasets_with_the_feature(
     before, plain = spec.fingerprint, SMALL.fingerprint
     monkeypatch.setitem(renderer.FEATURE_VERSIONS, feature, 2)
     assert spec.fingerprint != before and SMALL.fingerprint == plain
-    with pytest.raises(DataError, match=f"made with {feature} version 1, not 2, delete it to generate it again"):
+    with pytest.raises(
+        DataError, match=f"rendered with {feature} version 1, expected 2; delete the folder to generate it again"
+    ):
         read_spec(tmp_path / "faces")
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"difficulty": 1.5}, "difficulty must be from 0 to 1, got 1.5"),
+        ({"difficulty": 1.5}, "difficulty must be between 0 and 1, got 1.5"),
         ({"train": 0, "test": 0}, "size must be at least 8, counts and seed at least 0"),
         ({"vary": ("Eyeglases",)}, "unknown optional attribute 'Eyeglases'; did you mean 'Eyeglasses'"),
         ({"vary": ("Bangs", "Bangs")}, "duplicate optional attribute in Bangs, Bangs"),

@@ -95,7 +95,7 @@ def contradiction(root: Path) -> None:
 
 PROBLEMS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "blank lines": (blank_line, "list_attr_celeba.txt: line 6 is blank"),
-    "rows with a wrong number of values": (short_row, "line 5: 4 values for 5 attributes"),
+    "rows with the wrong number of values": (short_row, "line 5: 4 values for 5 attributes"),
     "values other than 1, -1 and 0": (bad_value, "expected 1 or -1 for 000003.jpg, got 'yes'"),
     "files listed twice": (listed_twice, "line 12: 000007.jpg is already listed in line 9"),
     "malformed partition lines": (bad_partition, "line 3: expected a file name and 0, 1 or 2"),
@@ -149,7 +149,7 @@ def small(root: Path) -> None:
     Image.new("RGB", (100, 300)).save(root / "images" / "000003.jpg")
 
 
-def grey(root: Path) -> None:
+def grayscale(root: Path) -> None:
     Image.new("L", (178, 218), 3).save(root / "images" / "000003.jpg")
 
 
@@ -161,7 +161,7 @@ def copied(root: Path) -> None:
 NOTES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unlisted files": (lambda root: (root / "images" / "Thumbs.db").touch(), "Thumbs.db"),
     "images smaller than the crop of 178 px, padded with black": (small, "000003.jpg"),
-    "images of mode L, converted to RGB": (grey, "000003.jpg"),
+    "images of mode L, converted to RGB": (grayscale, "000003.jpg"),
     "duplicate images": (copied, "000001.jpg (train) = 000002.jpg (train)"),
     "wrong counts in line 1 of the attribute file": (
         lambda root: edit(root / "list_attr_celeba.txt", lambda rows: ["7", *rows[1:]]),
@@ -225,7 +225,7 @@ def test_synthfaces_have_no_problems(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_a_problem(tmp_path: Path) -> None:
     report = check(open_celeba(tmp_path / "absent"))
-    assert "absent: expected CelebA" in report.problems["unreadable dataset"][0]
+    assert "absent: expected CelebA's layout" in report.problems["unreadable dataset"][0]
 
 
 def test_wrong_options_are_refused(make_folder: Make) -> None:

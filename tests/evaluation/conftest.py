@@ -19,7 +19,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def faces(outputs: Path) -> ImageSource:
-    """Drawn faces at 32 px, with ground truth."""
+    """Synthetic faces at 32 px, with ground truth."""
     options = {
         "kind": "synthfaces",
         "attributes": ATTRIBUTES,
@@ -49,7 +49,7 @@ def inception_weights(faces: ImageSource, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def redraw(faces: ImageSource) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """The perfect translator: recognises the test image and draws it with the target labels."""
+    """The perfect translator: recognizes the test image and renders it with the target labels."""
     from translators import perfect_translator
 
     return perfect_translator([faces])

@@ -37,7 +37,7 @@ def test_logits_are_computed_from_the_features(attribute_classifier: AttributeCl
 
 
 @pytest.mark.usefixtures("brief")
-def test_training_depends_on_the_recipe_alone_and_keeps_the_global_generator(
+def test_training_depends_on_the_recipe_alone_and_does_not_change_the_global_generator(
     faces: ImageSource, tmp_path: Path
 ) -> None:
     weights = []

@@ -1,4 +1,4 @@
-"""Classes, as RaFD's expressions are: the hair colour of drawn faces as one of four classes."""
+"""Class labels such as RaFD's expressions: the hair color of synthetic faces as one of four classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from stargan_lab.labels import LabelSpec
 
 @dataclass
 class HairSet:
-    whole: ImageSet
+    base: ImageSet
 
     @property
     def labels(self) -> Tensor:
-        hair = self.whole.labels[:, :3]
+        hair = self.base.labels[:, :3]
         return torch.cat([hair, 1 - hair.sum(1, keepdim=True)], dim=1)
 
     @property
     def names(self) -> Sequence[str]:
-        return self.whole.names
+        return self.base.names
 
     def __len__(self) -> int:
-        return len(self.whole)
+        return len(self.base)
 
     def images(self, indices: Sequence[int]) -> Tensor:
-        return self.whole.images(indices)
+        return self.base.images(indices)
 
 
 @dataclass

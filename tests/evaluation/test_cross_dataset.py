@@ -38,21 +38,21 @@ def pair(outputs: Path) -> list[ImageSource]:
 
 
 def perfect(sources: Sequence[ImageSource]) -> Translate:
-    """Recognises each test image of either dataset and draws it with any labels of either."""
+    """Recognizes each test image of either dataset and renders it with any labels of either."""
     known: dict[bytes, tuple[ImageSource, int]] = {}
     for source in sources:
         pictures = source.split("test").images(range(len(source.split("test"))))
         known |= {picture.numpy().tobytes(): (source, row) for row, picture in enumerate(pictures)}
 
-    def translate(images: Tensor, labels: Tensor, asked: int) -> Tensor:
-        drawn = []
+    def translate(images: Tensor, labels: Tensor, index: int) -> Tensor:
+        rendered = []
         for picture, label in zip(to_uint8(images), labels, strict=True):
             source, row = known[picture.numpy().tobytes()]
             assert source.ground_truth is not None
-            (again,) = source.ground_truth.redraw("test", [row], sources[asked].spec.names, label[None])
-            known[again.numpy().tobytes()] = (source, row)
-            drawn.append(again)
-        return to_float(torch.stack(drawn))
+            (image,) = source.ground_truth.redraw("test", [row], sources[index].spec.names, label[None])
+            known[image.numpy().tobytes()] = (source, row)
+            rendered.append(image)
+        return to_float(torch.stack(rendered))
 
     return translate
 
@@ -64,10 +64,10 @@ def scores(translate: Translate, sources: Sequence[ImageSource], outputs: Path, 
 
 def test_every_domain_is_scored_on_the_images_of_every_dataset(pair: list[ImageSource], outputs: Path) -> None:
     metrics = scores(perfect(pair), pair, outputs).metrics
-    for own in pair:
-        for name in own.spec.names:
-            assert f"eval/accuracy/{own.name}.{name}" in metrics
-            assert metrics[f"eval/edit/{own.name}.{name}"] == 1
+    for source in pair:
+        for name in source.spec.names:
+            assert f"eval/accuracy/{source.name}.{name}" in metrics
+            assert metrics[f"eval/edit/{source.name}.{name}"] == 1
     crossed = [f"moods.as.faces.{n}" for n in pair[0].spec.names] + [f"faces.as.moods.{n}" for n in pair[1].spec.names]
     crossed.remove("faces.as.moods.neutral")  # faces are neutral already: nothing to score
     for metric, limit in (("cross_accuracy", 0.5), ("cross_edit", 0.75)):
@@ -109,7 +109,7 @@ def test_source_labels_are_predicted_by_the_other_classifier(pair: list[ImageSou
 
 
 def test_exclusive_labels_are_never_predicted_together(pair: list[ImageSource], outputs: Path) -> None:
-    """Of two hair colours above the threshold, only the more likely is kept."""
+    """Of two hair colors above the threshold, only the more likely is kept."""
     attribute_classifier = trained_classifier(pair[0], outputs, torch.device("cpu"), progress=False)
     logits = torch.tensor([[2.0, 1.0, -1.0], [0.5, 3.0, 1.0], [-1.0, -2.0, 4.0]])
     with pytest.MonkeyPatch.context() as patch:

@@ -42,7 +42,7 @@ def test_every_extractor_returns_float32_features(
 
 
 def scripted(path: Path, network: torch.nn.Module | None = None) -> Path:
-    """A TorchScript file of a network, by default the mean colour of 4 × 4 cells."""
+    """A TorchScript file of a network, by default the mean color of 4 × 4 cells."""
     network = network or torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
     torch.jit.save(torch.jit.script(network), str(path))
     return path
@@ -63,7 +63,7 @@ def test_an_unusable_torchscript_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"'torchscript': expected features of shape \(2, D\), got \(2, 3, 4, 4\)"):
         compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(maps)), images)
     grey = scripted(tmp_path / "grey.pt", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
-    with pytest.raises(LabError, match=r"'torchscript': fails on \(2, 3, 8, 8\) images") as caught:
+    with pytest.raises(LabError, match=r"'torchscript': failed on \(2, 3, 8, 8\) images") as caught:
         compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(grey)), images)
     assert "\n" not in str(caught.value)
     (tmp_path / "text.pt").write_text("no module")
@@ -154,7 +154,7 @@ def test_only_official_weights_are_called_fid(inception_weights: Path, monkeypat
     assert InceptionExtractor(inception_weights, CPU, 192).label == "inception_192"
 
 
-def test_building_inception_keeps_the_global_generator(inception_weights: Path) -> None:
+def test_building_inception_does_not_change_the_global_generator(inception_weights: Path) -> None:
     before = torch.get_rng_state()
     InceptionExtractor(inception_weights, CPU)
     assert torch.equal(before, torch.get_rng_state())

@@ -41,9 +41,9 @@ def test_a_working_generator_has_no_warnings() -> None:
 
 def test_label_ignored() -> None:
     found = codes({0: X + 20, 1: X + 20})
-    assert list(found) == ["label-ignored"] and "0.00 grey levels" in found["label-ignored"]
+    assert list(found) == ["label-ignored"] and "0.00 gray levels" in found["label-ignored"]
     one_pixel = (X + 20).clone()
-    one_pixel[:, 0, 0, 0] += 30  # 30 / 192 of a grey level on average
+    one_pixel[:, 0, 0, 0] += 30  # 30 / 192 of a gray level on average
     assert list(codes({0: X + 20, 1: one_pixel})) == ["label-ignored"]
 
 

@@ -31,7 +31,7 @@ def distances(translated: Sample, real: Sample) -> dict[str, float]:
 
 
 def test_kid_by_hand() -> None:
-    # D = 1, k = (xy + 1)³; of 4 a side every subset has 2: 0, 0 against 1, 1 whichever they are
+    # D = 1, k = (xy + 1)³; with 4 per side every subset has 2: always 0, 0 against 1, 1
     a, b = np.zeros((4, 1), np.float32), np.ones((4, 1), np.float32)
     # within: 1 and 8; across: 1
     assert kernel_distance(sample(a), sample(b)) == (pytest.approx(1 + 8 - 2), 0)
@@ -62,7 +62,7 @@ def test_kid_is_unbiased() -> None:
 
 
 def test_precision_and_recall_by_hand() -> None:
-    # On a line, 3 neighbours: the ball of each of 0, 1, 2, 3 reaches 3 or 2 away, that of 0.5 … lies among them.
+    # On a line, with 3 neighbors, the balls around 0, 1, 2, 3 have radius 3 or 2 and contain 0.5, ….
     real = np.array([[0.0], [1], [2], [3]], np.float32)
     near, far = np.array([[0.5], [1.5], [2.5], [1.1]], np.float32), np.array([[50.0], [51], [52], [53]], np.float32)
     assert precision_recall(sample(near), sample(real)) == (1, 1)
@@ -76,7 +76,7 @@ def test_precision_and_recall_by_definition() -> None:
 
     def within(points: np.ndarray, others: np.ndarray) -> float:
         gaps = np.linalg.norm(others[:, None].astype(float) - others[None], axis=2)
-        radii = np.sort(gaps, axis=1)[:, 3]  # the first is the point itself
+        radii = np.sort(gaps, axis=1)[:, 3]  # the nearest is the point itself
         return float((np.linalg.norm(points[:, None].astype(float) - others[None], axis=2) <= radii).any(1).mean())
 
     assert precision_recall(sample(translated), sample(real)) == pytest.approx(
@@ -93,13 +93,13 @@ def test_a_few_modes_have_precision_and_no_recall() -> None:
 
 def test_extrapolation_is_closer_to_the_true_distance() -> None:
     dims, ground_truth = 24, 24 * 0.1**2
-    whole, extrapolated = [], []
+    all_images, extrapolated = [], []
     for seed in range(10):
         a, b = sample(normal(300, dims, seed=seed)), sample(normal(400, dims, 0.1, seed=100 + seed))
-        whole.append(a.moments.distance(b.moments))
-        extrapolated.append(frechet_at_infinity(a, b, whole[-1]))
-    assert np.mean(whole) > 3 * ground_truth  # what finite samples add
-    assert abs(np.mean(extrapolated) - ground_truth) < 0.15 * (np.mean(whole) - ground_truth)
+        all_images.append(a.moments.distance(b.moments))
+        extrapolated.append(frechet_at_infinity(a, b, all_images[-1]))
+    assert np.mean(all_images) > 3 * ground_truth  # bias of finite samples
+    assert abs(np.mean(extrapolated) - ground_truth) < 0.15 * (np.mean(all_images) - ground_truth)
 
 
 def test_extrapolation_recovers_a_line_in_one_over_n(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from stargan_lab.evaluation.metrics.ground_truth import change_mask, edit_score,
 
 
 def row(*values: float) -> Tensor:
-    """One grey image of one line, (1, 3, 1, W)."""
+    """One gray image of one line, (1, 3, 1, W)."""
     return torch.tensor(values).expand(1, 3, 1, -1).clone()
 
 

@@ -241,8 +241,8 @@ def test_batches_have_one_size_and_limited_memory(here: Path, monkeypatch: pytes
 
 
 def test_image_sizes_may_differ_if_the_features_allow_it(pair: Path, fid: Fid, refused: Callable[..., str]) -> None:
-    draw(pair / "b", 5, count=2, size=9)  # in place of two of twelve
-    torch.jit.save(torch.jit.script(Colours()), pair / "own.pt")
+    draw(pair / "b", 5, count=2, size=9)  # instead of two of the twelve
+    torch.jit.save(torch.jit.script(MeanColor()), pair / "own.pt")
     result = fid("a", "b", "--features", "torchscript", "--weights", "own.pt")
     rows = [
         np.stack([np.asarray(Image.open(path)).mean((0, 1)) / 255 for path in sorted((pair / name).iterdir())])
@@ -250,11 +250,11 @@ def test_image_sizes_may_differ_if_the_features_allow_it(pair: Path, fid: Fid, r
     ]
     assert result["value"] == pytest.approx(distance_of_arrays(*rows), rel=1e-4)
     error = refused("a", "b", *PIXELS, code=1)
-    assert "b/000.png: image size differs from the images before it" in error and "48 and 243 features" in error
+    assert "b/000.png: image size differs from earlier images" in error and "48 and 243 features" in error
 
 
-class Colours(torch.nn.Module):
-    """The mean colour, for images of any size."""
+class MeanColor(torch.nn.Module):
+    """The mean color, for images of any size."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean(dim=(2, 3))
@@ -322,7 +322,7 @@ def test_unusable_arguments_are_refused_before_any_work(pair: Path, refused: Cal
         ("clases/male", "clases/male: no such file or directory; did you mean 'classes'?"),
         ("stats.npz", "stats.npz: no such file or directory"),
         ("empty", "empty: no images found (.jpg, .jpeg"),
-        ("classes", "classes: no images found (only subfolders have some: female, male)"),
+        ("classes", "classes: no images found (only in subfolders: female, male)"),
         ("one", "one: found only one image; a covariance needs at least 2"),
         ("photos.zip", "photos.zip: expected a folder of images, or an .npz"),
     ):

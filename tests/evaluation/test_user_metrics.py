@@ -23,7 +23,7 @@ from stargan_lab.registry import family
     "brightness", direction="higher", unit="levels", decimals=1, traits=("cross",), excludes="dark outputs"
 )
 def brightness(batch: ImageBatch, *, floor: float = 0.0) -> torch.Tensor:
-    """Mean grey level of the translations.
+    """Mean gray level of the translations.
 
     Args:
         floor: darker images are left out.
@@ -80,7 +80,7 @@ def test_the_run_is_read_without_the_users_module(trained: RunFolder) -> None:
         lookup("eval/brightness")
     found = lookup("eval/brightness/Male", RunFolder(trained.path).descriptions())
     assert (found.label, found.decimals, found.main) == ("brightness (levels) ↑", 1, True)
-    assert found.meaning == "Mean grey level of the translations"
+    assert found.meaning == "Mean gray level of the translations"
     gap = lookup("eval/mean_gap_classifier", RunFolder(trained.path).descriptions())
     assert (gap.direction, gap.main) == ("lower", False) and gap.meaning.startswith("Distance of the mean features; ")
 

@@ -17,7 +17,7 @@ SCRIPT = Path(sys.executable).with_name("stargan-lab")
 TIMEOUT = 300.0
 
 NO_MLFLOW = "tracking.enabled=false"
-"""For tests of something else: opening a new store takes longer than a tiny run."""
+"""For tests that do not need MLflow: opening a new store takes longer than a tiny run."""
 
 RATES = """\
 claim: A lower rate helps.
@@ -159,7 +159,7 @@ def finish(process: "subprocess.Popen[str]") -> Outcome:
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
-    """Return once ``path`` exists; fail if the process ends before."""
+    """Return once ``path`` exists; fail if the process ends first."""
     deadline = time.monotonic() + TIMEOUT
     while not path.exists():
         if process.poll() is not None:

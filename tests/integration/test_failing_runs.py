@@ -22,7 +22,7 @@ def test_divergence_names_step_and_term(lab: Lab) -> None:
     assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
 
 
-def test_sweep_goes_on_after_a_failed_cell(lab: Lab) -> None:
+def test_sweep_continues_after_a_failed_cell(lab: Lab) -> None:
     lab.write(
         "experiments/weights.yaml",
         "base: [preset=tiny]\nclaim: None.\nbaseline: huge\nprimary: eval/edit\nseeds: [0]\n"
@@ -87,7 +87,7 @@ def test_training_survives_a_failed_evaluation(lab: Lab) -> None:
     assert lab.result()["resumed_from"] == 4
 
 
-def test_multirun_goes_on_after_a_failed_job(lab: Lab) -> None:
+def test_multirun_continues_after_a_failed_job(lab: Lab) -> None:
     outcome = lab("train", "-m", "preset=tiny", "lipschitz.weight=1.0e+39,9", NO_MLFLOW)
     assert outcome.code == 1
     assert sorted(lab.result(run_id)["status"] for run_id in lab.run_ids()) == ["failed", "finished"]

@@ -1,4 +1,4 @@
-"""A distance is called FID only where the Inception weights are the official ones."""
+"""A distance is called FID only if the Inception weights are the official ones."""
 
 import hashlib
 import sys
@@ -21,7 +21,7 @@ ONE_DOMAIN = ["preset=tiny", "data.sources.faces.attributes=[Male]", "evaluation
 
 @pytest.fixture(scope="module")
 def scored(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A folder with a sweep of two runs, scored by an Inception network with weights of no meaning."""
+    """A folder with a sweep of two runs, scored by an Inception network with random weights."""
     from inception import make_calibrated_inception
 
     lab = Lab(prepare(tmp_path_factory.mktemp("scored")))
@@ -40,7 +40,7 @@ def scored(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFac
     return lab
 
 
-def test_weights_of_ones_own_give_no_fid(scored: Lab) -> None:
+def test_unofficial_weights_give_no_fid(scored: Lab) -> None:
     runs = scored.mlflow().runs()
     assert set(runs) == scored.run_ids() and len(runs) == 2
     for run_id in runs:
@@ -49,7 +49,7 @@ def test_weights_of_ones_own_give_no_fid(scored: Lab) -> None:
             assert metrics["eval/frechet_inception_unverified/Male"] > 0
             assert not any(name.startswith("eval/fid") for name in metrics)
     values = {scored.result(run_id)["metrics"]["eval/frechet_inception_unverified"] for run_id in runs}
-    assert len(values) == 2, "features that tell nothing apart"
+    assert len(values) == 2, "all images have the same features"
     page = (scored.outputs / "reports" / "norms" / "report.md").read_text()
     assert "frechet_inception_unverified" in page and "| fid" not in page
 
@@ -72,7 +72,7 @@ def test_the_official_weights_give_the_same_number_as_fid(
     assert all("eval/fid" in tracked.data.metrics for tracked in runs.values())
 
 
-def test_without_weights_one_line_says_how_to_get_them(lab: Lab) -> None:
+def test_missing_weights_cause_one_warning_that_says_how_to_get_them(lab: Lab) -> None:
     outcome = lab("train", "preset=tiny", "evaluation.extractor=inception", NO_MLFLOW)
     assert outcome.code == 0, outcome.err
     said = [line for line in outcome.lines() if "Inception" in line]

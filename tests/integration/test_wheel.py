@@ -1,4 +1,4 @@
-"""The wheel holds everything: commands, configuration groups, experiments, and room for one's own of each."""
+"""The wheel contains everything: commands, configuration groups and ablations, and it accepts user-defined ones."""
 
 import json
 import os
@@ -44,7 +44,7 @@ primary: eval/edit
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of the sources, so that nothing is left in the working tree."""
+    """Built from a copy of the sources, so that the working tree stays clean."""
     folder = tmp_path_factory.mktemp("build")
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in SHIPPED:
@@ -68,7 +68,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def away(installed: Path, prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """A user's folder. Without ``site`` no .pth file is read, so that an editable install is out of reach."""
+    """A user's folder. Without ``site`` no .pth file is read, so an editable install is not found."""
     path = os.pathsep.join([str(installed), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
     command = [sys.executable, "-S", "-m", "stargan_lab"]
     lab = Lab(prepare(tmp_path_factory.mktemp("away")), command, {"PYTHONPATH": path})
@@ -95,7 +95,7 @@ def outcomes(away: Lab) -> dict[str, Outcome]:
 
 
 @pytest.fixture(scope="module")
-def own(away: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, dict[str, Outcome]]:
+def page(away: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lab, dict[str, Outcome]]:
     """The files of docs/own-components.md in an empty folder, and the outcomes of its commands with the wheel."""
     lab = Lab(tmp_path_factory.mktemp("own"), away._command, away._environment)
     commands: list[str] = []
@@ -117,7 +117,7 @@ def _python(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_wheel_holds_groups_and_ablations(wheel: Path) -> None:
+def test_the_wheel_contains_groups_and_ablations(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     yamls = {
@@ -130,7 +130,7 @@ def test_the_wheel_holds_groups_and_ablations(wheel: Path) -> None:
     assert not any(name.startswith(("tests/", "outputs/", "conf/", "experiments/")) for name in names)
 
 
-def test_the_installed_package_is_the_wheels(away: Lab, installed: Path) -> None:
+def test_the_package_is_imported_from_the_wheel(away: Lab, installed: Path) -> None:
     code = (
         "import stargan_lab, importlib.resources as r;"
         "print(stargan_lab.__file__, r.files('stargan_lab.conf'), r.files('stargan_lab.experiments'))"
@@ -141,31 +141,33 @@ def test_the_installed_package_is_the_wheels(away: Lab, installed: Path) -> None
     assert all(Path(word).is_relative_to(installed) for word in outcome.out.split()), outcome.out
 
 
-def test_the_wheel_trains_to_the_same_bits(away: Lab, outcomes: dict[str, Outcome], first: tuple[Lab, Outcome]) -> None:
+def test_training_with_the_wheel_gives_identical_results(
+    away: Lab, outcomes: dict[str, Outcome], first: tuple[Lab, Outcome]
+) -> None:
     assert outcomes["tiny"].code == 0, outcomes["tiny"].err
     expected = first[0].result()
     assert away.result(expected["run_id"])["state_sha256"] == expected["state_sha256"]
     assert away.result(expected["run_id"])["code"] == expected["code"]
 
 
-def test_a_preset_and_a_norm_of_ones_own_work_from_the_wheel(away: Lab, outcomes: dict[str, Outcome]) -> None:
+def test_user_preset_and_norm_work_with_the_wheel(away: Lab, outcomes: dict[str, Outcome]) -> None:
     assert outcomes["mine"].code == 0, outcomes["mine"].err
     (run_id,) = (run_id for run_id in away.run_ids() if away.result(run_id)["step"] == 2)
     assert away.result(run_id)["status"] == "finished"
     assert away.mlflow().runs()[run_id].data.params["discriminator.norm"] == "mine"
 
 
-def test_experiments_work_from_the_wheel(outcomes: dict[str, Outcome], away: Lab) -> None:
+def test_ablations_work_with_the_wheel(outcomes: dict[str, Outcome], away: Lab) -> None:
     assert outcomes["plan"].code == 0, outcomes["plan"].err
     lines = outcomes["plan"].out.splitlines()
-    assert len(lines) == 2 and lines[1].split()[1] == "finished", "the run that train has made is the sweep's cell"
+    assert len(lines) == 2 and lines[1].split()[1] == "finished", "the finished run of train is the sweep's cell"
     assert lines[1].split()[0] in away.run_ids()
     assert outcomes["shipped"].code == 0, outcomes["shipped"].err
     assert len(outcomes["shipped"].out.splitlines()) == 9
 
 
-def test_a_norm_of_ones_own_works_from_the_installed_script(lab: Lab) -> None:
-    """The script, other than ``python -m``, does not have the current folder on Python's path."""
+def test_user_norm_works_with_the_installed_script(lab: Lab) -> None:
+    """Unlike ``python -m``, the script does not have the current folder on Python's path."""
     lab.write("my_norms.py", MODULE)
     words = "train preset=tiny imports=[my_norms] discriminator.norm=mine total_steps=1"
     outcome = lab(*words.split(), NO_MLFLOW)
@@ -173,14 +175,14 @@ def test_a_norm_of_ones_own_works_from_the_installed_script(lab: Lab) -> None:
     assert lab.result()["parameters"]["discriminator"] > 0
 
 
-def test_commands_of_the_components_page_succeed(own: tuple[Lab, dict[str, Outcome]]) -> None:
-    _, outcomes = own
+def test_commands_of_the_components_page_succeed(page: tuple[Lab, dict[str, Outcome]]) -> None:
+    _, outcomes = page
     assert list(outcomes) == ["list", "train", "train recolor", "sweep", "report"]
     assert {name: outcome.err for name, outcome in outcomes.items() if outcome.code} == {}
 
 
-def test_user_components_are_trained_and_recorded(own: tuple[Lab, dict[str, Outcome]]) -> None:
-    lab, _ = own
+def test_user_components_are_trained_and_recorded(page: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, _ = page
     assert len(lab.run_ids()) == 4
     results = [lab.result(run_id) for run_id in lab.run_ids()]
     assert {result["status"] for result in results} == {"finished"}
@@ -191,8 +193,8 @@ def test_user_components_are_trained_and_recorded(own: tuple[Lab, dict[str, Outc
     assert shown >= {("resnet", "margin", "scale"), ("resnet", "margin", "none"), ("recolor", "wgan", "none")}
 
 
-def test_user_metrics_and_loss_terms_are_recorded(own: tuple[Lab, dict[str, Outcome]]) -> None:
-    lab, outcomes = own
+def test_user_metrics_and_loss_terms_are_recorded(page: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, outcomes = page
     for run_id, run in lab.mlflow().runs().items():
         result = lab.result(run_id)
         domains = [result["metrics"][f"eval/contrast/{name}"] for name in ("Red", "Large")]
@@ -205,13 +207,13 @@ def test_user_metrics_and_loss_terms_are_recorded(own: tuple[Lab, dict[str, Outc
     assert "contrast (levels) ↑" in outcomes["report"].out, "the report has no import of the module"
 
 
-def test_user_components_are_listed(own: tuple[Lab, dict[str, Outcome]]) -> None:
-    _, outcomes = own
+def test_user_components_are_listed(page: tuple[Lab, dict[str, Outcome]]) -> None:
+    _, outcomes = page
     assert "  scale   yours, from my_components\n    Layer norm without the mean.\n" in outcomes["list"].out
 
 
-def test_ablation_with_user_components_is_reported(own: tuple[Lab, dict[str, Outcome]]) -> None:
-    lab, outcomes = own
+def test_ablation_with_user_components_is_reported(page: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, outcomes = page
     for command in ("sweep", "report"):
         assert "hinge (baseline)" in outcomes[command].out and "scaled" in outcomes[command].out
     folder = lab.outputs / "reports" / "own"
@@ -220,7 +222,7 @@ def test_ablation_with_user_components_is_reported(own: tuple[Lab, dict[str, Out
 
 
 MISTAKES = {
-    "a name that is taken": (
+    "a duplicate name": (
         '@family("critic_norm").register("layer")\ndef layer(channels: int, affine: bool): ...\n',
         ["'layer'", "already registered", "stargan_lab.models.norms"],
     ),
@@ -232,7 +234,7 @@ MISTAKES = {
         '@family("adversarial").register("mine")\ndef mine(*, margin=1.0): ...\n',
         ["'mine'", "'margin'", "annotation"],
     ),
-    "a missing fact": (
+    "a missing parameter": (
         '@family("norm").register("mine")\ndef mine(channels: int): ...\n',
         ["'mine'", "(channels, affine)"],
     ),
@@ -240,8 +242,8 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
-def test_a_mistake_in_ones_own_part_takes_one_line(own: tuple[Lab, dict[str, Outcome]], kind: str) -> None:
-    lab, _ = own
+def test_a_mistake_in_a_user_component_is_one_line(page: tuple[Lab, dict[str, Outcome]], kind: str) -> None:
+    lab, _ = page
     text, said = MISTAKES[kind]
     lab.write("mistaken.py", f"from stargan_lab.registry import family\n\n\n{text}")
     outcome = lab("train", "preset=tiny", "imports=[mistaken]")
@@ -250,8 +252,8 @@ def test_a_mistake_in_ones_own_part_takes_one_line(own: tuple[Lab, dict[str, Out
         assert part in outcome.err
 
 
-def test_a_module_that_is_not_there_is_named(own: tuple[Lab, dict[str, Outcome]]) -> None:
-    lab, _ = own
+def test_a_missing_module_is_named(page: tuple[Lab, dict[str, Outcome]]) -> None:
+    lab, _ = page
     before = lab.files()
     outcome = lab("train", "preset=tiny", "imports=[my_prats]")
     assert (outcome.code, len(outcome.lines())) == (2, 1)

@@ -50,13 +50,13 @@ def test_penalty_of_a_linear_critic(patches: tuple[float, ...], reduction: str, 
 
 
 @pytest.mark.parametrize(("slope", "expected"), [(0.1, 0.0), (0.4, 1.0)])
-def test_one_sided_penalises_only_norms_above_one(slope: float, expected: float) -> None:
+def test_one_sided_penalizes_only_norms_above_one(slope: float, expected: float) -> None:
     value = GradientPenalty(one_sided=True).penalty(linear((slope,)), *pair(), alphas(1))
     assert value.item() == pytest.approx(expected, abs=1e-12)
 
 
 def test_alpha_weighs_the_real_image_in_each_interpolate() -> None:
-    """The quadratic's gradient at a point is the point, so the norms show where it was taken."""
+    """The quadratic's gradient at a point is the point itself, so the norms identify the interpolates."""
     (real, fake), alpha = pair(), alphas(2)
     expected = [(alpha[s, n] * real[n] + (1 - alpha[s, n]) * fake[n]).norm().item() for s in range(2) for n in range(3)]
     penalty = GradientPenalty(samples=2)

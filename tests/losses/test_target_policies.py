@@ -14,7 +14,7 @@ def source_labels(spec: LabelSpec, n: int = 400) -> torch.Tensor:
     if spec.kind == "categorical":
         return torch.eye(len(spec.names))[torch.randint(len(spec.names), (n,), generator=random)]
     labels = torch.randint(2, (n, len(spec.names)), generator=random).float()
-    labels[:, 1] *= 1 - labels[:, 0]  # one hair colour at most
+    labels[:, 1] *= 1 - labels[:, 0]  # one hair color at most
     return labels
 
 

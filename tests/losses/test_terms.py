@@ -27,7 +27,7 @@ USER_MODULE = '''\
 from stargan_lab.registry import family
 
 
-@family("loss_term").register("brightness", source="a notebook", unit="grey levels", direction="lower", decimals=2)
+@family("loss_term").register("brightness", source="a notebook", unit="gray levels", direction="lower", decimals=2)
 class Brightness:
     """Distance of the mean pixel from a level.
 
@@ -173,7 +173,7 @@ def test_a_run_logs_user_terms_and_shows_them_as_factors(user_terms: str, here: 
         {"loss/brightness", "loss/r1", "loss/g_rec"} <= set(row.metrics) for row in rows if "lr/g" in row.metrics
     )
     shown = lookup("loss/brightness")
-    assert (shown.label, shown.decimals) == ("brightness (grey levels) ↓", 2)
+    assert (shown.label, shown.decimals) == ("brightness (gray levels) ↓", 2)
     assert shown.meaning.removesuffix(".") == "Distance of the mean pixel from a level"
     assert {key: value for key, value in factors(config).items() if key.startswith("terms.")} == {
         "terms.brightness.weight": "0.5",
@@ -227,7 +227,7 @@ def test_r1_matches_hand_computed_values() -> None:
     assert not batch.images.requires_grad
 
 
-def test_r1_is_taken_at_real_images_and_trains_the_discriminator() -> None:
+def test_r1_is_computed_at_real_images_and_trains_the_discriminator() -> None:
     """Score w · |x|² / 2 has gradient w x at x, so R1 is w² mean|x|² / 2 and its slope in w is w mean|x|²."""
     w = torch.tensor(3.0, requires_grad=True)
     batch = make_batch(ONE, n=2, size=2)

@@ -38,7 +38,7 @@ CRITIC_CASES: list[dict[str, Any]] = [
 
 
 def cases(role: str, options: list[dict[str, Any]]) -> Iterator[Any]:
-    """Each network with each of these options it has, and with every component that its options refer to."""
+    """Each network with each of the ``options`` that it has, and with every component that its options refer to."""
     for name in family(role).names():
         known = family(role).options(name)
         referring = [

@@ -40,7 +40,7 @@ def test_a_global_score_depends_on_every_pixel() -> None:
     assert (gradient.abs().amax((0, 1)) > 0).all()
 
 
-def test_centre_taps_of_label_planes_have_no_gradient() -> None:
+def test_center_taps_of_label_planes_have_no_gradient() -> None:
     """Instance norm removes the shift of a constant plane: the label acts only through the zero padding."""
     network = make_generator(K, width=8, blocks=2).double()
     output = network(scene(), labels()[0])

@@ -1,4 +1,4 @@
-"""This project's networks, objective and training step give the reference's own numbers."""
+"""This project's networks, objective and training step reproduce the reference's numbers."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def errors_over_bounds(
         assert golden.shape == ours.shape, key
         if key.endswith("G/main.0.weight") and "/final/" in key:
             keep = np.ones(golden.shape, bool)
-            keep[:, 3:, 3, 3] = False  # the labels' centre taps have a true gradient of 0 and follow rounding noise
+            keep[:, 3:, 3, 3] = False  # the labels' center taps have a true gradient of 0 and follow rounding noise
             golden, ours = golden[keep], ours[keep]
         absolute, relative = kit["tolerance"][digits][key.split("/")[1]]
         shares[key] = float(np.abs(golden - ours).max() / (absolute + relative * np.abs(golden).max()))
@@ -72,7 +72,7 @@ def test_replay_is_within_the_kits_tolerances(run: str, digits: str) -> None:
 
 
 def test_replay_with_other_numbers_of_labels() -> None:
-    """One attribute beside seven classes, as the reference's own model trains them in float64."""
+    """One attribute and seven classes, as trained by the reference's model in float64."""
     prefix = str(FOLDER / "golden_labels")
     kit = json.loads(Path(f"{prefix}.json").read_text())
     assert (kit["runs"]["multi"]["config"]["c_dim"], kit["runs"]["multi"]["config"]["c2_dim"]) == (1, 7)

@@ -63,7 +63,7 @@ def runs() -> DataFrame:
 
 @pytest.fixture
 def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
-    """Makes a finished run with two sample grids without titles, in which each tile has its own colour."""
+    """Makes a finished run with two sample grids without titles, in which each tile has a different color."""
 
     def make(variant: str, seed: int, run_id: str, edit: float) -> RunFolder:
         folder = RunFolder(tmp_path / "runs" / run_id)

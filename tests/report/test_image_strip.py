@@ -71,12 +71,12 @@ def test_an_old_grid_without_titles_and_the_first_seed_at_the_last_step(
     assert draw_strip(runs, tmp_path / "strip.png")
     with Image.open(tmp_path / "strip.png") as image:
         pixels = np.asarray(image.convert("RGB"))
-    colours = {tuple(map(int, colour)) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
+    colors = {tuple(map(int, color)) for color in np.unique(pixels.reshape(-1, 3), axis=0)}
     for column in (0, 1, 2):
-        assert (80 * column, 20, 100) in colours  # none, seed 1, step 1000
-        assert (80 * column, 40, 100) in colours  # instance, seed 2
-    assert not any(colour[2] == 90 and colour[1] in (20, 40) for colour in colours)  # step 900
-    assert (0, 120, 100) not in colours  # the second image
+        assert (80 * column, 20, 100) in colors  # none, seed 1, step 1000
+        assert (80 * column, 40, 100) in colors  # instance, seed 2
+    assert not any(color[2] == 90 and color[1] in (20, 40) for color in colors)  # step 900
+    assert (0, 120, 100) not in colors  # the second image
     assert (pixels == (80, 20, 100)).all(axis=2).any(axis=1).sum() == 96
     assert not draw_strip(runs.assign(folder=None), tmp_path / "none.png")
 
@@ -99,7 +99,7 @@ def test_a_grid_that_does_not_match_its_description_is_refused(tmp_path: Path) -
         assert "\n" not in str(caught.value)
 
 
-def test_the_strip_has_the_first_image_of_each_dataset_at_a_whole_scale(
+def test_the_strip_has_the_first_image_of_each_dataset_at_an_integer_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels: list[str] = []

@@ -53,7 +53,7 @@ def test_runs_are_in_the_order_of_the_ablation(ablation: Ablation, runs_on_disk:
         collect(ablation, [("batch", 1, "x")], tmp_path)
 
 
-def test_without_a_protocol_the_first_scores_are_taken(ablation: Ablation, outputs: Path) -> None:
+def test_without_a_protocol_the_first_scores_are_used(ablation: Ablation, outputs: Path) -> None:
     runs = collect(ablation, CELLS, outputs)
     assert list(runs["status"]) == ["finished", "finished", "failed"]
     assert list(runs["protocol"]) == [FIRST_HASH, FIRST_HASH, ""]
@@ -74,7 +74,7 @@ def test_scores_under_a_protocol_given_by_a_prefix(ablation: Ablation, outputs: 
     assert list(main_table(ablation, runs)["edit ↑"]) == ["0.600 (1)", "–", "–"]
 
 
-def test_the_first_scores_count_even_without_their_own_file(ablation: Ablation, outputs: Path) -> None:
+def test_the_first_scores_are_used_even_without_a_scores_file(ablation: Ablation, outputs: Path) -> None:
     (outputs / "runs" / "n1" / "scores" / f"{FIRST_HASH}.json").unlink()
     assert list(collect(ablation, CELLS, outputs, FIRST_HASH)["eval/edit"][:2]) == [0.5, 0.5]
 

@@ -44,7 +44,7 @@ def test_an_edit_changes_the_hash_unless_the_module_only_displays(tmp_path: Path
 
 
 class Noisy(nn.Module):
-    """Initialised without ``reset_parameters``."""
+    """Initialized without ``reset_parameters``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -132,11 +132,11 @@ def test_another_protocol_is_recorded_next_to_the_first(outputs: Path, override:
     protocol = scores["protocol"]["hash"]
     assert {path.name for path in folder.scores.iterdir()} == {*files, f"{protocol}.json"} and len(files) == 1
     assert json.loads(scores_path(folder, protocol).read_text()) == scores
-    own = json.loads(result)["metrics"]
+    first = json.loads(result)["metrics"]
     if override == "evaluation.extractor=pixels":
-        assert scores["metrics"].items() >= own.items() and "eval/frechet_pixels" in scores["metrics"]
+        assert scores["metrics"].items() >= first.items() and "eval/frechet_pixels" in scores["metrics"]
     else:
-        assert scores["metrics"]["eval/edit"] != own["eval/edit"]
+        assert scores["metrics"]["eval/edit"] != first["eval/edit"]
     assert folder.result_path.read_bytes() == result
     reevaluate(outputs, folder.run_id, [override], again=True)
     (row,) = reevaluated(folder)
@@ -169,12 +169,12 @@ def test_mlflow_has_each_score_once(tracked: Path) -> None:
         assert found.info.status == "FINISHED" and found.data.tags["protocol"] != protocol
         artifacts = {item.path for item in store.client.list_artifacts(found.info.run_id, "scores")}
         assert artifacts == {f"scores/{found.data.tags['protocol']}.json", f"scores/{protocol}.json"}
-        store.delete_run(found.info.run_id)  # and sync rebuilds it from the files
+        store.delete_run(found.info.run_id)  # sync rebuilds it from the files
         sync(tracked, store)
         sync(tracked, store)
 
 
-def test_failing_store_costs_one_warning(
+def test_failing_store_causes_one_warning(
     tracked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(config: object) -> None:
@@ -230,13 +230,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("overrides", "said"), REFUSED, ids=[" ".join(overrides) for overrides, _ in REFUSED])
-def test_what_cannot_be_changed_is_refused(trained: Path, overrides: list[str], said: list[str]) -> None:
+def test_changes_that_a_reevaluation_cannot_make_are_refused(
+    trained: Path, overrides: list[str], said: list[str]
+) -> None:
     with pytest.raises(ConfigError) as error:
         reevaluate(trained, folder_in(trained).run_id, overrides)
     assert all(part in str(error.value) for part in said) and "\n" not in str(error.value)
 
 
-def test_values_are_read_as_by_train(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_parsed_as_by_train(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEPT", "/weights of mine")
     overrides = ["++evaluation.weights='${oc.env:KEPT}/a,b.pth'", "evaluation.extractor=null", "evaluation=default"]
     overrides.append("data.sources.faces.exclusive=[[Male,Young]]")
@@ -246,7 +248,7 @@ def test_values_are_read_as_by_train(trained: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("value", [None, "pixels", "/weights of/it's, \\ mine.pth", [["A b", "C"], ["D"]], "8"])
-def test_keys_are_written_so_that_they_are_read_as_they_were(value: Any) -> None:
+def test_written_overrides_round_trip(value: Any) -> None:
     parsed = OverridesParser.create().parse_override(as_override("evaluation.key", value))
     assert parsed.value() == value and not parsed.is_sweep_override()
 

@@ -21,14 +21,14 @@ def make_calibrated_inception(path: Path, images: Tensor) -> Path:
         patch.object(original, "load_state_dict_from_url", lambda *args, **kwargs: {}),
     ):
         torch.manual_seed(0)
-        whole = original.fid_inception_v3()
-        with patch.object(original, "fid_inception_v3", lambda: whole):
+        original_network = original.fid_inception_v3()
+        with patch.object(original, "fid_inception_v3", lambda: original_network):
             network = original.InceptionV3().train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the plain average of what it sees
+            module.momentum = None  # plain averages over all batches
     with torch.no_grad():
         network(images.float() / 255)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(whole.state_dict(), path)
+    torch.save(original_network.state_dict(), path)
     return path

@@ -1,4 +1,4 @@
-"""Translators with rows_by_image scores."""
+"""Translators with known scores."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from stargan_lab.data.transforms import to_float, to_uint8
 
 
 def perfect_translator(sources: Sequence[ImageSource]) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """Returns the ground truth of test images, and of its own outputs."""
+    """A translator that returns the ground truth for test images, and for its outputs."""
     rows_by_image: dict[tuple[int, bytes], int] = {}
     for index, source in enumerate(sources):
         test = source.split("test")

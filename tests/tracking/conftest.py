@@ -41,7 +41,7 @@ def store(tmp_path: Path, database: Path) -> Store:
 @pytest.fixture
 def history() -> History:
     def points(store: Store, run_id: str, metric: str) -> list[tuple[int, float]]:
-        """(step, value) of every point MLflow holds of a metric, oldest first."""
+        """(step, value) of every point of a metric in MLflow, oldest first."""
         run = store.find(run_id)
         assert run is not None
         found = store.client.get_metric_history(run.info.run_id, metric)

@@ -52,13 +52,13 @@ def test_kid_is_a_main_metric_only_with_official_weights() -> None:
     assert lookup("eval/frechet_classifier").main and not lookup("eval/fid_infinity").main
 
 
-def test_every_metric_has_a_meaning_and_its_own_name() -> None:
+def test_every_metric_has_a_meaning_and_a_unique_name() -> None:
     assert len(names()) == len(set(names()))
     assert all(lookup(name).meaning for name in names())
     assert lookup("eval/kid_pixels").meaning == "Kernel distance (MMD²); raw pixels"
 
 
-def test_labels_of_a_user_extractor_make_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_a_user_extractor_are_part_of_metric_names(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = family("extractor")
     registry.names()
     for part in ("_entries", "_sources", "_traits", "_facts"):

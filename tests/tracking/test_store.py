@@ -93,7 +93,7 @@ def test_custom_database_and_experiment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////proc/none/mlflow.db", "http://127.0.0.1:9"])
-def test_store_that_cannot_be_opened_is_one_line(tmp_path: Path, uri: str) -> None:
+def test_store_that_cannot_be_opened_raises_a_one_line_error(tmp_path: Path, uri: str) -> None:
     began = time.monotonic()
     with pytest.raises(LabError) as error:
         Store.open(tmp_path, uri)
@@ -114,7 +114,7 @@ def test_run_deleted_in_the_ui_is_created_again(store: Store) -> None:
     assert store.open_run("r", "r", 1.0).info.run_id != first
 
 
-def test_more_points_than_one_request_holds(store: Store) -> None:
+def test_more_points_than_fit_in_one_request(store: Store) -> None:
     run = store.open_run("r", "r", 1.0).info.run_id
     rows = [MetricRow(step, 1000.0 + step, {"loss/g_rec": 0.5, "loss/d_gp": 0.25}) for step in range(1300)]
     store.send_rows(run, rows)

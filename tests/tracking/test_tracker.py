@@ -172,7 +172,7 @@ def test_changed_param_keeps_its_value_with_a_warning(
     assert run.data.params == {"norm": "layer", "seed": "1", "width": "8"}
 
 
-def test_failing_store_costs_one_warning(
+def test_failing_store_causes_one_warning(
     folder: RunFolder, tmp_path: Path, store: Store, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = tracker_of(folder, store)

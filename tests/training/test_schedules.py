@@ -1,4 +1,4 @@
-"""Learning-rate schedules against the reference's traced rates and hand-computed values; and optimisers."""
+"""Learning-rate schedules against the reference's traced rates and hand-computed values; and optimizers."""
 
 import json
 from itertools import pairwise

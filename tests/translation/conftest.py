@@ -9,7 +9,7 @@ from stored import write_run
 
 
 @pytest.fixture(autouse=True)
-def _arguments_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fixed_argv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["stargan-lab"])
 
 

@@ -150,7 +150,7 @@ def test_default_labels_of_reference_generators(width: int, datasets: list[tuple
         (5, "a b b c d", "", "duplicate names"),
     ],
 )
-def test_label_names_that_do_not_fit(width: int, attributes: str, classes: str, part: str) -> None:
+def test_label_names_that_do_not_match_the_generator(width: int, attributes: str, classes: str, part: str) -> None:
     if (attributes, classes) == ("a b", "c"):
         assert reference_layout(width, ["a", "b"], ["c"]).generator_width == 5
         width = 6

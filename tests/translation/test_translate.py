@@ -123,7 +123,7 @@ def cache_classifier(run: str, images: Tensor) -> AttributeClassifier:
     return load_classifier(path, model.layout.specs[0], 16, torch.device("cpu"))
 
 
-def test_classifier_and_generator_see_the_same_square(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+def test_classifier_and_generator_get_the_same_square(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (60, 60, 3), np.uint8)
     pixels[22:38, 22:38] = [255, 0, 40]
     Image.fromarray(pixels).save("me.png")

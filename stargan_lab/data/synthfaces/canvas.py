@@ -1,4 +1,4 @@
-"""A batch of anti-aliased images made of implicit curves and bands, in coordinates in [-1, 1] with y pointing down.
+"""A batch of anti-aliased images composed of implicit curves and bands, in coordinates in [-1, 1] with y pointing down.
 
 Pixel arithmetic is limited to + - * / sqrt min max abs floor and comparisons on float32 arrays, which IEEE 754 rounds
 identically everywhere, so pixels are bit-equal on any CPU. Shapes: n images, h w pixels of a window.
@@ -59,7 +59,7 @@ class Canvas:
         self._y: Floats = centres[None, :, None] - shift_y[:, None, None]
 
     def axes(self, window: Window = EVERYWHERE) -> tuple[Floats, Floats]:
-        """x (n, 1, w) and y (n, h, 1) of the pixel centres of a window."""
+        """x (n, 1, w) and y (n, h, 1) of the pixel centers of a window."""
         rows, columns = self.pixels_of(window)
         return self._x[:, :, columns], self._y[:, rows]
 

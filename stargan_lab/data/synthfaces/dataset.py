@@ -41,13 +41,13 @@ def synthfaces(
     flip: bool = True,
     exclusive: Groups = HAIR,
 ) -> PackedSource:
-    """Synthetic faces with attributes and exact ground truth; generated when missing.
+    """Synthetic faces with attributes and exact ground truth; generated if missing.
 
     Args:
-        root: folder of the images; null: ``data/`` under the outputs, named by a hash of the options.
+        root: folder of the images; null: ``data/`` in the outputs folder, named after a hash of the options.
         attributes: the labels, in this order; optional attributes vary only if they are listed here.
         size: side of the generated images in px; null: the training size.
-        train, valid, test: images per split; image i does not depend on their number.
+        train, valid, test: images per split; image i does not depend on the number of images.
         seed: seed of all faces.
         difficulty: 0: muted backgrounds, little variation; 1: saturated, striped backgrounds and varied light.
         split, crop, flip, exclusive: as in ``celeba``.
@@ -82,10 +82,10 @@ def synthexpressions(
     crop: Crop = None,
     flip: bool = True,
 ) -> PackedSource:
-    """Synthetic faces with one of RaFD's eight expressions each and exact ground truth; generated when missing.
+    """Synthetic faces, each with one of RaFD's eight expressions, and exact ground truth; generated if missing.
 
     Args:
-        root: folder of the images; null: ``data/`` under the outputs, named by a hash of the options.
+        root: folder of the images; null: ``data/`` in the outputs folder, named after a hash of the options.
         classes: the expressions to use, in this order; null: all eight, sorted. All eight are generated.
         size: side of the generated images in px; null: the training size.
         train, valid, test: images per split over all eight expressions; 0 or at least 8.

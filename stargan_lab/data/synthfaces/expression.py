@@ -1,4 +1,4 @@
-"""Brows, eyes and mouth of SynthFaces under RaFD's eight expressions and Smiling, which has the happy mouth.
+"""Brows, eyes and mouth of SynthFaces for RaFD's eight expressions and Smiling, which has the happy mouth.
 
 Poses are offsets to the identity's factors, which stay visible; the neutral pose changes no pixel.
 """
@@ -25,7 +25,7 @@ class Pose:
         eye: factor on the height of the eyes.
         width, lips: factors on the width of the mouth and the thickness of the lips.
         lift, lean: rise of both corners of the mouth; rise of the right and fall of the left one.
-        drop: fall of the whole mouth.
+        drop: fall of the entire mouth.
         gap: half the height of the opening.
         round: shape of the opening, from 0 (pointed corners) to 1 (ellipse).
         teeth: share of the opening covered by the upper teeth.
@@ -60,12 +60,12 @@ _MOVED = tuple(name for name in EXPRESSIONS if POSES[name] != NEUTRAL)
 
 
 def _shown(a: Labels) -> Labels:
-    """Expression -> (n,) of 0 and 1, for brows and eyes; without neutral and those that no face has."""
+    """Expression -> (n,) of 0 and 1, for brows and eyes; omits neutral and expressions that no face has."""
     return {name: a[name] for name in _MOVED if a[name].any()}
 
 
 def _shown_by_mouth(a: Labels) -> Labels:
-    """As ``_shown`` for the mouth, which is ``happy`` under Smiling whatever the expression."""
+    """Like ``_shown``, for the mouth, which is ``happy`` if Smiling is 1, regardless of the expression."""
     unsmiling = 1 - a["Smiling"]
     weights = {name: a[name] * unsmiling for name in _MOVED if name != "happy"} | {"happy": a["Smiling"]}
     return {name: weight for name, weight in weights.items() if weight.any()}
@@ -81,7 +81,7 @@ def _pose(shown: Labels, part: str) -> Floats:
 
 
 def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
-    """Eyes, and brows in a shade of the hair colour; brows are thicker under Male and Bushy_Eyebrows."""
+    """Eyes, and brows in a shade of the hair color; brows are thicker with Male and Bushy_Eyebrows."""
     shown = _shown(a)
     window: Window = (-0.5, 0.5, -0.40, 0.30) if shown else (-0.5, 0.5, -0.30, 0.25)
     x, y = canvas.axes(window)
@@ -112,7 +112,7 @@ def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
 
 
 def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:
-    """Two wrinkles across the bridge of the nose under ``disgusted``."""
+    """Two wrinkles across the bridge of the nose for ``disgusted``."""
     if not a["disgusted"].any():
         return
     window: Window = (-0.25, 0.25, -0.15, 0.25)
@@ -125,7 +125,7 @@ def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:
 
 
 def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """Lips: full and red, thin and pale under Male, magenta under Wearing_Lipstick; open in some poses."""
+    """Lips: full and red, thin and pale with Male, magenta with Wearing_Lipstick; open in some poses."""
     shown = _shown_by_mouth(a)
     window: Window = (-0.4, 0.4, 0.15, 0.75) if shown else (-0.3, 0.3, 0.3, 0.6)
     x, y = canvas.axes(window)

@@ -14,7 +14,7 @@ _FRAME, _LENS = (0.07, 0.06, 0.09), (0.70, 0.86, 1.0)
 
 
 def skin_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
-    """(n, 3); greyer and darker without Young, whiter under Pale_Skin."""
+    """(n, 3); grayer and darker without Young, whiter with Pale_Skin."""
     tone = 0.62 + (f["skin"] - np.float32(0.62)) * np.float32(0.20 + 0.80 * difficulty)
     fresh = along(tone, _SKIN)
     aged = fresh * np.float32(0.66) + rgb((0.13, 0.14, 0.15))
@@ -22,7 +22,7 @@ def skin_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
 
 
 def hair_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
-    """(n, 3); the shade shifts all hair colours equally, so that any of them reveals it."""
+    """(n, 3); the shade shifts all hair colors equally, so that any of them reveals it."""
     colour = np.broadcast_to(rgb(_NO_LISTED_HAIR), (len(f["skin"]), 3)).astype(np.float32)
     for name, listed in _HAIR.items():
         colour = mix(colour, rgb(listed), a[name])
@@ -33,7 +33,7 @@ def hair_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
 
 
 def _outline(canvas: Canvas, f: Factors, a: Labels) -> Floats:
-    """(n, h, w) coverage of all hair: a dome with short sides under Male, otherwise down to the shoulders."""
+    """(n, h, w) coverage of all hair: a dome with short sides with Male, otherwise down to the shoulders."""
     male, volume = column(a["Male"]), between(f["hair_volume"], -0.05, 0.05)
     x, y = canvas.axes()
     y = y + np.float32(0.12)
@@ -63,12 +63,12 @@ def body(canvas: Canvas, f: Factors, a: Labels, skin: Floats, hair: Floats, diff
 
 
 def _face_width(f: Factors, a: Labels) -> Floats:
-    """(n, 1, 1) half width; identities vary less than the change under Oval_Face."""
+    """(n, 1, 1) half width; it varies less between identities than with Oval_Face."""
     return between(f["face_width"], 0.97, 1.03) * (0.52 - 0.11 * column(a["Oval_Face"]))
 
 
 def _face(canvas: Canvas, f: Factors, a: Labels, window: Window) -> Floats:
-    """(n, h, w) coverage of the face: an ellipse, with a square jaw under Male, longer under Oval_Face."""
+    """(n, h, w) coverage of the face: an ellipse; its jaw is square with Male, and it is longer with Oval_Face."""
     x, y = canvas.axes(window)
     y = y - np.float32(0.06)
     chin = 0.58 + 0.15 * column(a["Oval_Face"])
@@ -78,7 +78,7 @@ def _face(canvas: Canvas, f: Factors, a: Labels, window: Window) -> Floats:
 
 
 def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """Face and blush; strong blush under Rosy_Cheeks, stubble under Male."""
+    """Face and blush; strong blush with Rosy_Cheeks, stubble with Male."""
     window: Window = (-0.6, 0.6, -0.65, 0.85)
     x, y = canvas.axes(window)
     face = _face(canvas, f, a, window)
@@ -95,7 +95,7 @@ def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
 
 
 def wrinkles(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """Lines on the forehead and beside the mouth, bags under the eyes; none under Young."""
+    """Lines on the forehead and beside the mouth, bags under the eyes; none with Young."""
     old, dark = 0.85 * column(1 - a["Young"]), skin * rgb((0.50, 0.46, 0.46))
     width = _face_width(f, a)
     window: Window = (-0.45, 0.45, -0.40, -0.05)
@@ -118,7 +118,7 @@ def eye_place(f: Factors) -> Floats:
 
 
 def nose(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
-    """A shaded nose; wider, taller and darker under Big_Nose."""
+    """A shaded nose; wider, taller and darker with Big_Nose."""
     window: Window = (-0.2, 0.2, 0.05, 0.40)
     x, y = canvas.axes(window)
     low = between(f["nose_length"], 0.22, 0.28)
@@ -163,7 +163,7 @@ def _fringe(canvas: Canvas, edge: Floats) -> Floats:
 
 
 def glasses(canvas: Canvas, f: Factors, a: Labels) -> None:
-    """Dark frames of one size with clear lenses, centred on the eyes and reaching to the sides of the face."""
+    """Dark frames of one size with clear lenses, centered on the eyes and reaching to the sides of the face."""
     if not a["Eyeglasses"].any():
         return
     window: Window = (-0.6, 0.6, -0.15, 0.30)

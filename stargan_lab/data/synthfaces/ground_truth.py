@@ -1,4 +1,4 @@
-"""The ground truth of SynthFaces: any image redrawn under any other label."""
+"""The ground truth of SynthFaces: any image rendered with any other labels."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from stargan_lab.data.transforms import crop_and_resize
 
 
 class SynthFacesGroundTruth:
-    """Redraws the images of a dataset under other labels, with the loader's crop and resize (a ``GroundTruth``).
+    """Renders the images of a dataset with other labels and the loader's crop and resize (a ``GroundTruth``).
 
     Args:
         crop, size: as in ``crop_and_resize``.
@@ -38,7 +38,7 @@ class SynthFacesGroundTruth:
             names: any of ``identity.LABELS``.
         Raises:
             ConfigError: unknown label.
-            DataError: a row of ``labels`` sets two hair colours or two expressions.
+            DataError: a row of ``labels`` sets two hair colors or two expressions.
         """
         stems = self._files(split)
         faces = self._spec.sample([int(Path(stems[i]).stem) - 1 for i in indices])

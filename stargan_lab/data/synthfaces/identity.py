@@ -1,9 +1,9 @@
 """SynthFaces labels and identity factors, each a pure function of (seed, identity, name).
 
-Every factor has its own random stream, so adding a factor or attribute changes no other. RULE: no identity factor may
-be visible only under one value of an attribute or one expression, or the ground truth could not be inferred from the
-input image. So hair length, lips, stubble, ears, wrinkles and glasses depend only on attributes and on factors that are
-always visible.
+Every factor has a separate random stream, so adding a factor or attribute does not change the others. RULE: no identity
+factor may be visible only for one value of an attribute or one expression; otherwise the ground truth could not be
+inferred from the input image. Hair length, lips, stubble, ears, wrinkles and glasses therefore depend only on
+attributes and on factors that are always visible.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ Form = Literal["celeba", "rafd"]
 Kind = Literal["shape", "texture", "both"]
 
 EXCLUSIVE: tuple[tuple[str, ...], ...] = (("Black_Hair", "Blond_Hair", "Brown_Hair"),)
-"""Groups of attributes of which a face has at most one; all cases, including none, are equally likely."""
+"""Mutually exclusive attributes; each member of a group, and none of them, are equally likely."""
 FREE: dict[str, float] = {"Male": 0.5, "Young": 0.5, "Oval_Face": 0.5}
 """Attributes outside any group that vary in every dataset, with their probability."""
 KIND: dict[str, Kind] = {
@@ -29,7 +29,7 @@ KIND: dict[str, Kind] = {
     "Bushy_Eyebrows": "shape", "Eyeglasses": "shape", "Male": "both", "Oval_Face": "shape", "Pale_Skin": "texture",
     "Rosy_Cheeks": "texture", "Smiling": "shape", "Wearing_Lipstick": "texture", "Young": "texture",
 }  # fmt: skip
-"""Whether an attribute changes outlines or only colours within them (Young: skin colour and wrinkles)."""
+"""Whether an attribute changes outlines or only colors within them (Young: skin color and wrinkles)."""
 ATTRIBUTES: tuple[str, ...] = tuple(sorted(KIND))
 """All attributes, named as in CelebA."""
 CORE: tuple[str, ...] = tuple(sorted([name for group in EXCLUSIVE for name in group] + list(FREE)))
@@ -57,8 +57,8 @@ class Faces:
     Attributes:
         factors: (n,) each, in [0, 1).
         labels: (n,) each, 0 or 1: every attribute and, one-hot, every expression. Smiling is 1 for any smiling mouth,
-            so also for ``happy`` unless cleared.
-        difficulty: of the dataset, in [0, 1].
+            and therefore for ``happy``, unless it was cleared.
+        difficulty: the dataset's difficulty, in [0, 1].
     """
 
     factors: dict[str, Floats]
@@ -115,9 +115,9 @@ def uniform(seed: int, identities: NDArray[np.uint64], name: str) -> Floats:
 def relabel(faces: Faces, names: Sequence[str], labels: NDArray[np.float32]) -> Faces:
     """The same faces with other labels.
 
-    Labels not in ``names`` keep their value, with three exceptions: setting a hair colour clears the others, setting an
-    expression clears the others, and an expression determines the mouth and so Smiling (except that neutral leaves
-    Smiling to ``labels`` if it is among ``names``). A row that sets no expression keeps the current one.
+    Labels not in ``names`` keep their value, with three exceptions: setting a hair color clears the others, setting an
+    expression clears the others, and an expression determines the mouth and therefore Smiling (except that with neutral
+    Smiling is taken from ``labels`` if it is in ``names``). A row that sets no expression keeps the current one.
 
     Args:
         names: columns of ``labels``.

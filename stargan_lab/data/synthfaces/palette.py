@@ -1,4 +1,4 @@
-"""Colours and ranges: conversions from (n,) values per face to what a canvas paints, float32 throughout."""
+"""Colors and ranges: conversions from (n,) values, one per face, to the arrays that a canvas paints, all float32."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def rgb(*colours: Colour) -> Floats:
 
 
 def along(values: Floats, stops: tuple[Colour, Colour, Colour]) -> Floats:
-    """(n, 3) colours at (n,) in [0, 1) along three equally spaced stops."""
+    """(n, 3) colors at (n,) in [0, 1) along three equally spaced stops."""
     dark, middle, light = rgb(*stops)
     position = values[:, None] * 2
     return dark + np.minimum(position, 1) * (middle - dark) + np.maximum(position - 1, 0) * (light - middle)

@@ -1,7 +1,7 @@
 """Rendering SynthFaces: from factors and labels to pixels, back to front.
 
 Pixels are exact, see ``canvas``. Optional attributes and expressions have weight 0 on faces without them, which changes
-no pixel, and are skipped when no face of a chunk has them.
+no pixel; if no face of a chunk has them, they are skipped.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ from stargan_lab.data.synthfaces.palette import between, column
 RENDERER_VERSION = 1
 """Part of every fingerprint; increase it with any change to the pixels."""
 FEATURE_VERSIONS: dict[str, int] = {name: 1 for name in (*OPTIONAL, "expressions")}
-"""Versions of what only some datasets render; part of the fingerprints of those datasets only."""
+"""Versions of optional features; part of the fingerprints of only those datasets that have them."""
 
-_CHUNK_PIXELS = 1 << 15  # keeps a plane of a chunk in the CPU cache
+_CHUNK_PIXELS = 1 << 15  # a plane of a chunk fits in the CPU cache
 
 
 def feature_versions(form: Form, vary: Iterable[str]) -> dict[str, int]:
@@ -59,7 +59,7 @@ def _render_chunk(faces: Faces, size: int) -> np.ndarray:
 
 
 def _background(canvas: Canvas, f: Factors, difficulty: float) -> None:
-    """A colour, a gradient and stripes: muted and nearly uniform at difficulty 0, any RGB colour at 1."""
+    """A color, a gradient and stripes: muted and nearly uniform at difficulty 0, any RGB color at 1."""
     x, y = canvas.axes()
     spread, slope, stripes = 0.04 + 0.90 * difficulty, 0.04 + 0.36 * difficulty, 0.20 * difficulty
     middle = 0.74 - 0.22 * difficulty
@@ -73,7 +73,7 @@ def _background(canvas: Canvas, f: Factors, difficulty: float) -> None:
 
 
 def _light(canvas: Canvas, f: Factors, difficulty: float) -> None:
-    """Strength, warmth and direction of the light, over the whole image."""
+    """Strength, warmth and direction of the light, over the entire image."""
     x, _ = canvas.axes()
     strength = 1 + (f["light"] - 0.5) * (0.08 + 0.30 * difficulty)
     warm = (f["warmth"] - 0.5) * (0.05 + 0.20 * difficulty)

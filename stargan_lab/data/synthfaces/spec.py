@@ -1,4 +1,4 @@
-"""The parameters of a SynthFaces dataset, the faces they define, and the file that records them beside the images."""
+"""The parameters of a SynthFaces dataset, the faces they define, and the file that records them next to the images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ class SynthSpec:
         form: ``celeba`` (attribute file, neutral faces) or ``rafd`` (one folder per expression).
         vary: the attributes of ``OPTIONAL`` that vary in addition to ``CORE``; no face has any of the others.
 
-    Raises ConfigError when values are out of range or do not go together.
+    Raises ConfigError when values are out of range or incompatible.
     """
 
     size: int
@@ -40,12 +40,14 @@ class SynthSpec:
     vary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "difficulty", float(self.difficulty))  # 0 and 0.0 have the same hash
-        object.__setattr__(self, "vary", tuple(sorted(self.vary)))  # so does any order
+        object.__setattr__(self, "difficulty", float(self.difficulty))  # so that 0 and 0.0 have the same hash
+        object.__setattr__(self, "vary", tuple(sorted(self.vary)))  # so that order does not matter
         if not 0 <= self.difficulty <= 1:
-            raise ConfigError(f"synthfaces: difficulty must be from 0 to 1, got {self.difficulty}")
+            raise ConfigError(f"synthfaces: difficulty must be between 0 and 1, got {self.difficulty}")
         if self.size < 8 or min(self.train, self.valid, self.test, self.seed) < 0 or self.total == 0:
-            raise ConfigError(f"synthfaces: size must be at least 8, counts and seed at least 0, got {self}")
+            raise ConfigError(
+                f"synthfaces: size must be at least 8, counts and seed at least 0, one count positive, got {self}"
+            )
         check_labels(self.vary, OPTIONAL, "optional attribute")
         if self.form not in get_args(Form):
             raise ConfigError(f"synthfaces: {unknown('form', self.form, get_args(Form))}")
@@ -78,7 +80,7 @@ class SynthSpec:
     def description(self) -> dict[str, Any]:
         """All parameters and the versions of the rendered features.
 
-        ``form`` and ``vary`` are left out when both are default: datasets older than them keep their fingerprints.
+        ``form`` and ``vary`` are omitted when both have their defaults, so that older datasets keep their fingerprints.
         """
         values = asdict(self)
         later = {name: values.pop(name) for name in ("form", "vary")}
@@ -118,7 +120,7 @@ def file_name(file: int) -> str:
 
 
 def read_spec(root: Path) -> SynthSpec | None:
-    """The SynthFaces in ``root``; None for any other folder.
+    """The parameters of the SynthFaces in ``root``; None for any other folder.
 
     Raises:
         DataError: the file is damaged, or a different version of the renderer made the images.
@@ -132,10 +134,10 @@ def read_spec(root: Path) -> SynthSpec | None:
         spec = SynthSpec(**raw)
     except (AttributeError, KeyError, TypeError, ValueError, ConfigError):
         raise DataError(f"{path}: not a valid SynthFaces description") from None
-    advice = ", delete it to generate it again"
+    advice = "; delete the folder to generate it again"
     if version != RENDERER_VERSION:
-        raise DataError(f"{root}: made by SynthFaces {version}, not {RENDERER_VERSION}{advice}")
+        raise DataError(f"{root}: rendered by SynthFaces version {version}, expected {RENDERER_VERSION}{advice}")
     for name, current in feature_versions(spec.form, spec.vary).items():
         if features.get(name) != current:
-            raise DataError(f"{root}: made with {name} version {features.get(name)}, not {current}{advice}")
+            raise DataError(f"{root}: rendered with {name} version {features.get(name)}, expected {current}{advice}")
     return spec

@@ -34,7 +34,7 @@ def make_synthfaces(root: Path, spec: SynthSpec) -> None:
     with files.locked(root.parent / f".{root.name}.lock"):
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             if read_spec(root) != spec:
-                raise DataError(f"{root}: contains something other than the requested SynthFaces; set another root")
+                raise DataError(f"{root}: contains something other than the requested SynthFaces; set a different root")
             return
         for stale in root.parent.glob(f".{root.name}.partial-*"):
             shutil.rmtree(stale)

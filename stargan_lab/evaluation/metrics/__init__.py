@@ -6,16 +6,16 @@ one float for the entire domain; or None where the dataset cannot provide what i
 real) moments of all domains of a dataset. Keyword-only parameters are options under ``evaluation.metrics.NAME``. The
 first line of the docstring is the meaning that reports show.
 
-At registration a metric declares, beside its source:
+At registration a metric declares, besides its source:
 
-- ``direction``: higher, lower or none, which way is better (default none); ``unit`` (none), ``decimals`` (4);
+- ``direction``: higher, lower or none, which direction is better (default none); ``unit`` (none), ``decimals`` (4);
 - ``main``: whether the main table of a report shows it (True); ``"official"``: only with official Inception weights;
-- ``version``: raise it when the meaning of the values changes (1);
-- ``uses``, of image metrics: ``attribute_classifier``, ``ground_truth``, what else its values depend on (nothing);
-- ``needs`` and ``excludes``, of image metrics: words for the notes on why None, and on which images were NaN.
+- ``version``: increase it when the meaning of the values changes (1);
+- ``uses``, for image metrics: instruments that its values depend on, ``attribute_classifier``, ``ground_truth`` (none);
+- ``needs`` and ``excludes``, for image metrics: text of the notes on why it is None, and on which images are NaN.
 
-Traits of image metrics: ``cross``, also evaluated on the images of other datasets. Of feature metrics: ``pooled``, and
-``needs_many_images``, biased by few images. Modules are imported in the order of tables.
+Traits of image metrics: ``cross``, also evaluated on the images of other datasets. Traits of feature metrics:
+``pooled``, and ``needs_many_images``, biased if there are few images. Modules are imported in table order.
 """
 
 from importlib import import_module

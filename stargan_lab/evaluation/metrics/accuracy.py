@@ -1,4 +1,4 @@
-"""How often the attribute classifier recognises the target domain."""
+"""How often the attribute classifier recognizes the target domain."""
 
 import torch
 from torch import Tensor

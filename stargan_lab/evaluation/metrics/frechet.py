@@ -12,7 +12,7 @@ from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
 
 SEED = 2020
-"""Which images the shares of the extrapolation take; part of the metric's version."""
+"""Seed of the subsets of the extrapolation; part of the metric's version."""
 
 feature_metric = family("feature_metric")
 
@@ -41,11 +41,11 @@ def frechet_infinity(
 ) -> float | None:
     """Fréchet distance, extrapolated to infinitely many images.
 
-    From 2 images a side for each size.
+    Needs at least 2 images per side for each size.
 
     Args:
-        sizes: how many shares of the images the line is fitted to.
-        smallest_share: the first of them; the last is 1.
+        sizes: number of subset sizes that the line is fitted to.
+        smallest_share: size of the smallest subset, as a share of all images; the largest has all images.
     """
     if pair.smaller < 2 * sizes:
         return None
@@ -61,7 +61,7 @@ def frechet_infinity(
     main=False,
 )
 def frechet_pooled(pairs: Sequence[tuple[Moments, Moments]]) -> float:
-    """Fréchet distance of all domains together, in equal shares."""
+    """Fréchet distance of all domains together, with equal weights."""
     return pooled_distance(pairs)
 
 
@@ -74,7 +74,7 @@ def frechet_at_infinity(
 ) -> float:
     """The Fréchet distance extrapolated to infinitely many images on both sides (Chong and Forsyth 2020).
 
-    Its bias is close to proportional to 1/n. A line in 1/n is fitted to the distances of growing shares of both sides,
+    Its bias is close to proportional to 1/n. A line in 1/n is fitted to the distances of growing subsets of both sides,
     and its value at 0 is returned; it may be slightly negative. Unlike the paper, which fixes a large set of real
     images, both sides shrink by the same share, which removes both biases.
 

@@ -1,8 +1,8 @@
-"""Scores against the exact ground truth, which a drawn dataset has for every image and every target.
+"""Scores against the exact ground truth, which a synthetic dataset has for every image and every target.
 
 Shapes: n images, g identities in the gallery, H W pixels. x is an input, y its translation, t the ground truth (the
-same face drawn with the target labels), all (n, 3, H, W) in [0, 1]. M is the mask of pixels that should change: those
-at which x and t differ by more than one grey level in some channel.
+same face rendered with the target labels), all (n, 3, H, W) in [0, 1]. M is the mask of pixels that should
+change, at which x and t differ by more than one gray level in some channel.
 """
 
 import torch
@@ -12,7 +12,7 @@ from stargan_lab.evaluation.metrics.inputs import ImageBatch
 from stargan_lab.registry import family
 
 ONE_LEVEL = 1 / 255 + 1e-6
-"""A difference of exactly one grey level does not count, whichever way k/255 was rounded."""
+"""A difference of exactly one gray level does not count, whichever way k/255 was rounded."""
 
 image_metric = family("image_metric")
 
@@ -27,7 +27,7 @@ image_metric = family("image_metric")
     excludes="outputs whose target changes no pixel",
 )
 def edit(batch: ImageBatch) -> Tensor | None:
-    """Share of the requested change that was made, 1 is exact."""
+    """Share of the requested change that was made; 1 is exact."""
     if batch.ground_truth is None:
         return None
     return edit_score(_unit(batch.x), _unit(batch.y), _unit(batch.ground_truth))
@@ -84,15 +84,15 @@ def leak_score(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
 
 
 def identity_score(y: Tensor, gallery: Tensor, identities: Tensor) -> Tensor:
-    """Whether the image's own identity is the nearest in the gallery, by mean squared pixel distance.
+    """Whether the correct identity is the nearest in the gallery, by mean squared pixel distance.
 
     Args:
-        gallery: (g, 3, H, W) in [0, 1], every identity drawn with the target labels of ``y``.
+        gallery: (g, 3, H, W) in [0, 1], every identity rendered with the target labels of ``y``.
         identities: (n,) the correct index into the gallery.
     Returns:
         (n,) float64 of 0 and 1; a tie for the nearest counts as correct.
     """
-    # grey levels in float64 make the squares and their sums exact for images that come from uint8
+    # gray levels in float64 make the squares and their sums exact for images that come from uint8
     a, b = y.double().flatten(1) * 255, gallery.double().flatten(1) * 255
     squared = (a**2).sum(1, keepdim=True) + (b**2).sum(1) - 2 * (a @ b.T)
     nearest = squared.min(dim=1).values

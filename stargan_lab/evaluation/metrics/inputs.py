@@ -1,4 +1,4 @@
-"""What evaluation metrics are computed from.
+"""Inputs of evaluation metrics.
 
 Shapes: n images, m real images, A labels, D feature dimensions, H W pixels, g identities in a gallery.
 """
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Some test images of one dataset and their translations to one domain.
+    """A batch of test images of one dataset and their translations to one domain.
 
     Attributes:
         x, y: (n, 3, H, W) uint8 on the CPU, inputs and translations.
-        source_labels, target_labels: (n, A) of 0 and 1 under ``spec``. Of another dataset's images the source labels
-            are those that the attribute classifier predicts.
+        source_labels, target_labels: (n, A) of 0 and 1 for ``spec``. For images of another dataset, the attribute
+            classifier predicts the source labels.
         domain: index of the target domain in ``spec.names``.
         spec: the labels of the dataset that the domain belongs to.
-        attribute_classifier: of the same dataset.
+        attribute_classifier: the classifier of that dataset.
         indices: positions of the images in the test split.
     """
 
@@ -59,12 +59,12 @@ class ImageBatch:
 
     @cached_property
     def ground_truth(self) -> Tensor | None:
-        """(n, 3, H, W) uint8: ``x`` drawn with the target labels; None for a dataset that cannot draw it."""
+        """(n, 3, H, W) uint8: ``x`` rendered with the target labels; None for a dataset without ground truth."""
         return None if self._ground_truth is None else self._ground_truth.images(self.domain, self.indices)
 
     def galleries(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Positions in the batch and the (g, 3, H, W) uint8 gallery that these images share: the first g identities of
-        the test split, drawn with the images' target labels. Images that are not of these identities are left out."""
+        the test split, rendered with the images' target labels. Images of other identities are left out."""
         return iter(()) if self._ground_truth is None else self._ground_truth.galleries_of(self.domain, self.indices)
 
 
@@ -74,7 +74,7 @@ class FeaturePair:
 
     Attributes:
         translated: (n, D) rows and their moments; only of images that did not belong to the domain.
-        real: (m, D) rows and their moments, of another split than the translated images.
+        real: (m, D) rows and their moments, from a different split than the translated images.
     """
 
     translated: Sample

@@ -11,11 +11,11 @@ from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
 
 SEED = 2020
-"""Which images the subsets take; part of the metric's version."""
+"""Seed of the random subsets; part of the metric's version."""
 BLOCK = 1000
 """Rows of a kernel matrix in memory at once."""
 FEWEST = 4
-"""Images a side, so that a subset of half of them has a pair."""
+"""Minimum number of images per side, so that a subset of half of them contains a pair."""
 
 Subsets = Annotated[int, Field(ge=1)]
 SubsetSize = Annotated[int, Field(ge=2)]
@@ -28,8 +28,8 @@ def kid(pair: FeaturePair, *, subsets: Subsets = 100, subset_size: SubsetSize = 
     """Kernel distance (MMD²).
 
     Args:
-        subsets: over how many random subsets it is averaged.
-        subset_size: images a side in each, or half of the smaller side where that is less.
+        subsets: number of random subsets that the distance is averaged over.
+        subset_size: images per side in each subset, at most half of the smaller side.
     """
     return _kid(pair, subsets, subset_size, 0)
 
@@ -39,8 +39,8 @@ def kid_spread(pair: FeaturePair, *, subsets: Subsets = 100, subset_size: Subset
     """Standard deviation of kid over its subsets.
 
     Args:
-        subsets: as of ``kid``.
-        subset_size: as of ``kid``.
+        subsets: as in ``kid``.
+        subset_size: as in ``kid``.
     """
     return _kid(pair, subsets, subset_size, 1)
 
@@ -57,8 +57,8 @@ def kernel_distance(
     """The unbiased squared MMD under the kernel (x·y/D + 1)³ (Bińkowski et al. 2018).
 
     Returns:
-        Mean and standard deviation over random subsets of ``subset_size`` images a side, or of half of the smaller side
-        where that is less, since subsets of all images would be equal. Slightly below 0 for equal distributions.
+        Mean and standard deviation over random subsets of ``subset_size`` images per side, but at most half of the
+        smaller side, since subsets of all images would be equal. The mean may be below 0 for equal distributions.
     """
     a, b = translated.rows, real.rows
     size = min(subset_size, min(len(a), len(b)) // 2)

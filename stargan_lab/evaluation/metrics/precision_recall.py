@@ -20,7 +20,7 @@ def precision(pair: FeaturePair, *, neighbours: Neighbours = 3) -> float | None:
     """Share of translations that lie among the real images.
 
     Args:
-        neighbours: an image's neighbourhood reaches to its nearest but so many.
+        neighbours: k; an image's neighborhood extends to its k-th nearest neighbor.
     """
     return pair.once(precision_recall, neighbours=neighbours)[0] if pair.smaller > neighbours else None
 
@@ -30,7 +30,7 @@ def recall(pair: FeaturePair, *, neighbours: Neighbours = 3) -> float | None:
     """Share of real images that lie among the translations.
 
     Args:
-        neighbours: as of ``precision``.
+        neighbours: as in ``precision``.
     """
     return pair.once(precision_recall, neighbours=neighbours)[1] if pair.smaller > neighbours else None
 

@@ -15,7 +15,7 @@ SSIM_WINDOW = 11
 """Side of the window of SSIM in pixels; smaller images have no SSIM."""
 
 BEST_PSNR = 10 * math.log10(12 * 255**2)
-"""58.9 dB: the error of rounding to 8 bits alone. An exact image would make the mean infinite."""
+"""58.9 dB, the PSNR of rounding to 8 bits. Without a limit, an exact image would make the mean infinite."""
 
 image_metric = family("image_metric")
 
@@ -41,13 +41,13 @@ def psnr(batch: ImageBatch) -> Tensor:
     direction="higher",
     decimals=3,
     main=False,
-    needs=f"images of at least {SSIM_WINDOW} pixels a side",
+    needs=f"images of at least {SSIM_WINDOW} pixels per side",
 )
 def ssim(batch: ImageBatch) -> Tensor | None:
     """Structural similarity of x and G(G(x, target), source).
 
-    By scikit-image, with a Gaussian window of σ 1.5 over 11 pixels, mean of the channels and of the positions at which
-    the window lies within the image.
+    Computed by scikit-image with a Gaussian window (σ 1.5, 11 pixels), averaged over channels and over the positions at
+    which the window lies within the image.
     """
     if min(batch.x.shape[2:]) < SSIM_WINDOW:
         return None

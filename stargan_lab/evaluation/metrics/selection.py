@@ -1,4 +1,4 @@
-"""Which metrics an evaluation computes, with their options; and the calls that check what a metric returns."""
+"""Selection of the metrics of an evaluation, with their options, and checks of the values they return."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ class SelectedMetric:
         return self.registry.facts(self.name).get(key, default)
 
     def provenance(self, *uses: str) -> dict[str, Any]:
-        """What its values depend on, for the protocol: ``uses``, options and version."""
+        """Everything its values depend on, for the protocol: ``uses``, options and version."""
         return {"uses": list(dict.fromkeys(uses)), "options": dict(self.options), "version": self.fact("version", 1)}
 
     def compute(self, argument: Any) -> Any:
@@ -53,7 +53,7 @@ class SelectedMetric:
             raise
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-            raise LabError(f"metric {self.name!r}: fails ({reason})") from error
+            raise LabError(f"metric {self.name!r}: failed ({reason})") from error
 
     def image_values(self, batch: ImageBatch) -> Tensor | float | None:
         """(n,) float64, a float for the domain, or None. Raises LabError for anything else."""
@@ -76,7 +76,7 @@ class SelectedMetric:
 
 
 def select(configured: Configured | None) -> list[SelectedMetric]:
-    """The shipped metrics and those in ``configured``, without those that are False, in the order of tables."""
+    """The shipped metrics and those in ``configured``, without those that are False, in table order."""
     return [*_of_family("image_metric", configured or {}), *_of_family("feature_metric", configured or {})]
 
 
@@ -91,7 +91,7 @@ def _of_family(name: Literal["image_metric", "feature_metric"], configured: Conf
 
 
 def try_metrics(metrics: Sequence[SelectedMetric], source: ImageSource, classifier: AttributeClassifier) -> None:
-    """Call every user metric once, so that a failure comes before a training and not after it. Raises LabError."""
+    """Call every user metric once, so that it fails before the training, not after it. Raises LabError."""
     test = source.split("test")
     indices = range(min(2, len(test)))
     x, labels = test.images(indices), test.labels[: indices.stop]

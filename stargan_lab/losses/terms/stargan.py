@@ -52,7 +52,7 @@ class DiscriminatorClassification:
 
 @LOSS_TERMS.register("d_gp", source="Choi et al. 2018, equation 8", traits=["standard"])
 class LipschitzPenalty:
-    """Discriminator: penalty of the Lipschitz constraint; absent for a constraint without one."""
+    """Discriminator: penalty of the Lipschitz constraint; absent for constraints without a penalty."""
 
     network: Network = "discriminator"
 

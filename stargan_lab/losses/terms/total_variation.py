@@ -8,7 +8,7 @@ from stargan_lab.registry import family
 
 @family("loss_term").register("total_variation", source="Rudin et al. 1992, anisotropic form")
 class TotalVariation:
-    """Generator: mean absolute difference of neighbouring pixels of translated images, vertical plus horizontal."""
+    """Generator: mean absolute difference of neighboring pixels of translated images, vertical plus horizontal."""
 
     network: Network = "generator"
 
