@@ -35,18 +35,18 @@ class GeneratorSizes:
         """Keys and shapes, in the reference's order."""
         c, r = self.width, self.blocks
         shapes: dict[str, tuple[int, ...]] = {"main.0.weight": (c, 3 + self.label_width, 7, 7), **_norm("main.1", c)}
-        for place, width in ((3, c), (6, 2 * c)):
-            shapes |= {f"main.{place}.weight": (2 * width, width, 4, 4), **_norm(f"main.{place + 1}", 2 * width)}
+        for index, width in ((3, c), (6, 2 * c)):
+            shapes |= {f"main.{index}.weight": (2 * width, width, 4, 4), **_norm(f"main.{index + 1}", 2 * width)}
         for block in range(9, 9 + r):
-            for place in (0, 3):
-                shapes[f"main.{block}.main.{place}.weight"] = (4 * c, 4 * c, 3, 3)
-                shapes |= _norm(f"main.{block}.main.{place + 1}", 4 * c)
-        for place, width in ((9 + r, 4 * c), (12 + r, 2 * c)):
-            shapes |= {f"main.{place}.weight": (width, width // 2, 4, 4), **_norm(f"main.{place + 1}", width // 2)}
+            for index in (0, 3):
+                shapes[f"main.{block}.main.{index}.weight"] = (4 * c, 4 * c, 3, 3)
+                shapes |= _norm(f"main.{block}.main.{index + 1}", 4 * c)
+        for index, width in ((9 + r, 4 * c), (12 + r, 2 * c)):
+            shapes |= {f"main.{index}.weight": (width, width // 2, 4, 4), **_norm(f"main.{index + 1}", width // 2)}
         return shapes | {f"main.{15 + r}.weight": (3, c, 7, 7)}
 
     def build(self) -> nn.Module:
-        """The reference's generator of this size, with torch's default initialisation."""
+        """The reference's generator of this size, with torch's default initialization."""
         network: nn.Module = family("generator").build("resnet", self.label_width, width=self.width, blocks=self.blocks)
         return network
 
@@ -84,7 +84,7 @@ class CriticSizes:
         return shapes | {"conv2.weight": (self.label_width, before, self.side, self.side)}
 
     def build(self) -> nn.Module:
-        """The reference's discriminator of this size, with torch's default initialisation."""
+        """The reference's discriminator of this size, with torch's default initialization."""
         options = {"width": self.width, "depth": self.depth}
         network: nn.Module = family("discriminator").build("patchgan", self.label_width, self.image_size, **options)
         return network
@@ -93,8 +93,8 @@ class CriticSizes:
 Sizes = GeneratorSizes | CriticSizes
 
 
-def _norm(place: str, channels: int) -> dict[str, tuple[int, ...]]:
-    return {f"{place}.{key}": (channels,) for key in NORM} | {f"{place}.{COUNTER}": ()}
+def _norm(prefix: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}.{key}": (channels,) for key in NORM} | {f"{prefix}.{COUNTER}": ()}
 
 
 def sizes_of(state: State | Shapes) -> Sizes | None:

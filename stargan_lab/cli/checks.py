@@ -1,4 +1,4 @@
-"""Checks of ``doctor`` on what a configuration reads: weights, datasets, the MLflow store, earlier runs."""
+"""``doctor`` checks of everything a configuration reads: weights, datasets, the MLflow store, earlier runs."""
 
 import shlex
 import sqlite3
@@ -12,7 +12,7 @@ from stargan_lab.checkpoints.files import locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.sources import open_sources
-from stargan_lab.errors import DataError, LabError
+from stargan_lab.errors import DataError, LabError, counted
 from stargan_lab.evaluation.inception_weights import DOWNLOAD, cache_paths, is_official
 from stargan_lab.registry import family
 from stargan_lab.tracking.run_folder import RunFolder
@@ -20,7 +20,7 @@ from stargan_lab.tracking.sync import run_folders
 
 
 def check(config: RunConfig, request: Request) -> Iterator[Finding]:
-    """Everything a run of ``config`` reads.
+    """Check everything that a run of ``config`` reads.
 
     Args:
         request: without overrides, a missing dataset is a note, not a problem.
@@ -40,9 +40,9 @@ def _inception(config: RunConfig, outputs: Path) -> Finding:
     paths = cache_paths(outputs) if weights in (None, DOWNLOAD) else [Path(str(weights)).expanduser()]
     path = next((path for path in paths if path.is_file()), None)
     if path is not None and is_official(path):
-        return Finding("ok", "Inception", f"{path}: official weights; the metric is eval/fid")
+        return Finding("ok", "Inception", f"{path}: official weights; the metric is called eval/fid")
     if path is not None:
-        text = f"{path} is not the official file; the metric is eval/frechet_inception_unverified"
+        text = f"{path} is not the official file; the metric is called eval/frechet_inception_unverified"
         return Finding("note", "Inception", text)
     if weights is None:
         how = f"set evaluation.weights={DOWNLOAD} or a path, or put the official file at {paths[0]}"
@@ -80,7 +80,7 @@ def _fix(name: str, component: Component, request: Request) -> str:
     if Path(str(root)).expanduser().is_dir():
         return f"{request.command('data check')}   # lists all problems in {root}"
     command = request.command("data check", f"data.sources.{name}.root=DIR")
-    return f"{command}   # with the directory of {name} as DIR"
+    return f"{command}   # replace DIR with the directory of {name}"
 
 
 def _dataset(name: str, component: Component, size: int, outputs: Path) -> str:
@@ -102,7 +102,7 @@ def _mlflow(config: RunConfig, outputs: Path) -> Finding:
         return Finding("ok", "MLflow", "disabled")
     uri = config.tracking.uri or f"sqlite:///{outputs.absolute() / 'mlflow.db'}"
     if not uri.startswith("sqlite:///"):
-        return Finding("note", "MLflow", f"{uri} is not checked")
+        return Finding("note", "MLflow", f"{uri}: not checked; only SQLite stores are")
     path = Path(uri.removeprefix("sqlite:///").split("?")[0])
     flags = ["--outputs", str(outputs), *(["--uri", uri] if config.tracking.uri else [])]
     sync = f"stargan-lab track sync {shlex.join(flags)}"
@@ -110,7 +110,7 @@ def _mlflow(config: RunConfig, outputs: Path) -> Finding:
     if path.exists():
         return _sqlite(path, runs, sync)
     if runs:
-        text = f"{path} does not exist, but there are {len(runs)} runs"
+        text = f"{path} does not exist, but {outputs / 'runs'} has {counted(len(runs), 'run')}"
         return Finding("note", "MLflow", text, f"{sync}   # creates the store")
     return Finding("ok", "MLflow", f"{path} does not exist; the first run creates it")
 
@@ -128,9 +128,9 @@ def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
         return Finding("problem", "MLflow", f"{path} is not writable; change its permissions or set tracking.uri")
     missing = [folder.run_id for folder in runs if folder.run_id not in recorded]
     if missing:
-        text = f"{path}: {count} runs; {len(missing)} runs in {runs[0].path.parent} are missing"
+        text = f"{path}: {counted(count, 'run')}; lacks {len(missing)} of those in {runs[0].path.parent}"
         return Finding("note", "MLflow", text, f"{sync}   # adds the missing runs")
-    return Finding("ok", "MLflow", f"{path}: {count} runs")
+    return Finding("ok", "MLflow", f"{path}: {counted(count, 'run')}")
 
 
 def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
@@ -142,9 +142,9 @@ def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
             finished += status == "finished"
             yield from _run(folder, status, request)
         except LabError as error:
-            remove = f"rm -r {quote(str(folder.path))}   # deletes the damaged run; train it again"
+            remove = f"rm -r {quote(str(folder.path))}   # deletes the damaged run so that it can be trained again"
             yield Finding("problem", f"run {folder.run_id}", str(error), remove)
-    yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {outputs / 'runs'}")
+    yield Finding("ok" if finished else "note", "runs", f"{counted(finished, 'finished run')} in {outputs / 'runs'}")
 
 
 def _run(folder: RunFolder, status: str, request: Request) -> Iterator[Finding]:
@@ -153,10 +153,10 @@ def _run(folder: RunFolder, status: str, request: Request) -> Iterator[Finding]:
     if status == "failed":
         error = (folder.result() or {}).get("error", "no reason recorded")
         retry = f"{request.sweep(ablation, '--retry-failed')}   # trains failed runs again" if ablation else ""
-        yield Finding("note", about, f"failed: {error}{'' if ablation else '; the same command retries it'}", retry)
+        yield Finding("note", about, f"failed: {error}{'' if ablation else '; repeat its command to retry'}", retry)
     elif status in ("interrupted", "planned"):
         resume = f"{request.sweep(ablation)}   # resumes interrupted runs" if ablation else ""
-        hint = "" if ablation else f"; the same command resumes it (configuration: {folder.config_path})"
+        hint = "" if ablation else f"; repeat its command to resume (configuration: {folder.config_path})"
         yield Finding("note", about, f"interrupted{hint}", resume)
     elif status == "running":
         yield Finding("ok", about, "training in another process")

@@ -1,4 +1,4 @@
-"""Machine checks of ``doctor``: libraries, devices, precision, threads, disk."""
+"""``doctor`` checks of the machine: libraries, devices, precision, threads, disk."""
 
 import os
 import shutil
@@ -59,7 +59,7 @@ def devices(config: RunConfig) -> Iterator[Finding]:
 
 
 def _precision(config: RunConfig, on_gpu: bool) -> Finding:
-    """Without hardware support bfloat16 is emulated, which is slower than float32."""
+    """Without hardware support, bfloat16 is emulated, which is slower than float32."""
     precision, device = config.trainer.precision, "GPU" if on_gpu else "CPU"
     supported = torch.cuda.get_device_capability() >= (8, 0) if on_gpu else cpu_has_bfloat16()
     support = f"{device} {'supports' if supported else 'does not support'} bfloat16"
@@ -70,7 +70,7 @@ def _precision(config: RunConfig, on_gpu: bool) -> Finding:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether Linux lists an instruction set for bfloat16."""
+    """Whether /proc/cpuinfo lists a bfloat16 instruction set."""
     try:
         return not {"avx512_bf16", "amx_bf16"}.isdisjoint(Path("/proc/cpuinfo").read_text().split())
     except OSError:

@@ -1,4 +1,4 @@
-"""From plain nested dicts to a checked RunConfig; every error is one line with the key and the allowed values."""
+"""Validate nested dicts as a RunConfig; every error is one line with the key and the allowed values."""
 
 import importlib
 import sys
@@ -30,7 +30,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     """Check a composed configuration.
 
     Args:
-        rules: also check that the components work together.
+        rules: also check that the components are compatible.
     Raises:
         ConfigError: the first error, in one line.
     """
@@ -54,7 +54,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
 
 
 def import_user_modules(names: Any) -> None:
-    """Import the modules named in ``imports``, also from the current folder, so that their components register.
+    """Import the modules listed in ``imports``, also from the current folder, to register their components.
 
     Raises:
         ConfigError: a module cannot be imported.
@@ -70,7 +70,7 @@ def import_user_modules(names: Any) -> None:
         except Exception as error:  # a user module can raise anything
             raise ConfigError(f"imports: cannot import {name!r} ({' '.join(str(error).split())})") from None
         if sys.modules[name].__file__ is None:
-            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module in it")
+            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module inside it")
 
 
 def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metric(name: str, given: Any) -> Any:
-    """The checked options of one metric, or whether it is computed."""
+    """The validated options of one metric, or whether it is computed."""
     families = ("image_metric", "feature_metric")
     family_name = next((each for each in families if name in family(each).names()), None)
     path = f"evaluation.metrics.{name}"
@@ -168,7 +168,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _terms(raw: Any) -> dict[str, TermConfig]:
-    """Check the loss terms to add, sorted by name, so that the order in a file does not change a sum."""
+    """Check the loss terms to add, sorted by name, so that their order in a file does not affect the sum."""
     if raw is None:
         return {}
     if not isinstance(raw, Mapping) or not all(isinstance(options, Mapping) for options in raw.values()):
@@ -180,21 +180,21 @@ def _term(name: str, raw: Mapping[str, Any]) -> TermConfig:
     registry = family("loss_term")
     allowed = [known for known in registry.names() if not registry.has(known, "standard")]
     if name not in allowed:
-        standard = "in every objective already, see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
+        standard = "already part of every objective; see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
         raise ConfigError(
             f"terms.{name}: {standard if name in registry.names() else unknown('loss term', name, allowed)}"
         )
     if getattr(registry.get(name), "network", None) not in ("generator", "discriminator"):
-        raise ConfigError(f"terms.{name}: its class needs network = 'generator' or 'discriminator'")
+        raise ConfigError(f"terms.{name}: its class must set network = 'generator' or 'discriminator'")
     if "weight" in registry.options(name):
-        raise ConfigError(f"terms.{name}: an option cannot be called weight, which is the factor of the term")
+        raise ConfigError(f"terms.{name}: an option cannot be called weight, which is the term's factor")
     schema = create_model(f"terms_{name}", __base__=options_model("loss_term", name), weight=(Weight, ...))
     options = _model(schema, _tuples(raw), f"terms.{name}").model_dump()
     return TermConfig(name=name, weight=options.pop("weight"), options=options)
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples, at any depth: frozen data."""
+    """Lists as tuples, at any depth, so that the data are immutable."""
     if isinstance(value, (list, tuple)):
         return tuple(_tuples(item) for item in value)
     if isinstance(value, Mapping):
@@ -203,7 +203,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _check_keys(raw: Mapping[str, Any], model: type[BaseModel], path: str) -> None:
-    """Refuse an unknown key on this level before any value is checked."""
+    """Reject unknown keys on this level before any value is checked."""
     for key in raw:
         if key not in model.model_fields:
             raise ConfigError(_unknown_key(_join(path, str(key)), model.model_fields))
@@ -249,10 +249,10 @@ _PLAIN = {
     "a valid integer": "an integer",
     "a valid number": "a number",
     "a valid boolean": "true or false",
-    "a valid string": "text",
+    "a valid string": "a string",
     "a valid tuple": "a list",
     "a valid dictionary": "a mapping",
-    "Tuple should have at least 1 item after validation, not 0": "a list of at least one",
+    "Tuple should have at least 1 item after validation, not 0": "a non-empty list",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "String should match pattern '^(auto|cpu|cuda(:\\d+)?)$'": "auto, cpu, cuda or cuda:N",

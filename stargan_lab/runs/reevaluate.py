@@ -44,17 +44,17 @@ def finished_run(outputs: Path, run: str) -> RunFolder:
 def reevaluate(
     folder: RunFolder, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
 ) -> dict[str, Any]:
-    """Evaluate a finished run and record the scores next to those it has; ``result.json`` does not change.
+    """Evaluate a finished run and record the scores next to its earlier ones; ``result.json`` does not change.
 
-    Under the protocol of its training, the scores are equal to those of its training on the same machine.
+    Under the protocol of its training, the scores equal those recorded after training, on the same machine.
 
     Args:
-        overrides: of the recorded configuration; see ``config.revise.revise``.
+        overrides: of the recorded configuration; see ``apply_evaluation_overrides``.
         again: evaluate even if there are scores under this protocol.
     Returns:
         The content of ``scores/<protocol>.json``: run_id, step, metrics, protocol, notes, warnings.
     Raises:
-        LabError: in one line; an override is refused, or the data have changed.
+        LabError: in one line; an override is invalid, or the data has changed.
     """
     return Reevaluation(folder, apply_evaluation_overrides(read_config(folder.path), overrides), progress).run(again)
 
@@ -74,7 +74,7 @@ class Reevaluation:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Hold the run's lock, as every process does that evaluates it or rebuilds its MLflow run."""
+        """Hold the run's lock, like every process that evaluates the run or rebuilds its MLflow run."""
         if is_locked(self.folder.lock_path):
             say(f"run {self.folder.run_id}: waiting for the process using it")
         with locked(self.folder.lock_path):
@@ -94,13 +94,13 @@ class Reevaluation:
         checkpoint = read_checkpoint(self.folder.path / CHECKPOINT)
         model = load_run(checkpoint, self.config, None if scores_average(self.config) else False)
         record = write_scores(self.folder, evaluator.score(model.translator(device)), model.step or 0)
-        say(f"written {path}")
+        say(f"wrote {path}")
         return record
 
     def _training_data(self) -> list[ImageSource]:
-        """The run's datasets, not prepared yet. Raises DataError when they are not those it was trained on."""
+        """The run's datasets, not prepared yet. Raises DataError if they are not those it was trained on."""
         names = list(self.config.data.sources)
-        hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data have moved"
+        hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data was moved"
         try:
             sources = build_sources(self.config)
             fingerprints = [source.fingerprint for source in sources]
@@ -118,20 +118,20 @@ class Reevaluation:
         )
 
     def _add_row(self, record: Mapping[str, Any]) -> None:
-        """Add the scores to metrics.jsonl and to MLflow, unless those under the same protocol are there."""
+        """Add the scores to metrics.jsonl and to MLflow, unless there are scores under the same protocol."""
         protocol, metrics = record["protocol"]["hash"], record["metrics"]
         scores = {name.removeprefix("eval/"): value for name, value in metrics.items()}
         recorded = self._recorded_scores(protocol)
         if not recorded:
-            self.folder.truncate_after(record["step"])  # an incomplete last line, which a full disk may have left
+            self.folder.truncate_after(record["step"])  # an incomplete last line, left by a full disk
             self.folder.append(record["step"], {f"reevaluated.{protocol}/{name}": v for name, v in scores.items()})
             self.folder.flush()
             self._publish()
         elif changed := [name for name, value in scores.items() if recorded.get(name, value) != value]:
             name = changed[0]
             say(
-                f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, on"
-                " another device, number of threads or library version; metrics.jsonl and MLflow keep the first"
+                f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, with a"
+                " different device, thread count or library version; metrics.jsonl and MLflow keep the first value"
             )
 
     def _recorded_scores(self, protocol: str) -> dict[str, float]:
@@ -156,4 +156,4 @@ class Reevaluation:
             if (store := open_store(self.config)) is not None:
                 rebuild(store, self.folder)
         except StoreError as error:
-            say(f"warning: {error}; the scores are only in the run's folder, `stargan-lab track sync` adds them")
+            say(f"warning: {error}; the scores are only in the run's folder; add them with `stargan-lab track sync`")
