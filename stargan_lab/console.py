@@ -78,7 +78,7 @@ class Progress:
 
 
 class StopSignal:
-    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` and a second one interrupts at once."""
+    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` and a second one interrupts immediately."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -99,4 +99,4 @@ class StopSignal:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        say("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop at once)")
+        say("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")

@@ -1,11 +1,11 @@
-"""Errors a user can fix: the message is one line, and the command line prints nothing else."""
+"""Errors that the user can fix. Each message is one line, and the command line prints nothing else."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 class LabError(Exception):
-    """The user can fix it; the message is one line that names the file, key or run."""
+    """An error that the user can fix; the message is one line that names the file, key or run."""
 
 
 class ConfigError(LabError):
@@ -28,10 +28,10 @@ def one_line(error: Exception) -> str:
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` if an entry of ``allowed`` is close to ``name``, else an empty string."""
     options = list(allowed)
-    found = get_close_matches(name, options, n=1, cutoff=0.5)
-    if not found:  # the right last part under the wrong parent is also close
-        found = [o for o in options if o.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
-    return f"; did you mean {found[0]!r}?" if found else ""
+    matches = get_close_matches(name, options, n=1, cutoff=0.5)
+    if not matches:  # a correct last part under a wrong parent is also close
+        matches = [o for o in options if o.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]][:1]
+    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
@@ -51,3 +51,8 @@ def unknown_key(key: str, allowed: Iterable[str]) -> str:
 def preview(names: Sequence[str], count: int = 3) -> str:
     """The first few names, comma-separated, with an ellipsis if there are more."""
     return ", ".join(names[:count]) + (", …" if len(names) > count else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 run`` or ``1,000 runs``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

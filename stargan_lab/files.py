@@ -27,7 +27,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp makes it private to this user
+        temporary.chmod(0o644)  # mkstemp creates files that only this user can read
         temporary.replace(path)
         _sync_folder(path.parent)
     except BaseException:
@@ -72,7 +72,7 @@ def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[None]:
 
 
 def make_once(path: Path, make: Callable[[BinaryIO], Any]) -> Path:
-    """``path``, written atomically by ``make`` unless it exists; of several processes one writes, the others wait."""
+    """``path``, written atomically by ``make`` unless it exists; concurrent processes wait for the writer."""
     if not path.exists():
         with locked(path.with_name(f"{path.name}.lock")):
             if not path.exists():

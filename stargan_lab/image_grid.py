@@ -1,4 +1,4 @@
-"""Image grids: rows of tiles with titles and labels. Tiles keep their pixels or are enlarged by an integer factor.
+"""Image grids: rows of tiles with titles and labels. Tiles are pasted as they are or enlarged by an integer factor.
 
 Used for a run's samples, a report's strip and the overview of translated images.
 """
@@ -25,7 +25,7 @@ INPUT_GAP = 8
 
 @dataclass(frozen=True)
 class GridRow:
-    """Tiles of equal size, one per title. ``label`` is shown on the left, its lines after the first in small type."""
+    """Tiles of equal size, one per title. ``label`` is shown on the left; lines after the first are smaller."""
 
     tiles: Sequence[Image.Image]
     label: str = ""
@@ -50,8 +50,8 @@ def draw_sheet(rows: Sequence[GridRow], titles: Sequence[str], minimum: int = 64
     """Draw rows of tiles with titles on top and labels on the left.
 
     Args:
-        titles: one per column, wrapped to fit, with spaces for underscores. The prefix of titles like ``faces: Male``
-            is shown once above adjacent columns that share it.
+        titles: one per column, wrapped to fit, with underscores shown as spaces. The prefix of titles like
+            ``faces: Male`` is shown once above adjacent columns that share it.
         minimum: px; smaller tiles are enlarged by the smallest integer factor that makes their shorter side this long.
         gap: px between tiles.
     Raises:
@@ -93,7 +93,7 @@ def _groups(titles: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def _label(pen: ImageDraw.ImageDraw, label: str, right: float, middle: float, large: Font, small: Font) -> None:
-    """The first line above the middle of the row and the others below; a single line in the middle."""
+    """Draw the first line above the middle of the row and the others below it; a single line is centered."""
     name, _, more = label.partition("\n")
     if not more:
         pen.text((right, middle), name, "black", large, anchor="rm")

@@ -1,4 +1,4 @@
-"""A labelled batch, and the layout of the labels of several datasets in one vector.
+"""A labeled batch, and the layout of the labels of several datasets in one vector.
 
 Shapes: N batch, A labels of one dataset, S datasets, H W pixels. Networks take images in [-1, 1]; datasets store uint8.
 """
@@ -36,9 +36,9 @@ class LabelSpec:
     """The labels of one dataset.
 
     Attributes:
-        names: in order.
+        names: label names, in order.
         kind: ``binary``: each label is 0 or 1; ``categorical``: exactly one label is 1.
-        groups: mutually exclusive binary labels, e.g. hair colours; setting one as the target clears the others.
+        groups: mutually exclusive binary labels, e.g. hair colors; setting one as the target clears the others.
     """
 
     dataset: str
@@ -51,9 +51,9 @@ class LabelSpec:
 class LabelLayout:
     """Positions of each dataset's labels in the generator's input and in the discriminator's logits.
 
-    The generator's label is [labels of dataset 1 | … | labels of dataset S | one-hot mask of S], where labels of other
-    datasets than the batch's are zero; the logits are the same without the mask. With one dataset there is no mask
-    (Choi et al. 2018, section 3.3).
+    The generator's label is [labels of dataset 1 | … | labels of dataset S | one-hot mask of S], where labels of
+    datasets other than the batch's are zero; the logits are the same without the mask. With one dataset, there is no
+    mask (Choi et al. 2018, section 3.3).
     """
 
     specs: tuple[LabelSpec, ...]

@@ -1,9 +1,9 @@
 """Registries of components, one per family, e.g. all generators or all norms.
 
-``family("norm")`` returns a registry; its first look-up imports the module that defines the family, so a name can be
-checked without importing torch first. The keyword-only parameters of a builder are the component's options: their
-annotations, defaults and ``Args:`` are the only source for validation, YAML files and documentation. Facts known only
-at run time (number of labels, image size) are positional. Register your own from any module named in ``imports``.
+``family("norm")`` returns a registry; its first lookup imports the module that defines the family. The keyword-only
+parameters of a builder are the component's options: their annotations, defaults and ``Args:`` are the only source for
+validation, YAML files and documentation. Values known only at run time (number of labels, image size) are positional
+parameters. Register your own components from any module listed in ``imports``.
 """
 
 import inspect
@@ -46,14 +46,14 @@ _FACTS: Mapping[str, tuple[str, ...]] = {
     "feature_metric": (*_DISPLAY, "version"),
     "loss_term": _DISPLAY,
 }
-"""What an entry of a family may declare beside its source and traits; the family's module explains each."""
+"""What an entry of a family may declare in addition to source and traits; each family's module explains its own."""
 
 
 @dataclass(frozen=True)
 class Ref:
-    """Marks an option whose value is a name of a family: ``norm: Annotated[str, Ref("norm")] = "instance"``.
+    """Marks an option whose value names a component of a family: ``norm: Annotated[str, Ref("norm")] = "instance"``.
 
-    A second option called ``<option>_options``, a mapping or None, takes the options of the component chosen.
+    A second option called ``<option>_options``, a mapping or None, holds the options of the selected component.
     """
 
     family: str
@@ -67,7 +67,7 @@ def referenced_families(annotation: Any) -> list[str]:
 
 
 class Registry:
-    """Names to builders of one family.
+    """The builders of one family by name.
 
     Example::
 
@@ -77,7 +77,7 @@ class Registry:
 
     def __init__(self, name: str, module: str | None) -> None:
         self.name = name
-        self._label = name.replace("_", " ")
+        self._label = name.replace("critic", "discriminator").replace("_", " ")
         self._module = module
         self._loaded = module is None
         self._entries: dict[str, Callable[..., Any]] = {}
@@ -91,10 +91,10 @@ class Registry:
         Args:
             source: the paper or code it follows.
             traits: properties that rules check instead of names; the family's module lists them.
-            facts: what else the family lets an entry declare, e.g. ``unit`` and ``direction`` of a metric.
+            facts: other properties that the family lets an entry declare, e.g. ``unit`` and ``direction`` of a metric.
         Raises:
-            ValueError: the name is taken, the builder's parameters cannot be configured, or the family has no such
-                fact.
+            ValueError: the name is already registered, the builder's parameters cannot be configured, or the family
+                does not define a fact.
         """
         if extra := sorted(set(facts) - set(_FACTS.get(self.name, ()))):
             raise ValueError(f"{self._label} {name!r}: cannot declare {extra[0]}")
@@ -139,7 +139,7 @@ class Registry:
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def references(self, name: str) -> dict[str, str]:
-        """Options of ``name`` whose values are names of a family: option -> family."""
+        """Options of ``name`` whose values name components of a family: option -> family."""
         families = {key: referenced_families(option.annotation) for key, option in self.options(name).items()}
         return {key: referenced[0] for key, referenced in families.items() if referenced}
 
@@ -158,7 +158,7 @@ class Registry:
         return trait in self._traits[name]
 
     def facts(self, name: str) -> Mapping[str, Any]:
-        """What else ``name`` declared when it was registered."""
+        """The other properties that ``name`` was registered with."""
         self.get(name)
         return self._facts[name]
 

@@ -1,4 +1,4 @@
-"""Random numbers as pure functions of names, independent of earlier draws and of the process."""
+"""Seeds derived from names alone: independent of the process and of random numbers generated earlier."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import torch
 
 
 def seed_for(*parts: object) -> int:
-    """A 63-bit seed from any printable parts, e.g. ``seed_for(seed, "alpha", step)``; equal on every machine."""
+    """A 63-bit seed from any printable parts, e.g. ``seed_for(seed, "alpha", step)``; the same on every machine."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -20,7 +20,7 @@ def generator_for(*parts: object) -> torch.Generator:
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Compute with ``count`` CPU threads. Their number sets the order of summation, and so the last bits of results."""
+    """Run with ``count`` CPU threads. Their number determines the summation order and thus the last bits of results."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

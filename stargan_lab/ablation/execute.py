@@ -25,7 +25,7 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
         if now == "finished":
             tag_finished(cell.config, cell.run_id)
         elif now == "failed" and not retry_failed:
-            say(f"{cell.title}: failed before; --retry-failed trains it again")
+            say(f"{cell.title}: failed earlier; use --retry-failed to train it again")
         elif now == "running":
             say(f"{cell.title}: running in another process")
         else:

@@ -10,13 +10,13 @@ from stargan_lab.config.compose import key_of
 from stargan_lab.config.evaluation_overrides import as_override
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.runs.build import check_surroundings
+from stargan_lab.runs.build import check_prerequisites
 from stargan_lab.tracking.metrics import lookup
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of an ablation."""
+    """One run of an ablation: a variant with a seed."""
 
     variant: str
     seed: int
@@ -34,12 +34,12 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
 
     Args:
         extra: overrides for every cell; ``seed=3,4`` replaces the ablation's seeds.
-        config_dir: directory with further YAML files for the groups.
+        config_dir: directory with additional YAML files for the groups.
     Raises:
         ConfigError: a cell's configuration is invalid, or ``extra`` overrides a key that the variants set.
         DataError: a dataset is missing or damaged.
     """
-    extra, seeds = _take_seeds(extra, ablation.seeds)
+    extra, seeds = _split_seeds(extra, ablation.seeds)
     varied = list(dict.fromkeys(key_of(o) for overrides in ablation.variants.values() for o in overrides))
     for override in extra:
         if key_of(override) in varied:
@@ -55,7 +55,7 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
                 config = compose(merged, config_dir)
             except ConfigError as error:
                 raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
-            identity = run_id(config, check_surroundings(config))
+            identity = run_id(config, check_prerequisites(config))
             cells.append(Cell(variant, seed, merged, identity, config))
     try:  # after the cells' imports have registered a user's metrics
         lookup(ablation.primary)
@@ -65,7 +65,7 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
     return cells
 
 
-def _take_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str], list[int]]:
+def _split_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str], list[int]]:
     """The overrides without ``seed=…``, and the seeds."""
     chosen = [o.partition("=")[2] for o in extra if key_of(o) == "seed"]
     others = [o for o in extra if key_of(o) != "seed"]
@@ -86,11 +86,11 @@ def _factor(key: str) -> str:
 
 
 def _refuse_duplicates(cells: Sequence[Cell], ablation: Ablation) -> None:
-    """Raises ConfigError when two variants have the same configuration, which would be one run under two names."""
+    """Raises ConfigError if two variants have the same configuration, which would be one run under two names."""
     by_id: dict[str, Cell] = {}
     for cell in cells:
         first = by_id.setdefault(cell.run_id, cell)
         if first is not cell:
             raise ConfigError(
-                f"{ablation.name}: variants {first.variant} and {cell.variant} are the same configuration"
+                f"{ablation.name}: variants {first.variant} and {cell.variant} have the same configuration"
             )

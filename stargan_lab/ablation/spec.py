@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from stargan_lab.errors import ConfigError, one_line, unknown, unknown_key
+from stargan_lab.errors import ConfigError, unknown, unknown_key
 
 OUTCOMES = ("better", "worse", "same", "unknown")
 _KEYS = ("title", "claim", "source", "base", "baseline", "variants", "seeds", "primary", "expected")
@@ -60,15 +60,15 @@ def load(name: str) -> Ablation:
     path = paths[name]
     try:
         raw = yaml.load(path.read_text(), _UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an impossible date
-        raise ConfigError(f"{path}: invalid YAML: {one_line(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an invalid date
+        raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected the keys {', '.join(_KEYS)}")
     return _parse(name, path, raw)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses duplicate keys, of which PyYAML silently takes the last."""
+    """Rejects duplicate keys; PyYAML silently uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

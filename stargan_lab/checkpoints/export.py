@@ -40,7 +40,7 @@ def reference_state(network: nn.Module, role: Role, image_size: int) -> dict[str
     if mismatch := difference(state, sizes.form()):
         raise ConfigError(f"{problem}: it {mismatch}")
     dtype = next(network.parameters()).dtype
-    with torch.random.fork_rng(devices=[]):  # the initial weights are drawn and then replaced
+    with torch.random.fork_rng(devices=[]):  # the random weights are then replaced
         reference = sizes.build().to(dtype)
     reference.load_state_dict(state)
     side = image_size if isinstance(sizes, CriticSizes) else 32
@@ -80,8 +80,8 @@ def to_onnx(
 ) -> tuple[bytes, float]:
     """A generator as float32 ONNX: inputs ``image`` (N, 3, H, W) and ``label`` (N, K), output ``translated``.
 
-    N, H and W are dynamic; H and W are multiples of the generator's ``size_multiple``. The metadata list the columns of
-    ``label``, the image range, and ``about``.
+    N, H and W are dynamic; H and W are multiples of the generator's ``size_multiple``. The metadata contains the
+    columns of ``label``, the image range, and ``about``.
 
     Returns:
         The file's content, and the largest difference between torch and onnxruntime at two image and batch sizes.
@@ -115,7 +115,7 @@ def _exported(network: nn.Module, label_width: int, multiple: int) -> Any:
     example = (torch.zeros(2, 3, 4 * multiple, 6 * multiple), torch.zeros(2, label_width))
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # about train mode, which these networks do not depend on
+            warnings.simplefilter("ignore")  # about train mode, which does not affect these networks
             program: Any = torch.onnx.export(
                 network,
                 example,
@@ -147,7 +147,7 @@ def _metadata(layout: LabelLayout, image_size: int, multiple: int, about: Mappin
     values = {
         "columns_of_label": columns,
         "datasets": as_plain(layout),
-        "label": "0 or 1; columns of other datasets 0, the mask 1 for the target's dataset" if several else "0 or 1",
+        "label": "0 or 1; columns of other datasets: 0; mask: 1 for the target's dataset" if several else "0 or 1",
         "image": "RGB, (v / 255 - 0.5) / 0.5 of 8-bit values v",
         "range": [-1, 1],
         "image_size": image_size,

@@ -1,4 +1,4 @@
-"""Weight files: a run's checkpoint, or a plain state dict as StarGAN writes it. Find, read and hash them.
+"""Find, read and hash weight files: a run's checkpoint, or a plain state dict as StarGAN writes it.
 
 torch is imported when a file is read, so that a configuration without weight files does not need it.
 """
@@ -33,8 +33,8 @@ class Checkpoint:
     """The networks in a weight file.
 
     Attributes:
-        states: of a run's checkpoint by ``generator``, ``discriminator`` and, if it has one, ``average``; of a plain
-            state dict only by the empty name.
+        states: for a run's checkpoint, keyed by ``generator``, ``discriminator`` and, if it has one, ``average``; for a
+            plain state dict, a single entry under the empty string.
         run_id, step: None for a plain state dict.
     """
 
@@ -66,7 +66,7 @@ def locate(text: str, outputs: Path) -> Path:
 
 
 def locate_initial(text: str, outputs: Path) -> Path:
-    """``locate`` for initial weights, which must not change: a run has to be finished.
+    """``locate`` for initial weights, which must not change: a run must be finished.
 
     Raises:
         ConfigError: see ``locate`` and ``RunFolder.check_finished``.
@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read the networks in a weight file onto the CPU, without the key prefixes of DataParallel and compile.
 
     Raises:
-        ConfigError: see ``load_weights``; or it holds neither a run's checkpoint nor one network's state dict.
+        ConfigError: see ``load_weights``; or it contains neither a run's checkpoint nor one network's state dict.
     """
     content = load_weights(path)
     if isinstance(content, Mapping) and {"run_id", "step", "generator", "critic"} <= set(content):
@@ -118,7 +118,7 @@ def load_weights(path: Path, map_location: "torch.device | str" = "cpu") -> Any:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what failed downloads leave in place of a file."""
+    """Reject what failed downloads leave in place of a weight file."""
     try:
         with path.open("rb") as file:
             header = file.read(256).lstrip()

@@ -13,7 +13,7 @@ LABELS = "labels.json"
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
-"""The reference implementation's defaults: attributes, class folders in order, mutually exclusive hair colours."""
+"""The reference implementation's defaults: attributes, class folders in order, mutually exclusive hair colors."""
 
 
 def as_plain(layout: LabelLayout) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def write_layout(folder: Path, layout: LabelLayout) -> None:
 
 
 def read_layout(path: Path) -> LabelLayout:
-    """Read ``labels.json``. Raises LabError when it is damaged."""
+    """Read ``labels.json``. Raises LabError if it is damaged."""
     try:
         return LabelLayout(
             tuple(
@@ -50,9 +50,9 @@ def reference_layout(width: int, attributes: Sequence[str] = (), classes: Sequen
     Args:
         width: K, the length of its label vector.
         attributes, classes: label names in order, of CelebA and RaFD; both for a generator trained on both. Without
-            names: the default 5 attributes, 8 classes, or both, whichever have this width.
+            names: the default 5 attributes, 8 classes, or both, whichever matches this width.
     Raises:
-        ConfigError: the number of names does not fit ``width``, or a name is a duplicate.
+        ConfigError: the number of names does not match ``width``, or there are duplicates.
     """
     if not attributes and not classes:
         defaults = {len(CELEBA): (CELEBA, ()), len(RAFD): ((), RAFD), len(CELEBA) + len(RAFD) + 2: (CELEBA, RAFD)}

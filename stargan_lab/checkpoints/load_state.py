@@ -13,9 +13,9 @@ DEFAULTS = {"generator": "generator=resnet", "discriminator": "discriminator=pat
 
 
 def start_from(network: nn.Module, role: Role, text: str, outputs: Path, expected: str | None = None) -> nn.Module:
-    """Load the weights named by ``initial.<role>``: a file, a run's folder or id. Optimisers start from scratch.
+    """Load the weights named by ``initial.<role>``: a file, a run's folder or id. Optimizers start from scratch.
 
-    Of a run, the weights in training are taken, not their average.
+    For a run, its raw weights are used, not its moving average.
 
     Args:
         expected: the ``content_hash`` that the weights must have; None accepts any.
@@ -31,7 +31,7 @@ def start_from(network: nn.Module, role: Role, text: str, outputs: Path, expecte
     if expected is not None and digest(state) != expected:
         raise ConfigError(
             f"{key}: {checkpoint.path}: the weights have changed since the run id was computed; repeat the command"
-            " when no process writes to the file"
+            " when no process is writing to the file"
         )
     load_state(network, state, role, f"{key}: {checkpoint.path}")
     return network
@@ -64,7 +64,7 @@ def _misfit(state: State, target: State, role: Role) -> str | None:
     sizes, expected = sizes_of(state), sizes_of(target)
     if sizes is not None and sizes.role != role:
         other = next(r for r in ROLES if r != role)
-        return f"holds a {sizes.role}, not a {role}; did you mean initial.{other}?"
+        return f"contains a {sizes.role}, not a {role}; did you mean initial.{other}?"
     mismatch = difference(state, shapes_of(target))
     if mismatch is None:
         return None
@@ -72,7 +72,7 @@ def _misfit(state: State, target: State, role: Role) -> str | None:
     comparable = expected is not None and expected.role == role and is_reference == in_reference_form(target, role)
     if sizes and expected and comparable and (reason := _size_misfit(sizes, expected)):
         return reason
-    hint = f"; it is StarGAN's {role}, which fits {DEFAULTS[role]} with the default norm only" if is_reference else ""
+    hint = f"; it is StarGAN's {role}, which only fits {DEFAULTS[role]} with the default norm" if is_reference else ""
     return f"does not fit this configuration's {role}: it {mismatch}{hint}"
 
 
@@ -86,7 +86,7 @@ def _size_misfit(sizes: Sizes, expected: Sizes) -> str | None:
         reasons.append(f"needs {overrides} (configured: {', '.join(str(configured[key]) for key in needed)})")
     if sizes.label_width != expected.label_width:
         reasons.append(
-            f"takes {sizes.label_width} labels, but data.sources has {expected.label_width}; select as many attributes"
-            " or classes"
+            f"takes {sizes.label_width} labels, but data.sources has {expected.label_width}; select the same number of"
+            " attributes or classes"
         )
     return " and ".join(reasons) or None

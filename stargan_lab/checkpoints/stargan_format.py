@@ -45,7 +45,7 @@ class GeneratorSizes(_Form):
         return {"generator.width": self.width, "generator.blocks": self.blocks}
 
     def build(self) -> nn.Module:
-        """The reference's generator of this size, with torch's default initialisation."""
+        """The reference's generator of this size, with torch's default initialization."""
         network: nn.Module = family("generator").build("resnet", self.label_width, width=self.width, blocks=self.blocks)
         return network
 
@@ -74,7 +74,7 @@ class CriticSizes(_Form):
         }
 
     def build(self) -> nn.Module:
-        """The reference's discriminator of this size, with torch's default initialisation."""
+        """The reference's discriminator of this size, with torch's default initialization."""
         options = {"width": self.width, "depth": self.depth}
         network: nn.Module = family("discriminator").build("patchgan", self.label_width, self.image_size, **options)
         return network

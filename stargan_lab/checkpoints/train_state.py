@@ -14,7 +14,7 @@ from stargan_lab.training.updates import TrainState
 
 
 def state_of(train_state: TrainState) -> dict[str, Any]:
-    """State dicts of networks, average and optimisers."""
+    """State dicts of networks, average and optimizers."""
     return {
         "generator": train_state.generator.state_dict(),
         "critic": train_state.critic.state_dict(),
@@ -25,14 +25,14 @@ def state_of(train_state: TrainState) -> dict[str, Any]:
 
 
 def save(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
-    """Write a checkpoint atomically. Raises NonFiniteLossError when a loss since the last read is not finite."""
+    """Write a checkpoint atomically. Raises NonFiniteLossError if a loss since the last read is not finite."""
     progress = {"run_id": run_id, "step": train_state.step, "seconds": train_state.seconds, "meter": meter.state_dict()}
     content = progress | state_of(train_state)
     write_atomically(path, lambda file: torch.save(content, file))
 
 
 def restore(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> None:
-    """Load a checkpoint into a train state and a meter. Raises LabError when it belongs to another run."""
+    """Load a checkpoint into a train state and a meter. Raises LabError if it belongs to another run."""
     content = load_weights(path, train_state.device)
     if not isinstance(content, dict) or not {"run_id", "step", "generator"} <= set(content):
         raise LabError(f"{path}: not a run's checkpoint")
@@ -49,12 +49,12 @@ def restore(path: Path, train_state: TrainState, meter: Meter, run_id: str) -> N
 
 
 def state_sha256(train_state: TrainState) -> str:
-    """SHA-256 of networks, average and optimisers; see ``hash_tensors``."""
+    """SHA-256 of networks, average and optimizers; see ``hash_tensors``."""
     return hash_tensors(_tensors("", state_of(train_state)))
 
 
 def _tensors(prefix: str, value: Any) -> list[tuple[str, Tensor]]:
-    """Every tensor in nested dicts, with its path. Plain numbers are optimiser options set by the configuration."""
+    """Every tensor in nested dicts, with its path. Plain numbers are optimizer options set by the configuration."""
     if isinstance(value, Tensor):
         return [(prefix, value)]
     if isinstance(value, dict):

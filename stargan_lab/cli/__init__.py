@@ -1,1 +1,1 @@
-"""The command line: one module per command; each imports what it runs only when it runs."""
+"""The command line: one module per command. Slow imports are deferred until the command runs."""

@@ -42,12 +42,12 @@ def add_config_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config-dir", metavar="DIR", help="directory with your own YAML files for the config groups")
 
 
-def add_outputs(parser: argparse.ArgumentParser, what: str = "where the runs are") -> None:
-    parser.add_argument("--outputs", default="outputs", metavar="DIR", help=f"{what} (default: outputs)")
+def add_outputs(parser: argparse.ArgumentParser, what: str = "directory of the runs") -> None:
+    parser.add_argument("--outputs", default="outputs", help=f"{what} (default: outputs)")
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
-    """Add the run or checkpoint whose networks are used, and how to load them."""
+    """Add the arguments that select a run or checkpoint and how to load its networks."""
     action = parser.add_argument(
         "network",
         metavar="RUN_OR_CHECKPOINT",
@@ -57,8 +57,8 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ema",
         action=argparse.BooleanOptionalAction,
-        help="use the generator's EMA weights (default: if the run has them)",
+        help="use the generator's EMA weights (default: use them if available)",
     )
-    parser.add_argument("--attributes", metavar="A,B,…", help="label names of a reference checkpoint, in order")
-    parser.add_argument("--classes", metavar="A,B,…", help="class names of its second dataset, in order")
+    parser.add_argument("--attributes", metavar="A,B,…", help="CelebA labels of a reference checkpoint, in order")
+    parser.add_argument("--classes", metavar="A,B,…", help="RaFD classes of a reference checkpoint, in order")
     add_outputs(parser)

@@ -1,4 +1,4 @@
-"""The checks of ``doctor``: the machine, and what a configuration reads."""
+"""``doctor`` checks of everything a configuration reads: weights, datasets, the MLflow store, earlier runs."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ from stargan_lab.checkpoints.files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.sources import open_sources
-from stargan_lab.errors import ConfigError, DataError, LabError
+from stargan_lab.errors import ConfigError, DataError, LabError, counted
 from stargan_lab.evaluation.inception_weights import DOWNLOAD, cache_paths, is_official
 from stargan_lab.files import check_writable, existing_parent
 from stargan_lab.registry import family
@@ -32,7 +32,7 @@ RUN_SPACE, SWEEP_SPACE = 1 * GIB, 5 * GIB
 
 
 def check(config: RunConfig, request: Request) -> Iterator[Finding]:
-    """The machine and everything a run of ``config`` reads.
+    """Check everything that a run of ``config`` reads.
 
     Args:
         request: without overrides, a missing dataset is a note, not a problem.
@@ -125,7 +125,7 @@ def _fix(name: str, component: Component, request: Request) -> str:
     if Path(str(root)).expanduser().is_dir():
         return f"{request.command('data check')}   # lists all problems in {root}"
     command = request.command("data check", f"data.sources.{name}.root=DIR")
-    return f"{command}   # with the directory of {name} as DIR"
+    return f"{command}   # replace DIR with the directory of {name}"
 
 
 def _dataset(name: str, component: Component, size: int, outputs: Path) -> str:
@@ -147,7 +147,7 @@ def _mlflow(config: RunConfig, outputs: Path) -> Finding:
         return Finding("ok", "MLflow", "disabled")
     uri = config.tracking.uri or f"sqlite:///{outputs.absolute() / 'mlflow.db'}"
     if not uri.startswith("sqlite:///"):
-        return Finding("note", "MLflow", f"{uri} is not checked")
+        return Finding("note", "MLflow", f"{uri}: not checked; only SQLite stores are")
     path = Path(uri.removeprefix("sqlite:///").split("?")[0])
     flags = ["--outputs", str(outputs), *(["--uri", uri] if config.tracking.uri else [])]
     sync = f"stargan-lab track sync {shlex.join(flags)}"
@@ -155,7 +155,7 @@ def _mlflow(config: RunConfig, outputs: Path) -> Finding:
     if path.exists():
         return _sqlite(path, runs, sync)
     if runs:
-        text = f"{path} does not exist, but there are {len(runs)} runs"
+        text = f"{path} does not exist, but {outputs / 'runs'} has {counted(len(runs), 'run')}"
         return Finding("note", "MLflow", text, f"{sync}   # creates the store")
     return Finding("ok", "MLflow", f"{path} does not exist; the first run creates it")
 
@@ -173,9 +173,9 @@ def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
         return Finding("problem", "MLflow", f"{path} is not writable; change its permissions or set tracking.uri")
     missing = [folder.run_id for folder in runs if folder.run_id not in recorded]
     if missing:
-        text = f"{path}: {count} runs; {len(missing)} runs in {runs[0].path.parent} are missing"
+        text = f"{path}: {counted(count, 'run')}; lacks {len(missing)} of those in {runs[0].path.parent}"
         return Finding("note", "MLflow", text, f"{sync}   # adds the missing runs")
-    return Finding("ok", "MLflow", f"{path}: {count} runs")
+    return Finding("ok", "MLflow", f"{path}: {counted(count, 'run')}")
 
 
 def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
@@ -187,9 +187,11 @@ def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
             finished += status == "finished"
             yield from _run(folder, status, request)
         except LabError as error:
-            remove = f"rm -r {shlex.quote(str(folder.path))}   # deletes the damaged run; train it again"
+            remove = (
+                f"rm -r {shlex.quote(str(folder.path))}   # deletes the damaged run so that it can be trained again"
+            )
             yield Finding("problem", f"run {folder.run_id}", str(error), remove)
-    yield Finding("ok" if finished else "note", "runs", f"{finished or 'none'} finished in {outputs / 'runs'}")
+    yield Finding("ok" if finished else "note", "runs", f"{counted(finished, 'finished run')} in {outputs / 'runs'}")
 
 
 def _run(folder: RunFolder, status: str, request: Request) -> Iterator[Finding]:
@@ -198,10 +200,10 @@ def _run(folder: RunFolder, status: str, request: Request) -> Iterator[Finding]:
     if status == "failed":
         error = (folder.result() or {}).get("error", "no reason recorded")
         retry = f"{request.sweep(ablation, '--retry-failed')}   # trains failed runs again" if ablation else ""
-        yield Finding("note", about, f"failed: {error}{'' if ablation else '; the same command retries it'}", retry)
+        yield Finding("note", about, f"failed: {error}{'' if ablation else '; repeat its command to retry'}", retry)
     elif status in ("interrupted", "planned"):
         resume = f"{request.sweep(ablation)}   # resumes interrupted runs" if ablation else ""
-        hint = "" if ablation else f"; the same command resumes it (configuration: {folder.config_path})"
+        hint = "" if ablation else f"; repeat its command to resume (configuration: {folder.config_path})"
         yield Finding("note", about, f"interrupted{hint}", resume)
     elif status == "running":
         yield Finding("ok", about, "training in another process")

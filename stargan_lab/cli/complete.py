@@ -1,6 +1,6 @@
 """Completions for argcomplete: overrides, ablations and run ids, read from file names and YAML.
 
-Imports neither torch nor Hydra: a shell calls this at every Tab.
+Imports neither torch nor Hydra, because the shell calls this on every Tab.
 """
 
 import argparse
@@ -18,8 +18,8 @@ def attach(action: argparse.Action, completer: Completer) -> None:
     action.completer = completer  # type: ignore[attr-defined]
 
 
-def answer(parser: argparse.ArgumentParser) -> None:
-    """Print the completions of the line in the environment, and exit."""
+def print_completions(parser: argparse.ArgumentParser) -> None:
+    """Print the completions of the command line in the environment, and exit."""
     import argcomplete
 
     class Finder(argcomplete.CompletionFinder):
@@ -56,7 +56,7 @@ def components(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterab
 
 
 def overrides(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
-    """``group=`` and dotted ``key=``, level by level; after ``group=``, its entries, also several with commas."""
+    """``group=`` and dotted ``key=``, level by level; after ``group=``, its entries, also in a comma-separated list."""
     roots = _roots(parsed_args)
     key, equals, value = prefix.partition("=")
     if equals:

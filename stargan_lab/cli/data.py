@@ -6,8 +6,8 @@ from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 
 EPILOG = """\
 make    generate missing datasets (default: data=synthfaces) and pack them
-check   look for damaged, missing and duplicate images; exit code 1 if there are problems
-pack    crop and resize all images once, as the first training would
+check   look for damaged, missing and duplicate images; the exit code is 1 if there are any
+pack    crop and resize all images in advance; otherwise the first run does it
 
 examples:
   stargan-lab data make data=synthfaces data.image_size=64 data.sources.faces.train=1000

@@ -12,9 +12,9 @@ from typing import Literal
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 
 EPILOG = """\
-Read-only: writes nothing and starts nothing. Each line is ok, note (worth knowing) or problem (the configuration
-cannot run); exit code 1 if there is a problem. Without key=value it checks the machine, and a missing dataset of the
-default configuration is only a note.
+Read-only: writes no files and starts no runs. Each line starts with ok, note (worth knowing) or problem (the
+configuration cannot run); the exit code is 1 if there is a problem. Without overrides, the default configuration is
+checked, and its missing dataset is only a note.
 
 examples:
   stargan-lab doctor
@@ -28,7 +28,7 @@ class Finding:
 
     Attributes:
         level: ``problem`` prevents the configuration from running, ``note`` does not.
-        command: fixes or continues it; a comment after ``#`` says how.
+        command: shell command that fixes or continues it, with an explanation after ``#``.
     """
 
     level: Literal["ok", "note", "problem"]
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Request:
-    """Overrides and config directory on the command line, to repeat them in suggested commands."""
+    """Overrides and config directory from the command line, repeated in suggested commands."""
 
     overrides: Sequence[str] = ()
     config_dir: str | None = None
@@ -94,7 +94,7 @@ def next_steps(findings: Sequence[Finding], request: Request, outputs: Path) -> 
     steps = [f.command or f"{retry}   # after fixing {f.about}: {f.text}" for f in problems]
     steps += [f.command for f in findings if f.level == "note" and f.command]
     if request.overrides and not problems:
-        steps.append(f"{request.command('train')}   # this configuration can run")
+        steps.append(f"{request.command('train')}   # this configuration is ready to run")
     if any(finding.about == "runs" and finding.level == "ok" for finding in findings):
         steps.append(f"stargan-lab ui{outputs_flag(outputs)}   # show the runs in MLflow")
     else:

@@ -76,19 +76,19 @@ def _finished_runs(name: str, outputs: Path) -> list[str]:
     from stargan_lab.ablation.spec import load
     from stargan_lab.cli.report import collect_runs
     from stargan_lab.console import say
-    from stargan_lab.errors import LabError
+    from stargan_lab.errors import LabError, counted
 
     runs = collect_runs(load(name), outputs)
     finished = list(runs.loc[runs["status"] == "finished", "run_id"])
     if not finished:
-        raise LabError(f"{outputs}: no finished run of {name}; run `stargan-lab sweep {name}` first")
+        raise LabError(f"{outputs}: no finished runs of {name}; run `stargan-lab sweep {name}` first")
     if unfinished := len(runs) - len(finished):
-        say(f"note: skipped {unfinished} of {len(runs)} runs of {name} that are not finished")
+        say(f"note: skipped {counted(unfinished, 'unfinished run')} of {name}")
     return finished
 
 
 def _print_notes(record: Mapping[str, Any], as_json: bool) -> None:
-    """Notes to stderr; warnings too where stdout is JSON."""
+    """Print notes to stderr, and warnings too if stdout is JSON."""
     from stargan_lab.console import say
 
     for note in record["notes"]:

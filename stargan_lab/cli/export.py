@@ -27,12 +27,12 @@ def add_parser(commands: Commands) -> None:
         default="reference",
         help="reference: two yunjey/stargan checkpoints (default); onnx: the generator",
     )
-    parser.add_argument("--to", metavar="PATH", help="file or directory (default: exports/NAME in the outputs)")
+    parser.add_argument("--to", metavar="PATH", help="file or directory (default: OUTPUTS/exports/NAME)")
     add_network(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the networks; the paths go to stdout."""
+    """Write the networks and print their paths."""
     outputs = Path(args.outputs)
     opened = open_network(args)
     to = Path(args.to).expanduser() if args.to else outputs / "exports" / opened.name
@@ -53,7 +53,7 @@ def _export_reference(opened: "LoadedModel", folder: Path) -> list[Path]:
     if folder.suffix in WEIGHT_FILES or folder.is_file():
         raise ConfigError(f"--to: {folder}: the reference format has two files; pass a directory")
     if opened.critic is None:
-        raise ConfigError(f"{opened.path}: has no discriminator; the reference format needs both networks")
+        raise ConfigError(f"{opened.path}: no discriminator; the reference format needs both networks")
     states = {
         "G": reference_state(opened.generator, "generator", opened.image_size),
         "D": reference_state(opened.critic, "discriminator", opened.image_size),
@@ -65,10 +65,10 @@ def _export_reference(opened: "LoadedModel", folder: Path) -> list[Path]:
     for letter, state in states.items():
         paths.append(folder / f"{step}-{letter}.ckpt")
         write_atomically(paths[-1], partial(torch.save, state))
-    say(f"{title(opened)}; load it in the reference with --resume_iters {step} or --test_iters {step}")
+    say(f"{title(opened)}; load the files in yunjey/stargan with --resume_iters {step} or --test_iters {step}")
     flags = {"binary": "--attributes", "categorical": "--classes"}
     names = " ".join(f"{flags[spec.kind]} {','.join(spec.names)}" for spec in opened.layout.specs)
-    say(f"the files do not store label names; pass translate {names}")
+    say(f"the files do not store label names; for stargan-lab translate, add {names}")
     return paths
 
 
@@ -89,7 +89,7 @@ def _export_onnx(opened: "LoadedModel", to: Path) -> list[Path]:
 
 
 def open_network(args: argparse.Namespace) -> "LoadedModel":
-    """The run or checkpoint of the command line; notes about it go to stderr."""
+    """Load the run or checkpoint named on the command line, and print notes about it to stderr."""
     from stargan_lab.console import say
     from stargan_lab.runs.load import load_model
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 EPILOG = """\
 Prints {"metric", "value", "protocol"} as JSON; messages go to stderr. REAL and FAKE are directories of images
 (bmp, jpg, jpeg, pgm, png, ppm, tif, tiff, webp; subdirectories are ignored) or .npz files from pytorch-fid's
---save-stats. A distance is called fid only with 2,048 features of the official Inception weights. Statistics of a
-directory are cached in the outputs, keyed by its content.
+--save-stats. The metric is called fid only for the 2,048 features of the official Inception weights. Statistics of a
+directory are cached under --outputs, keyed by a hash of its images.
 
 examples:
   stargan-lab fid photos translations --weights download         downloads the official weights once
   stargan-lab fid photos translations | jq .value                uses the downloaded weights
-  stargan-lab fid photos translations --dims 192                 fewer features, for few images
+  stargan-lab fid photos translations --dims 192                 fewer features, for small sets of images
   stargan-lab fid celeba.npz translations                        statistics saved by pytorch-fid
   stargan-lab fid photos translations --weights mine.pth --allow-unverified
   stargan-lab fid photos translations --features torchscript --weights mine.pt"""
@@ -30,8 +30,8 @@ examples:
 _KEYS_AS_FLAGS = {
     "evaluation.weights=": "--weights ",
     "evaluation.": "--",
-    "or null for": "or leave it out for",
-    "set it to null": "leave it out",
+    "or null for": "or omit it for",
+    "set it to null": "omit it",
 }
 """Rewrites the configuration keys in an extractor's error as flags."""
 
@@ -50,11 +50,11 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--allow-unverified", action="store_true", help="accept unofficial Inception weights")
     parser.add_argument("--imports", metavar="MODULE,…", help="modules that register your extractors")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add_outputs(parser, "where statistics and weights are cached")
+    add_outputs(parser, "directory for cached statistics and weights")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print ``{"metric", "value", "protocol"}`` to stdout, and nothing else there."""
+    """Print ``{"metric", "value", "protocol"}``, and nothing else, to stdout."""
     from stargan_lab.console import say
     from stargan_lab.errors import LabError
     from stargan_lab.evaluation.frechet import frechet_distance
@@ -135,14 +135,14 @@ def _protocol(extractor: "Extractor", dims: int, real: "FolderImages", fake: "Fo
 
 
 def _notes(images: "FolderImages", dims: int, extractor: "Extractor") -> list[str]:
-    """Caveats that one side adds to the distance."""
+    """Caveats about one of the two sides."""
     if images.count is None:
-        return [f"{images.path}: records neither weights nor images; assuming features of {extractor.name!r}"]
+        return [f"{images.path}: does not record its extractor; assuming features of {extractor.name!r}"]
     notes = []
     if images.count <= dims:
         notes.append(
-            f"{images.path}: {images.count:,} images for {dims:,} features: the distance is biased upwards; compare it"
-            " only at equal image counts"
+            f"{images.path}: {images.count:,} images for {dims:,} features: the distance is biased upward;"
+            " compare it only between equal image counts"
         )
     if images.high_bit_depth:
         count = f"{images.high_bit_depth:,} of {images.count:,} images have"

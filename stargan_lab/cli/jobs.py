@@ -1,4 +1,4 @@
-"""Several trainings through Hydra's launchers, each handed its validated configuration."""
+"""Train several runs with Hydra's launchers, each with its validated configuration."""
 
 import logging
 import os
@@ -33,8 +33,8 @@ class Jobs:
 
     Args:
         base: the composition that all jobs share.
-        configs: one per job number; empty for a sweeper that makes its jobs one after the other, which are then
-            validated when they start.
+        configs: one per job number; empty for a sweeper that creates jobs one by one; these are validated when they
+            start.
     """
 
     def __init__(self, base: DictConfig, configs: Sequence[RunConfig] = ()) -> None:
@@ -50,11 +50,11 @@ class Jobs:
         say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
         try:
             config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)
-            import_user_modules(config.imports)  # a worker is a fresh process
+            import_user_modules(config.imports)  # a worker is a new process
             return train_run(config)
         except LabError as error:
             say(f"failed: {error}")
-            raise  # the launcher goes on with the other jobs
+            raise  # the launcher continues with the other jobs
         except KeyboardInterrupt as error:
             if os.getpid() == self.launcher_pid:
                 raise
@@ -73,22 +73,22 @@ def train_run(config: RunConfig) -> dict[str, Any]:
 
 
 def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:
-    """The validated configuration of a job whose outputs, device, data and weights are available.
+    """Validate the configuration of a job, and check that its outputs, device, data and weights are available.
 
     Raises:
         ConfigError, DataError: in one line.
     """
-    from stargan_lab.runs.build import check_surroundings
+    from stargan_lab.runs.build import check_prerequisites
 
     config = resolve(composed, hydra)
     check_writable("paths.outputs", Path(config.paths.outputs))
-    check_surroundings(config)
+    check_prerequisites(config)
     return config
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Hydra's errors, such as of a launcher's settings, as a ConfigError."""
+    """Turn Hydra's errors, e.g. about a launcher's settings, into a ConfigError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -105,7 +105,7 @@ def launch(
     """Train every job, given as overrides and configuration, with the configured launcher.
 
     Args:
-        batch_size: how many jobs the launcher gets at once; later batches do not start after a failure.
+        batch_size: how many jobs the launcher gets at a time; after a failure, no further batch starts.
     Returns:
         The errors of the jobs that failed.
     Raises:
@@ -132,10 +132,10 @@ def launch(
 
 @contextmanager
 def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
-    """With a launcher of several processes, let Ctrl-C wait until the workers, which receive it too, have saved.
+    """With a multi-process launcher, make Ctrl-C wait until the workers, which also receive it, have saved.
 
     Raises:
-        KeyboardInterrupt: at the end, when the jobs were stopped.
+        KeyboardInterrupt: at the end, if the jobs were stopped.
     """
     if base.hydra.launcher._target_.endswith(f".{BasicLauncher.__name__}"):
         yield
@@ -154,7 +154,7 @@ def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
 
 
 def show_plain_warnings() -> None:
-    """Show a warning as one line, and none of the libraries'."""
+    """Show each warning as one line, and hide those of libraries."""
     logging.captureWarnings(False)
     warnings.filterwarnings("ignore", module=r"(mlflow|torch|pydantic|hydra|omegaconf)\b.*")
     warnings.showwarning = lambda message, category, *args, **kwargs: say(

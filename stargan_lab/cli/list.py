@@ -9,10 +9,10 @@ from stargan_lab.cli.arguments import Commands, add_command, add_config_dir, add
 EPILOG = """\
 examples:
   stargan-lab list                               all components and keys
-  stargan-lab list discriminator                 one component: its options, defaults, meaning and source
+  stargan-lab list discriminator                 one component: its options, defaults, meanings and sources
   stargan-lab list discriminator.norm            the values of one option
-  stargan-lab list norm imports=[my_norms]       includes components that you registered
-  stargan-lab list generator --config-dir conf   includes your YAML files"""
+  stargan-lab list norm imports=[my_norms]       include components that you registered
+  stargan-lab list generator --config-dir conf   include your YAML files"""
 
 
 def add_parser(commands: Commands) -> None:
@@ -24,14 +24,14 @@ def add_parser(commands: Commands) -> None:
         "words",
         nargs="*",
         metavar="[COMPONENT] [key=value]",
-        help="a component such as discriminator; overrides",
+        help="a component, e.g. discriminator, and overrides",
     )
     complete.attach(words, complete.components)
     parser.add_argument(
         "--format",
         choices=["text", "md"],
         default="text",
-        help="output format (default: text); docs/components.md is md",
+        help="output format (default: text); md is that of docs/components.md",
     )
     add_config_dir(parser)
 

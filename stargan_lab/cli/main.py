@@ -1,4 +1,4 @@
-"""Assembles the commands and maps errors to exit codes."""
+"""Build the command-line parser, run a command, and map errors to exit codes."""
 
 import argparse
 import os
@@ -23,14 +23,14 @@ Swap any component of StarGAN, train every variant over several seeds, and see w
 All files are written to outputs/ in the current directory."""
 
 EPILOG = """\
-Tab completion in bash (put the line into ~/.bashrc to keep it):
+Tab completion in bash (add the line to ~/.bashrc to make it permanent):
   eval "$(register-python-argcomplete stargan-lab)\""""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Threads that spin while they wait make a step ten times slower as soon as another process needs a core.
+    # Threads that spin while waiting make a step ten times slower as soon as another process needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as interrupt:
-        if type(interrupt) is KeyboardInterrupt:  # a run that saved its checkpoint has reported that itself
+        if type(interrupt) is KeyboardInterrupt:  # a run that saved its checkpoint has already reported it
             print("interrupted", file=sys.stderr)
         return 130
 
@@ -54,7 +54,7 @@ def _dispatch(arguments: list[str]) -> int:
         return train(arguments[1:])
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:
-        complete.answer(parser)
+        complete.print_completions(parser)
     args, extra = parser.parse_known_args(arguments)
     flags = [word for word in extra if word.startswith("-")]
     if flags:
@@ -94,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_train(commands: Commands) -> None:
     """For ``--help`` and completion only; ``train`` is parsed by Hydra."""
-    parser = add_command(commands, "train", "train one run (a Hydra app: see train --help)", run=lambda args: 0)
+    parser = add_command(commands, "train", "train one run (a Hydra app; see train --help)", run=lambda args: 0)
     add_overrides(parser, "Hydra overrides")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("--cfg", choices=["job", "hydra", "all"])

@@ -27,8 +27,10 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--format", default="md,csv,html", metavar="md,csv,html,tex", help="formats to write (default: md,csv,html)"
     )
-    parser.add_argument("--from", dest="csv", metavar="FILE", help="read the runs from the CSV of an earlier report")
-    parser.add_argument("--allow-mixed", action="store_true", help="put different code or protocols into one table")
+    parser.add_argument("--from", dest="csv", metavar="FILE", help="read the runs from an earlier report's CSV file")
+    parser.add_argument(
+        "--allow-mixed", action="store_true", help="report runs of different code or protocols together"
+    )
     parser.add_argument(
         "--protocol", metavar="HASH", help="use the scores of this evaluation protocol; a prefix is enough"
     )
@@ -47,13 +49,13 @@ def run(args: argparse.Namespace) -> int:
         if name not in FORMATS:
             raise ConfigError(f"--format: {unknown('format', name, FORMATS)}")
     if args.csv and args.protocol:
-        raise ConfigError("--protocol: a CSV holds one protocol per run; remove --from or --protocol")
+        raise ConfigError("--protocol: a CSV file has one protocol per run; remove --from or --protocol")
     outputs = Path(args.outputs)
     for name in args.names:
         ablation = load(name)
         runs = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
         if finished(runs).empty:
-            raise LabError(f"{args.csv or outputs}: no finished run of {name}; run `stargan-lab sweep {name}` first")
+            raise LabError(f"{args.csv or outputs}: no finished runs of {name}; run `stargan-lab sweep {name}` first")
         print_report(ablation, runs, outputs, formats, args.allow_mixed)
     return 0
 
@@ -74,7 +76,7 @@ def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = Non
 
 
 def cells_file(outputs: Path, ablation: "Ablation") -> Path:
-    """Lists the cells of the ablation's last sweep."""
+    """Path of the list of cells in the ablation's last sweep."""
     return outputs / "reports" / ablation.name / "cells.json"
 
 

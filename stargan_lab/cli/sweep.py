@@ -7,7 +7,7 @@ from stargan_lab.cli import complete
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 
 EPILOG = """\
-Cells that already finished are not trained again; interrupted ones resume.
+Finished runs are not trained again; interrupted ones resume.
 
 examples:
   stargan-lab sweep quickstart
@@ -19,10 +19,10 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "sweep", "train every variant and seed of an ablation, then report", run, EPILOG)
     name = parser.add_argument("name", metavar="NAME", help="ablation: experiments/NAME.yaml, yours or a built-in one")
     complete.attach(name, complete.ablations)
-    add_overrides(parser, "overrides for every cell; seed=0,1 selects seeds")
-    parser.add_argument("--dry-run", action="store_true", help="list the cells and exit")
-    parser.add_argument("--status", action="store_true", help="list the status of each cell and exit")
-    parser.add_argument("--retry-failed", action="store_true", help="train failed cells again")
+    add_overrides(parser, "overrides for every run; seed=0,1 selects seeds")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and exit")
+    parser.add_argument("--status", action="store_true", help="list the status of each run and exit")
+    parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
     parser.add_argument(
         "--allow-mixed", action="store_true", help="report runs of different code or protocols together"
     )
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.cli.report import cells_file, collect_runs, print_report
     from stargan_lab.config.compose import compose_with, config_loader
     from stargan_lab.console import outputs_flag, say
+    from stargan_lab.errors import counted
     from stargan_lab.files import check_writable, write_json
     from stargan_lab.report.pages import FORMATS
     from stargan_lab.tracking.run_folder import RunFolder
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     check_writable("paths.outputs", outputs)
     loader = config_loader(config_dir)
     base = compose_with(loader, [*ablation.base, *args.overrides], RunMode.MULTIRUN)
-    say(f"{ablation.title}: {len(ablation.variants)} variants, {len(cells)} runs, in {outputs}")
+    say(f"{ablation.title}: {len(ablation.variants)} variants, {counted(len(cells), 'run')}, in {outputs}")
     launch([(cell.overrides, cell.config) for cell in unfinished(cells, args.retry_failed)], base, loader)
     write_json(cells_file(outputs, ablation), [[cell.variant, cell.seed, cell.run_id] for cell in cells])
     missing = [(cell, state) for cell in cells if (state := status(cell)) != "finished"]

@@ -8,12 +8,12 @@ from stargan_lab.cli.arguments import Commands, add_command, add_outputs
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "track", "rebuild the MLflow store from the run directories", run)
-    parser.add_argument("action", choices=["sync"])
+    parser.add_argument("action", choices=["sync"], help="write every run to the store")
     add_store(parser)
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--uri", help="MLflow tracking URI (default: mlflow.db in the outputs)")
+    parser.add_argument("--uri", help="MLflow tracking URI (default: OUTPUTS/mlflow.db)")
     parser.add_argument(
         "--experiment", default="stargan-lab", metavar="NAME", help="MLflow experiment (default: stargan-lab)"
     )
@@ -23,13 +23,15 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write every run to the MLflow store; 1 if a run's files are damaged."""
     from stargan_lab.console import say
+    from stargan_lab.errors import counted
     from stargan_lab.tracking.store import Store
     from stargan_lab.tracking.sync import sync
 
     outputs = Path(args.outputs)
     store = Store.open(outputs, args.uri, args.experiment)
     result = sync(outputs, store)
-    print(f"wrote {len(result.written)} runs to {store.uri}, skipped {len(result.training)} active runs")
+    written, active = counted(len(result.written), "run"), counted(len(result.training), "active run")
+    print(f"wrote {written} to {store.uri}, skipped {active}")
     for line in result.damaged:
         say(f"damaged: {line}")
     return 1 if result.damaged else 0

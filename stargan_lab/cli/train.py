@@ -1,4 +1,4 @@
-"""``train``: one run, or with ``-m`` several, as a Hydra app with errors of one line."""
+"""``train``: one run, or with ``-m`` several, as a Hydra app with one-line errors."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def train(arguments: Sequence[str]) -> int:
     """``stargan-lab train``; returns the exit code.
 
     Raises:
-        LabError: refused before any work started, or the run failed.
+        LabError: the command line is invalid, or the run failed.
     """
     show_plain_warnings()
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     parsed = _parse(parser, arguments)
     loader = config_loader(parsed.config_dir)
-    if parsed.help or parsed.hydra_help or parsed.shell_completion:  # whatever the overrides
+    if parsed.help or parsed.hydra_help or parsed.shell_completion:  # even if overrides are invalid
         return _inform(parser, parsed)
     mode = RunMode.MULTIRUN if parsed.multirun else RunMode.RUN
     base = compose_with(loader, parsed.overrides, mode, parsed.config_name or CONFIG_NAME)
@@ -61,7 +61,7 @@ def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
 def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     """Hydra's basic sweep, with every job composed and checked before the first one starts.
 
-    Any other sweeper may choose a job by the results of those before, so its jobs are checked when they start.
+    Other sweepers may choose jobs based on earlier results, so their jobs are checked when they start.
     """
     sweeper = base.hydra.sweeper
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
@@ -90,11 +90,11 @@ def _inform(parser: ArgumentParser, parsed: Namespace) -> int:
 
 
 def _parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
-    """Hydra's flags and overrides in any order: argparse alone takes overrides on one side of the flags only."""
+    """Hydra's flags and overrides in any order; plain argparse takes overrides only on one side of the flags."""
     parsed = parser.parse_intermixed_args(list(arguments))
     for flag in ("config_path", "experimental_rerun"):
         if getattr(parsed, flag) is not None:
-            _refuse(f"--{flag.replace('_', '-')} is not supported; --config-dir adds YAML files")
+            _refuse(f"--{flag.replace('_', '-')} is not supported; use --config-dir to add YAML files")
     return parsed
 
 

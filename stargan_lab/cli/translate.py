@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from stargan_lab.translation.targets import Target
 
 TO = (
-    "comma-separated outputs; + combines labels within one: Blond_Hair,Male+Young; Male=0 removes a label;"
-    " dataset.name resolves a name that several datasets share"
+    "comma-separated targets, one output each; + combines labels: Blond_Hair,Male+Young; Male=0 removes a label;"
+    " write dataset.name if several datasets have a label of that name"
 )
 EPILOG = """\
 examples:
@@ -34,7 +34,7 @@ def add_parser(commands: Commands) -> None:
         metavar="LABELS",
         help="comma-separated source labels; unlisted ones are 0 (default: predicted by the attribute classifier)",
     )
-    parser.add_argument("--out", metavar="DIR", help="output directory (default: translations/NAME in the outputs)")
+    parser.add_argument("--out", metavar="DIR", help="output directory (default: OUTPUTS/translations/NAME)")
     parser.add_argument("--size", type=int, metavar="PX", help="side of input and output (default: as in training)")
     parser.add_argument("--crop", type=int, metavar="PX", help="side of the center crop (default: the shorter side)")
     parser.add_argument(
@@ -46,7 +46,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Translate images; 1 if some could not be read."""
     from stargan_lab.console import say
-    from stargan_lab.errors import ConfigError
+    from stargan_lab.errors import ConfigError, counted
     from stargan_lab.runs.build import find_device
     from stargan_lab.runs.source_labels import SourceLabels
     from stargan_lab.translation.targets import parse_targets
@@ -63,10 +63,9 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out).expanduser() if args.out else outputs / "translations" / opened.name
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out: {out} is not a directory")
-    count = "1 image" if len(paths) == 1 else f"{len(paths)} images"
-    say(f"{title(opened)}; {count} to {', '.join(target.name for target in targets)}")
+    say(f"{title(opened)}; {counted(len(paths), 'image')} to {', '.join(target.name for target in targets)}")
     for name, crop in _training_crops(opened, targets) if frame.crop is None and not frame.keep_aspect else ():
-        say(f"note: using the largest center square; {name} was trained with crop={crop}, which is --crop {crop}")
+        say(f"note: using the largest center square; {name} was trained with crop={crop}: use --crop {crop} to match")
     if frame.keep_aspect:
         say(f"resizing the shorter side to {frame.size} px and both sides to multiples of {frame.multiple} px")
     unread = translate_images(translator, paths, targets, frame, source_labels, out)
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _training_crops(opened: "LoadedModel", targets: "Iterable[Target]") -> list[tuple[str, int]]:
-    """Targeted datasets that were cropped in training, with the crop in px."""
+    """The targets' datasets that were cropped in training, with the crop in px."""
     if opened.config is None:
         return []
     names = {opened.layout.specs[target.source].dataset for target in targets}

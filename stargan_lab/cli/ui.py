@@ -11,7 +11,7 @@ from stargan_lab.cli.track import add_store
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "ui", "serve MLflow on 127.0.0.1, filtered to an ablation", run)
+    parser = add_command(commands, "ui", "serve the MLflow UI on 127.0.0.1, optionally filtered to one ablation", run)
     name = parser.add_argument("name", nargs="?", metavar="NAME", help="ablation (default: all runs)")
     complete.attach(name, complete.ablations)
     parser.add_argument("--port", type=int, default=5000, metavar="N", help="port (default: 5000)")

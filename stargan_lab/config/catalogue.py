@@ -1,4 +1,4 @@
-"""Everything that can be configured: axes with their components and options, from registries, schema and YAML files."""
+"""Everything that can be configured: axes, components and options, from the registries, the schema and YAML files."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,14 +46,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Axis:
-    """Something that can be varied.
+    """A component, section or key of the configuration.
 
     Attributes:
         key: as in an override, e.g. ``generator.norm``.
         family: the registry of its entries, or empty.
         summary: one line.
         entries: the names it can be set to.
-        options: settings below it; for a single key the key itself.
+        options: settings below it; for a single key, the key itself.
         options_key: where the options of an entry are set.
     """
 
@@ -75,11 +75,11 @@ def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
     """All axes in the order of the configuration; entries that ``config`` uses are marked as selected.
 
     Args:
-        config: checked, so that the user's modules are imported.
+        config: validated, so that the user's modules are imported.
         config_dir: folder with the user's YAML files.
     """
     flat, yamls = config.flat(), _group_files(config_dir)
-    summary = "Groups of settings; a preset changes the defaults, and further overrides change the preset."
+    summary = "Bundles of settings. A preset changes the defaults; other overrides take precedence over it."
     result = [Axis("preset", "", summary, _yaml_entries(yamls["preset"]))]
     for key, annotation in annotations(RunConfig).items():
         description = RunConfig.model_fields[key].description or ""
@@ -101,7 +101,7 @@ def find(name: str, axes: Sequence[Axis]) -> list[Axis]:
     """The axes with this key, family, last part of the key, or option.
 
     Raises:
-        ConfigError: there is none; names the nearest.
+        ConfigError: no axis matches; the message names the nearest.
     """
     parent, _, last = name.rpartition(".")
     for matches in (
@@ -120,7 +120,7 @@ def find(name: str, axes: Sequence[Axis]) -> list[Axis]:
 
 
 def _section(key: str, model: type[BaseModel], values: Mapping[str, Any], yamls: Mapping[str, Path]) -> Iterator[Axis]:
-    """A section of the schema, with the files of its group if there is a choice; then its fields that are axes."""
+    """A section of the schema, with the files of its group if there are several, then its fields that are axes."""
     hints, fields = annotations(model), model.model_fields
     options = tuple(
         Option(name, as_yaml(values[name]), described(hints[name]), fields[name].description or "")
@@ -147,7 +147,7 @@ def _referring(key: str, summary: str, annotation: Any, value: Any) -> Iterator[
 
 
 def _nested(group: str, selected: Mapping[str, Any]) -> Iterator[Axis]:
-    """Options of a group's components that are names of another family, each once."""
+    """Options of a group's components that name a component of another family, each once."""
     shown: set[str] = set()
     for name in (selected["name"], *family(group).names()):
         for option, referenced in family(group).references(name).items():

@@ -1,4 +1,4 @@
-"""Composition of a configuration from Hydra's groups; every refusal is one line."""
+"""Composition of a configuration from Hydra's groups; every error is one line."""
 
 import re
 import warnings
@@ -33,7 +33,7 @@ HYDRA_VERSION_BASE = "1.3"
 
 
 class Note(UserWarning):
-    """A fact about a configuration that is easily missed."""
+    """A remark about a configuration that a user could easily miss."""
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None, rules: bool = True) -> RunConfig:
@@ -41,7 +41,7 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None,
 
     Args:
         overrides: Hydra overrides, e.g. ``["preset=quickstart", "discriminator.norm=layer"]``.
-        config_dir: directory with further YAML files for the groups.
+        config_dir: directory with additional YAML files for the groups.
         rules: also check that the components are compatible; off for commands that only read the data.
     Raises:
         ConfigError: one line that names the key, the nearest valid one and the allowed values.
@@ -51,23 +51,23 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None,
 
 
 def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) -> DictConfig:
-    """The composition without Hydra's node, values not validated. Raises ConfigError."""
+    """The composed configuration without the ``hydra`` node, not validated. Raises ConfigError."""
     composed = compose_with(config_loader(config_dir), overrides)
     return _without_hydra(composed)
 
 
 def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunConfig:
-    """Validate a composed configuration; warns with a Note when a preset changes the image size of chosen data.
+    """Validate a composed configuration; warns with a Note if a preset changes the image size of user-selected data.
 
-    Options that a preset sets for another component than the chosen one are dropped.
+    Options that a preset sets for a component other than the selected one are dropped.
 
     Args:
-        hydra: Hydra's node of the same composition: the overrides and the group choices.
+        hydra: the ``hydra`` node of the same composition: the overrides and the group choices.
     Raises:
-        ConfigError: in one line.
+        ConfigError: the configuration is invalid.
     """
     raw = to_plain(composed)
-    import_user_modules(raw.get("imports", ()))  # registers components, whose options decide what is dropped
+    import_user_modules(raw.get("imports", ()))  # registers components, whose options determine what is dropped
     set_by_user = {key_of(override) for override in hydra.overrides.task}
     for group in COMPONENTS:
         if isinstance(raw.get(group), dict):
@@ -83,7 +83,7 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
 
 
 def to_plain(composed: DictConfig) -> dict[str, Any]:
-    """Nested dicts with interpolations resolved, without Hydra's node. Raises ConfigError."""
+    """Nested dicts with interpolations resolved, without the ``hydra`` node. Raises ConfigError."""
     try:
         return {
             str(key): OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
@@ -106,7 +106,7 @@ def _drop_preset_options(
 ) -> dict[str, Any]:
     """The options of a group without those that a preset sets for another component.
 
-    Unknown options stay, to be refused, when the user or the component's own YAML sets them or no component takes them.
+    An unknown option stays, to be rejected later, if the user or the component's YAML sets it or no component has it.
     """
     registry, name = family(group), options.get("name")
     if name not in registry.names():
@@ -115,8 +115,8 @@ def _drop_preset_options(
     if not surplus:
         return options
     result = ConfigRepository(_search_path(hydra)).load_config(f"{group}/{hydra.runtime.choices[group]}")
-    own: Any = result.config if result else {}
-    required = set(own) if own.get("name") == name else set()
+    file: Any = result.config if result else {}
+    required = set(file) if file.get("name") == name else set()
     valid = {option for component in registry.names() for option in registry.options(component)}
     dropped = {key for key in surplus if key in valid and key not in required and f"{group}.{key}" not in set_by_user}
     return {key: value for key, value in options.items() if key not in dropped}
@@ -125,10 +125,10 @@ def _drop_preset_options(
 def _note_image_size(size: int, hydra: DictConfig) -> None:
     choices = hydra.runtime.choices
     loader = ConfigLoaderImpl(_search_path(hydra))
-    alone = loader.load_configuration(f"data/{choices.data}", [], RunMode.RUN)
-    default = OmegaConf.select(alone, "data.image_size")
+    without_preset = loader.load_configuration(f"data/{choices.data}", [], RunMode.RUN)
+    default = OmegaConf.select(without_preset, "data.image_size")
     if default not in (None, size):
-        text = f"preset={choices.preset} sets data.image_size={size}; data={choices.data} alone uses {default}"
+        text = f"preset={choices.preset} sets data.image_size={size}; the default of data={choices.data} is {default}"
         warnings.warn(text, Note, stacklevel=3)
 
 
@@ -141,7 +141,7 @@ def _search_path(hydra: DictConfig) -> ConfigSearchPathImpl:
 
 
 def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:
-    """Hydra's loader over the packaged groups and ``config_dir``. Raises ConfigError when that is not a directory."""
+    """Hydra's loader over the packaged groups and ``config_dir``. Raises ConfigError if that is not a directory."""
     version.setbase(HYDRA_VERSION_BASE)
     setup_globals()
     path = create_config_search_path(f"pkg://{CONFIG_MODULE}")
@@ -156,7 +156,7 @@ def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:
 def compose_with(
     loader: ConfigLoader, overrides: Sequence[str], mode: RunMode = RunMode.RUN, name: str = CONFIG_NAME
 ) -> DictConfig:
-    """Hydra's composition with its ``hydra`` node, values not validated. Raises ConfigError in one line."""
+    """Hydra's composition with its ``hydra`` node, not validated. Raises ConfigError in one line."""
     try:
         return loader.load_configuration(name, list(overrides), mode, from_shell=False)
     except OverrideParseException as error:
@@ -187,16 +187,16 @@ def _missing(error: MissingConfigException) -> str:
 
 
 def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str]) -> str:
-    """Name the override that Hydra refuses and, for an unknown key, the nearest valid one."""
+    """Name the override that Hydra rejects and, for an unknown key, the nearest valid one."""
     unknown_key = re.search(r"Could not override '([^']+)'", str(error))
     if unknown_key:
         choices = [o for o in overrides if "." not in key_of(o) or key_of(o) == "hydra.searchpath"]
         choices = choices if _composes(loader, choices) else []
         return _unknown_key(unknown_key[1], loader.load_configuration(CONFIG_NAME, choices, RunMode.RUN))
-    refused = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o]))
+    rejected = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o]))
     if "Ambiguous value" in str(error):
-        return f"{refused}: several values need -m, which starts one run for each; write a list as [a,b]"
-    return f"{refused}: {_first_line(error)}"
+        return f"{rejected}: multiple values need -m, which trains one run per value; write a list as [a,b]"
+    return f"{rejected}: {_first_line(error)}"
 
 
 def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:

@@ -14,17 +14,17 @@ from stargan_lab.errors import ConfigError, nearest, unknown, unknown_key
 
 TRAINER_KEYS = ("trainer.device", "trainer.threads")
 SOURCE_OPTIONS = ("root", "exclusive")
-"""Options of a dataset that may change after training: where it is, and which labels exclude each other."""
+"""Options of a dataset that may change after training: its location, and which labels are mutually exclusive."""
 
 
 def apply_evaluation_overrides(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
-    """The configuration of a finished run with another evaluation.
+    """The configuration of a finished run with different evaluation settings.
 
     Args:
-        overrides: in Hydra's syntax: ``evaluation=NAME``, ``evaluation.KEY=VALUE`` and the other ``allowed_keys``.
+        overrides: in Hydra's syntax: ``evaluation=NAME``, ``evaluation.KEY=VALUE`` or other ``allowed_keys``.
             ``evaluation=NAME`` is applied first.
     Raises:
-        ConfigError: one line; the key belongs to the training, or its value is invalid.
+        ConfigError: one line; a key affects training, or a value is invalid.
     """
     parsed = [_parse(override) for override in overrides]
     changed = OmegaConf.create(config.flat())
@@ -33,7 +33,7 @@ def apply_evaluation_overrides(config: RunConfig, overrides: Sequence[str]) -> R
         _check_key(key, config)
         if key == "evaluation":
             if not isinstance(value, str):
-                raise ConfigError(f"evaluation: expected the name of an entry or evaluation.KEY=VALUE, got {value!r}")
+                raise ConfigError(f"evaluation: expected an entry's name or evaluation.KEY=VALUE, got {value!r}")
             value = compose_raw([f"evaluation={value}"]).evaluation
         OmegaConf.update(changed, key, value, merge=False)
     return validate(to_plain(changed), rules=False)
@@ -66,7 +66,7 @@ def as_override(key: str, value: Any) -> str:
 def _parse(override: str) -> Override:
     parsed = parse_override(override)
     if parsed.is_sweep_override():
-        raise ConfigError(f"{override}: several values, but evaluate takes one; write a list as [a,b]")
+        raise ConfigError(f"{override}: expected one value; write a list as [a,b]")
     if parsed.type == OverrideType.DEL or parsed.package is not None:
         raise ConfigError(f"{override}: expected key=value")
     return parsed
@@ -82,8 +82,8 @@ def _check_key(key: str, config: RunConfig) -> None:
         raise ConfigError(f"{key}: {unknown('dataset', source[1], config.data.sources)}")
     allowed = ", ".join(["evaluation.*", *(key for key in keys if not key.startswith("evaluation"))])
     if key == "paths.outputs":
-        raise ConfigError(f"{key}: use --outputs DIR to choose where the run is; allowed: {allowed}")
-    raise ConfigError(f"{key} cannot change after training{nearest(key, keys) or ';'} allowed: {allowed}")
+        raise ConfigError(f"{key}: set the directory of the runs with --outputs DIR; allowed: {allowed}")
+    raise ConfigError(f"{key}: cannot be changed after training{nearest(key, keys) or ';'} allowed: {allowed}")
 
 
 _MISSING = object()
@@ -91,7 +91,7 @@ _LITERALS = ("null", "true", "false", "nan", "inf")
 
 
 def _quoted(value: Any) -> Any:
-    """Strings that Hydra would not read as themselves in quotes, in lists too."""
+    """Quote strings that Hydra would parse as something else, also inside lists."""
     if isinstance(value, (list, tuple)):
         return [_quoted(item) for item in value]
     if not isinstance(value, str) or (re.fullmatch(r"[A-Za-z_/.][\w./-]*", value) and value.lower() not in _LITERALS):

@@ -10,8 +10,8 @@ from stargan_lab.registry import family
 
 
 def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
-    """Key -> value in YAML spelling: the general settings, the components' names, and their options that are not at
-    the default.
+    """Key -> value in YAML spelling: the general settings, the components' names, and those of their options that
+    differ from the defaults.
 
     Args:
         further: keys to add, e.g. those that an ablation varies; keys that the configuration lacks are skipped.

@@ -1,8 +1,8 @@
 """The identity of a training run: a hash of everything that changes its results, and of nothing else.
 
-Configurations with the same meaning have the same identity. What an option means may depend on others, so a builder can
-have a static method ``canonical(..., options)``: it maps options that build the same component to the same mapping. The
-further arguments are the image size for networks and the total number of iterations for schedules.
+Equivalent configurations have the same identity. The effect of an option may depend on others, so a builder can have a
+static method ``canonical(..., options)``, which maps options that build the same component to the same mapping. Its
+other arguments are the image size for networks and the total number of iterations for schedules.
 """
 
 import os
@@ -16,7 +16,7 @@ from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family
 
 NOT_IDENTITY = ("paths", "tracking", "evaluation", "imports")
-"""Keys that cannot change what training computes. ``evaluation`` belongs to the protocol, the identity of a scoring."""
+"""Keys that cannot change what training computes. ``evaluation`` is part of the protocol, an evaluation's identity."""
 
 NOT_IDENTITY_IN_TRAINER = (
     "log_every",
@@ -30,10 +30,10 @@ NOT_IDENTITY_IN_TRAINER = (
 
 
 def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[str, Any]:
-    """What the run id is a hash of.
+    """The content that the run id hashes.
 
     Args:
-        fingerprints: of the datasets, in the order of ``data.sources``; they cover kind, folder and selection.
+        fingerprints: of the datasets, in the order of ``data.sources``; they cover kind, root and selection.
     """
     omitted = (*NOT_IDENTITY, *COMPONENTS, "initial", "data", "terms")
     identity = {key: value for key, value in config.flat().items() if key not in omitted}
@@ -69,7 +69,7 @@ def _canonical(config: RunConfig, group: str) -> dict[str, Any]:
 
 
 def _groups(source: Component) -> list[list[str]] | None:
-    """Groups of exclusive labels, restricted to the dataset's labels; their order has no meaning."""
+    """Groups of exclusive labels, restricted to the dataset's labels; order does not matter."""
     groups, attributes = source.options.get("exclusive"), source.options.get("attributes")
     if groups is None or attributes is None:
         return groups
@@ -85,7 +85,7 @@ def initial_hashes(config: RunConfig) -> dict[Role, str]:
 
 
 def run_id(config: RunConfig, fingerprints: Sequence[str]) -> str:
-    """Twelve hexadecimal digits."""
+    """The run id: twelve hexadecimal digits."""
     return canonical_hash(training_identity(config, fingerprints))[:12]
 
 
@@ -99,5 +99,5 @@ def device_name(config: RunConfig) -> str:
 
 
 def thread_count(config: RunConfig) -> int:
-    """CPU threads, with null resolved."""
+    """The number of CPU threads, with null resolved."""
     return config.trainer.threads or len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""What an option takes and means, from its annotation and its builder's docstring."""
+"""Allowed values and meanings of options, from annotations and docstrings."""
 
 import inspect
 import re
@@ -28,13 +28,13 @@ def described(annotation: Any) -> str:
     if origin is Literal:
         return ", ".join(as_yaml(a) for a in arguments)
     if origin is tuple:
-        return "list of " + re.sub(r"^(integer|number)\b", r"\1s", described(arguments[0]))
+        return "list of " + re.sub(r"^(integer|number|string|list)\b", r"\1s", described(arguments[0]))
     if origin is dict:
         return "mapping"
     return _TYPES.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
-_TYPES: dict[Any, str] = {bool: "true, false", int: "integer", float: "number", str: "text"}
+_TYPES: dict[Any, str] = {bool: "true, false", int: "integer", float: "number", str: "string"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "multiple_of": "a multiple of"}
 
 
@@ -69,7 +69,7 @@ def meanings(builder: Callable[..., Any]) -> dict[str, str]:
 
 
 def option_meanings(family_name: str, name: str) -> Mapping[str, str]:
-    """Option -> meaning. ``as of ``name`` `` in a docstring stands for the text of that component of the family."""
+    """Option -> meaning. A docstring that says only ``as in NAME`` gets the text of that component of the family."""
     texts = meanings(family(family_name).get(name))
     for option, text in texts.items():
         if other := re.match(r"as (?:of|in|for) (\w+)\.?$", text):
@@ -78,5 +78,5 @@ def option_meanings(family_name: str, name: str) -> Mapping[str, str]:
 
 
 def plain(text: str) -> str:
-    """Docstring text in YAML's terms, without mark-up and final full stop."""
+    """Docstring text in YAML's terms, without markup and final period."""
     return re.sub(r"\bNone\b", "null", text.replace("``", "")).strip().removesuffix(".")

@@ -1,7 +1,7 @@
-"""Combinations of settings: illegal ones raise an error with the reason, surprising ones a warning.
+"""Combinations of settings: invalid ones raise an error with the reason, surprising ones a warning.
 
-A rule checks the traits that components were registered with, never their names, so it also holds for your own. What
-concerns a single network is checked by its own static method ``refusal``.
+A rule checks the traits that components were registered with, never their names, so it also applies to user-defined
+components. A network's static method ``refusal`` checks what concerns that network only.
 """
 
 import warnings
@@ -43,7 +43,7 @@ def _method(config: RunConfig, network: str, name: str) -> Any:
 
 
 def _check_smallest_maps(config: RunConfig) -> None:
-    """Normalising a single value gives zero, and a single pixel has no neighbour to reflect."""
+    """Normalizing a single value yields zero, and a single pixel has no neighbor to reflect."""
     for network in NETWORKS:
         if _method(config, network, "smallest_map") != 1:
             continue
@@ -94,8 +94,8 @@ def _check_lipschitz_bound(config: RunConfig) -> None:
     bounded = _has(config, "discriminator.norm", "constrains") or _has(config, "lipschitz", "constrains")
     if _has(config, "adversarial", "needs_lipschitz") and not bounded:
         warnings.warn(
-            f"adversarial={config.adversarial.name} with lipschitz={constraint}: the discriminator is not Lipschitz"
-            " bounded, so this loss has no minimum",
+            f"adversarial={config.adversarial.name} with lipschitz={constraint}: the discriminator is not"
+            " Lipschitz-bounded, so this loss has no minimum",
             stacklevel=2,
         )
 
@@ -109,14 +109,14 @@ def _check_critic_norm(config: RunConfig) -> None:
     if hasattr(builder, "smallest_map") and _method(config, "discriminator", "smallest_map") is None:
         warnings.warn(
             f"discriminator.norm={norm} with discriminator.depth={options['depth']}: no layer has a norm, because the"
-            " first layer never does; same as norm=none",
+            " first layer never has one; this equals norm=none",
             stacklevel=2,
         )
         return
     if _has(config, "discriminator.norm", "couples_samples") and _has(config, "lipschitz", "per_sample"):
         warnings.warn(
             f"discriminator.norm={norm} with lipschitz={constraint}: the penalty is per image, but with {norm} norm an"
-            " image's score depends on the other images of the batch",
+            " image's score depends on the other images in the batch",
             stacklevel=2,
         )
     if options.get("norm_affine") and _has(config, "lipschitz", "bounds_weights"):

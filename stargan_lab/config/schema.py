@@ -1,4 +1,4 @@
-"""The schema: every key with its type, range, default and meaning, as frozen data.
+"""The schema: every key with its type, range, default and meaning, as immutable models.
 
 A component (generator, loss, dataset …) is a registry name and the keyword-only parameters of its builder, so each
 component defines its own keys. All other keys are fields of the models below. The YAML files in ``conf/`` and
@@ -52,7 +52,7 @@ class DataConfig(Model):
         description="height and width of training images in pixels"
     )
     sources: Annotated[dict[str, Component], Ref("dataset")] = Field(
-        min_length=1, description="type of a dataset; NAME is your name for it, e.g. faces"
+        min_length=1, description="type of a dataset; NAME is any name for it, e.g. faces"
     )
 
 
@@ -64,7 +64,7 @@ class WeightsConfig(Model):
 
 
 class InitialConfig(Model):
-    """Initial weights: a checkpoint file, a run folder or a run id; null draws them from the seed."""
+    """Initial weights: a checkpoint file, a run folder or a run id; null: random weights from the seed."""
 
     generator: Text | None = Field(None, description="initial generator, at step 0 with a new optimizer state")
     discriminator: Text | None = Field(None, description="initial discriminator")
@@ -74,19 +74,19 @@ class EmaConfig(Model):
     """Exponential moving average of the generator's weights."""
 
     decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="decay per generator update; 0 disables the average, otherwise the average is scored"
+        0.0, description="decay per generator update; 0 disables the average; otherwise, evaluation uses the average"
     )
 
 
 class TrainerConfig(Model):
-    """How training runs; only device, precision, compile, channels_last and threads can change its results."""
+    """Training settings; of these, only device, precision, compile, channels_last and threads can change results."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="auto, cpu, cuda or cuda:N"
     )
     devices: Annotated[int, Field(ge=1, le=1)] = Field(1, description="number of devices; only 1 is supported")
     precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="bfloat16 uses autocast")
-    compile: bool = Field(False, description="use torch.compile; it takes minutes, so only for long runs")
+    compile: bool = Field(False, description="use torch.compile, which takes minutes; only for long runs")
     channels_last: bool = Field(False, description="channels-last memory format; often faster with bfloat16")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="CPU threads; null: one per core")
     workers: Annotated[int, Field(ge=0, le=64)] = Field(
@@ -100,19 +100,19 @@ class TrainerConfig(Model):
         8, description="number of rows in a sample grid, or a list of file names from the test split"
     )
     sample_seed: Seed | None = Field(
-        None, description="null samples the first test images; an integer is the seed of a random choice"
+        None, description="null: the first test images; an integer seeds a random selection"
     )
 
 
 class EvaluationConfig(Model):
-    """How a generator is scored; does not affect training."""
+    """How generators are evaluated; does not affect training."""
 
     extractor: Annotated[str, Ref("extractor")] | None = Field(
-        "inception", description="features used besides those of the attribute classifier; null: none"
+        "inception", description="feature extractor used in addition to the attribute classifier; null: none"
     )
-    extractor_options: dict[str, Any] | None = Field(None, description="further options of the extractor")
+    extractor_options: dict[str, Any] | None = Field(None, description="additional options of the extractor")
     weights: str | None = Field(
-        None, description="path of the extractor's weights; null: cached Inception weights; download: fetch them"
+        None, description="path of the extractor's weights; null: cached Inception weights; download: download these"
     )
     dims: Count | None = Field(
         None, description="Inception feature dimensions, 64, 192, 768 or 2048; null: 2048, as in FID"
@@ -121,7 +121,7 @@ class EvaluationConfig(Model):
         None, description="options of metrics by name, e.g. {kid: {subsets: 50}}; false turns a metric off"
     )
     checkpoint: Literal["average", "last"] = Field(
-        "average", description="weights to score: average is the moving average if the run has one"
+        "average", description="weights to evaluate; average: moving average if the run has one; last: raw weights"
     )
     max_images: Annotated[int, Field(ge=2)] | None = Field(
         None, description="maximum number of test images, and of real images per domain; null: all"
@@ -133,25 +133,25 @@ class TrackingConfig(Model):
     """MLflow logging; the run's plain files are always written."""
 
     enabled: bool = Field(True, description="false: plain files only")
-    uri: str | None = Field(None, description="MLflow tracking URI; null: a SQLite database in the outputs folder")
+    uri: str | None = Field(None, description="MLflow tracking URI; null: an SQLite database in the outputs directory")
     experiment: Text = Field("stargan-lab", description="MLflow experiment that contains the runs")
     ablations: dict[str, str] = Field(
         {}, description="ablation -> variant of this run, set by sweeps and logged as tags ablation.<ablation>"
     )
-    factors: tuple[str, ...] = Field((), description="further keys to log as MLflow params; set by sweeps")
+    factors: tuple[str, ...] = Field((), description="additional keys to log as MLflow params; set by sweeps")
 
 
 class PathsConfig(Model):
     """Where files are written."""
 
-    outputs: Text = Field("outputs", description="folder for all output")
+    outputs: Text = Field("outputs", description="directory for all output")
 
 
 class RunConfig(Model):
-    """One training run, resolved and checked."""
+    """The validated configuration of one training run."""
 
     seed: Seed = Field(
-        0, description="seeds initial weights, data order, flips, targets and penalty; equal seeds give equal runs"
+        0, description="seed of initial weights, data order, flips, targets and penalty; equal seeds give equal runs"
     )
     total_steps: Count = Field(200_000, description="discriminator updates, summed over all datasets")
     batch_size: Count = Field(16, description="images per step")
@@ -169,7 +169,7 @@ class RunConfig(Model):
     schedule: Component = Field(description="Learning-rate schedule.")
     weights: WeightsConfig = WeightsConfig()
     terms: Annotated[dict[str, TermConfig], Ref("loss_term")] = Field(
-        None,  # type: ignore[arg-type]  # Hydra can replace null by a mapping, but not add keys to an empty one
+        None,  # type: ignore[arg-type]  # Hydra can replace null with a mapping, but not add keys to an empty one
         description="additional loss terms, e.g. {total_variation: {weight: 0.0001}}",
     )
     initial: InitialConfig = InitialConfig()

@@ -1,4 +1,4 @@
-"""From plain nested dicts to a checked RunConfig; every error is one line with the key and the allowed values."""
+"""Validate nested dicts as a RunConfig; every error is one line with the key and the allowed values."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     """Check a composed configuration.
 
     Args:
-        rules: also check that the components work together.
+        rules: also check that the components are compatible.
     Raises:
         ConfigError: the first error, in one line.
     """
@@ -70,7 +70,9 @@ def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
         if keys := [key for key in ("weights", "dims") if key in options]:
             raise ConfigError(f"{path}.{keys[0]}: set evaluation.{keys[0]} instead")
         schema = options_model("extractor", extractor)
-        others = {key: raw[key] for key in ("weights", "dims") if raw.get(key) and key in schema.model_fields}
+        others: dict[str, Any] = {
+            key: raw[key] for key in ("weights", "dims") if raw.get(key) and key in schema.model_fields
+        }
         model = _model(schema, {**options, **others}, path)
         checked["extractor_options"] = {key: getattr(model, key) for key in options}
     if isinstance(raw.get("metrics"), Mapping):
@@ -79,7 +81,7 @@ def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metric(name: str, given: Any) -> Any:
-    """The checked options of one metric, or whether it is computed."""
+    """The validated options of one metric, or whether it is computed."""
     families = ("image_metric", "feature_metric")
     family_name = next((each for each in families if name in family(each).names()), None)
     path = f"evaluation.metrics.{name}"
@@ -145,7 +147,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _terms(raw: Any) -> dict[str, TermConfig]:
-    """Check the loss terms to add, sorted by name, so that the order in a file does not change a sum."""
+    """Check the loss terms to add, sorted by name, so that their order in a file does not affect the sum."""
     if raw is None:
         return {}
     if not isinstance(raw, Mapping) or not all(isinstance(options, Mapping) for options in raw.values()):
@@ -157,21 +159,21 @@ def _term(name: str, raw: Mapping[str, Any]) -> TermConfig:
     registry = family("loss_term")
     allowed = [known for known in registry.names() if not registry.has(known, "standard")]
     if name not in allowed:
-        standard = "in every objective already, see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
+        standard = "already part of every objective; see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
         raise ConfigError(
             f"terms.{name}: {standard if name in registry.names() else unknown('loss term', name, allowed)}"
         )
     if getattr(registry.get(name), "network", None) not in ("generator", "discriminator"):
-        raise ConfigError(f"terms.{name}: its class needs network = 'generator' or 'discriminator'")
+        raise ConfigError(f"terms.{name}: its class must set network = 'generator' or 'discriminator'")
     if "weight" in registry.options(name):
-        raise ConfigError(f"terms.{name}: an option cannot be called weight, which is the factor of the term")
+        raise ConfigError(f"terms.{name}: an option cannot be called weight, which is the term's factor")
     schema = create_model(f"terms_{name}", __base__=options_model("loss_term", name), weight=(Weight, ...))
     options = _model(schema, raw, f"terms.{name}").model_dump()
     return TermConfig(name=name, weight=options.pop("weight"), options=options)
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples, at any depth: frozen data."""
+    """Lists as tuples, at any depth, so that the data are immutable."""
     if isinstance(value, (list, tuple)):
         return tuple(_tuples(item) for item in value)
     if isinstance(value, Mapping):
@@ -180,7 +182,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _check_keys(raw: Mapping[str, Any], model: type[BaseModel], path: str) -> None:
-    """Refuse an unknown key on this level before any value is checked."""
+    """Reject unknown keys on this level before any value is checked."""
     for key in raw:
         if key not in model.model_fields:
             raise ConfigError(unknown_key(_join(path, str(key)), model.model_fields))
@@ -222,10 +224,10 @@ _PLAIN = {
     "a valid integer": "an integer",
     "a valid number": "a number",
     "a valid boolean": "true or false",
-    "a valid string": "text",
+    "a valid string": "a string",
     "a valid tuple": "a list",
     "a valid dictionary": "a mapping",
-    "Tuple should have at least 1 item after validation, not 0": "a list of at least one",
+    "Tuple should have at least 1 item after validation, not 0": "a non-empty list",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "String should match pattern '^(auto|cpu|cuda(:\\d+)?)$'": "auto, cpu, cuda or cuda:N",

@@ -21,9 +21,9 @@ def mixed(runs: DataFrame) -> dict[str, DataFrame]:
 
 
 def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
-    """Refuse runs with a score that was computed in different ways, or that were trained with different code.
+    """Reject runs with a score that was computed in different ways, or that were trained with different code.
 
-    Full protocols may differ: a score that only some runs have, for want of weights, does not affect the other scores.
+    Full protocols may differ: a score that only some runs have, e.g. for lack of weights, does not affect the others.
 
     Raises:
         LabError: names the score, the first two runs that differ, what differs, and what to do.
@@ -46,7 +46,7 @@ def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
 
 
 def _reason(score: str, pair: DataFrame) -> str:
-    """The keys of the protocol that differ; only the hashes if the protocols themselves are unknown."""
+    """The keys of the protocol that differ; only the hashes if the full protocols are unknown."""
     one, other = pair["facts"]
     if one and other and (keys := differences(metric_protocol(one, score), metric_protocol(other, score))):
         return "; ".join([*keys[:3], *(["…"] if len(keys) > 3 else [])])

@@ -1,4 +1,4 @@
-"""The plot of an ablation: each run a dot, runs of one seed joined, means marked."""
+"""The plot of an ablation: each run is a dot, lines join runs with the same seed, and bars mark means."""
 
 import math
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which remains distinguishable with colour vision deficiency
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+# Okabe and Ito's palette, which remains distinguishable with color vision deficiency
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DIRECTIONS = {"higher": "higher is better ↑", "lower": "lower is better ↓", "none": ""}
 
@@ -59,9 +59,9 @@ def _draw_runs(axis: "Axes", table: DataFrame, baseline: str) -> None:
         if not points:
             continue
         xs, ys = zip(*points, strict=True)
-        colour, marker = _style(i)
-        axis.plot(xs, ys, color=colour, linewidth=0.9, alpha=0.35, zorder=2)
-        axis.scatter(xs, ys, s=30, color=colour, marker=marker, edgecolor="white", linewidth=0.6, zorder=3)
+        color, marker = _style(i)
+        axis.plot(xs, ys, color=color, linewidth=0.9, alpha=0.35, zorder=2)
+        axis.scatter(xs, ys, s=30, color=color, marker=marker, edgecolor="white", linewidth=0.6, zorder=3)
     for x, (variant, mean) in enumerate(table.mean().items()):
         if not math.isnan(mean):
             axis.hlines(mean, x - 0.32, x + 0.32, color="black", linewidth=2, zorder=2.5)
@@ -91,15 +91,15 @@ def _label(axis: "Axes", ablation: Ablation, metric: Metric) -> None:
 
 
 def _style(i: int) -> tuple[str, str]:
-    """Colour and marker of the i-th seed; all differ for the first 49."""
-    return COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
+    """Color and marker of the i-th seed; all differ for the first 49."""
+    return COLORS[i % len(COLORS)], MARKERS[(i + i // len(COLORS)) % len(MARKERS)]
 
 
 def _add_legend(figure: "Figure", seeds: Sequence[int]) -> None:
     from matplotlib.lines import Line2D
 
     styles = [_style(i) for i in range(len(seeds))]
-    handles = [Line2D([], [], color=colour, marker=marker, linewidth=0.9) for colour, marker in styles]
+    handles = [Line2D([], [], color=color, marker=marker, linewidth=0.9) for color, marker in styles]
     handles += [
         Line2D([], [], color="black", linewidth=2),
         Line2D([], [], color="#888888", linestyle="--", linewidth=0.9),

@@ -21,7 +21,7 @@ class SampleGrid:
 
     Attributes:
         columns: the input and each target.
-        rows: per image its tiles, one per column, of ``size`` px a side.
+        rows: for each image its tiles, one per column, with sides of ``size`` px.
         datasets, names: dataset and file of each row's image; empty if they were not recorded.
     """
 
@@ -65,8 +65,8 @@ def newest_samples(folder: Path) -> SampleGrid | None:
         raise LabError(f"{description}: expected a mapping with columns and image_size") from None
     inside = max(left, default=0) + side <= image.width and max(top, default=0) + side <= image.height
     if len(left) != len(columns) or not top or side < 1 or not inside:
-        found = f"{image.width}×{image.height} px"
-        raise LabError(f"{grids[step]}: expected rows of {len(columns)} images of {side} px, got {found}")
+        actual = f"{image.width}×{image.height} px"
+        raise LabError(f"{grids[step]}: expected rows of {len(columns)} images of {side} px, got {actual}")
     for values in (datasets, names):
         if len(values) not in (0, len(top)):
             raise LabError(f"{description}: expected rows and names of {len(top)} images, got {len(values)}")
@@ -116,7 +116,7 @@ def draw_strip(runs: DataFrame, path: Path) -> bool:
 
 
 def _check_same_images(grids: Mapping[str, SampleGrid]) -> None:
-    """Refuse runs with different targets, or with different images as far as their names are known."""
+    """Reject runs with different targets, or with different images if their names are known."""
     (first_id, first), *others = grids.items()
     for other_id, other in others:
         pair = f"the samples of runs {first_id} and {other_id}"

@@ -108,7 +108,7 @@ def tex(text: str) -> str:
 
 
 def aligned(table: DataFrame) -> str:
-    """Columns aligned for a terminal: numbers line up although only some have a mark such as `` [a, b]``."""
+    """Columns aligned for a terminal: numbers line up even if only some have a mark such as `` [a, b]``."""
     marks = table.map(lambda cell: len(cell) - len(re.sub(r" \[[A-Za-z, ]+\]$", "", cell)))
     padded = table + (marks.max() - marks).map(lambda width: " " * width)
     padded = padded.rename_axis(columns=table.index.name, index=None)  # one line of titles instead of two
@@ -134,7 +134,7 @@ def _provenance(ablation: Ablation, runs: DataFrame) -> list[str]:
 
 
 def _protocols(runs: DataFrame) -> str:
-    """The hashes, and which scores were computed in different ways; several hashes alone need not mean that."""
+    """The hashes, and which scores were computed in different ways; different hashes alone do not imply it."""
     hashes = ", ".join(sorted({protocol or "unknown" for protocol in runs["protocol"]})) or "unknown"
     if scores := mixed(runs):
         return f"{hashes} (mixed, compare with care: {preview(list(scores))})"

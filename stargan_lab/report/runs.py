@@ -12,7 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.errors import LabError, one_line
+from stargan_lab.errors import LabError, counted, one_line
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import canonical_hash, read_json, write_text
 from stargan_lab.tracking.metrics import Metric, lookup, order
@@ -34,16 +34,16 @@ def collect(
     """Read the runs ``cells`` (variant, seed, run id) from ``outputs/runs``.
 
     Args:
-        protocol: hash of the evaluation protocol to take the scores of, or a prefix of it; None takes each run's first.
+        protocol: hash of the evaluation protocol whose scores to use, or a prefix of it; None uses each run's first.
     Returns:
         One row per run, in the order of the ablation's variants and then by seed. Columns:
 
-        - variant, seed, run_id, and status as in the ledger (``planned`` for a run that never started) or NOT_SCORED
+        - variant, seed, run_id, and status as in ``RunFolder`` (``planned`` for a run that never started) or NOT_SCORED
         - protocol, code: hashes of the evaluation protocol and of the code, empty where unknown; machine; error
         - finished: date and time in UTC; seconds, seconds_per_step: of training
         - parameters.generator, parameters.discriminator: numbers of trainable parameters
         - protocols: score -> hash of everything its value depends on; facts: the full protocol, empty where unknown
-        - warnings: of the evaluation, each with its code, text (one line) and metrics (none: it affects all of them)
+        - warnings: of the evaluation, each with its code, text (one line) and metrics (empty: it affects all of them)
         - descriptions: name -> description of each metric that the run logged
         - folder: Path of the run's files, or None
         - a column per metric, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where a run lacks it
@@ -62,7 +62,7 @@ def collect(
 
 
 def finished(runs: DataFrame) -> DataFrame:
-    """The runs that enter the tables."""
+    """The runs that the tables include."""
     return runs[runs["status"] == "finished"]
 
 
@@ -83,7 +83,7 @@ def overall(metric: str) -> str:
 
 
 def write_csv(runs: DataFrame, path: Path) -> None:
-    """Write one line per run; folders are relative to the file, and numbers have all their digits.
+    """Write one line per run; folders are relative to the file, and numbers have full precision.
 
     ``protocols`` is ``eval/edit=1a2b3c4d eval/leak=…``, ``warnings`` lists codes, ``warning_details`` is JSON.
     """
@@ -136,7 +136,7 @@ def read_csv(path: Path) -> DataFrame:
 
 
 def as_frame(runs: Any) -> DataFrame:
-    """Put the columns in order and give each its type, whatever values are missing."""
+    """Order the columns and set their types, even if values are missing."""
     table = DataFrame(runs)
     known = [*_TEXT, "seed", *_SECONDS, *PARAMETERS, *_SCORING]
     metrics = [name for name in table if name not in known]
@@ -174,7 +174,7 @@ def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> di
 
 
 def _first_scoring(folder: RunFolder) -> dict[str, Any]:
-    """The scores in ``result.json``; of a run without that file no metrics."""
+    """The scores in ``result.json``; no metrics if the run does not have that file."""
     result = folder.result() or {}
     protocol = result.get("protocol") or folder.tags().get("protocol", "")
     return _parse_scoring(result | {"protocol": protocol}, folder.result_path)
@@ -184,7 +184,7 @@ def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
     """Columns of one evaluation of a run. Raises LabError that names the file."""
     try:
         metrics = {str(name): float(value) for name, value in record.get("metrics", {}).items()}
-        protocol = record["protocol"]  # of very old records only its hash
+        protocol = record["protocol"]  # in very old records only its hash
         facts = {} if isinstance(protocol, str) else dict(protocol)
         warnings = _parse_warnings(record.get("warnings"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -236,5 +236,5 @@ def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:
     if len(matching) == 1:
         return matching[0]
     problem = "more than one protocol matches" if matching else "no run was scored under it"
-    available = ", ".join(f"{name} ({n} run{'s' if n > 1 else ''})" for name, n in sorted(runs_under.items()))
+    available = ", ".join(f"{name} ({counted(n, 'run')})" for name, n in sorted(runs_under.items()))
     raise LabError(f"--protocol {prefix}: {problem}; available: {available or 'none'}")

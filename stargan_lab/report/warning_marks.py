@@ -9,7 +9,7 @@ from stargan_lab.report.runs import finished, overall, scores
 
 
 class WarningMarks:
-    """A letter per warning code, in the order in which finished runs have them."""
+    """A letter per warning code, in the order in which the codes occur in finished runs."""
 
     def __init__(self, runs: DataFrame) -> None:
         shown = scores(runs)

@@ -1,1 +1,1 @@
-"""The life of one run: build, train, evaluate, record, resume, load, re-evaluate."""
+"""The lifecycle of a run: build, train, evaluate, record, resume, load, re-evaluate."""

@@ -1,4 +1,4 @@
-"""Build objects from a configuration. Networks and losses get arguments, never the configuration."""
+"""Build objects from a configuration. Networks and losses receive arguments, never the configuration."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def build_sources(config: RunConfig) -> list[ImageSource]:
     return open_sources(sources, config.data.image_size, Path(config.paths.outputs))
 
 
-def check_surroundings(config: RunConfig) -> list[str]:
+def check_prerequisites(config: RunConfig) -> list[str]:
     """Check that everything a run needs exists, before anything is rendered, packed or written.
 
     Returns:
@@ -59,18 +59,18 @@ def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:
 def build_networks(
     config: RunConfig, layout: LabelLayout | None = None, initial_hashes: Mapping[Role, str] | None = None
 ) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator, float32 on the CPU, initialised by ``config.seed`` or from ``config.initial``.
+    """Generator and discriminator, float32 on the CPU, initialized by ``config.seed`` or from ``config.initial``.
 
-    Of a run in ``config.initial``, the weights in training are taken, not their average.
+    If ``config.initial`` names a run, its raw weights are used, not its moving average.
 
     Args:
-        layout: of the labels; None reads it from the configuration's datasets.
+        layout: the label layout; None reads it from the configuration's datasets.
         initial_hashes: content hashes by role that the initial weights must have; None accepts any.
     Raises:
         ConfigError: the initial weights are missing, do not fit, or have other hashes.
     """
     layout = layout or build_layout(build_sources(config))
-    with torch.random.fork_rng(devices=[]):  # user-defined networks may draw their own initial weights
+    with torch.random.fork_rng(devices=[]):  # user-defined networks may initialize themselves
         torch.manual_seed(seed_for(config.seed, "generator"))
         generator = _build("generator", config.generator, layout.generator_width)
         torch.manual_seed(seed_for(config.seed, "critic"))
@@ -99,7 +99,7 @@ def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
 def build_train_state(
     config: RunConfig, layout: LabelLayout, initial_hashes: Mapping[Role, str] | None = None
 ) -> TrainState:
-    """Networks on their device, optimisers and average, before the first step; see ``build_networks``."""
+    """Networks on their device, optimizers and average, before the first step; see ``build_networks``."""
     device = pick_device(config)
     memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     generator, critic = (

@@ -1,4 +1,4 @@
-"""What a finished run still needs when it is requested again: new ablation tags, and notes on how it differs."""
+"""Handle a request for a run that is already finished: add its ablation tags, and note how it differs."""
 
 import shlex
 from pathlib import Path
@@ -15,7 +15,7 @@ from stargan_lab.tracking.sync import add_tags
 
 
 def update_finished(config: RunConfig, run_id: str) -> None:
-    """Tag the finished run of ``config`` and print how it differs from ``config``; nothing for one just trained."""
+    """Tag the finished run of ``config``, and print how it differs from ``config``; silent for a run just trained."""
     tag_finished(config, run_id)
     for note in differences(config, run_id):
         say(f"note: {note}")
@@ -30,14 +30,14 @@ def tag_finished(config: RunConfig, run_id: str) -> None:
 
 
 def differences(config: RunConfig, run_id: str) -> list[str]:
-    """Evaluation settings and code, which are not part of the run id, where those of the run are not the current."""
+    """Notes on evaluation settings and code, which are not part of the run id, if the run's differ from the current."""
     outputs = Path(config.paths.outputs)
     folder = RunFolder(outputs / "runs" / run_id)
     notes = []
     if settings := evaluation_changes(yaml.safe_load(folder.config_path.read_text()), config):
         overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in settings.items())
         command = f"stargan-lab evaluate {run_id} {overrides}{outputs_flag(outputs)}"
-        notes.append(f"evaluated with different {', '.join(settings)}; `{command}` re-evaluates it")
+        notes.append(f"evaluated with different settings ({', '.join(settings)}); re-evaluate with `{command}`")
     code = folder.tags().get("code")
     if code is not None and code != code_hash(config.imports):
         notes.append(f"trained with different code ({code}); delete {folder.path} to retrain")

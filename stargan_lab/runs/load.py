@@ -1,4 +1,4 @@
-"""Load trained networks: a run's by its id, folder or checkpoint, or StarGAN's by their files.
+"""Load trained networks: of a run, by its id, folder or checkpoint, or of StarGAN, from its checkpoint files.
 
 model = load_model("3f2a", Path("outputs"))
 images = model.translator()(images, labels, 0)
@@ -33,10 +33,10 @@ class LoadedModel:
 
     Attributes:
         name: run id, or the file's stem.
-        generator, critic: float32 (float64 if trained so) on the CPU; critic is None if the file has only a generator.
+        generator, critic: float32, or float64 as trained, on the CPU; critic is None if the file has only a generator.
         image_size: side in px in training.
         step: critic updates, None if unknown.
-        averaged: the generator has averaged weights.
+        averaged: the generator has EMA weights.
         config: of a run, with the recorded dataset paths and the current outputs directory.
         notes: one line for each assumption about a file that does not record it.
     """
@@ -68,13 +68,13 @@ def load_model(
     attributes: Sequence[str] = (),
     classes: Sequence[str] = (),
 ) -> LoadedModel:
-    """Load a run's last checkpoint, or a StarGAN generator's file. A run's dataset is not needed.
+    """Load a run's last checkpoint, or a StarGAN generator file. A run's dataset is not needed.
 
     A checkpoint without its run's folder can be loaded if its networks match StarGAN's.
 
     Args:
         text: run id (a prefix is enough), run folder, or weight file.
-        ema: whether to take the generator's average; None takes it if there is one.
+        ema: whether to use the generator's average; None uses it if there is one.
         attributes, classes: names of the labels, if the file does not record them; see ``reference_layout``.
     Raises:
         ConfigError, LabError: in one line.
@@ -119,20 +119,20 @@ def _load_by_shapes(
 ) -> LoadedModel:
     path, plain = checkpoint.path, checkpoint.run_id is None
     if plain and ema:
-        raise ConfigError(f"{path}: --ema: the file holds one network's weights and no average")
+        raise ConfigError(f"{path}: --ema: the file has one network's weights and no average")
     averaged = not plain and _use_average(checkpoint, ema)
     state = checkpoint.states["average"] if averaged else checkpoint.state("generator")
     sizes = sizes_of(state)
     if isinstance(sizes, CriticSizes):
-        raise ConfigError(f"{path}: holds a discriminator; expected a generator such as 200000-G.ckpt")
+        raise ConfigError(f"{path}: contains a discriminator; expected a generator such as 200000-G.ckpt")
     if sizes is None or (mismatch := difference(state, sizes.form())):
-        reason = f"it {mismatch}" if sizes else "its first key is not one of that generator"
+        reason = f"it {mismatch}" if sizes else "its first layer differs"
         raise ConfigError(f"{path}: does not match the StarGAN generator: {reason}")
     layout = reference_layout(sizes.label_width, attributes, classes)
     critic, image_size, notes = _find_critic(checkpoint)
     if not attributes and not classes:
         names = ", ".join(name for spec in layout.specs for name in spec.names)
-        notes.append(f"assuming StarGAN's default labels: {names} (--attributes and --classes set others)")
+        notes.append(f"assuming StarGAN's default labels: {names} (change them with --attributes and --classes)")
     return LoadedModel(
         name=path.name.removesuffix("".join(path.suffixes)),
         path=path,
@@ -164,7 +164,7 @@ def _find_critic(checkpoint: Checkpoint) -> tuple[nn.Module | None, int, list[st
 
 
 def _build(sizes: GeneratorSizes | CriticSizes, state: State, role: Role, what: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # the initial weights are drawn and then replaced
+    with torch.random.fork_rng(devices=[]):  # the random weights are then replaced
         network = sizes.build()
     _load(network, state, role, what)
     return network

@@ -31,7 +31,7 @@ def ablation_tags(config: RunConfig) -> dict[str, str]:
 
 
 def warning_tag(warnings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The tag ``warnings`` with their distinct codes; empty without warnings, to replace an earlier tag."""
+    """The tag ``warnings`` with their distinct codes; empty without warnings, so that it replaces an earlier tag."""
     return {"warnings": ", ".join(dict.fromkeys(str(warning["code"]) for warning in warnings))}
 
 

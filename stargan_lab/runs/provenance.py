@@ -11,7 +11,7 @@ from pathlib import Path
 from stargan_lab.files import sha256_bytes
 
 _PACKAGE = Path(__file__).parents[1]
-_ONLY_SHOWS = ("cli", "report", "console.py", "image_grid.py", "tracking/ui.py")
+_DISPLAY_ONLY = ("cli", "report", "console.py", "image_grid.py", "tracking/ui.py")
 """Packages and modules that display results and cannot change them."""
 
 
@@ -24,7 +24,7 @@ def code_hash(modules: tuple[str, ...] = (), package: Path = _PACKAGE) -> str:
         package: the source directory of stargan_lab.
     """
     files = [file.relative_to(package) for file in sorted(package.rglob("*.py"))]
-    hashed = [file for file in files if not {file.parts[0], file.as_posix()} & {*_ONLY_SHOWS}]
+    hashed = [file for file in files if not {file.parts[0], file.as_posix()} & {*_DISPLAY_ONLY}]
     parts = (part for file in hashed for part in (file.as_posix().encode(), (package / file).read_bytes()))
     user_code = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
     return sha256_bytes([*parts, *user_code])[:12]
@@ -40,7 +40,7 @@ def git_commit() -> str:
     """The checked-out commit, with ``-dirty`` if files have changed since; ``unknown`` outside a git checkout."""
     git = ["git", "-C", str(_PACKAGE)]
     command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:  # an installed package may lie inside another project's checkout
+    try:  # an installed package may be inside another project's checkout
         subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, timeout=5, check=True)
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -44,9 +44,9 @@ def finished_run(outputs: Path, run: str) -> RunFolder:
 def reevaluate(
     folder: RunFolder, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
 ) -> dict[str, Any]:
-    """Evaluate a finished run and record the scores next to those it has; ``result.json`` does not change.
+    """Evaluate a finished run and record the scores next to its earlier ones; ``result.json`` does not change.
 
-    Under the protocol of its training, the scores are equal to those of its training on the same machine.
+    Under the protocol of its training, the scores equal those recorded after training, on the same machine.
 
     Args:
         overrides: of the recorded configuration; see ``apply_evaluation_overrides``.
@@ -54,7 +54,7 @@ def reevaluate(
     Returns:
         The content of ``scores/<protocol>.json``: run_id, step, metrics, protocol, notes, warnings.
     Raises:
-        LabError: in one line; an override is refused, or the data have changed.
+        LabError: in one line; an override is invalid, or the data has changed.
     """
     config = apply_evaluation_overrides(read_config(folder.path), overrides)
     with _lock(folder), cpu_threads(thread_count(config)):

@@ -16,14 +16,14 @@ from stargan_lab.tracking.store import StoreError
 
 
 def run(config: RunConfig) -> dict[str, Any]:
-    """Train, evaluate and record one run; returns the content of its ``result.json``, at once if it is finished.
+    """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
     Raises:
         LabError: in one line; recorded as the run's failure if training had started.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
     """
     sources = build_sources(config)
-    hashes = initial_hashes(config)  # before the run id, so that a change of the weights in between is noticed
+    hashes = initial_hashes(config)  # before the run id, to detect a change of the weights in between
     identity = run_id(config, [source.fingerprint for source in sources])
     folder = RunFolder(Path(config.paths.outputs) / "runs" / identity)
     if (result := folder.finished_result()) is None:  # a finished run may be locked for re-evaluation
@@ -37,7 +37,7 @@ def run(config: RunConfig) -> dict[str, Any]:
 
 @contextmanager
 def _recorded_failure(folder: RunFolder) -> Iterator[None]:
-    """Record any error in ``result.json``, also one raised before training starts."""
+    """Record any error in ``result.json``, including errors before training starts."""
     try:
         yield
     except StoreError:  # not a failure of the run, which resumes once the store works

@@ -25,10 +25,10 @@ class SampleWriter:
     """Writes grids of the same images in every run on the same data, independent of the run's seed.
 
     Args:
-        folder: receives ``<step>.png`` and ``targets.json``.
+        folder: directory for ``<step>.png`` and ``targets.json``.
         images: how many of each dataset's test split, or file names in any test split.
         image_size: side in px.
-        seed: None takes the first images; a number picks them at random, by this number alone.
+        seed: None selects the first images; an integer seeds a random selection.
         predict_labels: labels of images under another dataset's names; None: all 0.
     Raises:
         ConfigError: a file is in no test split.
@@ -59,7 +59,7 @@ class SampleWriter:
 
     @torch.no_grad()
     def write(self, step: int, translate: Translate) -> Path:
-        """Translate and write ``<step>.png``; does not touch any random state. Returns its path."""
+        """Translate and write ``<step>.png``; does not change any random state. Returns its path."""
         rows, owners, names = [], [], []
         for index, source in enumerate(self.sources):
             if not self.indices[index]:
@@ -68,7 +68,7 @@ class SampleWriter:
             for tiles in zip(*columns, strict=True):
                 rows.append(GridRow([as_image(tile) for tile in tiles], source.name if len(self.sources) > 1 else ""))
                 owners.append(source.name)
-            names += [source.split("test").names[place] for place in self.indices[index]]
+            names += [source.split("test").names[position] for position in self.indices[index]]
         sheet = draw_sheet(rows, self.titles)
         about = {
             "columns": self.titles,
@@ -111,7 +111,7 @@ def _pick(source: ImageSource, count: int, seed: int | None) -> list[int]:
 
 
 def check_file_names(sources: Sequence[ImageSource], images: int | Sequence[str]) -> None:
-    """Check file names before anything is rendered or packed, if every dataset can list its files by then.
+    """Check file names before anything is rendered or packed, if every dataset can already list its files.
 
     Raises:
         ConfigError: a file is in no test split.
@@ -128,7 +128,7 @@ def _find(splits: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[in
     for name in names:
         if name not in known:
             raise ConfigError(
-                f"trainer.sample_images: no test split has {name!r}{nearest(name, known)}"
-                f" (one of {len(known):,} names such as {min(known, default='none')})"
+                f"trainer.sample_images: {name!r} is not in any test split{nearest(name, known)}"
+                f" ({len(known):,} files such as {min(known, default='none')})"
             )
     return [[split[name] for name in names if name in split] for split in indices]

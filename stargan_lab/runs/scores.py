@@ -1,4 +1,4 @@
-"""How a run's generator is evaluated, at the end of its training and by ``stargan-lab evaluate``."""
+"""How a run's generator is evaluated, after training and by ``stargan-lab evaluate``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ CHECKPOINTS = {
     "last": "the weights at the last step",
 }
 """``evaluation.checkpoint`` → the rule in the protocol. It is the same for runs with and without an average, so that
-they can be compared; whether a run has one is a factor of it."""
+they can be compared; whether a run has one is one of its factors."""
 
 
 def build_evaluator(

@@ -1,4 +1,4 @@
-"""Labels that an input image already has: given by the user, or predicted by the run's cached attribute classifier."""
+"""Labels that an input image already has: from the user, or predicted by the run's cached attribute classifier."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ class SourceLabels:
             if classifier is not None:
                 self._classifiers[source] = classifier
             else:
-                say(f"note: source labels of {specs[source].dataset} are unknown and taken as 0; set them with --from")
+                say(f"note: assuming that all source labels of {specs[source].dataset} are 0; set them with --from")
 
     def __call__(self, path: Path, image: Image.Image) -> list[Tensor]:
         """(1, A) for each dataset."""
@@ -47,12 +47,12 @@ class SourceLabels:
             spec = self._opened.layout.specs[source]
             labels[source] = classifier.predict_exclusive(square, spec)
             positive = [name for name, value in zip(spec.names, labels[source][0], strict=True) if value]
-            say(f"{path}: predicted {', '.join(positive) or 'no label'} ({spec.dataset}'s attribute classifier)")
+            say(f"{path}: predicted {', '.join(positive) or 'no label'} (attribute classifier: {spec.dataset})")
         return labels
 
 
 def cached_attribute_classifier(opened: LoadedModel, source: int) -> AttributeClassifier | None:
-    """The classifier that scored the run, or would score it; None if it is not cached. Trains nothing."""
+    """The cached classifier that scored the run, or would score it; None if it is not cached. Never trains one."""
     if opened.config is None:
         return None
     folder = Path(opened.config.paths.outputs) / "cache" / "classifiers"
@@ -83,6 +83,6 @@ def _of_dataset(opened: LoadedModel, folder: Path, source: int) -> Path | None:
         return None
     try:
         path = folder / f"{classifier_hash(build_sources(opened.config)[source], opened.image_size)}.pt"
-    except LabError:  # the dataset is gone
+    except LabError:  # the dataset no longer exists
         return None
     return path if path.exists() else None

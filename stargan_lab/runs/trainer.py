@@ -1,4 +1,4 @@
-"""The training of one run: builds everything, runs the loop, and serves as the loop's hooks."""
+"""The training of one run: builds everything, runs the loop, and implements the loop's hooks."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ class Trainer:
 
     Args:
         sources: the datasets of ``config``, not prepared yet.
-        initial_hashes: of the initial weights that the run id was made from, by role.
+        initial_hashes: hashes of the initial weights, by role, that are part of the run id.
     """
 
     def __init__(

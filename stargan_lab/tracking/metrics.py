@@ -1,4 +1,4 @@
-"""What a logged name means: its unit, which way is better, how many decimals a table shows.
+"""Descriptions of logged metrics: unit, direction, and number of decimals in tables.
 
 A name is ``<group>/<metric>``, or ``<group>/<metric>/<part>`` for one domain or one dataset of it, e.g.
 ``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluated
@@ -30,11 +30,11 @@ class Metric:
 
     Attributes:
         name: without a part, e.g. ``eval/edit``.
-        unit: empty for a pure number.
-        direction: which way is better; ``none`` where neither is.
-        meaning: a few words for a table's legend.
-        decimals: how many a table shows.
-        main: whether a report's main table and MLflow's columns show it; the others have a table of their own.
+        unit: empty for a dimensionless number.
+        direction: whether higher or lower is better; ``none`` if neither.
+        meaning: short text for a table's legend.
+        decimals: number of decimals in tables.
+        main: whether a report's main table and MLflow's columns show it; the others go into a separate table.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Metric:
 Descriptions = Mapping[str, Metric]
 """Metrics by name, e.g. those that ``RunFolder.descriptions`` reads."""
 
-_OF_TRAINING = (
+_TRAINING_METRICS = (
     Metric("speed/images_per_second", "images/s", "higher", "training images per second", 1),
     Metric("speed/seconds_per_step", "s", "lower", "wall time of a discriminator step", 4),
     Metric("memory/peak_mib", "MiB", "lower", "peak memory of the device or process", 0),
@@ -73,7 +73,7 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
     """The metric a logged name belongs to.
 
     Args:
-        descriptions: where to look first; then in what training logs, and in the registries, which loads them.
+        descriptions: searched first; then the metrics of training and the registries, which this loads.
     Raises:
         LabError: with the nearest known name.
     """
@@ -84,19 +84,19 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
     if not parts or (group in WITH_PARTS and len(parts) == 1 and parts[0]):
         if descriptions and base in descriptions:
             return descriptions[base]
-        if found := next((each for each in chain(_OF_TRAINING, _registered()) if each.name == base), None):
-            return found
+        if known := next((each for each in chain(_TRAINING_METRICS, _registered()) if each.name == base), None):
+            return known
     raise LabError(f"metric {name!r} is not registered{nearest(full, names(descriptions))}")
 
 
 def names(descriptions: Descriptions | None = None) -> list[str]:
     """Every known name, in the order tables show them."""
-    registered = [each.name for each in (*_registered(), *_OF_TRAINING)]
+    registered = [each.name for each in (*_registered(), *_TRAINING_METRICS)]
     return list(dict.fromkeys([*registered, *(descriptions or ())]))
 
 
 def order(name: str, descriptions: Descriptions | None = None) -> tuple[str, int, str]:
-    """A key that sorts names as tables show them: re-evaluated ones last, the parts of a metric behind it.
+    """A key that sorts names as tables show them: re-evaluated ones last, the parts of a metric after it.
 
     Raises:
         LabError: ``lookup`` does not find the name.
@@ -136,7 +136,7 @@ def cross_name(metric: str) -> str:
 
 
 def extractor_labels(extractor: str) -> Mapping[str, str]:
-    """The labels that features of a registered extractor can have, each with a few words on the features."""
+    """The labels that features of a registered extractor can have, each with a short description of the features."""
     declared: Mapping[str, str] = (
         family("extractor").facts(extractor).get("labels", {extractor: f"{extractor} features"})
     )
@@ -144,7 +144,7 @@ def extractor_labels(extractor: str) -> Mapping[str, str]:
 
 
 def _registered() -> Iterator[Metric]:
-    """Loss terms and evaluation metrics, a user's last in each family."""
+    """Loss terms and evaluation metrics, a user's own last in each family."""
     terms = family("loss_term")
     for term in terms.in_order():
         yield Metric(f"loss/{term}", meaning=_meaning(terms, term), **_shown(terms.facts(term)))
@@ -165,7 +165,7 @@ def _registered() -> Iterator[Metric]:
 
 
 def _meaning(registry: Registry, name: str) -> str:
-    """The first line of the docstring, as a legend has it."""
+    """The first line of the docstring, for a legend."""
     return registry.summary(name).removesuffix(".").replace("``", "")
 
 

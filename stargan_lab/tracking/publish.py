@@ -19,7 +19,7 @@ class State:
     Attributes:
         run_name, params: as MLflow shows them.
         committed: number of rows of metrics.jsonl up to the last durable checkpoint.
-        sent: MLflow run id -> [rows it certainly has, rows it may have].
+        sent: MLflow run id -> [number of rows it certainly has, number of rows it may have].
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -71,7 +71,7 @@ class Publication:
             self.store.artifact(self.mlflow_id, self.folder.config_path)
 
     def send(self, rows: Sequence[MetricRow]) -> None:
-        """Send the rows after those already sent. The goal is saved before sending, the result after it."""
+        """Send the rows after those already sent. The goal is saved before sending, and the result afterwards."""
         if not rows:
             return
         goal = self.sent + len(rows)
@@ -82,7 +82,7 @@ class Publication:
         self.state.save()
 
     def _send(self, rows: Sequence[MetricRow]) -> None:
-        """Send rows with the decimals that their metrics have."""
+        """Send rows, rounded to their metrics' decimals."""
         descriptions = self.folder.descriptions()
         shown = [{name: rounded(name, value, descriptions) for name, value in row.metrics.items()} for row in rows]
         self.store.send_rows(self.mlflow_id, [r._replace(metrics=m) for r, m in zip(rows, shown, strict=True)])

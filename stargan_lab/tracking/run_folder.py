@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from stargan_lab.errors import ConfigError, LabError, nearest, preview
+from stargan_lab.errors import ConfigError, LabError, counted, nearest, preview
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
 from stargan_lab.tracking.metrics import Metric, lookup
 
@@ -49,7 +49,7 @@ class RunFolder:
         self._descriptions: dict[str, Metric] | None = None
 
     def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
-        """Add a row stamped with the present time; it survives a power failure after ``flush``.
+        """Add a row with the current time; it is written within SPILL_SECONDS, and durably at ``flush``.
 
         Raises:
             LabError: a name is not registered.
@@ -63,7 +63,7 @@ class RunFolder:
         return row
 
     def descriptions(self) -> dict[str, Metric]:
-        """The metrics in the rows by name, without domains; empty for the run of an older version."""
+        """The metrics in the rows by name, without domains; empty for runs of older versions."""
         if self._descriptions is None:
             stored = read_json(self.descriptions_path) if self.descriptions_path.exists() else []
             try:
@@ -73,7 +73,7 @@ class RunFolder:
         return self._descriptions
 
     def _describe(self, names: Iterable[str]) -> None:
-        """Keep the descriptions of metrics, so that the run can be read without a user's modules."""
+        """Store the descriptions of metrics, so that the run can be read without a user's modules."""
         known = self.descriptions()
         described = {metric.name: metric for metric in (lookup(name, known) for name in names)}
         if new := {name: metric for name, metric in described.items() if name not in known}:
@@ -119,7 +119,7 @@ class RunFolder:
         return len(rows) - len(remaining)
 
     def result(self) -> dict[str, Any] | None:
-        """The content of result.json, None if it does not exist. Raises LabError when it is damaged."""
+        """The content of result.json, None if it does not exist. Raises LabError if it is damaged."""
         if not self.result_path.exists():
             return None
         result = read_json(self.result_path)
@@ -128,7 +128,7 @@ class RunFolder:
         return result
 
     def finished_result(self) -> dict[str, Any] | None:
-        """The content of result.json if the run is finished, else None. Raises LabError when it is damaged."""
+        """The content of result.json if the run is finished, else None. Raises LabError if it is damaged."""
         result = self.result()
         return result if result is not None and result["status"] == "finished" else None
 
@@ -150,12 +150,12 @@ class RunFolder:
         Raises:
             LabError: another process is training the run.
         """
-        busy = f"run {self.run_id} is being trained by another process, which holds {self.lock_path}"
+        busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
         with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):
             yield
 
     def status(self) -> Status:
-        """``interrupted`` means a checkpoint without a result that no process is training.
+        """``interrupted`` means a checkpoint without a result, and no process that trains the run.
 
         Raises:
             LabError: result.json is damaged.
@@ -171,7 +171,7 @@ class RunFolder:
         return "interrupted" if any(not entry.name.startswith(".") for entry in entries) else "planned"
 
     def check_finished(self) -> None:
-        """Raises ConfigError with the status when the run is not finished."""
+        """Raises ConfigError with the status if the run is not finished."""
         status = self.status()
         if status == "running":
             raise ConfigError(f"run {self.run_id} is still training; wait until it is finished")
@@ -207,6 +207,6 @@ def find_run(outputs: Path, prefix: str) -> RunFolder:
     if len(matches) > 1:
         raise ConfigError(f"run id prefix {prefix!r} is ambiguous: {preview(matches, 5)}")
     if not matches:
-        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        count = counted(len(runs), "run")
         raise ConfigError(f"no run matches {prefix!r} ({count} in {outputs / 'runs'}){nearest(prefix, runs)}")
     return runs[matches[0]]

@@ -43,7 +43,7 @@ class Store:
     def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
         """Open or create the store; ``uri`` None is ``<outputs>/mlflow.db`` with files in ``<outputs>/mlartifacts``.
 
-        MLflow's setup of a new database is not safe against several processes, so it runs under a lock. Imports
+        MLflow's setup of a new database is not safe for concurrent processes, so it runs under a lock. Imports
         mlflow, which takes about two seconds.
 
         Raises:
@@ -91,7 +91,7 @@ class Store:
                 self.client.log_batch(mlflow_id, metrics=points[first : first + POINTS_PER_REQUEST])
 
     def set_params(self, run: "Run", params: Mapping[str, str]) -> list[str]:
-        """Log params that the run lacks; returns the names of those it has with another value, which it keeps."""
+        """Log params that the run lacks; returns the names of those that have another value, which it keeps."""
         from mlflow.entities import Param
 
         existing = run.data.params
@@ -154,7 +154,7 @@ def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -
 
 
 def _lock_path(outputs: Path, uri: str) -> Path:
-    """Next to an SQLite database, so that all its users share the lock; otherwise in the outputs folder."""
+    """Next to an SQLite database, so that all its users share the lock; otherwise in the outputs directory."""
     scheme, _, database = uri.partition(":///")
     if scheme.startswith("sqlite") and database:
         path = Path(database.split("?", 1)[0])

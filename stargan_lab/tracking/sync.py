@@ -27,7 +27,7 @@ def descriptions(outputs: Path) -> dict[str, Metric]:
 
 
 def sync(outputs: Path, store: Store) -> Synced:
-    """Make MLflow match ``outputs/runs/*``, without the runs that another process is training.
+    """Make MLflow match ``outputs/runs/*``, except for runs that another process is training.
 
     Raises:
         StoreError: the store fails.

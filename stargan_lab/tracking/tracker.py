@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 class Tracker:
     """Records one run in its folder and, if there is a store, in MLflow.
 
-    Rows are sent to MLflow after the next durable checkpoint, so that rows which a resumed run logs again are not
-    duplicated. If the store fails during training, one warning is logged and only the files are written from then on.
+    Rows are sent to MLflow after the next durable checkpoint, so that rows that a resumed run logs again are not
+    duplicated. If the store fails during training, one warning is logged and only the files are written after that.
 
     Args:
         params: factors of the run, e.g. ``{"discriminator.norm": "instance"}``.
@@ -91,7 +91,7 @@ class Tracker:
         self._folder.flush()
 
     def commit(self, step: int) -> None:
-        """Send the rows up to ``step``. Call right after its checkpoint is durable."""
+        """Send the rows up to ``step``. Call immediately after its checkpoint is durable."""
         self._folder.flush()
         committed = []
         while self._pending and self._pending[0].step <= step:
@@ -126,4 +126,4 @@ class Tracker:
             send(self._publication)
         except StoreError as error:
             self._publication = None
-            _log.warning("%s; continuing without MLflow, `stargan-lab track sync` adds what is missing", error)
+            _log.warning("%s; continuing without MLflow; `stargan-lab track sync` adds the missing rows later", error)

@@ -1,1 +1,1 @@
-"""Translating images with a trained generator."""
+"""Translate images with a trained generator."""

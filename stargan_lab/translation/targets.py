@@ -19,7 +19,7 @@ class Target:
         name: as written by the user, for file names.
         source: index of the dataset in the layout's ``specs``.
         changes: (label index, requested value).
-        title: for a column of images.
+        title: column title in an image grid.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Target:
     title: str
 
     def labels(self, source_labels: Tensor, spec: LabelSpec) -> Tensor:
-        """(N, A) target labels for images with the given source labels; setting a label clears those of its group."""
+        """(N, A) target labels for images with the given source labels; setting one clears the others of its group."""
         target = source_labels.clone()
         for index, value in self.changes:
             if spec.kind == "categorical" or (value and any(spec.names[index] in g for g in spec.groups)):
@@ -93,13 +93,13 @@ def _check_consistent(what: str, changes: Sequence[tuple[int, bool]], spec: Labe
         raise ConfigError(f"{what}: duplicate label")
     if spec.kind == "categorical":
         if len(changes) > 1 or not changes[0][1]:
-            raise ConfigError(f"{what}: an image of {spec.dataset} has exactly one class; name only that")
+            raise ConfigError(f"{what}: an image of {spec.dataset} has exactly one class; request only one")
         return
     positive = [spec.names[index] for index, value in changes if value]
     for group in spec.groups:
         exclusive = [name for name in positive if name in group]
         if len(exclusive) > 1:
-            raise ConfigError(f"{what}: {' and '.join(exclusive)} exclude each other")
+            raise ConfigError(f"{what}: {' and '.join(exclusive)} are mutually exclusive")
 
 
 def _resolve(atom: str, layout: LabelLayout, option: str) -> tuple[str, int, int, bool]:

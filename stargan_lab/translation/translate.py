@@ -1,4 +1,4 @@
-"""Translate a user's image files: find, read, translate, write single images and one sheet."""
+"""Translate a user's image files: find, read and translate them, and write each output and an overview sheet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,19 +64,19 @@ class Frame:
         return torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8).view(height, width, 3).permute(2, 0, 1)
 
 
-def find_images(places: Sequence[str]) -> list[Path]:
-    """The image files in ``places``: files, and sorted images directly inside directories, without duplicates.
+def find_images(inputs: Sequence[str]) -> list[Path]:
+    """The image files in ``inputs``: files, and the sorted images directly inside directories, without duplicates.
 
     Raises:
-        DataError: a place does not exist, or a directory has no images.
+        DataError: an input does not exist, or a directory has no images.
     """
     paths: list[Path] = []
-    for place in places:
-        path = Path(place).expanduser()
+    for text in inputs:
+        path = Path(text).expanduser()
         if path.is_dir():
             inside = images_in(path)
             if not inside:
-                raise DataError(f"{path}: no images in it; expected {', '.join(IMAGE_EXTENSIONS)}")
+                raise DataError(f"{path}: contains no images; expected {', '.join(IMAGE_EXTENSIONS)}")
             paths += inside
         elif path.exists():
             paths.append(path)
@@ -86,15 +86,15 @@ def find_images(places: Sequence[str]) -> list[Path]:
 
 
 def unique_stems(paths: Sequence[Path]) -> list[str]:
-    """The file stems, numbered where they repeat."""
-    taken = {path.stem for path in paths}
+    """The file stems, with a number appended to duplicates."""
+    originals = {path.stem for path in paths}
     used: set[str] = set()
     stems = []
     for path in paths:
         stem, number = path.stem, 1
         while stem in used:
             number += 1
-            if (candidate := f"{path.stem}-{number}") not in taken:
+            if (candidate := f"{path.stem}-{number}") not in originals:
                 stem = candidate
         used.add(stem)
         stems.append(stem)
@@ -114,7 +114,7 @@ def translate_images(
     Images are translated one at a time, so results do not depend on the other images.
 
     Returns:
-        The number of images that could not be read; each is named on stderr.
+        The number of images that could not be read; each is reported on stderr.
     Raises:
         ConfigError: the generator does not support this image size.
     """
@@ -147,7 +147,7 @@ def translate_images(
 
 
 def _check_size(translator: Translator, size: int) -> None:
-    """Refuse a size that is too small before the first image."""
+    """Reject a size that the generator does not support before the first image."""
     blank = torch.zeros(1, 3, size, size)
     spec = translator.layout.specs[0]
     try:

@@ -86,8 +86,8 @@ def frechet_at_infinity(
     shares = np.linspace(smallest_share, 1, sizes)
     values = []
     for share in shares[:-1]:
-        a = translated.rows[np.sort(order_a[: round(share * len(order_a))])]
-        b = real.rows[np.sort(order_b[: round(share * len(order_b))])]
+        a = np.asarray(translated.rows[np.sort(order_a[: round(share * len(order_a))])], np.float64)
+        b = np.asarray(real.rows[np.sort(order_b[: round(share * len(order_b))])], np.float64)
         values.append(Moments.of(a).distance(Moments.of(b)))
     slope_and_intercept = np.polyfit(1 / shares, np.array([*values, full]), 1)
     return float(slope_and_intercept[1])
