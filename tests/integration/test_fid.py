@@ -1,4 +1,4 @@
-"""``stargan-lab fid`` as a process of its own, beside pytorch-fid's own command on the same files and weights."""
+"""``stargan-lab fid`` against the ``pytorch_fid`` command, on the same files and weights."""
 
 import json
 import re
@@ -19,11 +19,11 @@ from stargan_lab.evaluation.inception import InceptionExtractor
 pytestmark = pytest.mark.integration
 
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
-DIFFICULTIES = {"calm": 0.0, "hard": 1.0}
+DIFFICULTIES = {"easy": 0.0, "hard": 1.0}
 MANY, FEW = 400, 50
 
 QUICK_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
-"""For glibc, to keep what it has: without, half of the time goes into pages that are given back and taken again."""
+"""Stops glibc from returning memory to the system after every batch, which doubles the time."""
 
 
 def write(images: Tensor, folder: Path) -> Path:
@@ -33,8 +33,8 @@ def write(images: Tensor, folder: Path) -> Path:
     return folder
 
 
-class Scene:
-    """A folder with calm and hard faces of 64 px, 400 and 50 of each, and both commands, whose weights are the same."""
+class Commands:
+    """A folder with 400 and 50 easy and hard faces of 64 px, and both commands with the same weights."""
 
     def __init__(self, folder: Path) -> None:
         from inception import make_calibrated_inception
@@ -48,29 +48,29 @@ class Scene:
             self.few[name] = images[:FEW]
             write(images, folder / name)
             write(images[:FEW], folder / f"few-{name}")
-        home = folder / "torch"  # where torch hub finds it, and so does either command
-        self.weights = make_calibrated_inception(home / "hub" / "checkpoints" / WEIGHTS, self.few["hard"][:16])
-        environment = {"TORCH_HOME": str(home), **QUICK_MEMORY}
+        torch_home = folder / "torch"  # both commands look here
+        self.weights = make_calibrated_inception(torch_home / "hub" / "checkpoints" / WEIGHTS, self.few["hard"][:16])
+        environment = {"TORCH_HOME": str(torch_home), **QUICK_MEMORY}
         self.ours = Lab(folder, environment=environment)
-        self.peer = Lab(folder, (sys.executable, "-m", "pytorch_fid", "--device=cpu", "--num-workers=0"), environment)
+        self.theirs = Lab(folder, (sys.executable, "-m", "pytorch_fid", "--device=cpu", "--num-workers=0"), environment)
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene(tmp_path_factory.mktemp("scene"))
+def both(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    return Commands(tmp_path_factory.mktemp("fid"))
 
 
-def of_ours(outcome: Outcome) -> dict[str, Any]:
+def our_result(outcome: Outcome) -> dict[str, Any]:
     assert outcome.code == 0, outcome.err
-    found: dict[str, Any] = json.loads(outcome.out)
-    assert set(found) == {"metric", "value", "protocol"}
-    return found
+    result: dict[str, Any] = json.loads(outcome.out)
+    assert set(result) == {"metric", "value", "protocol"}
+    return result
 
 
-def of_peer(outcome: Outcome) -> float:
-    found = re.search(r"^FID:\s+(\S+)$", outcome.out, re.MULTILINE)
-    assert outcome.code == 0 and found, outcome.err
-    return float(found[1])
+def their_fid(outcome: Outcome) -> float:
+    match = re.search(r"^FID:\s+(\S+)$", outcome.out, re.MULTILINE)
+    assert outcome.code == 0 and match, outcome.err
+    return float(match[1])
 
 
 def close(value: float, expected: float) -> bool:
@@ -78,43 +78,43 @@ def close(value: float, expected: float) -> bool:
 
 
 @pytest.mark.slow
-def test_it_is_pytorch_fids_where_covariances_are_regular(scene: Scene) -> None:
-    started = scene.ours.start("fid", "calm", "hard", "--dims", "192", "--allow-unverified")
-    saved = scene.peer("--dims=192", "--save-stats", "calm", "calm.npz")
+def test_fid_equals_pytorch_fid_for_regular_covariances(both: Commands) -> None:
+    started = both.ours.start("fid", "easy", "hard", "--dims", "192", "--allow-unverified")
+    saved = both.theirs("--dims=192", "--save-stats", "easy", "easy.npz")
     assert saved.code == 0, saved.err
-    peer = of_peer(scene.peer("--dims=192", "calm.npz", "hard"))
-    ours = of_ours(finish(started))
-    print(f"192 dimensions, {MANY} images a side: ours {ours['value']:.9f}, pytorch-fid {peer:.9f}")
-    assert peer > 1 and close(ours["value"], peer)
+    theirs = their_fid(both.theirs("--dims=192", "easy.npz", "hard"))
+    ours = our_result(finish(started))
+    print(f"192 dimensions, {MANY} images per side: ours {ours['value']:.9f}, pytorch-fid {theirs:.9f}")
+    assert theirs > 1 and close(ours["value"], theirs)
     assert ours["metric"] == "frechet_inception_unverified"
-    of_saved = of_ours(scene.ours("fid", "calm.npz", "hard", "--dims", "192", "--allow-unverified"))
-    assert close(of_saved["value"], peer)
+    from_saved = our_result(both.ours("fid", "easy.npz", "hard", "--dims", "192", "--allow-unverified"))
+    assert close(from_saved["value"], theirs)
 
 
 @pytest.mark.slow
-def test_it_is_exact_where_covariances_are_singular(scene: Scene) -> None:
-    """With fewer images than features the distance is known without a covariance: of (n, D) centred features X and Y
-    tr (AB)^½ is the sum of the singular values of X Yᵀ, divided by the root of (n - 1)(m - 1)."""
-    few = "few-calm", "few-hard"
-    started = scene.ours.start("fid", *few, "--allow-unverified"), scene.peer.start(*few)
-    network = InceptionExtractor(scene.weights, torch.device("cpu"))
+def test_fid_is_exact_for_singular_covariances(both: Commands) -> None:
+    """With fewer images than features, the reference needs no covariance matrix: for centred features X (n, D) and
+    Y (m, D), tr((AB)^½) is the sum of the singular values of X Yᵀ divided by √((n - 1)(m - 1))."""
+    few = "few-easy", "few-hard"
+    started = both.ours.start("fid", *few, "--allow-unverified"), both.theirs.start(*few)
+    network = InceptionExtractor(both.weights, torch.device("cpu"))
     x, y = (
-        torch.cat([network.features(part) for part in scene.few[name].split(4)]).double().numpy()
+        torch.cat([network.features(part) for part in both.few[name].split(4)]).double().numpy()
         for name in DIFFICULTIES
     )
     overlap = np.linalg.svd((x - x.mean(0)) @ (y - y.mean(0)).T, compute_uv=False).sum() / (FEW - 1)
     spread = x.var(0, ddof=1).sum() + y.var(0, ddof=1).sum()
     reference = float(((x.mean(0) - y.mean(0)) ** 2).sum() + spread - 2 * overlap)
-    ours, peer = of_ours(finish(started[0]))["value"], of_peer(finish(started[1]))
+    ours, theirs = our_result(finish(started[0]))["value"], their_fid(finish(started[1]))
     print(
-        f"2,048 dimensions, {FEW} images a side: reference {reference:.9f}, ours {ours - reference:+.2e} of it,"
-        f" pytorch-fid {peer - reference:+.2e}"
+        f"2,048 dimensions, {FEW} images per side: reference {reference:.9f}, error of ours"
+        f" {ours - reference:+.2e}, of pytorch-fid {theirs - reference:+.2e}"
     )
     assert reference > 1 and close(ours, reference)
-    assert close(ours, peer)
+    assert close(ours, theirs)
 
 
-OWN_FEATURES = """\
+SLOW_FEATURES = """\
 import time
 from pathlib import Path
 
@@ -129,7 +129,7 @@ class Corner:
     def __init__(self, outputs, device, classifier): ...
 
     def features(self, images):
-        with Path("measured.txt").open("a") as log:
+        with Path("batches.txt").open("a") as log:
             log.write("x")
         time.sleep(1)
         return images[:, :, 0, 0].float()
@@ -138,29 +138,29 @@ class Corner:
 
 @pytest.fixture
 def noise(tmp_path: Path) -> Lab:
-    """A folder with two folders of noise in it, and slow features of one's own that tell when they are taken."""
+    """Two folders of noise images, and a slow extractor that logs every batch."""
     random = torch.Generator().manual_seed(0)
     for name in "ab":
         write(torch.randint(256, (10, 3, 4, 4), generator=random, dtype=torch.uint8), tmp_path / name)
     lab = Lab(tmp_path)
-    lab.write("my_features.py", OWN_FEATURES)
+    lab.write("my_features.py", SLOW_FEATURES)
     return lab
 
 
-OWN = ("fid", "a", "b", "--features", "corner", "--imports", "my_features")
+CORNER = ("fid", "a", "b", "--features", "corner", "--imports", "my_features")
 
 
-def test_processes_that_start_at_once_share_their_work(noise: Lab) -> None:
-    outcomes = [finish(process) for process in [noise.start(*OWN) for _ in range(4)]]
-    outcomes.append(noise(*OWN))  # later, all is there
-    found = of_ours(outcomes[0])
-    assert found["metric"] == "frechet_corner" and found["value"] > 0
+def test_concurrent_processes_compute_features_once(noise: Lab) -> None:
+    outcomes = [finish(process) for process in [noise.start(*CORNER) for _ in range(4)]]
+    outcomes.append(noise(*CORNER))
+    result = our_result(outcomes[0])
+    assert result["metric"] == "frechet_corner" and result["value"] > 0
     assert {outcome.out for outcome in outcomes} == {outcomes[0].out} and {outcome.err for outcome in outcomes} == {""}
     assert len(list((noise.outputs / "cache" / "features").glob("*.npz"))) == 2
-    assert (noise.folder / "measured.txt").read_text() == "xx"  # one batch of either folder, and once
+    assert (noise.folder / "batches.txt").read_text() == "xx", "one batch of each folder, once"
 
 
-def test_a_refusal_takes_one_line_and_no_output(noise: Lab) -> None:
+def test_missing_weights_are_refused_in_one_line(noise: Lab) -> None:
     missing = noise("fid", "a", "b")
     assert (missing.code, missing.out) == (1, "") and len(missing.lines()) == 1
     assert "--weights download" in missing.err and WEIGHTS in missing.err
