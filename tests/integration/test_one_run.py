@@ -65,7 +65,7 @@ def test_run_is_in_mlflow_once(first: tuple[Lab, Outcome]) -> None:
     assert run.info.status == "FINISHED"
     assert set(lab.result()["metrics"]) | LOSSES <= set(run.data.metrics)
     assert run.data.metrics["eval/edit"] == pytest.approx(lab.result()["metrics"]["eval/edit"], abs=5e-4)
-    assert run.data.params["discriminator.norm"] == "none" and run.data.params["total_steps"] == "4"
+    assert run.data.params["adversarial.name"] == "wgan" and run.data.params["total_steps"] == "4"
     tags = run.data.tags
     assert tags["run_id"] == lab.run().name and tags["seed"] == "0"
     assert tags["protocol"] == lab.result()["protocol"]["hash"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from processes import NO_MLFLOW, RATES, Lab, Outcome, finish
+from processes import RATES, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
 
@@ -26,10 +26,27 @@ primary: eval/edit
 expected: better
 """
 
+LAUNCHER = """\
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+
+
+class CountingLauncher(BasicLauncher):
+    def launch(self, job_overrides, initial_job_idx):
+        Path("launched.txt").write_text(str(len(job_overrides)))
+        return super().launch(job_overrides, initial_job_idx)
+
+
+node = {"_target_": "hydra_plugins.counting.CountingLauncher"}
+ConfigStore.instance().store(group="hydra/launcher", name="counting", node=node, provider="counting")
+"""
+
 
 @dataclass(frozen=True)
 class Swept:
-    """A folder after ``sweep norms``."""
+    """A folder after ``sweep norms`` with a user's launcher, a module in Hydra's plugin namespace."""
 
     lab: Lab
     dry: Outcome
@@ -43,14 +60,16 @@ class Swept:
 
 @pytest.fixture(scope="module")
 def swept(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    lab = Lab(tmp_path_factory.mktemp("swept"))
+    folder = tmp_path_factory.mktemp("swept")
+    lab = Lab(folder, environment={"PYTHONPATH": str(folder / "plugins")})
+    lab.write("plugins/hydra_plugins/counting.py", LAUNCHER)
     lab.write("experiments/norms.yaml", NORMS)
     lab.write("experiments/rates.yaml", RATES)
     before = lab.files()
     dry = lab("sweep", "norms", "--dry-run")
     assert lab.files() == before, "a dry run wrote something"
     prepare(lab.folder)
-    sweep = lab("sweep", "norms", "hydra.sweep.dir=elsewhere")
+    sweep = lab("sweep", "norms", "hydra.sweep.dir=elsewhere", "hydra/launcher=counting")
     return Swept(lab, dry, sweep, tuple(line.split()[0] for line in dry.out.splitlines()))
 
 
@@ -83,9 +102,10 @@ def test_sweep_trains_every_cell(swept: Swept) -> None:
     ]
 
 
-def test_hydra_overrides_apply(swept: Swept) -> None:
+def test_hydra_overrides_and_the_configured_launcher_apply(swept: Swept) -> None:
     assert (swept.lab.folder / "elsewhere" / "multirun.yaml").is_file()
     assert (swept.lab.folder / "elsewhere" / "3").is_dir()
+    assert (swept.lab.folder / "launched.txt").read_text() == "4"
 
 
 def test_sweep_ends_with_a_report(swept: Swept) -> None:
@@ -166,42 +186,13 @@ def test_sweep_with_a_config_dir_is_reported(swept: Swept) -> None:
     assert (tags["ablation.norms"], tags["ablation.mine"]) == ("layer", "layer")
 
 
-LAUNCHER = """\
-from pathlib import Path
-
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.config_store import ConfigStore
-
-
-class CountingLauncher(BasicLauncher):
-    def launch(self, job_overrides, initial_job_idx):
-        Path("launched.txt").write_text(str(len(job_overrides)))
-        return super().launch(job_overrides, initial_job_idx)
-
-
-node = {"_target_": "hydra_plugins.counting.CountingLauncher"}
-ConfigStore.instance().store(group="hydra/launcher", name="counting", node=node, provider="counting")
-"""
-
-
-def test_sweep_uses_the_configured_launcher(lab: Lab) -> None:
-    """A user's launcher: a module in Hydra's plugin namespace on the Python path."""
-    lab.write("plugins/hydra_plugins/counting.py", LAUNCHER)
-    lab.write("experiments/norms.yaml", NORMS)
-    with_plugin = Lab(lab.folder, environment={"PYTHONPATH": str(lab.folder / "plugins")})
-    outcome = with_plugin("sweep", "norms", "hydra/launcher=counting", "seed=0", NO_MLFLOW)
-    assert outcome.code == 0, outcome.err
-    assert (lab.folder / "launched.txt").read_text() == "2"
-    assert len(lab.run_ids()) == 2
-
-
 def test_sweep_runs_in_parallel_under_joblib(lab: Lab) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     lab.write("experiments/norms.yaml", NORMS)
-    outcome = lab("sweep", "norms", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    outcome = lab("sweep", "norms", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0")
     assert outcome.code == 0, outcome.err
-    assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"finished"}
-    assert len(lab.mlflow().runs()) == 4
+    assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2
+    assert len(lab.mlflow().runs()) == 2
 
 
 def test_concurrent_sweeps_share_the_work(lab: Lab) -> None:
