@@ -90,7 +90,7 @@ INVALID = [
     (["sweep", "quikstart"], ["'quickstart'"]),
     (["sweep", "quickstart", "discriminator.norm=none"], ["discriminator.norm"]),
     (["sweep", "typo"], ["typo", "variant other", "'layer'"]),
-    (["sweep", "twins"], ["variants a and b", "the same configuration"]),
+    (["sweep", "twins"], ["variants a and b", "have the same configuration"]),
     (["sweep", "broken"], ["experiments/broken.yaml", "YAML"]),
     (["sweep", "short"], ["experiments/short.yaml", "primary: missing"]),
     (["report", "quickstart", "--format", "md,pdf"], ["--format", "pdf"]),

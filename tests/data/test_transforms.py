@@ -24,7 +24,7 @@ def test_golden_image() -> None:
 
 
 @pytest.mark.parametrize("width, height", [(178, 218), (50, 61), (20, 90), (44, 43), (33, 45)])
-def test_centre_crop_matches_torchvision(width: int, height: int) -> None:
+def test_center_crop_matches_torchvision(width: int, height: int) -> None:
     image = noise(width, height)
     expected = tv.center_crop(image, [45, 45])
     assert np.array_equal(np.asarray(centre_crop(image, 45)), np.asarray(expected))

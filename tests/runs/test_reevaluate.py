@@ -217,7 +217,7 @@ def test_older_record_without_new_keys(outputs: Path) -> None:
 REFUSED = [
     (["evaluation.max_image=8"], ["evaluation.max_image: unknown key", "'max_images'"]),
     (["evaluation.extractor=pixel"], ["evaluation.extractor", "'pixels'"]),
-    (["evaluation.max_images=8,9"], ["evaluation.max_images=8,9: several values"]),
+    (["evaluation.max_images=8,9"], ["evaluation.max_images=8,9: expected one value"]),
     (["evaluation.max_images=[8"], ["evaluation.max_images=[8: not a valid override"]),
     (["evaluation.weights=${nowhere}"], ["evaluation.weights", "nowhere"]),
     (["generator.norm=layer"], ["generator.norm cannot change after training", "evaluation.*"]),
