@@ -3,7 +3,7 @@
 Letters: C width, K label width, R residual blocks, L stride-2 convolutions, S image size, k side of the last map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -18,11 +18,10 @@ from stargan_lab.registry import family
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class _Form:
-    """Keys and shapes of a network of the reference."""
+class _Sizes:
+    """Sizes of a network of the reference; subclasses build it."""
 
-    def build(self) -> nn.Module:
-        raise NotImplementedError
+    build: Callable[[], nn.Module]
 
     def form(self) -> dict[str, tuple[int, ...]]:
         """Keys and shapes of its state dict, in the reference's order."""
@@ -31,7 +30,7 @@ class _Form:
 
 
 @dataclass(frozen=True)
-class GeneratorSizes(_Form):
+class GeneratorSizes(_Sizes):
     """Sizes of the reference's ``Generator(C, K, R)``."""
 
     width: int
@@ -51,7 +50,7 @@ class GeneratorSizes(_Form):
 
 
 @dataclass(frozen=True)
-class CriticSizes(_Form):
+class CriticSizes(_Sizes):
     """Sizes of the reference's ``Discriminator(S, C, K, L)``; the side of its last map is k = floor(S / 2^L)."""
 
     width: int

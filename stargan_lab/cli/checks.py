@@ -63,9 +63,10 @@ def _devices(config: RunConfig) -> Iterator[Finding]:
         pick_device(config)
     except ConfigError as error:
         yield Finding("problem", "GPU", str(error))
-    else:
+        return
+    if not count:
         reason = "torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU or driver found"
-        yield from [] if count else [Finding("note", "GPU", f"none ({reason}); runs use the CPU")]
+        yield Finding("note", "GPU", f"none ({reason}); runs use the CPU")
 
 
 def _disk(outputs: Path) -> Finding:

@@ -23,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.ablation.spec import load
     from stargan_lab.console import say
     from stargan_lab.errors import LabError
+    from stargan_lab.tracking.run_folder import run_folders
     from stargan_lab.tracking.store import Store
-    from stargan_lab.tracking.sync import descriptions
     from stargan_lab.tracking.ui import ui_command, ui_url
 
     outputs = Path(args.outputs)
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     if args.name is not None:
         load(args.name)
     store = Store.open(outputs, args.uri, args.experiment)
-    say(f"open {ui_url(store, args.name, args.port, descriptions(outputs))}   (Ctrl-C to stop)")
+    logged = {name: metric for folder in run_folders(outputs) for name, metric in folder.descriptions().items()}
+    say(f"open {ui_url(store, args.name, args.port, logged)}   (Ctrl-C to stop)")
     try:
         return subprocess.run(ui_command(store.uri, args.port), stdout=sys.stderr).returncode
     except KeyboardInterrupt:

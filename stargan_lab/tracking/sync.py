@@ -6,7 +6,6 @@ from pathlib import Path
 
 from stargan_lab.errors import LabError
 from stargan_lab.files import locked
-from stargan_lab.tracking.metrics import Metric
 from stargan_lab.tracking.publish import rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 from stargan_lab.tracking.store import Store, StoreError
@@ -19,11 +18,6 @@ class Synced:
     written: list[str] = field(default_factory=list)
     training: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-
-
-def descriptions(outputs: Path) -> dict[str, Metric]:
-    """The metrics that any run has logged, by name."""
-    return {name: metric for folder in run_folders(outputs) for name, metric in folder.descriptions().items()}
 
 
 def sync(outputs: Path, store: Store) -> Synced:

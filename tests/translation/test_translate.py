@@ -22,6 +22,7 @@ from stargan_lab.evaluation.attribute_classifier import (
 )
 from stargan_lab.runs.build import build_sources, find_device
 from stargan_lab.runs.load import load_model
+from stargan_lab.tracking.run_folder import find_run
 from stargan_lab.translation.translate import Frame
 
 Capture = pytest.CaptureFixture[str]
@@ -121,6 +122,19 @@ def cache_classifier(run: str, images: Tensor) -> AttributeClassifier:
             network.head.bias -= network(to_float(images)).mean(0)
     torch.save({"state": network.state_dict(), "accuracy": [1.0] * 6}, path)
     return load_classifier(path, model.layout.specs[0], 16, torch.device("cpu"))
+
+
+def test_source_labels_are_predicted_without_the_dataset(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
+    pixels = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    classifier = cache_classifier(lab[0], pixels)
+    folder = find_run(OUTPUTS, lab[0])
+    instruments = {"attribute_classifier": {"sha256": {"faces": classifier.sha256[:16]}}}
+    folder.write_result({"status": "finished", "metrics": {}, "protocol": {"instruments": instruments}})
+    (cached,) = (OUTPUTS / "cache" / "classifiers").glob("*.pt")
+    cached.rename(cached.with_name("renamed.pt"))  # found by its content, not by the hash of a dataset
+    write_image(here / "a.png", 16, 16)
+    assert main(["translate", lab[0], "a.png", "--to", "Male", "--out", "o"]) == 0
+    assert "a.png: predicted " in capfd.readouterr().err
 
 
 def test_classifier_and_generator_get_the_same_square(lab: tuple[str, str], here: Path, capfd: Capture) -> None:
