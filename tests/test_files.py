@@ -217,7 +217,7 @@ def test_a_lock_holds_against_another_process(tmp_path: Path) -> None:
     assert not path.parent.exists()  # asking makes nothing
     with holder(path) as process:
         assert is_locked(path)
-        with pytest.raises(LabError, match=r"a\.lock: held by another process"), locked(path, timeout=0):
+        with pytest.raises(LabError, match=r"a\.lock: locked by another process"), locked(path, timeout=0):
             pass
         with pytest.raises(LabError, match=r"^run 7 is being trained$"), locked(path, 0, "run 7 is being trained"):
             pass

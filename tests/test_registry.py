@@ -63,7 +63,7 @@ def test_the_decorator_returns_the_builder(shapes: Registry) -> None:
 
 def test_a_duplicate_is_refused_and_the_first_entry_stays(shapes: Registry) -> None:
     first = shapes.get("square")
-    with pytest.raises(ValueError, match=f"critic norm 'square' is already registered by {first.__module__}"):
+    with pytest.raises(ValueError, match=f"discriminator norm 'square' is already registered by {first.__module__}"):
         shapes.register("square")(lambda side: side)
     assert shapes.get("square") is first
 
@@ -72,7 +72,7 @@ def test_an_unknown_name_gets_the_nearest(shapes: Registry) -> None:
     for method in (shapes.get, shapes.options, shapes.source):
         with pytest.raises(ConfigError) as caught:
             method("sqare")
-        assert str(caught.value) == "unknown critic norm 'sqare'; did you mean 'square'? allowed: circle, square"
+        assert str(caught.value) == "unknown discriminator norm 'sqare'; did you mean 'square'? allowed: circle, square"
     with pytest.raises(ConfigError, match="allowed: none"):
         Registry("norm", None).get("instance")
 

@@ -149,7 +149,7 @@ def test_image_size_of_a_preset_is_noted_once(
     trained: list[RunConfig], capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
     assert main(words.split()) == 0
-    note = "note: preset=quickstart sets data.image_size=32; data=synthfaces alone uses 64"
+    note = "note: preset=quickstart sets data.image_size=32; the default of data=synthfaces is 64"
     assert capsys.readouterr().err.splitlines().count(note) == 1
 
 

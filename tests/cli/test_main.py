@@ -90,7 +90,7 @@ INVALID = [
     (["sweep", "quikstart"], ["'quickstart'"]),
     (["sweep", "quickstart", "discriminator.norm=none"], ["discriminator.norm"]),
     (["sweep", "typo"], ["typo", "variant other", "'layer'"]),
-    (["sweep", "twins"], ["variants a and b", "the same configuration"]),
+    (["sweep", "twins"], ["variants a and b", "have the same configuration"]),
     (["sweep", "broken"], ["experiments/broken.yaml", "YAML"]),
     (["sweep", "short"], ["experiments/short.yaml", "'primary' is missing"]),
     (["report", "quickstart", "--format", "md,pdf"], ["--format", "pdf"]),
@@ -117,7 +117,7 @@ def test_invalid_input_prints_one_line_and_exits_with_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "quickstart"], "outputs: no finished run of quickstart; run `stargan-lab sweep quickstart` first"),
+        (["report", "quickstart"], "outputs: no finished runs of quickstart; run `stargan-lab sweep quickstart` first"),
         (["ui"], "outputs/runs: no runs yet"),
     ],
     ids=["report", "ui"],

@@ -134,7 +134,7 @@ def test_list_shows_user_components(user_loss: str, here: Path, capsys: pytest.C
     command = ["list", "adversarial", f"imports=[{user_loss}]"]
     assert main(command) == 0
     text = capsys.readouterr().out
-    assert f"  {user_loss}   yours, from {user_loss}; no YAML file, select it by adversarial.name={user_loss}" in text
+    assert f"  {user_loss}   yours, from {user_loss}; no YAML file; select it with adversarial.name={user_loss}" in text
     assert "Twice the scores." in text and "Source: a notebook" in text
     assert "slope=1.0   number\n          of the regression line" in text
     folder = here / "conf" / "adversarial"

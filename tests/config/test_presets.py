@@ -91,7 +91,7 @@ def test_options_of_the_user_are_never_dropped(config_dir: Path, overrides: list
 
 
 def test_image_size_that_a_preset_sets_for_other_data_is_noted() -> None:
-    with pytest.warns(Note, match="preset=quickstart sets data.image_size=32; data=both alone uses 128"):
+    with pytest.warns(Note, match="preset=quickstart sets data.image_size=32; the default of data=both is 128"):
         compose(["preset=quickstart", "data=both"])
 
 

@@ -29,7 +29,7 @@ REFUSED = [
     (["optimizer.g_lr=fast"], ["optimizer.g_lr", "a number", "'fast'"]),
     (["discriminator.bias=maybe"], ["discriminator.bias", "a list", "true or false"]),
     (["data.sources.celeba.attributes=Male"], ["data.sources.celeba.attributes", "a list", "'Male'"]),
-    (["data.sources.celeba.attributes=[]"], ["attributes: expected a list of at least one"]),
+    (["data.sources.celeba.attributes=[]"], ["attributes: expected a non-empty list"]),
     (["data.sources=3"], ["data.sources", "mapping"]),
     (["discriminator.norm_options=8"], ["discriminator.norm_options", "a mapping", "got 8"]),
     ([GROUP, "discriminator.norm_options={groups: x}"], ["discriminator.norm_options.groups", "an integer", "'x'"]),
@@ -50,7 +50,7 @@ REFUSED = [
     # not an override
     (["foo"], ["foo", "key=value"]),
     (["generator.norm=[a"], ["generator.norm=[a"]),
-    (["discriminator.depth=2,3"], ["discriminator.depth=2,3: several values need -m"]),
+    (["discriminator.depth=2,3"], ["discriminator.depth=2,3: multiple values need -m"]),
     (["paths.outputs=${nope}"], ["paths.outputs", "nope"]),
 ]
 

@@ -30,7 +30,7 @@ REFUSED = {
 WARNED = {
     "generator.padding=reflect": ["generator.padding=reflect", "no effect"],
     "discriminator.norm=batch": ["batch", "gp", "depends on the other images"],
-    "lipschitz=none": ["wgan", "not Lipschitz bounded"],
+    "lipschitz=none": ["wgan", "not Lipschitz-bounded"],
     "discriminator.depth=1 discriminator.norm=instance": ["depth=1", "no layer has a norm"],
     "lipschitz=clip discriminator.norm=layer": ["scale", "norm_affine=false"],
 }
