@@ -180,7 +180,7 @@ REFUSED = {
     "missing.ckpt": ["is missing main.3.weight"],
     "integers.ckpt": ["dtype int64 in main.0.weight", "floating-point"],
     "folder": ["contains no checkpoints/last.pt"],
-    "200000-D.ckpt": ["holds a discriminator, not a generator; did you mean initial.discriminator?"],
+    "200000-D.ckpt": ["contains a discriminator, not a generator; did you mean initial.discriminator?"],
     "200000-H.ckpt": ["no such file", "200000-G.ckpt"],
 }
 

@@ -56,7 +56,7 @@ def test_an_empty_directory_has_no_problems(doctor: Doctor) -> None:
     assert {"versions", "libraries", "CPU", "Inception", "outputs", "MLflow"} <= set(findings)
     assert torch.__version__.split("+")[0] in findings["libraries"][1]
     assert findings["data celeba"][0] == "note" and "data/celeba" in findings["data celeba"][1]
-    assert findings["runs"] == ("note", "none finished in outputs/runs")
+    assert findings["runs"] == ("note", "0 finished runs in outputs/runs")
     assert commands(steps) == ["stargan-lab train preset=tiny", "stargan-lab sweep quickstart"]
 
 
@@ -65,7 +65,7 @@ def test_text_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     steps = lines.index("next steps")
     assert all(line.split()[0] in ("ok", "note", "problem") for line in lines[: steps - 1])
-    assert lines[steps + 1] == "  stargan-lab train preset=tiny   # this configuration can run"
+    assert lines[steps + 1] == "  stargan-lab train preset=tiny   # this configuration is ready to run"
 
 
 def test_datasets(doctor: Doctor, here: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_mlflow_store(doctor: Doctor, here: Path) -> None:
     assert steps[0].startswith("stargan-lab track sync")
     Store.open(here / "outputs").open_run("aaaaaaaaaaaa", "one", time.time())
     level, text = doctor("preset=tiny")[1]["MLflow"]
-    assert level == "note" and "1 runs; 1 runs in outputs/runs are missing" in text
+    assert level == "note" and "1 run; lacks 1 of those in outputs/runs" in text
     path = here / "outputs" / "mlflow.db"
     for content in (b"", b"not a database" * 100):
         path.write_bytes(content)
@@ -168,7 +168,7 @@ def test_unfinished_runs_and_how_to_continue_them(doctor: Doctor, here: Path) ->
     assert findings["run alone"][0] == "note" and "alone/config.yaml" in findings["run alone"][1]
     assert findings["run active"][0] == "ok"
     assert findings["run damaged"][0] == "problem"
-    assert findings["runs"] == ("ok", "1 finished in my outputs/runs")
+    assert findings["runs"] == ("ok", "1 finished run in my outputs/runs")
     assert commands(steps)[0] == "rm -r 'my outputs/runs/damaged'", "problems come first"
     assert {
         "stargan-lab sweep norms --retry-failed 'paths.outputs=my outputs'",
@@ -194,7 +194,7 @@ def test_the_suggested_command_repeats_the_configuration(doctor: Doctor, here: P
     code, findings, steps = doctor(*overrides, "--config-dir", "my conf")
     assert code == 0, findings
     command, _, comment = steps[0].partition("   # ")
-    assert comment == "this configuration can run"
+    assert comment == "this configuration is ready to run"
     assert shlex.split(command) == ["stargan-lab", "train", *overrides, "--config-dir", "my conf"]
     assert main(["doctor", *shlex.split(command)[2:]]) == 0
 

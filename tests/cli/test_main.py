@@ -117,7 +117,7 @@ def test_invalid_input_prints_one_line_and_exits_with_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "quickstart"], "outputs: no finished run of quickstart; run `stargan-lab sweep quickstart` first"),
+        (["report", "quickstart"], "outputs: no finished runs of quickstart; run `stargan-lab sweep quickstart` first"),
         (["ui"], "outputs/runs: no runs yet"),
     ],
     ids=["report", "ui"],

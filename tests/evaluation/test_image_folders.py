@@ -270,7 +270,7 @@ def test_both_sides_need_the_same_number_of_features(pair: Path, fid: Fid, refus
 def test_too_few_images_are_noted(pair: Path, fid: Fid) -> None:
     draw(pair / "many", 0, count=49)
     notes = fid("many", "a", *PIXELS)["stderr"].splitlines()
-    assert len(notes) == 1 and notes[0].startswith("note: a: 12 images for 48 features: the distance is biased upwards")
+    assert len(notes) == 1 and notes[0].startswith("note: a: 12 images for 48 features: the distance is biased upward")
     assert fid("many", "many", *PIXELS)["stderr"] == ""
 
 
@@ -285,7 +285,7 @@ def test_statistics_saved_by_pytorch_fid(pair: Path, fid: Fid, refused: Callable
     of_folder, of_file = fid("a", "b", *PIXELS), fid("a.npz", "b", *PIXELS)
     assert of_file["value"] == pytest.approx(of_folder["value"], rel=1e-5)
     assert of_file["protocol"]["real"] == {"images": None, "sha256": files.sha256_file(pair / "a.npz")}
-    assert "note: a.npz: records neither weights nor images" in of_file["stderr"]
+    assert "note: a.npz: does not record its extractor" in of_file["stderr"]
     other_way = fid("b", "a.npz", *PIXELS)
     assert other_way["value"] == pytest.approx(of_file["value"]) and other_way["protocol"]["generated"] == {
         "images": None

@@ -50,7 +50,7 @@ def test_concurrent_processes_record_one_evaluation(scored: Lab) -> None:
     assert [outcome.code for outcome in outcomes] == [0, 0], outcomes[0].err + outcomes[1].err
     assert outcomes[0].out == outcomes[1].out
     said = "\n".join(outcome.err for outcome in outcomes)
-    assert said.count("written outputs/runs") == said.count("already evaluated") == 1
+    assert said.count("wrote outputs/runs") == said.count("already evaluated") == 1
     files = sorted((scored.run() / "scores").iterdir())
     (protocol,) = {path.stem for path in files} - {scored.result()["protocol"]["hash"]}
     name = f"reevaluated.{protocol}/edit"
@@ -103,4 +103,4 @@ def test_unfinished_runs_of_an_ablation_are_skipped(swept: Lab, tmp_path: Path) 
         if left == 1:
             assert outcome.code == 0 and "skipped 1 of 2 runs of rates" in outcome.err
         else:
-            assert outcome.code == 1 and "no finished run of rates" in outcome.lines()[-1]
+            assert outcome.code == 1 and "no finished runs of rates" in outcome.lines()[-1]

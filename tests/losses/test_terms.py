@@ -198,13 +198,13 @@ def test_terms_are_part_of_the_run_id_only_when_they_change_the_numbers() -> Non
     ("override", "message"),
     [
         ("+terms.totl_variation.weight=1", "terms.totl_variation: unknown loss term 'totl_variation'; did you mean"),
-        ("+terms.g_rec.weight=1", "terms.g_rec: in every objective already, see weights and lipschitz.weight"),
+        ("+terms.g_rec.weight=1", "terms.g_rec: already part of every objective; see weights and lipschitz.weight"),
         ("+terms.r1.reduction=mean", "terms.r1.weight: missing"),
         ("+terms.r1.weight=-1", "terms.r1.weight: expected at least 0, got -1"),
         ("terms={r1:{weight:1,reductoin:sum}}", "terms.r1.reductoin: unknown key; did you mean 'reduction'? allowed:"),
         ("terms={r1:{weight:1,reduction:max}}", "terms.r1.reduction: expected 'sum' or 'mean', got 'max'"),
         ("terms=r1", "terms: expected a mapping such as {total_variation: {weight: 0.0001}}, got 'r1'"),
-        ("+terms.aimless.weight=1", "terms.aimless: its class needs network = 'generator' or 'discriminator'"),
+        ("+terms.aimless.weight=1", "terms.aimless: its class must set network = 'generator' or 'discriminator'"),
         ("+terms.heavy.weight=1", "terms.heavy: an option cannot be called weight"),
     ],
 )

@@ -47,4 +47,4 @@ def test_refused_options(outputs: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert error.startswith("error: --protocol zz: no run was scored under it; available: ")
     assert f"{HASH} (1 run)" in error and error.count("\n") == 1
     assert report(outputs, "--protocol", HASH, "--from", "runs.csv") == 2
-    assert "--protocol: a CSV holds one protocol per run" in capsys.readouterr().err
+    assert "--protocol: a CSV file has one protocol per run" in capsys.readouterr().err

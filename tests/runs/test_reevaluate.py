@@ -217,14 +217,15 @@ def test_older_record_without_new_keys(outputs: Path) -> None:
 REFUSED = [
     (["evaluation.max_image=8"], ["evaluation.max_image: unknown key", "'max_images'"]),
     (["evaluation.extractor=pixel"], ["evaluation.extractor", "'pixels'"]),
+    (["evaluation=defalt"], ["evaluation", "'default'"]),
     (["evaluation.max_images=8,9"], ["evaluation.max_images=8,9: expected one value"]),
     (["evaluation.max_images=[8"], ["evaluation.max_images=[8: not a valid override"]),
     (["evaluation.weights=${nowhere}"], ["evaluation.weights", "nowhere"]),
-    (["generator.norm=layer"], ["generator.norm cannot change after training", "evaluation.*"]),
-    (["seed=1"], ["seed cannot change after training"]),
+    (["generator.norm=layer"], ["generator.norm: cannot be changed after training", "evaluation.*"]),
+    (["seed=1"], ["seed: cannot be changed after training"]),
     (["trainer.devices=1"], ["trainer.devices", "'trainer.device'"]),
     (["paths.outputs=elsewhere"], ["paths.outputs", "--outputs"]),
-    (["data.sources.faces.kind=celeba"], ["data.sources.faces.kind cannot change after training"]),
+    (["data.sources.faces.kind=celeba"], ["data.sources.faces.kind: cannot be changed after training"]),
     (["data.sources.face.root=here"], ["unknown dataset 'face'", "'faces'"]),
 ]
 
@@ -277,7 +278,7 @@ def test_finished_run_is_found_while_locked_for_reevaluation(outputs: Path, caps
     notes = capsys.readouterr().err.splitlines()
     command = f"`stargan-lab evaluate {run_id} {FEWER} --outputs {outputs}`"
     assert notes == [
-        f"note: evaluated with different evaluation.max_images; {command} re-evaluates it",
+        f"note: evaluated with different settings (evaluation.max_images); re-evaluate with {command}",
         f"note: trained with different code (0123456789ab); delete {outputs}/runs/{run_id} to retrain",
     ]
 
@@ -298,7 +299,7 @@ def test_moved_data(of_files: Path, tmp_path: Path) -> None:
     folder = folder_in(outputs)
     moved = shutil.copytree(of_files / "celeba", tmp_path / "moved")
     edit_config(folder, data={"sources": moved_from(folder, tmp_path / "gone")})
-    with pytest.raises(DataError, match=r"gone.*set data\.sources\.celeba\.root if the data have moved"):
+    with pytest.raises(DataError, match=r"gone.*set data\.sources\.celeba\.root if the data was moved"):
         reevaluate(outputs, folder.run_id)
     scores = reevaluate(outputs, folder.run_id, [f"data.sources.celeba.root={moved}"], again=True)
     assert scores["metrics"] == (folder.result() or {})["metrics"]

@@ -188,14 +188,14 @@ def test_file_names_of_rendered_datasets_are_known_in_advance(name: str, tmp_pat
 def test_missing_file_name_is_refused_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "preset=tiny", "trainer.sample_images=[000001.png]"]) == 2  # of train
     err = capsys.readouterr().err
-    assert err.startswith("error: trainer.sample_images: no test split has '000001.png'") and err.count("\n") == 1
+    assert err.startswith("error: trainer.sample_images: '000001.png' is not in any test split") and err.count("\n") == 1
     assert list(here.iterdir()) == []
 
 
 def test_missing_file_name_of_a_user_dataset_is_refused_before_anything_is_recorded(here: Path) -> None:
     check_file_names([faces()], ["absent.png"])  # user datasets may know their files only once they are prepared
     config = compose(["preset=tiny", "trainer.sample_images=[absent.png]"])
-    with pytest.raises(ConfigError, match=r"trainer\.sample_images: no test split has 'absent\.png'"):
+    with pytest.raises(ConfigError, match=r"trainer\.sample_images: 'absent\.png' is not in any test split"):
         run(config)
     (folder,) = (here / "outputs" / "runs").iterdir()
     assert not (folder / "config.yaml").exists()

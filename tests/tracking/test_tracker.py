@@ -189,7 +189,7 @@ def test_failing_store_causes_one_warning(
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("stargan_lab")]
     assert len(ours) == 1
     assert "\n" not in ours[0]
-    assert "`stargan-lab track sync` adds what is missing" in ours[0]
+    assert "`stargan-lab track sync` adds the missing rows" in ours[0]
     assert [row.step for row in folder.rows()] == list(range(1, 10))
 
     fresh = Store.open(tmp_path / "fresh")

@@ -113,7 +113,7 @@ REFUSED = [
     (["RUN", "--format", "onnx", "--to", "x.pt"], ["--to", ".onnx"]),
     (["RUN", "--attributes", "a"], ["--attributes", "records its labels"]),
     (["lone-G.ckpt"], ["lone-G.ckpt", "no discriminator"]),
-    (["200000-D.ckpt"], ["holds a discriminator; expected a generator"]),
+    (["200000-D.ckpt"], ["contains a discriminator; expected a generator"]),
     (["LAYER"], ["the generator does not match the StarGAN generator: it"]),
 ]
 

@@ -96,7 +96,7 @@ def test_suggestion_differs_from_the_input(text: str) -> None:
         ("Blond", "unknown label 'Blond'; did you mean 'Blond_Hair'"),
         ("", "unknown label ''"),
         ("Male=2", "expected Male, or Male=0 to remove it"),
-        ("Black_Hair+Blond_Hair", "Black_Hair and Blond_Hair exclude each other"),
+        ("Black_Hair+Blond_Hair", "Black_Hair and Blond_Hair are mutually exclusive"),
         ("Male+Male=0", "duplicate label"),
         ("happy=0", "exactly one class"),
         ("Male+happy", "cannot combine labels of faces and moods"),
@@ -116,7 +116,7 @@ def test_source_labels() -> None:
         [[0, 1]],
     ]
     assert [labels.sum().item() for labels in parse_source_labels("", THREE)] == [0, 0, 0]
-    with pytest.raises(ConfigError, match=r"--from: Black_Hair,Blond_Hair: .* exclude each other"):
+    with pytest.raises(ConfigError, match=r"--from: Black_Hair,Blond_Hair: .* are mutually exclusive"):
         parse_source_labels("Black_Hair,Blond_Hair", THREE)
     with pytest.raises(ConfigError, match="--from: unknown label 'Mal'; did you mean 'Male'"):
         parse_source_labels("Mal", THREE)

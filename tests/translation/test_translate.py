@@ -151,7 +151,7 @@ def test_classifier_and_generator_get_the_same_square(lab: tuple[str, str], here
         capfd.readouterr()
         assert main(["translate", lab[0], "me.png", "--to", "Male", "--out", "o", *flags]) == 0
         (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("me.png: predicted ")]
-        return line.removeprefix("me.png: predicted ").removesuffix(" (faces's attribute classifier)")
+        return line.removeprefix("me.png: predicted ").removesuffix(" (attribute classifier: faces)")
 
     def names(labels: Tensor) -> str:
         return ", ".join(name for name, value in zip(spec.names, labels[0], strict=True) if value) or "no label"
@@ -165,7 +165,7 @@ def test_training_crop_is_mentioned(here: Path, capfd: Capture) -> None:
     write_image(here / "me.png")
     command = ["translate", run, "me.png", "--to", "Male", "--from", "", "--out", "o"]
     assert main(command) == 0
-    assert "faces was trained with crop=20, which is --crop 20" in capfd.readouterr().err
+    assert "faces was trained with crop=20: use --crop 20" in capfd.readouterr().err
     assert main([*command, "--crop", "20"]) == 0
     assert "was trained with crop" not in capfd.readouterr().err
 
@@ -224,7 +224,7 @@ def test_reference_file_of_two_datasets(here: Path) -> None:
 REFUSED = [
     (["RUN", "me.png", "--to", "Male", "--from", "Mal"], ["--from", "'Mal'", "'Male'"]),
     (["RUN", "you.png", "--to", "Male"], ["you.png: no such file or directory"]),
-    (["RUN", "empty", "--to", "Male"], ["empty: no images in it"]),
+    (["RUN", "empty", "--to", "Male"], ["empty: contains no images"]),
     (["RUN", "me.png", "--to", "Male", "--size", "18"], ["--size: 18 is not a multiple of 4; nearest: 16"]),
     (["RUN", "me.png", "--to", "Male", "--size", "4"], ["--size: the generator does not support 4 px", "1x1"]),
     (["RUN", "me.png", "--to", "Male", "--crop", "0"], ["--crop"]),
