@@ -97,8 +97,8 @@ def train_step(
     _update(train_state.d_optimizer, total)
     objective.lipschitz.project(train_state.critic)
     for module in train_state.critic.modules():  # all passes until the next update use this estimate
-        if hasattr(module, "update_sigma"):
-            module.update_sigma()
+        if update_sigma := getattr(module, "update_sigma", None):
+            update_sigma()
     if update_generator:
         train_state.critic.requires_grad_(False)  # saves gradients that no optimiser would use
         with train_state.mixed():
