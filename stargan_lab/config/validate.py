@@ -70,9 +70,7 @@ def _evaluation(raw: Mapping[str, Any]) -> dict[str, Any]:
         if keys := [key for key in ("weights", "dims") if key in options]:
             raise ConfigError(f"{path}.{keys[0]}: set evaluation.{keys[0]} instead")
         schema = options_model("extractor", extractor)
-        others: dict[str, Any] = {
-            key: raw[key] for key in ("weights", "dims") if raw.get(key) and key in schema.model_fields
-        }
+        others = {key: raw[key] for key in schema.model_fields if key in ("weights", "dims") and raw.get(key)}
         model = _model(schema, {**options, **others}, path)
         checked["extractor_options"] = {key: getattr(model, key) for key in options}
     if isinstance(raw.get("metrics"), Mapping):

@@ -5,6 +5,7 @@ Shapes: n samples, D feature dimensions. Everything is float64.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +85,13 @@ class Moments:
         return cls(0, np.zeros(dims), np.zeros((dims, dims)))
 
     @classmethod
-    def of(cls, features: Array) -> "Moments":
+    def of(cls, features: NDArray[Any]) -> "Moments":
         """Of (n, D) features."""
         moments = cls.empty(features.shape[1])
         moments.update(features)
         return moments
 
-    def update(self, features: Array) -> None:
+    def update(self, features: NDArray[Any]) -> None:
         """Add (n, D) features; n may be 0."""
         if len(features) == 0:
             return

@@ -97,7 +97,7 @@ def train_step(
     _update(train_state.d_optimizer, total)
     objective.lipschitz.project(train_state.critic)
     for module in train_state.critic.modules():  # all passes until the next update use this estimate
-        if callable(update_sigma := getattr(module, "update_sigma", None)):
+        if update_sigma := getattr(module, "update_sigma", None):
             update_sigma()
     if update_generator:
         train_state.critic.requires_grad_(False)  # saves gradients that no optimizer would use

@@ -74,9 +74,7 @@ class Faces:
         return [EXPRESSIONS[i] for i in np.argmax([self.labels[name] for name in EXPRESSIONS], axis=0)]
 
     def part(self, rows: slice) -> "Faces":
-        factors, labels = (
-            {name: values[rows] for name, values in each.items()} for each in (self.factors, self.labels)
-        )
+        factors, labels = ({name: v[rows] for name, v in each.items()} for each in (self.factors, self.labels))
         return Faces(factors, labels, self.difficulty)
 
 
