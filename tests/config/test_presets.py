@@ -1,6 +1,7 @@
 """Presets together with components that take other options, and with data of another image size."""
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from stargan_lab.registry import family
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _plain_networks() -> None:
-    """Components without the options that presets set."""
+def _plain_networks() -> Iterator[None]:
+    """Components without the options that presets set; removed again, since they cannot be trained."""
 
     @family("generator").register("plain_generator")
     class PlainGenerator(nn.Module):
@@ -40,6 +41,10 @@ def _plain_networks() -> None:
     @family("optimizer").register("plain_optimizer")
     def plain_optimizer(parameters: object, role: str, *, rate: float = 0.1) -> None:
         """An optimizer with one rate."""
+
+    yield
+    for group in ("generator", "discriminator", "optimizer"):
+        del family(group)._entries[f"plain_{group}"]
 
 
 @pytest.fixture

@@ -188,7 +188,8 @@ def test_file_names_of_rendered_datasets_are_known_in_advance(name: str, tmp_pat
 def test_missing_file_name_is_refused_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "preset=tiny", "trainer.sample_images=[000001.png]"]) == 2  # of train
     err = capsys.readouterr().err
-    assert err.startswith("error: trainer.sample_images: '000001.png' is not in any test split") and err.count("\n") == 1
+    assert err.startswith("error: trainer.sample_images: '000001.png' is not in any test split")
+    assert err.count("\n") == 1
     assert list(here.iterdir()) == []
 
 
