@@ -118,10 +118,10 @@ def test_scores_in_user_features_and_their_protocol(
         return assemble([faces], options, outputs, "cpu", progress=False).score(lambda x, labels, index: x * 0.9)
 
     scores, doubled = score(1.0), score(2.0)
-    assert {"eval/frechet_own", "eval/kid_own", "eval/recall_own/Male"} <= set(scores.metrics)
+    assert {"eval/frechet_mine", "eval/kid_mine", "eval/recall_mine/Male"} <= set(scores.metrics)
     instrument = scores.protocol["instruments"]["mine"]
     assert instrument["identity"] == {"faces": "mine 1"} and instrument["options"] == {"gain": 1.0}
-    assert doubled.metrics["eval/frechet_own"] == pytest.approx(4 * scores.metrics["eval/frechet_own"], rel=1e-6)
+    assert doubled.metrics["eval/frechet_mine"] == pytest.approx(4 * scores.metrics["eval/frechet_mine"], rel=1e-6)
     assert doubled.protocol["hash"] != scores.protocol["hash"]
 
 

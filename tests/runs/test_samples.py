@@ -150,7 +150,7 @@ def test_images_picked_by_file_name(tmp_path: Path) -> None:
 
 
 def test_missing_file_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"trainer.sample_images: .*'faces7.png'; did you mean 'faces07.png'"):
+    with pytest.raises(ConfigError, match=r"trainer.sample_images: 'faces7.png' is not .*; did you mean 'faces07.png'"):
         SampleWriter(tmp_path, [faces()], ["faces7.png"], SIZE)
 
 

@@ -86,7 +86,7 @@ def test_lock_is_exclusive_and_freed_by_a_kill(tmp_path: Path, result: str | Non
         assert folder.status() == "running"
         with other.claim():
             assert other.status() == "running"
-        with pytest.raises(LabError, match=r"^run a1 is being trained by another process.*\.lock$"), folder.claim():
+        with pytest.raises(LabError, match=r"^run a1 is being trained by another process .*\.lock\)$"), folder.claim():
             pass
         with pytest.raises(LabError, match=r"^run a1 is still training"):
             folder.check_finished()
