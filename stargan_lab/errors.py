@@ -42,7 +42,7 @@ def unknown(what: str, name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, allowed: Iterable[str]) -> str:
-    """One line for an unknown dotted key, of whose last part ``allowed`` lists the valid names."""
+    """One line for an unknown dotted key; ``allowed`` are the valid names of its last part."""
     options = list(allowed)
     hint = nearest(key.rpartition(".")[2], options)
     return f"{key}: unknown key{hint or ';'} allowed: {', '.join(options) or 'none'}"

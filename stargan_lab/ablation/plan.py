@@ -50,7 +50,7 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
             tag = as_override(f"+tracking.ablations.{ablation.name}", variant)
             shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
             every = (*ablation.base, *overrides, *extra, f"seed={seed}", shown, tag)
-            merged = tuple({key_of(override): override for override in every}.values())  # the last of a key
+            merged = tuple({key_of(override): override for override in every}.values())  # the last one per key wins
             try:
                 config = compose(merged, config_dir)
             except ConfigError as error:

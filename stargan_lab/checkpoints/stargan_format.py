@@ -25,7 +25,7 @@ class _Sizes:
 
     def form(self) -> dict[str, tuple[int, ...]]:
         """Keys and shapes of its state dict, in the reference's order."""
-        with torch.device("meta"):  # allocates nothing and draws no random numbers
+        with torch.device("meta"):  # no memory, no random numbers
             return shapes_of(self.build().state_dict())
 
 

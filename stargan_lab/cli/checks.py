@@ -38,8 +38,8 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
         request: without overrides, a missing dataset is a note, not a problem.
     """
     outputs = Path(config.paths.outputs)
-    own = f"stargan-lab {version('stargan-lab')} (commit {git_commit()}), python {python_version()}"
-    yield Finding("ok", "versions", own)
+    package = f"stargan-lab {version('stargan-lab')} (commit {git_commit()}), python {python_version()}"
+    yield Finding("ok", "versions", package)
     yield Finding("ok", "libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES))
     yield from _devices(config)
     yield _disk(outputs)
@@ -88,8 +88,8 @@ def _inception(config: RunConfig, outputs: Path) -> Finding:
     paths = cache_paths(outputs) if weights in (None, DOWNLOAD) else [Path(str(weights)).expanduser()]
     if path := next((path for path in paths if path.is_file()), None):
         if is_official(path):
-            return Finding("ok", "Inception", f"{path}: official weights; the metric is eval/fid")
-        text = f"{path} is not the official file; the metric is eval/frechet_inception_unverified"
+            return Finding("ok", "Inception", f"{path}: official weights; the metric is called eval/fid")
+        text = f"{path} is not the official file; the metric is called eval/frechet_inception_unverified"
         return Finding("note", "Inception", text)
     if weights is None:
         how = f"set evaluation.weights={DOWNLOAD} or a path, or put the official file at {paths[0]}"

@@ -84,7 +84,7 @@ def _keys(roots: Iterable[Path]) -> Iterator[str]:
             try:
                 text = path.read_text()
                 content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            except (OSError, ValueError, yaml.YAMLError):  # e.g. half-written
+            except (OSError, ValueError, yaml.YAMLError):  # e.g. while it is being edited
                 continue
             package = "" if "@package _global_" in text else group
             yield from (f"{key}=" for key in _dotted(content, package))

@@ -15,7 +15,7 @@ NETWORKS = ("generator", "discriminator")
 
 
 def check_rules(config: RunConfig) -> None:
-    """Raise ConfigError for the first illegal combination; warn about legal ones with an unexpected effect."""
+    """Raise ConfigError for the first invalid combination; warn about valid ones with an unexpected effect."""
     for network in NETWORKS:
         if reason := _method(config, network, "refusal"):
             raise ConfigError(f"{network}.{reason}")

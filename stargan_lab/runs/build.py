@@ -135,7 +135,7 @@ def build_loop_plan(config: RunConfig) -> LoopPlan:
 
 
 def pick_device(config: RunConfig) -> torch.device:
-    """The training device. Raises ConfigError when it is not available."""
+    """The training device. Raises ConfigError if it is not available."""
     return find_device("trainer.device", config.trainer.device)
 
 

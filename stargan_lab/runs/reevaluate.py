@@ -65,7 +65,7 @@ def reevaluate(
 
 @contextmanager
 def _lock(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's lock, as every process does that evaluates it or rebuilds its MLflow run."""
+    """Hold the run's lock, like every process that evaluates the run or rebuilds its MLflow run."""
     if is_locked(folder.lock_path):
         say(f"run {folder.run_id}: waiting for the process using it")
     with locked(folder.lock_path):
@@ -86,14 +86,14 @@ def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool)
     checkpoint = read_checkpoint(folder.path / CHECKPOINT)
     model = load_run(checkpoint, config, None if scores_average(config) else False)
     record = write_scores(folder, evaluator.score(model.translator(device)), model.step or 0)
-    say(f"written {path}")
+    say(f"wrote {path}")
     return record
 
 
 def _training_data(folder: RunFolder, config: RunConfig) -> list[ImageSource]:
-    """The run's datasets, not prepared yet. Raises DataError when they are not those it was trained on."""
+    """The run's datasets, not prepared yet. Raises DataError if they are not those it was trained on."""
     names = list(config.data.sources)
-    hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data have moved"
+    hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data was moved"
     try:
         sources = build_sources(config)
         fingerprints = [source.fingerprint for source in sources]
@@ -112,20 +112,20 @@ def _training_data(folder: RunFolder, config: RunConfig) -> list[ImageSource]:
 
 
 def _add_row(folder: RunFolder, config: RunConfig, record: Mapping[str, Any]) -> None:
-    """Add the scores to metrics.jsonl and to MLflow, unless those under the same protocol are there."""
+    """Add the scores to metrics.jsonl and to MLflow, unless there are scores under the same protocol."""
     protocol, metrics = record["protocol"]["hash"], record["metrics"]
     scores = {name.removeprefix("eval/"): value for name, value in metrics.items()}
     recorded = _recorded_scores(folder, protocol)
     if not recorded:
-        folder.truncate_after(record["step"])  # an incomplete last line, which a full disk may have left
+        folder.truncate_after(record["step"])  # an incomplete last line, left by a full disk
         folder.append(record["step"], {f"reevaluated.{protocol}/{name}": v for name, v in scores.items()})
         folder.flush()
         _publish(folder, config)
     elif changed := [name for name, value in scores.items() if recorded.get(name, value) != value]:
         name = changed[0]
         say(
-            f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, on"
-            " another device, number of threads or library version; metrics.jsonl and MLflow keep the first"
+            f"note: eval/{name} is {scores[name]:.6g} but was {recorded[name]:.6g} in the first evaluation, with"
+            " a different device, thread count or library version; metrics.jsonl and MLflow keep the first value"
         )
 
 
@@ -152,4 +152,4 @@ def _publish(folder: RunFolder, config: RunConfig) -> None:
         if (store := open_store(config)) is not None:
             rebuild(store, folder)
     except StoreError as error:
-        say(f"warning: {error}; the scores are only in the run's folder, `stargan-lab track sync` adds them")
+        say(f"warning: {error}; the scores are only in the run's folder; add them with `stargan-lab track sync`")

@@ -62,7 +62,7 @@ class Trainer:
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()
-            # These may refuse the configuration, so they come before anything is recorded.
+            # These may reject the configuration, so they come before anything is recorded.
             images, seed, size = config.trainer.sample_images, config.trainer.sample_seed, config.data.image_size
             self.samples = SampleWriter(folder.samples, self.sources, images, size, seed, self._predicted_labels)
             self.evaluator = build_evaluator(config, self.sources, pick_device(config))
@@ -90,7 +90,7 @@ class Trainer:
         except KeyboardInterrupt as interrupt:
             self._finish("interrupted", resumed_from)
             if isinstance(interrupt, Interrupted):
-                say(f"stopped at step {interrupt.step}; the same command resumes from {self.checkpoint_path}")
+                say(f"stopped at step {interrupt.step}; repeat the command to resume from {self.checkpoint_path}")
             raise
         except Exception as error:
             self._finish("failed", resumed_from, error=reason(error))

@@ -44,7 +44,7 @@ linear.canonical = _canonical  # type: ignore[attr-defined]  # see config/identi
 
 @SCHEDULES.register("reference", source="yunjey/stargan 94dd002")
 def reference(iteration: int, total: int, *, decay_steps: Steps = 100_000, every: Steps = 1_000) -> float:
-    """Decays by 1/``decay_steps`` every ``every`` iterations during the last ``decay_steps``.
+    """Decays during the last ``decay_steps`` iterations, by 1/``decay_steps`` at a time; ``every`` sets the interval.
 
     The decrement is not scaled by ``every``, so with the defaults the rate ends at 0.999 times its start, not at 0.
 

@@ -84,7 +84,7 @@ def test_train_with_other_evaluation_settings_prints_the_command(swept: Lab) -> 
         (["evaluate", FEWER], ["RUN_ID"]),
         (["evaluate", "nosuchrun"], ["no run matches 'nosuchrun'"]),
         (["evaluate", "--of", "rate"], ["'rate'", "'rates'"]),
-        (["evaluate", "--of", "rates", "optimizer.d_lr=1"], ["optimizer.d_lr cannot change after training"]),
+        (["evaluate", "--of", "rates", "optimizer.d_lr=1"], ["optimizer.d_lr: cannot be changed after training"]),
     ],
 )
 def test_invalid_arguments_are_refused(swept: Lab, arguments: list[str], parts: list[str]) -> None:
