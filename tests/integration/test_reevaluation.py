@@ -41,7 +41,7 @@ def test_another_process_reproduces_the_scores_of_training(scored: Lab) -> None:
     assert known.code == 0 and "already evaluated" in known.err
     assert known.out.splitlines()[0].startswith(f"run {run_id}  step 4  protocol {path.stem}")
     assert any(line.split()[:2] == ["edit", "↑"] for line in known.out.splitlines())
-    assert known.out.splitlines()[-1].startswith("warning: faces: frechet_classifier has fewer images")
+    assert known.out.splitlines()[-1].startswith("warning: faces: frechet_classifier has no more images than features")
 
 
 def test_concurrent_processes_record_one_evaluation(scored: Lab) -> None:
@@ -101,6 +101,6 @@ def test_unfinished_runs_of_an_ablation_are_skipped(swept: Lab, tmp_path: Path) 
         path.write_text(json.dumps(lab.result(run_id) | {"status": "interrupted"}))
         outcome = lab("evaluate", "--of", "rates")
         if left == 1:
-            assert outcome.code == 0 and "skipped 1 of 2 runs of rates" in outcome.err
+            assert outcome.code == 0 and "skipped 1 unfinished run of rates" in outcome.err
         else:
             assert outcome.code == 1 and "no finished runs of rates" in outcome.lines()[-1]
