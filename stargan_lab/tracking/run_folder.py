@@ -49,7 +49,7 @@ class RunFolder:
         self._descriptions: dict[str, Metric] | None = None
 
     def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
-        """Add a row with the current time; it is written within SPILL_SECONDS, and durably at ``flush``.
+        """Add a row with the current time; it is written immediately, and durable after ``flush``.
 
         Raises:
             LabError: a name is not registered.
