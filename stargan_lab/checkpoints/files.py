@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from stargan_lab.errors import ConfigError, nearest
+from stargan_lab.errors import ConfigError, LabError, nearest
 from stargan_lab.tracking.run_folder import RunFolder, find_run
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ConfigError: see ``load_weights``; or it contains neither a run's checkpoint nor one network's state dict.
     """
-    content = load_weights(path)
+    try:
+        content = load_weights(path)
+    except LabError as error:  # the user chose this file
+        raise ConfigError(str(error)) from None
     if isinstance(content, Mapping) and {"run_id", "step", "generator", "critic"} <= set(content):
         states = {name: _unwrapped(content[key]) for name, key in _RUN_KEYS.items() if content.get(key)}
         return Checkpoint(path, states, str(content["run_id"]), int(content["step"]))
@@ -101,7 +104,7 @@ def load_weights(path: Path, map_location: "torch.device | str" = "cpu") -> Any:
     """The content of a file written by ``torch.save``. Code in it is never executed.
 
     Raises:
-        ConfigError: it is missing, empty, damaged, a web page, a Git LFS pointer, or contains code.
+        LabError: it is missing, empty, damaged, a web page, a Git LFS pointer, or contains code.
     """
     import torch
 
@@ -111,8 +114,8 @@ def load_weights(path: Path, map_location: "torch.device | str" = "cpu") -> Any:
     except Exception as error:  # a damaged pickle can raise almost anything
         match = re.search(r"(?:GLOBAL|global) ([\w.]+)|(\w[\w.]+) was not an allowed global", str(error))
         if match is None:
-            raise ConfigError(f"{path}: not a weight file that torch can read (damaged or another format)") from None
-        raise ConfigError(
+            raise LabError(f"{path}: not a weight file that torch can read (damaged or another format)") from None
+        raise LabError(
             f"{path}: contains code ({match[1] or match[2]}), which is never executed; save a plain state dict instead"
         ) from None
 
@@ -123,15 +126,15 @@ def _check_header(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(256).lstrip()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+        raise LabError(f"{path}: no such file") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise LabError(f"{path}: cannot be read ({error.strerror})") from None
     if not header:
-        raise ConfigError(f"{path}: is empty")
+        raise LabError(f"{path}: is empty")
     if header.startswith(b"<"):
-        raise ConfigError(f"{path}: is an HTML or XML page, not a weight file; download the file itself")
+        raise LabError(f"{path}: is an HTML or XML page, not a weight file; download the file itself")
     if header.startswith(b"version https://git-lfs"):
-        raise ConfigError(f"{path}: is a Git LFS pointer, not the file itself; run `git lfs pull`")
+        raise LabError(f"{path}: is a Git LFS pointer, not the file itself; run `git lfs pull`")
 
 
 def _plain_state(path: Path, content: Any) -> State:

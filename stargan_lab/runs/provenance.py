@@ -13,6 +13,8 @@ from stargan_lab.files import sha256_bytes
 _PACKAGE = Path(__file__).parents[1]
 _DISPLAY_ONLY = ("cli", "report", "console.py", "image_grid.py", "tracking/ui.py")
 """Packages and modules that display results and cannot change them."""
+_DATA_ONLY = ("conf", "experiments")
+"""Packages of YAML files, which the run id covers; an editable install has them outside the package."""
 
 
 @cache
@@ -24,7 +26,7 @@ def code_hash(modules: tuple[str, ...] = (), package: Path = _PACKAGE) -> str:
         package: the source directory of stargan_lab.
     """
     files = [file.relative_to(package) for file in sorted(package.rglob("*.py"))]
-    hashed = [file for file in files if not {file.parts[0], file.as_posix()} & {*_DISPLAY_ONLY}]
+    hashed = [file for file in files if not {file.parts[0], file.as_posix()} & {*_DISPLAY_ONLY, *_DATA_ONLY}]
     parts = (part for file in hashed for part in (file.as_posix().encode(), (package / file).read_bytes()))
     user_code = (file.read_bytes() for name in modules for file in _sources(Path(str(sys.modules[name].__file__))))
     return sha256_bytes([*parts, *user_code])[:12]
