@@ -69,7 +69,7 @@ def test_interrupted_run_resumes_bit_identically(uninterrupted: Lab, lab: Lab) -
     process.send_signal(signal.SIGINT)
     stopped = finish(process)
     assert stopped.code == 130
-    assert "the same command resumes" in stopped.err and "Traceback" not in stopped.err
+    assert "repeat the command to resume" in stopped.err and "Traceback" not in stopped.err
     step = lab.result()["step"]
     assert lab.result()["status"] == "interrupted" and 10 <= step < 60
     assert f"stopped at step {step}" in stopped.err
