@@ -28,10 +28,10 @@ def shapes() -> Registry:
     @registry.register("circle")
     class Circle:
         def __init__(
-            self, radius: int, *, centre: tuple[int, ...] = (0, 0), frame: Annotated[str, Ref("head")] | None = None
+            self, radius: int, *, center: tuple[int, ...] = (0, 0), frame: Annotated[str, Ref("head")] | None = None
         ) -> None:
             self.radius = radius
-            self.centre = centre
+            self.center = center
 
     return registry
 
@@ -40,7 +40,7 @@ def test_look_up_and_build(shapes: Registry) -> None:
     assert shapes.names() == ["circle", "square"]
     assert shapes.in_order() == ["square", "circle"]
     assert shapes.build("square", 3.0, scale=2.0) == 18.0
-    assert shapes.build("circle", 4, centre=(1, 1)).centre == (1, 1)
+    assert shapes.build("circle", 4, center=(1, 1)).center == (1, 1)
     assert (shapes.summary("square"), shapes.source("square")) == ("Area of a square.", "Euclid, book I")
     assert (shapes.summary("circle"), shapes.source("circle")) == ("", "")
     assert shapes.has("square", "convex") and not shapes.has("circle", "convex")

@@ -81,7 +81,7 @@ def _export_onnx(opened: "LoadedModel", to: Path) -> list[Path]:
     path = to if to.suffix == ".onnx" else to / f"{opened.step or 0}-G.onnx"
     if to.suffix in set(WEIGHT_FILES) - {".onnx"}:
         raise ConfigError(f"--to: {to}: expected a directory or a file ending in .onnx")
-    provenance = {"made_of": opened.name, "step": opened.step, "averaged": opened.averaged}
+    provenance = {"run": opened.name, "step": opened.step, "averaged": opened.averaged}
     content, difference = to_onnx(opened.generator, opened.layout, opened.image_size, provenance)
     write_atomically(path, lambda file: file.write(content))
     say(f"{title(opened)}; onnxruntime and torch outputs differ by at most {difference:.1e}")

@@ -126,7 +126,7 @@ def _protocol(extractor: "Extractor", dims: int, real: "FolderImages", fake: "Fo
         "extractor": extractor.name,
         "generated": {"images": fake.count},
         "preprocessing": extractor.preprocessing,
-        "quantisation": "uint8",
+        "quantization": "uint8",
         "real": {"images": real.count, "sha256": real.fingerprint},
         "sha256": extractor.sha256,
         "verified": _verified(extractor),

@@ -28,13 +28,13 @@ def read_image(path: Path, crop: int | None, size: int) -> np.ndarray:
 
 def crop_and_resize(image: Image.Image, crop: int | None, size: int) -> np.ndarray:
     """Center crop to ``crop`` (None: the shorter side), resize to ``size``; (3, size, size) uint8."""
-    image = centre_crop(image, crop or min(image.size))
+    image = center_crop(image, crop or min(image.size))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
-def centre_crop(image: Image.Image, crop: int) -> Image.Image:
+def center_crop(image: Image.Image, crop: int) -> Image.Image:
     """The centered ``crop`` × ``crop`` square, padded with zeros where the image is smaller.
 
     Odd margins are split as in torchvision: rounded to even when cropping, larger at the right and bottom when padding.

@@ -45,7 +45,7 @@ def _instruments(datasets: Sequence[Dataset]) -> dict[str, dict[str, Any]]:
             raise LabError(f"extractor {first.name!r}: the name is reserved; choose another one")
         instruments[first.name] = {
             "identity": {dataset.source.name: dataset.extractors[position].identity for dataset in datasets},
-            "dims": first.dims or "as the image",
+            "dims": first.dims or "image_size",
             "preprocessing": first.preprocessing,
             "references": references,
             "options": dict(first.options),

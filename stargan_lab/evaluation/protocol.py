@@ -28,7 +28,7 @@ class Protocol:
         groups: dataset → mutually exclusive labels, which determine the labels that a target clears.
         checkpoint: the rule that picked the weights; never the best-scoring ones.
         network_mode: ``train-statistics``: every image is normalized by its own statistics, as in StarGAN.
-        quantisation: images are scored as an 8-bit file stores them.
+        quantization: images are scored as an 8-bit file stores them.
         max_images: maximum number of test images, and of reference images per domain; None: all.
         batch_size: images translated together, which matters to a generator with batch statistics.
         instruments: attribute classifier, ground truth and extractors, each with everything its output depends on.
@@ -43,7 +43,7 @@ class Protocol:
     batch_size: int
     inputs: str = "test"
     targets: str = "reference"
-    quantisation: str = "uint8"
+    quantization: str = "uint8"
     network_mode: str = "train-statistics"
     version: int = VERSION
     instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

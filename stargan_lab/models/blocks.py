@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from stargan_lab.models.conditioning import Conditioning, LabelledModule, LabelledSequential
-from stargan_lab.models.initialise import named
+from stargan_lab.models.conditioning import Conditioning, LabeledModule, LabeledSequential
+from stargan_lab.models.initialize import named
 from stargan_lab.registry import family
 
 OUTPUTS = family("output")
@@ -132,7 +132,7 @@ def canonical_options(image_size: int, options: Mapping[str, Any]) -> dict[str, 
     return {**options, "affine": None if without_norm else affine, "inplace": None}
 
 
-class ResidualBlock(LabelledModule):
+class ResidualBlock(LabeledModule):
     """x + norm(conv(relu(norm(conv(x))))), without an activation after the sum (He et al. 2016; reference).
 
     Args:
@@ -147,7 +147,7 @@ class ResidualBlock(LabelledModule):
             layer = f"{role}.{index}"
             return [factory.conv(layer, channels, channels, 3, 1, 1), factory.norm(layer, channels)]
 
-        self.main = LabelledSequential(*conv_and_norm(0), factory.relu(), *conv_and_norm(1))
+        self.main = LabeledSequential(*conv_and_norm(0), factory.relu(), *conv_and_norm(1))
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         return x + self.main(x, labels)

@@ -29,20 +29,20 @@ class Conditioning(Protocol):
         ...
 
     def norm(self, norm: Callable[[int, bool], nn.Module], channels: int, affine: bool) -> nn.Module:
-        """A norm for the generator, a ``LabelledModule`` if it also takes the label."""
+        """A norm for the generator, a ``LabeledModule`` if it also takes the label."""
         ...
 
 
-class LabelledModule(nn.Module):
+class LabeledModule(nn.Module):
     """A layer whose ``forward(x, labels)`` takes (N, C, H, W) and (N, K)."""
 
 
-class LabelledSequential(nn.Sequential):
+class LabeledSequential(nn.Sequential):
     """An ``nn.Sequential`` that passes the label to the layers that take it; same state dict keys."""
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
-            x = layer(x, labels) if isinstance(layer, LabelledModule | LabelledSequential) else layer(x)
+            x = layer(x, labels) if isinstance(layer, LabeledModule | LabeledSequential) else layer(x)
         return x
 
 
@@ -67,7 +67,7 @@ class Concat:
         return norm(channels, affine)
 
 
-class ConditionalNorm(LabelledModule):
+class ConditionalNorm(LabeledModule):
     """(1 + γ) · norm(x) + β, where γ and β (N, C) are linear functions of the label (N, K)."""
 
     def __init__(self, norm: nn.Module, label_width: int, channels: int) -> None:

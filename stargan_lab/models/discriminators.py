@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from stargan_lab.models.initialise import named
+from stargan_lab.models.initialize import named
 from stargan_lab.models.norms import norm_refusal
 from stargan_lab.registry import Ref, family
 

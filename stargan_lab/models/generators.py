@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, cat, nn
 
 from stargan_lab.models.blocks import LayerFactory, ResidualBlock, canonical_options
-from stargan_lab.models.conditioning import LabelledSequential
+from stargan_lab.models.conditioning import LabeledSequential
 from stargan_lab.models.norms import norm_refusal
 from stargan_lab.registry import Ref, family
 
@@ -66,7 +66,7 @@ class ResNetGenerator(nn.Module):
         super().__init__()
         factory = LayerFactory(label_width, norm, norm_options, affine, conditioning, output, padding, inplace)
         self.condition, self.label_width = factory.condition, label_width
-        self.main = LabelledSequential()
+        self.main = LabeledSequential()
 
         def add(role: str, convolution: nn.Module, channels: int) -> None:
             self.main.extend([convolution, factory.norm(role, channels), factory.relu()])
@@ -147,13 +147,13 @@ class UNetGenerator(nn.Module):
             role, without_norm = f"down.{level}", level in (0, depth - 1)
             layers = [factory.conv(role, channels, out_channels, 4, 2, 1, bias=without_norm)]
             layers += [] if without_norm else [factory.norm(role, out_channels)]
-            self.down.append(LabelledSequential(*layers, factory.leaky()))
+            self.down.append(LabeledSequential(*layers, factory.leaky()))
             channels = out_channels
-        self.bottleneck = LabelledSequential(*(ResidualBlock(factory, channels, f"block.{i}") for i in range(blocks)))
+        self.bottleneck = LabeledSequential(*(ResidualBlock(factory, channels, f"block.{i}") for i in range(blocks)))
         for level in reversed(range(1, depth)):  # output has the size of encoder level - 1
             role, out_channels = f"up.{level}", widths[level - 1]
             layers = [factory.up(role, channels, out_channels), factory.norm(role, out_channels), factory.relu()]
-            self.up.append(LabelledSequential(*layers))
+            self.up.append(LabeledSequential(*layers))
             channels = 2 * out_channels
         self.last = nn.Sequential(factory.up("last", channels, 3), factory.output())
 

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stargan_lab.models.initialise import named
+from stargan_lab.models.initialize import named
 from stargan_lab.registry import family
 
 NORMS = family("norm")

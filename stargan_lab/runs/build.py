@@ -15,7 +15,7 @@ from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelLayout
 from stargan_lab.losses.objective import Objective
-from stargan_lab.models.initialise import initialise
+from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
@@ -75,7 +75,7 @@ def build_networks(
         generator = _build("generator", config.generator, layout.generator_width)
         torch.manual_seed(seed_for(config.seed, "critic"))
         critic = _build("discriminator", config.discriminator, layout.critic_width, config.data.image_size)
-    networks = initialise(generator, config.seed, "generator"), initialise(critic, config.seed, "critic")
+    networks = initialize(generator, config.seed, "generator"), initialize(critic, config.seed, "critic")
     for role, network in zip(ROLES, networks, strict=True):
         if (weights := getattr(config.initial, role)) is not None:
             start_from(network, role, weights, Path(config.paths.outputs), (initial_hashes or {}).get(role))

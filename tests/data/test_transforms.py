@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as tv
 
-from stargan_lab.data.transforms import centre_crop, crop_and_resize, to_float, to_uint8
+from stargan_lab.data.transforms import center_crop, crop_and_resize, to_float, to_uint8
 
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden_small.npz"
 
@@ -27,7 +27,7 @@ def test_golden_image() -> None:
 def test_center_crop_matches_torchvision(width: int, height: int) -> None:
     image = noise(width, height)
     expected = tv.center_crop(image, [45, 45])
-    assert np.array_equal(np.asarray(centre_crop(image, 45)), np.asarray(expected))
+    assert np.array_equal(np.asarray(center_crop(image, 45)), np.asarray(expected))
 
 
 @pytest.mark.parametrize("size", [32, 128])

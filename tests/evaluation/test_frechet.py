@@ -35,9 +35,9 @@ def test_equals_the_matrix_square_root() -> None:
 def test_fewer_samples_than_dimensions() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(12, 64)) * rng.lognormal(size=64), rng.normal(size=(20, 64)) + 0.3
-    centred_a, centred_b = a - a.mean(0), b - b.mean(0)
+    centered_a, centered_b = a - a.mean(0), b - b.mean(0)
     # tr (AB)^½ is the sum of the singular values of X Yᵀ for A = XᵀX, B = YᵀY
-    overlap = np.linalg.svd(centred_a @ centred_b.T / np.sqrt(11 * 19), compute_uv=False).sum()
+    overlap = np.linalg.svd(centered_a @ centered_b.T / np.sqrt(11 * 19), compute_uv=False).sum()
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + a.var(0, ddof=1).sum() + b.var(0, ddof=1).sum() - 2 * overlap
     value = frechet_distance(a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False))
     assert value == pytest.approx(expected, rel=1e-10)

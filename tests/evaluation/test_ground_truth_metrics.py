@@ -12,7 +12,7 @@ def row(*values: float) -> Tensor:
     return torch.tensor(values).expand(1, 3, 1, -1).clone()
 
 
-def test_change_is_more_than_one_grey_level_in_some_channel() -> None:
+def test_change_is_more_than_one_gray_level_in_some_channel() -> None:
     for level in range(255):  # whichever way k/255 is rounded
         x, t = row(level / 255), row((level + 1) / 255)
         assert not change_mask(x, t).any()

@@ -135,7 +135,7 @@ def test_protocol_covers_the_real_images_and_the_settings(pair: Path, fid: Fid) 
         "distance": "frechet",
         "extractor": "pixels",
         "preprocessing": "uint8 / 255",
-        "quantisation": "uint8",
+        "quantization": "uint8",
         "real": {"images": 12, "sha256": b["protocol"]["real"]["sha256"]},
         "sha256": "none",
         "verified": None,

@@ -42,7 +42,7 @@ VERSION_2 = {
     "batch_size": 64,
     "inputs": "test",
     "targets": "reference",
-    "quantisation": "uint8",
+    "quantization": "uint8",
     "network_mode": "train-statistics",
     "version": 2,
     "instruments": {"judge": {"judges": {"faces": "cd"}}, "inception": {"identity": {"faces": "ab"}, "dims": 2048}},

@@ -289,7 +289,7 @@ CONFIG = [
     ),
     (
         "parameters start alike under every seed",
-        "models/initialise.py",
+        "models/initialize.py",
         "seed_for(seed, prefix, role, key)",
         "seed_for(prefix, role, key)",
         "tests/models",

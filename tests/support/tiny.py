@@ -10,7 +10,7 @@ from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
 from stargan_lab.losses.step import LossTerm, Step
 from stargan_lab.losses.targets import TargetPolicy, permuted
-from stargan_lab.models.initialise import initialise
+from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.updates import TrainState, parameter_dtype
@@ -38,13 +38,13 @@ def make_batch(layout: LabelLayout, step: int = 1, n: int = 4, size: int = SIZE)
 def make_generator(label_width: int, name: str = "resnet", seed: int = 0, **options: Any) -> nn.Module:
     known = family("generator").options(name)
     small = {key: value for key, value in {"width": 4, "blocks": 1}.items() if key in known}
-    return initialise(family("generator").build(name, label_width, **small | options), seed, "generator")
+    return initialize(family("generator").build(name, label_width, **small | options), seed, "generator")
 
 
 def make_critic(label_width: int, name: str = "patchgan", seed: int = 0, size: int = SIZE, **options: Any) -> nn.Module:
     known = family("discriminator").options(name)
     small = {key: value for key, value in {"width": 4, "depth": 2}.items() if key in known}
-    return initialise(family("discriminator").build(name, label_width, size, **small | options), seed, "critic")
+    return initialize(family("discriminator").build(name, label_width, size, **small | options), seed, "critic")
 
 
 def make_objective(

@@ -54,9 +54,9 @@ class Canvas:
     def __init__(self, size: int, shift_x: Floats, shift_y: Floats) -> None:
         self.size = size
         self.pixels = np.zeros((len(shift_x), 3, size, size), dtype=np.float32)
-        centres = (2 * np.arange(size, dtype=np.float32) + 1 - size) / np.float32(size)
-        self._x: Floats = centres[None, None, :] - shift_x[:, None, None]
-        self._y: Floats = centres[None, :, None] - shift_y[:, None, None]
+        centers = (2 * np.arange(size, dtype=np.float32) + 1 - size) / np.float32(size)
+        self._x: Floats = centers[None, None, :] - shift_x[:, None, None]
+        self._y: Floats = centers[None, :, None] - shift_y[:, None, None]
 
     def axes(self, window: Window = EVERYWHERE) -> tuple[Floats, Floats]:
         """x (n, 1, w) and y (n, h, 1) of the pixel centers of a window."""
@@ -83,12 +83,12 @@ class Canvas:
         overlap = np.minimum(distance + np.float32(0.5), half) - np.maximum(distance - np.float32(0.5), -half)
         return np.clip(overlap, 0, 1)
 
-    def paint(self, coverage: Floats, colour: Floats, window: Window = EVERYWHERE) -> None:
-        """Blend ``colour`` (n, 3) into the window's pixels with weight ``coverage`` (n, h, w)."""
+    def paint(self, coverage: Floats, color: Floats, window: Window = EVERYWHERE) -> None:
+        """Blend ``color`` (n, 3) into the window's pixels with weight ``coverage`` (n, h, w)."""
         rows, columns = self.pixels_of(window)
         for channel in range(3):
             below = self.pixels[:, channel, rows, columns]
-            below += coverage * (colour[:, channel, None, None] - below)
+            below += coverage * (color[:, channel, None, None] - below)
 
     def bytes(self) -> np.ndarray:
         """(n, 3, size, size) uint8, rounded and clamped."""

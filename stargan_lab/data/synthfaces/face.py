@@ -13,7 +13,7 @@ _PALE, _ROSE = (0.97, 0.95, 0.96), (0.93, 0.16, 0.24)
 _FRAME, _LENS = (0.07, 0.06, 0.09), (0.70, 0.86, 1.0)
 
 
-def skin_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
+def skin_color(f: Factors, a: Labels, difficulty: float) -> Floats:
     """(n, 3); grayer and darker without Young, whiter with Pale_Skin."""
     tone = 0.62 + (f["skin"] - np.float32(0.62)) * np.float32(0.20 + 0.80 * difficulty)
     fresh = along(tone, _SKIN)
@@ -21,14 +21,14 @@ def skin_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
     return mix(mix(aged, fresh, a["Young"]), rgb(_PALE), np.float32(0.60) * a["Pale_Skin"])
 
 
-def hair_colour(f: Factors, a: Labels, difficulty: float) -> Floats:
+def hair_color(f: Factors, a: Labels, difficulty: float) -> Floats:
     """(n, 3); the shade shifts all hair colors equally, so that any of them reveals it."""
-    colour = np.broadcast_to(rgb(_NO_LISTED_HAIR), (len(f["skin"]), 3)).astype(np.float32)
+    color = np.broadcast_to(rgb(_NO_LISTED_HAIR), (len(f["skin"]), 3)).astype(np.float32)
     for name, listed in _HAIR.items():
-        colour = mix(colour, rgb(listed), a[name])
+        color = mix(color, rgb(listed), a[name])
     spread = 0.16 + 0.16 * difficulty
     return (
-        colour * (1 - spread / 2 + f["hair_shade"][:, None] * spread) + (f["hair_shade"][:, None] - 0.5) * spread * 0.4
+        color * (1 - spread / 2 + f["hair_shade"][:, None] * spread) + (f["hair_shade"][:, None] - 0.5) * spread * 0.4
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from stargan_lab.data.synthfaces.identity import Floats
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
 
 
@@ -18,18 +18,18 @@ def between(values: Floats, low: float, high: float) -> Floats:
     return column(low + values * (high - low))
 
 
-def rgb(*colours: Colour) -> Floats:
+def rgb(*colors: Color) -> Floats:
     """(k, 3) float32."""
-    return np.asarray(colours, dtype=np.float32)
+    return np.asarray(colors, dtype=np.float32)
 
 
-def along(values: Floats, stops: tuple[Colour, Colour, Colour]) -> Floats:
+def along(values: Floats, stops: tuple[Color, Color, Color]) -> Floats:
     """(n, 3) colors at (n,) in [0, 1) along three equally spaced stops."""
     dark, middle, light = rgb(*stops)
     position = values[:, None] * 2
     return dark + np.minimum(position, 1) * (middle - dark) + np.maximum(position - 1, 0) * (light - middle)
 
 
-def mix(colour: Floats, other: Floats, share: Floats) -> Floats:
-    """(n, 3) interpolated from ``colour`` to ``other`` by ``share`` (n,); exactly ``colour`` where that is 0."""
-    return colour + share[:, None] * (other - colour)
+def mix(color: Floats, other: Floats, share: Floats) -> Floats:
+    """(n, 3) interpolated from ``color`` to ``other`` by ``share`` (n,); exactly ``color`` where that is 0."""
+    return color + share[:, None] * (other - color)

@@ -43,7 +43,7 @@ def _render_chunk(faces: Faces, size: int) -> np.ndarray:
     f, a = faces.factors, faces.labels
     reach = np.float32(0.06 + 0.10 * faces.difficulty)
     canvas = Canvas(size, (f["shift_x"] - 0.5) * reach, (f["shift_y"] - 0.5) * reach)
-    skin, hair = head.skin_colour(f, a, faces.difficulty), head.hair_colour(f, a, faces.difficulty)
+    skin, hair = head.skin_color(f, a, faces.difficulty), head.hair_color(f, a, faces.difficulty)
     _background(canvas, f, faces.difficulty)
     head.body(canvas, f, a, skin, hair, faces.difficulty)
     head.head(canvas, f, a, skin)

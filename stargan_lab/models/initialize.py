@@ -13,7 +13,7 @@ def named(module: nn.Module, role: str) -> nn.Module:
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, seed: int, prefix: str) -> nn.Module:
+def initialize(network: nn.Module, seed: int, prefix: str) -> nn.Module:
     """Redraw every parameter and buffer from its layer's default distribution, seeded by (seed, prefix, role, name).
 
     Changing one layer of a network therefore does not change the initial values of the others. The distributions are

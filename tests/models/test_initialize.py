@@ -9,7 +9,7 @@ import torch
 from tiny import make_critic, make_generator
 from torch import Tensor, nn
 
-from stargan_lab.models.initialise import initialise
+from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 
 K = 5
@@ -96,7 +96,7 @@ def test_generator_and_critic_have_different_initial_values() -> None:
     """Even for layers of the same shape and role."""
     layers = [nn.Sequential(nn.Conv2d(3, 4, 4)) for _ in range(3)]
     for layer, prefix in zip(layers, ("generator", "critic", "generator"), strict=True):
-        initialise(layer, 0, prefix)
+        initialize(layer, 0, prefix)
     weights = [layer[0].weight for layer in layers]
     assert torch.equal(weights[0], weights[2])
     assert not (weights[0] == weights[1]).any()
@@ -105,7 +105,7 @@ def test_generator_and_critic_have_different_initial_values() -> None:
 def test_the_global_random_state_is_unchanged() -> None:
     network = family("generator").build("resnet", K, width=4, blocks=1)
     state = torch.get_rng_state()
-    initialise(network, 0, "generator")
+    initialize(network, 0, "generator")
     assert torch.equal(torch.get_rng_state(), state)
 
 
