@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Re-evaluate finished runs and print their scores; 1 if one of several failed."""
     from stargan_lab.console import outputs_flag, say
     from stargan_lab.errors import ConfigError, DataError, LabError
-    from stargan_lab.runs.reevaluate import finished_run, reevaluate
+    from stargan_lab.runs.reevaluate import evaluation_config, finished_run, reevaluate
 
     outputs = Path(args.outputs)
     overrides = [word for word in args.words if "=" in word]
@@ -51,10 +51,11 @@ def run(args: argparse.Namespace) -> int:
             "RUN_ID: name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
         )
     runs = {run.run_id: run for run in (finished_run(outputs, name) for name in names)}
+    configs = {run_id: evaluation_config(folder, overrides) for run_id, folder in runs.items()}  # errors before work
     records = []
     for run_id, folder in runs.items():
         try:
-            record = reevaluate(folder, overrides, again=args.again)
+            record = reevaluate(folder, configs[run_id], again=args.again)
         except LabError as error:
             if len(runs) == 1 or isinstance(error, ConfigError | DataError):  # these apply to every run
                 raise

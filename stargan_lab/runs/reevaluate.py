@@ -1,6 +1,7 @@
 """Re-evaluate a finished run, under the protocol of its training or another one.
 
-scores = reevaluate(finished_run(Path("outputs"), "3f2a"), ["evaluation.max_images=500"])
+folder = finished_run(Path("outputs"), "3f2a")
+scores = reevaluate(folder, evaluation_config(folder, ["evaluation.max_images=500"]))
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,22 +42,28 @@ def finished_run(outputs: Path, run: str) -> RunFolder:
     return folder
 
 
-def reevaluate(
-    folder: RunFolder, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
-) -> dict[str, Any]:
+def evaluation_config(folder: RunFolder, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run's recorded configuration with other evaluation settings; see ``apply_evaluation_overrides``.
+
+    Raises:
+        LabError: in one line; an override is invalid, or the recorded configuration is damaged.
+    """
+    return apply_evaluation_overrides(read_config(folder.path), overrides)
+
+
+def reevaluate(folder: RunFolder, config: RunConfig, again: bool = False, progress: bool = True) -> dict[str, Any]:
     """Evaluate a finished run and record the scores next to its earlier ones; ``result.json`` does not change.
 
     Under the protocol of its training, the scores equal those recorded after training, on the same machine.
 
     Args:
-        overrides: of the recorded configuration; see ``apply_evaluation_overrides``.
+        config: from ``evaluation_config``.
         again: evaluate even if there are scores under this protocol.
     Returns:
         The content of ``scores/<protocol>.json``: run_id, step, metrics, protocol, notes, warnings.
     Raises:
-        LabError: in one line; an override is invalid, or the data has changed.
+        LabError: in one line; the data has changed.
     """
-    config = apply_evaluation_overrides(read_config(folder.path), overrides)
     with _lock(folder), cpu_threads(thread_count(config)):
         record = _evaluate(folder, config, again, progress)
         _add_row(folder, config, record)
@@ -73,7 +80,8 @@ def _lock(folder: RunFolder) -> Iterator[None]:
 
 
 def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool) -> dict[str, Any]:
-    sources = _training_data(folder, config)
+    sources = _open_data(config)
+    _check_data(folder, config, [source.fingerprint for source in sources])
     for source in sources:
         source.prepare()
     device = pick_device(config)
@@ -90,25 +98,33 @@ def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool)
     return record
 
 
-def _training_data(folder: RunFolder, config: RunConfig) -> list[ImageSource]:
-    """The run's datasets, not prepared yet. Raises DataError if they are not those it was trained on."""
-    names = list(config.data.sources)
-    hint = f"set {', '.join(f'data.sources.{name}.root' for name in names)} if the data was moved"
+def _open_data(config: RunConfig) -> list[ImageSource]:
+    """The run's datasets, not prepared yet. Raises DataError if one is missing or damaged."""
     try:
         sources = build_sources(config)
-        fingerprints = [source.fingerprint for source in sources]
-    except DataError as error:
-        raise DataError(f"{error}; {hint}") from None
-    trained_on = folder.tags().get("data")
-    if trained_on in (None, canonical_hash(fingerprints)[:12]):
+        for source in sources:
+            _ = source.fingerprint  # reads the images
         return sources
+    except DataError as error:
+        raise DataError(f"{error}; {_moved(config)}") from None
+
+
+def _check_data(folder: RunFolder, config: RunConfig, fingerprints: Sequence[str]) -> None:
+    """Raises DataError if the datasets are not those that the run was trained on."""
+    if folder.tags().get("data") in (None, canonical_hash(fingerprints)[:12]):
+        return
     recorded = ((folder.result() or {}).get("protocol") or {}).get("data", {})
-    pairs = zip(names, fingerprints, strict=True)
+    pairs = zip(config.data.sources, fingerprints, strict=True)
     changed = [name for name, now in pairs if not now.startswith(recorded.get(name, now))]
-    keys = ", ".join(f"data.sources.{name}" for name in changed or names)
+    keys = ", ".join(f"data.sources.{name}" for name in changed or config.data.sources)
     raise DataError(
-        f"{keys}: images, labels or names differ from the data that run {folder.run_id} was trained on; {hint}"
+        f"{keys}: images, labels or names differ from the data that run {folder.run_id} was trained on;"
+        f" {_moved(config)}"
     )
+
+
+def _moved(config: RunConfig) -> str:
+    return f"set {', '.join(f'data.sources.{name}.root' for name in config.data.sources)} if the data was moved"
 
 
 def _add_row(folder: RunFolder, config: RunConfig, record: Mapping[str, Any]) -> None:

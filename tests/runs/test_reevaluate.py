@@ -73,7 +73,8 @@ def folder_in(outputs: Path) -> RunFolder:
 def reevaluate(
     outputs: Path, run: str, overrides: Sequence[str] = (), again: bool = False, progress: bool = True
 ) -> dict[str, Any]:
-    return module.reevaluate(module.finished_run(outputs, run), overrides, again, progress)
+    folder = module.finished_run(outputs, run)
+    return module.reevaluate(folder, module.evaluation_config(folder, overrides), again, progress)
 
 
 def reevaluated(folder: RunFolder) -> list[dict[str, float]]:
