@@ -1,5 +1,7 @@
 """The run id changes with everything that can change a result, and with nothing else."""
 
+import os
+
 import pytest
 import torch
 
@@ -98,6 +100,7 @@ def test_settings_that_build_the_same_networks_have_one_id(first: str, second: s
         (f"{LINEAR} schedule.decay_steps=10", f"{LINEAR} schedule.decay_steps=99"),
         ("weights.rec=10", "weights.rec=10.0"),
         ("seed=1 n_critic=1", "n_critic=1 seed=1"),
+        ("trainer.threads=null", f"trainer.threads={len(os.sched_getaffinity(0))}"),
     ],
 )
 def test_settings_of_the_same_meaning_have_one_id(first: str, second: str) -> None:

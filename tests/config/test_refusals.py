@@ -35,6 +35,7 @@ REFUSED = [
     ([GROUP, "discriminator.norm_options={groups: x}"], ["discriminator.norm_options.groups", "an integer", "'x'"]),
     # out of range
     (["seed=-1"], ["seed", "at least 0", "-1"]),
+    (["weights.rec=-1"], ["weights.rec", "at least 0", "-1"]),
     (["discriminator.depth=9"], ["discriminator.depth", "at most 6"]),
     (["data.image_size=130"], ["data.image_size", "multiple of 4"]),
     ([GROUP, "discriminator.norm_options={groups: 0}"], ["discriminator.norm_options.groups", "at least 1", "got 0"]),
