@@ -80,7 +80,7 @@ def main() -> int:
                 continue
             verdict = "killed" if test else "SURVIVED"
             survivors += [] if test else [mutation.name]
-            rows.append(f"| {mutation.area} | {mutation.name} | {test.split('[')[0] or '**survived**'} |")
+            rows.append(f"| {mutation.area} | {mutation.name} | {f'`{test.split(chr(91))[0]}`' if test else '**survived**'} |")
             if not options.markdown:
                 print(f"{verdict:<9} {mutation.name}  {test}  ({time.monotonic() - began:.0f} s)", flush=True)
     if options.markdown:
