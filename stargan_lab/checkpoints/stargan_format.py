@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stargan_lab.checkpoints.files import COUNTER, Role, State
+from stargan_lab.checkpoints.weight_files import COUNTER, Role, State
 from stargan_lab.models import discriminators, generators  # noqa: F401  registers the networks
 from stargan_lab.registry import family
 

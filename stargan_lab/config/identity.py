@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.checkpoints.files import ROLES, Role, content_hash
+from stargan_lab.checkpoints.weight_files import ROLES, Role, content_hash
 from stargan_lab.config.schema import COMPONENTS, Component, RunConfig, options_model
 from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.checkpoints.files import load_weights
+from stargan_lab.checkpoints.weight_files import load_weights
 from stargan_lab.data.protocols import ImageSet, ImageSource
 from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import LabError

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stargan_lab import files
-from stargan_lab.checkpoints.files import load_weights
+from stargan_lab.checkpoints.weight_files import load_weights
 from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation import inception_weights
 

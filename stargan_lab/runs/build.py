@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stargan_lab.checkpoints.files import ROLES, Role
 from stargan_lab.checkpoints.load_state import start_from
+from stargan_lab.checkpoints.weight_files import ROLES, Role
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources

@@ -12,10 +12,10 @@ import torch
 import yaml
 from torch import nn
 
-from stargan_lab.checkpoints.files import Checkpoint, Role, State, locate, read_checkpoint, step_in_name
 from stargan_lab.checkpoints.label_layout import LABELS, read_layout, reference_layout
 from stargan_lab.checkpoints.load_state import load_state
 from stargan_lab.checkpoints.stargan_format import CriticSizes, GeneratorSizes, difference, sizes_of
+from stargan_lab.checkpoints.weight_files import Checkpoint, Role, State, locate, read_checkpoint, step_in_name
 from stargan_lab.config import RunConfig
 from stargan_lab.config.validate import validate
 from stargan_lab.errors import ConfigError, LabError, one_line

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from stargan_lab.checkpoints.train_state import state_sha256
+from stargan_lab.checkpoints.run_checkpoint import state_sha256
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.data.protocols import ImageSource

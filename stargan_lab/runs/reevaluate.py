@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.checkpoints.files import CHECKPOINT, read_checkpoint
+from stargan_lab.checkpoints.weight_files import CHECKPOINT, read_checkpoint
 from stargan_lab.config import RunConfig
 from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides
 from stargan_lab.config.identity import thread_count

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from stargan_lab.checkpoints.files import CHECKPOINT, Role
 from stargan_lab.checkpoints.label_layout import write_layout
-from stargan_lab.checkpoints.train_state import restore, save
+from stargan_lab.checkpoints.run_checkpoint import restore, save
+from stargan_lab.checkpoints.weight_files import CHECKPOINT, Role
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
 from stargan_lab.console import Progress, StopSignal, closing, say

@@ -9,7 +9,7 @@ import torch
 from refusals import refused
 from stored import golden_state, tiny_config, write_pair, write_run
 
-from stargan_lab.checkpoints.files import digest, read_checkpoint
+from stargan_lab.checkpoints.weight_files import digest, read_checkpoint
 from stargan_lab.config import initial_hashes, run_id, training_identity
 from stargan_lab.errors import ConfigError
 from stargan_lab.files import locked

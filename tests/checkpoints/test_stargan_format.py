@@ -10,7 +10,6 @@ import torch
 from stored import COUNTER, KIT, golden_config, golden_state, write_pair
 from torch import nn
 
-from stargan_lab.checkpoints.files import content_hash, digest, read_checkpoint
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.checkpoints.stargan_format import (
     CriticSizes,
@@ -20,6 +19,7 @@ from stargan_lab.checkpoints.stargan_format import (
     shapes_of,
     sizes_of,
 )
+from stargan_lab.checkpoints.weight_files import content_hash, digest, read_checkpoint
 from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
 

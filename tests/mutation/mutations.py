@@ -110,7 +110,7 @@ TRAINING = [
     ),
     (
         "discriminator optimizer is not restored",
-        "checkpoints/train_state.py",
+        "checkpoints/run_checkpoint.py",
         '    train_state.d_optimizer.load_state_dict(content["d_optimizer"])\n',
         "",
         "tests/checkpoints/test_train_state.py",
@@ -118,7 +118,7 @@ TRAINING = [
     ),
     (
         "averaged losses are not restored",
-        "checkpoints/train_state.py",
+        "checkpoints/run_checkpoint.py",
         '    meter.load_state_dict(content["meter"])\n',
         "",
         "tests/checkpoints/test_train_state.py",

@@ -9,7 +9,7 @@ import yaml
 from refusals import refused
 from stored import golden_state, write_pair, write_run
 
-from stargan_lab.checkpoints.files import digest, read_checkpoint
+from stargan_lab.checkpoints.weight_files import digest, read_checkpoint
 from stargan_lab.cli.main import main
 from stargan_lab.runs.load import load_model
 

@@ -10,10 +10,7 @@ import numpy as np
 from stargan_lab.data.synthfaces.canvas import Canvas, Factors, Labels, Window, power2
 from stargan_lab.data.synthfaces.face import eye_place
 from stargan_lab.data.synthfaces.identity import EXPRESSIONS, Floats
-from stargan_lab.data.synthfaces.palette import along, between, column, mix, rgb
-
-_EYES = ((0.34, 0.19, 0.08), (0.22, 0.52, 0.28), (0.18, 0.42, 0.82))
-_RED, _LIPSTICK, _THROAT, _TEETH = (0.82, 0.10, 0.17), (0.80, 0.06, 0.66), (0.24, 0.03, 0.06), (0.98, 0.97, 0.94)
+from stargan_lab.data.synthfaces.palette import EYES, LIPSTICK, RED, TEETH, THROAT, along, between, column, mix, rgb
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
         return np.where(opening < 1, np.minimum(shape, white), shape) if shown else shape
 
     iris = canvas.inside(power2(x, 0.073 * scale), power2(y, 0.074 * scale))
-    canvas.paint(within(iris), along(f["eye_colour"], _EYES), window)
+    canvas.paint(within(iris), along(f["eye_colour"], EYES), window)
     canvas.paint(within(canvas.inside(power2(x, 0.036 * scale), power2(y, 0.038 * scale))), ink, window)
     shine = canvas.inside(power2(x + 0.026, 0.022), power2(y + 0.030, 0.022))
     canvas.paint(within(shine), np.ones_like(hair), window)
@@ -136,8 +133,8 @@ def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
         across = x / wide
         curve = curve + (_pose(shown, "lift") * across + _pose(shown, "lean")) * across
     taper = 1 - power2(x, wide).value
-    red = np.broadcast_to(rgb(_RED), skin.shape)
-    lips = mix(mix(red, skin * rgb((0.86, 0.62, 0.58)), a["Male"]), rgb(_LIPSTICK), a["Wearing_Lipstick"])
+    red = np.broadcast_to(rgb(RED), skin.shape)
+    lips = mix(mix(red, skin * rgb((0.86, 0.62, 0.58)), a["Male"]), rgb(LIPSTICK), a["Wearing_Lipstick"])
     thick, line = (0.070 - 0.028 * male) * _pose(shown, "lips"), lips * np.float32(0.45)
     if not shown:
         canvas.paint(canvas.band(curve, thick * taper), lips, window)
@@ -146,7 +143,7 @@ def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
     gap, bowl = _pose(shown, "gap"), np.maximum(taper, np.float32(0))
     opening = gap * (bowl + _pose(shown, "round") * (np.sqrt(bowl) - bowl))
     canvas.paint(canvas.band(curve, thick * taper + opening), lips, window)
-    throat = mix(line, rgb(_THROAT), (gap[:, 0, 0] > 0).astype(np.float32))
+    throat = mix(line, rgb(THROAT), (gap[:, 0, 0] > 0).astype(np.float32))
     canvas.paint(canvas.band(curve, np.float32(0.011) * taper + opening), throat, window)
     teeth = _pose(shown, "teeth") * opening
-    canvas.paint(canvas.band(curve + opening - teeth, teeth), np.broadcast_to(rgb(_TEETH), skin.shape), window)
+    canvas.paint(canvas.band(curve + opening - teeth, teeth), np.broadcast_to(rgb(TEETH), skin.shape), window)

@@ -4,27 +4,34 @@ import numpy as np
 
 from stargan_lab.data.synthfaces.canvas import Canvas, Factors, Labels, Term, Window, pick, power2, power4
 from stargan_lab.data.synthfaces.identity import Floats
-from stargan_lab.data.synthfaces.palette import along, between, column, mix, rgb
-
-_HAIR = {"Black_Hair": (0.09, 0.08, 0.10), "Blond_Hair": (0.95, 0.82, 0.42), "Brown_Hair": (0.40, 0.23, 0.11)}
-_NO_LISTED_HAIR = (0.84, 0.35, 0.11)  # ginger
-_SKIN = ((0.52, 0.33, 0.22), (0.80, 0.58, 0.42), (0.99, 0.84, 0.73))
-_PALE, _ROSE = (0.97, 0.95, 0.96), (0.93, 0.16, 0.24)
-_FRAME, _LENS = (0.07, 0.06, 0.09), (0.70, 0.86, 1.0)
+from stargan_lab.data.synthfaces.palette import (
+    FRAME,
+    HAIR,
+    LENS,
+    NO_LISTED_HAIR,
+    PALE,
+    ROSE,
+    SKIN,
+    along,
+    between,
+    column,
+    mix,
+    rgb,
+)
 
 
 def skin_color(f: Factors, a: Labels, difficulty: float) -> Floats:
     """(n, 3); grayer and darker without Young, whiter with Pale_Skin."""
     tone = 0.62 + (f["skin"] - np.float32(0.62)) * np.float32(0.20 + 0.80 * difficulty)
-    fresh = along(tone, _SKIN)
+    fresh = along(tone, SKIN)
     aged = fresh * np.float32(0.66) + rgb((0.13, 0.14, 0.15))
-    return mix(mix(aged, fresh, a["Young"]), rgb(_PALE), np.float32(0.60) * a["Pale_Skin"])
+    return mix(mix(aged, fresh, a["Young"]), rgb(PALE), np.float32(0.60) * a["Pale_Skin"])
 
 
 def hair_color(f: Factors, a: Labels, difficulty: float) -> Floats:
     """(n, 3); the shade shifts all hair colors equally, so that any of them reveals it."""
-    color = np.broadcast_to(rgb(_NO_LISTED_HAIR), (len(f["skin"]), 3)).astype(np.float32)
-    for name, listed in _HAIR.items():
+    color = np.broadcast_to(rgb(NO_LISTED_HAIR), (len(f["skin"]), 3)).astype(np.float32)
+    for name, listed in HAIR.items():
         color = mix(color, rgb(listed), a[name])
     spread = 0.16 + 0.16 * difficulty
     return (
@@ -88,7 +95,7 @@ def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
     canvas.paint(soft * face * between(f["blush"], 0.2, 0.8), pink, window)
     if a["Rosy_Cheeks"].any():
         round_ = canvas.inside(power2(np.abs(x) - np.float32(0.30), 0.140), power2(y - 0.295, 0.100))
-        red = mix(skin, rgb(_ROSE), np.full(len(skin), 0.75, dtype=np.float32))
+        red = mix(skin, rgb(ROSE), np.full(len(skin), 0.75, dtype=np.float32))
         canvas.paint(round_ * face * (np.float32(0.70) * column(a["Rosy_Cheeks"])), red, window)
     beard = np.clip((y + 0.45 * np.abs(x) - 0.36) * 8, 0, 1) * face
     canvas.paint(beard * (0.62 * column(a["Male"])), skin * np.float32(0.42) + rgb((0.06, 0.07, 0.09)), window)
@@ -168,12 +175,12 @@ def glasses(canvas: Canvas, f: Factors, a: Labels) -> None:
         return
     window: Window = (-0.6, 0.6, -0.15, 0.30)
     x, y = canvas.axes(window)
-    present, ink = column(a["Eyeglasses"]), np.broadcast_to(rgb(_FRAME), (len(x), 3))
+    present, ink = column(a["Eyeglasses"]), np.broadcast_to(rgb(FRAME), (len(x), 3))
     side, level = np.abs(x), y - np.float32(0.06)
     lens = side - eye_place(f)
     outer = canvas.inside(power4(lens, 0.172), power4(level, 0.142))
     inner = canvas.inside(power4(lens, 0.134), power4(level, 0.104))
-    canvas.paint(present * inner * np.float32(0.14), np.broadcast_to(rgb(_LENS), (len(x), 3)), window)
+    canvas.paint(present * inner * np.float32(0.14), np.broadcast_to(rgb(LENS), (len(x), 3)), window)
     thin = np.full((1, 1, 1), 0.021, dtype=np.float32)
     bar, near, far = canvas.band(level + 0.035, thin), np.float32(0.15), _face_width(f, a) - eye_place(f)
     bridge = canvas.band(x, np.full((1, 1, 1), 0.075, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Colors and ranges: conversions from (n,) values, one per face, to the arrays that a canvas paints, all float32."""
+"""The colors of faces, and conversions from (n,) values, one per face, to the float32 arrays that a canvas paints."""
 
 import numpy as np
 
@@ -6,6 +6,14 @@ from stargan_lab.data.synthfaces.identity import Floats
 
 Color = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
+
+HAIR = {"Black_Hair": (0.09, 0.08, 0.10), "Blond_Hair": (0.95, 0.82, 0.42), "Brown_Hair": (0.40, 0.23, 0.11)}
+NO_LISTED_HAIR = (0.84, 0.35, 0.11)  # ginger
+SKIN = ((0.52, 0.33, 0.22), (0.80, 0.58, 0.42), (0.99, 0.84, 0.73))
+PALE, ROSE = (0.97, 0.95, 0.96), (0.93, 0.16, 0.24)
+FRAME, LENS = (0.07, 0.06, 0.09), (0.70, 0.86, 1.0)
+EYES = ((0.34, 0.19, 0.08), (0.22, 0.52, 0.28), (0.18, 0.42, 0.82))
+RED, LIPSTICK, THROAT, TEETH = (0.82, 0.10, 0.17), (0.80, 0.06, 0.66), (0.24, 0.03, 0.06), (0.98, 0.97, 0.94)
 
 
 def column(values: Floats) -> Floats:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.checkpoints.files import hash_tensors, load_weights
+from stargan_lab.checkpoints.weight_files import hash_tensors, load_weights
 from stargan_lab.errors import LabError
 from stargan_lab.files import write_atomically
 from stargan_lab.training.meter import Meter

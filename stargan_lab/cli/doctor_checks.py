@@ -13,7 +13,7 @@ from platform import python_version
 
 import torch
 
-from stargan_lab.checkpoints.files import ROLES, locate_initial
+from stargan_lab.checkpoints.weight_files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.data.sources import open_sources
