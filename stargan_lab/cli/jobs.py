@@ -20,7 +20,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from stargan_lab.config import RunConfig
+from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, one_line
@@ -49,7 +49,7 @@ class Jobs:
         hydra: Any = HydraConfig.get()
         say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
         try:
-            config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)
+            config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)[0]
             import_user_modules(config.imports)  # a worker is a new process
             return train_run(config)
         except LabError as error:
@@ -72,9 +72,11 @@ def train_run(config: RunConfig) -> dict[str, Any]:
     return result
 
 
-def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:
+def check_job(composed: DictConfig, hydra: DictConfig) -> tuple[RunConfig, str]:
     """Validate the configuration of a job, and check that its outputs, device, data and weights are available.
 
+    Returns:
+        The configuration and its run id.
     Raises:
         ConfigError, DataError: in one line.
     """
@@ -82,8 +84,7 @@ def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:
 
     config = resolve(composed, hydra)
     check_writable("paths.outputs", Path(config.paths.outputs))
-    check_prerequisites(config)
-    return config
+    return config, run_id(config, check_prerequisites(config))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hydra._internal.callbacks import Callbacks
@@ -14,7 +15,9 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping, train_run
+from stargan_lab.cli.multirun import Multirun, name_of, swept_keys, tagged, values_of
 from stargan_lab.config.compose import CONFIG_MODULE, CONFIG_NAME, compose_with, config_loader, parse_override, resolve
+from stargan_lab.console import outputs_flag, say
 from stargan_lab.errors import ConfigError
 
 
@@ -43,7 +46,8 @@ def train(arguments: Sequence[str]) -> int:
 
 @one_line_errors()
 def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
-    config, callbacks = check_job(base, base.hydra), Callbacks(base)
+    config, _ = check_job(base, base.hydra)
+    callbacks = Callbacks(base)
     callbacks.on_run_start(config=base, config_name=base.hydra.job.config_name)
     job = run_job(
         hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
@@ -71,12 +75,18 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
             plugin.sweep(arguments=list(base.hydra.overrides.task))
         return
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-    checked = []
     parsed = [parse_override(override, loader) for override in (*params, *base.hydra.overrides.task)]
-    for overrides in BasicSweeper.split_arguments(parsed, None)[0]:
+    every = BasicSweeper.split_arguments(parsed, None)[0]
+    directory, swept, checked, run_ids = Path(base.hydra.sweep.dir), swept_keys(every), [], []
+    for overrides in every:
         composed = compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
-        checked.append((overrides, check_job(composed, composed.hydra)))
-    if failures := launch(checked, base, loader, sweeper.max_batch_size):
+        config, run_id = check_job(composed, composed.hydra)
+        checked.append((overrides, tagged(directory, swept, config)))
+        run_ids.append(run_id)
+    Multirun(name_of(directory), tuple(values_of(config, swept)), tuple(run_ids)).write(directory)
+    failures = launch(checked, base, loader, sweeper.max_batch_size)
+    say(f"next: stargan-lab report --multirun latest{outputs_flag(Path(config.paths.outputs))}")
+    if failures:
         raise failures[0]
 
 

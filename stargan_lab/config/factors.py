@@ -17,8 +17,24 @@ def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
         further: keys to add, e.g. those that an ablation varies; keys that the configuration lacks are skipped.
     """
     raw = config.flat()
-    values = {key: _select(raw, key) for key in (*_general(raw), *_components(config), *further)}
+    values = {key: _select(raw, key) for key in (*_general(raw), *_components(config), *map(factor, further))}
     return {key: as_yaml(value) for key, value in values.items() if value is not _MISSING}
+
+
+def factor(key: str) -> str:
+    """The recorded name of a key: ``lipschitz.name`` for the group ``lipschitz``, otherwise the key."""
+    return f"{key}.name" if key in COMPONENTS else key
+
+
+def variant_name(values: Mapping[str, str]) -> str:
+    """A short name for a combination of values, e.g. ``norm=instance bias=false``; empty without values.
+
+    Args:
+        values: key -> value in YAML spelling; a key is shortened to its last component if no other one ends alike.
+    """
+    short = [key.removesuffix(".name").rpartition(".")[2] for key in values]
+    names = [name if short.count(name) == 1 else key for name, key in zip(short, values, strict=True)]
+    return " ".join(f"{name}={value}" for name, value in zip(names, values.values(), strict=True))
 
 
 def _general(raw: Mapping[str, Any]) -> Iterator[str]:
