@@ -1,7 +1,6 @@
-"""The plot of an ablation: each run is a dot, lines join runs with the same seed, and bars mark means."""
+"""The effect plot of an ablation: each variant's difference from its baseline, with the interval, and every pair."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -9,101 +8,77 @@ from typing import TYPE_CHECKING
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.files import write_atomically
+from stargan_lab.report.effects import effects
 from stargan_lab.report.runs import descriptions
+from stargan_lab.report.style import new_figure, save
 from stargan_lab.report.tables import by_seed, main_metrics
 from stargan_lab.tracking.metrics import Metric, lookup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which remains distinguishable with color vision deficiency
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DIRECTIONS = {"higher": "higher is better ↑", "lower": "lower is better ↓", "none": ""}
+DIRECTIONS = {"higher": "higher is better →", "lower": "← lower is better"}
+MOST_PANELS = 6
 
 
-def draw_plot(ablation: Ablation, runs: DataFrame, path: Path) -> bool:
-    """Save a panel per main metric as a PNG at 170 dpi. False, without a file, if no run has a value."""
-    values = {name: by_seed(ablation, runs, name) for name in main_metrics(ablation, runs)}
-    values = {name: table for name, table in values.items() if table.notna().any(axis=None)}
-    if not values:
-        return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def draw_effects(ablation: Ablation, runs: DataFrame, stem: Path) -> list[Path]:
+    """Save a panel for the primary metric and each further main one, up to six.
 
-    columns = min(len(values), 3)
-    lines = math.ceil(len(values) / columns)
-    width = min(max(3.2, 0.75 * len(ablation.variants) + 1.4), 14 / columns)
-    figure = Figure(figsize=(max(width * columns, 4.5), 3.0 * lines + 0.7), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axis, (metric, table) in zip(axes, values.items(), strict=False):
-        _draw_runs(axis, table, ablation.baseline)
-        _label(axis, ablation, lookup(metric, descriptions(runs)))
-    for axis in axes[len(values) :]:
+    Returns:
+        The files; none without a difference to show.
+    """
+    tables = {name: effects(ablation, runs, name) for name in main_metrics(ablation, runs)}
+    tables = {name: table for name, table in tables.items() if "effect" in table and table["effect"].notna().any()}
+    tables = dict(list(tables.items())[:MOST_PANELS])
+    if not tables:
+        return []
+    columns = min(len(tables), 3)
+    lines = math.ceil(len(tables) / columns)
+    rows = max(map(len, tables.values()))
+    figure = new_figure(2.9 * columns + 0.8, (0.42 * rows + 1.0) * lines)
+    axes = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    for axis, (name, table) in zip(axes, tables.items(), strict=False):
+        _draw(axis, table, by_seed(ablation, runs, name))
+        _label(axis, table, lookup(name, descriptions(runs)), name == ablation.primary)
+        if name == ablation.primary and ablation.smallest_effect is not None:
+            axis.axvspan(-ablation.smallest_effect, ablation.smallest_effect, color="#dddddd", linewidth=0, zorder=0)
+    for axis in axes[len(tables) :]:
         axis.set_visible(False)
-    _add_legend(figure, next(iter(values.values())).index)
-    figure.suptitle(fill(ablation.title, round(figure.get_figwidth() * 8)), fontsize=12)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=170, facecolor="white"))
-    return True
+    return save(figure, stem)
 
 
-def _draw_runs(axis: "Axes", table: DataFrame, baseline: str) -> None:
-    """``table``: a row per seed, a column per variant."""
-    count = len(table)
-    for i, (_, values) in enumerate(table.iterrows()):
-        shift = (i - (count - 1) / 2) * min(0.1, 0.4 / count)
-        points = [(x + shift, value) for x, value in enumerate(values) if not math.isnan(value)]
-        if not points:
+def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:
+    """``values``: a row per seed, a column per variant."""
+    axis.axvline(0, color="black", linewidth=0.8, zorder=1)
+    seen: list[float] = []
+    ends: list[float] = []
+    for y, row in enumerate(table.itertuples()):
+        pairs = (values[row.variant] - values[row.baseline]).dropna()
+        style = {"s": 9, "facecolor": "none", "edgecolor": "#555555", "linewidth": 0.7}
+        axis.scatter(pairs, [y + 0.22] * len(pairs), zorder=2, **style)
+        seen += [*pairs, 0.0]
+        if math.isnan(row.effect):
             continue
-        xs, ys = zip(*points, strict=True)
-        color, marker = _style(i)
-        axis.plot(xs, ys, color=color, linewidth=0.9, alpha=0.35, zorder=2)
-        axis.scatter(xs, ys, s=30, color=color, marker=marker, edgecolor="white", linewidth=0.6, zorder=3)
-    for x, (variant, mean) in enumerate(table.mean().items()):
-        if not math.isnan(mean):
-            axis.hlines(mean, x - 0.32, x + 0.32, color="black", linewidth=2, zorder=2.5)
-            if variant == baseline:
-                axis.axhline(mean, color="#888888", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
+            axis.hlines(y, row.ci_low, row.ci_high, color="black", linewidth=1.6, zorder=3)
+            ends += [row.ci_low, row.ci_high]
+        decided = row.verdict in ("better", "worse", "equivalent")
+        axis.scatter([row.effect], [y], s=34, facecolor="black" if decided else "white", edgecolor="black", zorder=4)
+    width = 3 * (max(seen) - min(seen))  # an interval from two seeds can be much wider; it then leaves the panel
+    low = max(min([*ends, *seen]), min(seen) - width)
+    high = min(max([*ends, *seen]), max(seen) + width)
+    if low < high:
+        axis.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
 
-def _label(axis: "Axes", ablation: Ablation, metric: Metric) -> None:
-    variants = list(ablation.variants)
-    crowded = len(variants) > 4 or any(len(variant) > 12 for variant in variants)
-    names = [f"{v}\n(baseline)" if v == ablation.baseline else v for v in variants]
-    axis.set_xticks(range(len(variants)), names, fontsize=8, rotation=35 if crowded else 0)
-    if crowded:
-        for label in axis.get_xticklabels():
-            label.set(ha="right", rotation_mode="anchor")
-    axis.set_xlim(-0.6, len(variants) - 0.4)
-    title = metric.name.split("/", 1)[1].replace("_", " ") + (f" ({metric.unit})" if metric.unit else "")
-    bold = "bold" if metric.name == ablation.primary else "normal"
-    axis.set_title(fill(title, 30), fontsize=10, loc="left", fontweight=bold)
-    axis.set_ylabel(DIRECTIONS[metric.direction], fontsize=8, color="#555555")
-    axis.tick_params(axis="y", labelsize=8)
-    axis.ticklabel_format(axis="y", useOffset=False)
-    axis.margins(y=0.12)
-    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _style(i: int) -> tuple[str, str]:
-    """Color and marker of the i-th seed; all differ for the first 49."""
-    return COLORS[i % len(COLORS)], MARKERS[(i + i // len(COLORS)) % len(MARKERS)]
-
-
-def _add_legend(figure: "Figure", seeds: Sequence[int]) -> None:
-    from matplotlib.lines import Line2D
-
-    styles = [_style(i) for i in range(len(seeds))]
-    handles = [Line2D([], [], color=color, marker=marker, linewidth=0.9) for color, marker in styles]
-    handles += [
-        Line2D([], [], color="black", linewidth=2),
-        Line2D([], [], color="#888888", linestyle="--", linewidth=0.9),
-    ]
-    labels = [*(f"seed {seed}" for seed in seeds), "mean", "baseline mean"]
-    columns = min(len(labels), max(2, int(figure.get_figwidth() / 1.5)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+def _label(axis: "Axes", table: DataFrame, metric: Metric, primary: bool) -> None:
+    names = [f"{row.variant} − {row.baseline}" for row in table.itertuples()]
+    axis.set_yticks(range(len(names)), [fill(name, 34) for name in names], fontsize=8)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    unit = f" ({metric.unit})" if metric.unit else ""
+    title = f"Δ {metric.name.partition('/')[2].replace('_', ' ')}{unit}"
+    axis.set_title(title, fontsize=9, loc="left", fontweight="bold" if primary else "normal")
+    axis.set_xlabel(DIRECTIONS[metric.direction], fontsize=7, color="#444444")
+    axis.tick_params(axis="x", labelsize=7)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)

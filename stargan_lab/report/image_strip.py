@@ -14,6 +14,9 @@ from stargan_lab.files import read_json, write_atomically
 from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.report.runs import finished
 
+GROUND_TRUTH = "ground_truth"
+"""Stem of the grid with the exact translations, next to the samples of a run on generated data."""
+
 
 @dataclass(frozen=True)
 class SampleGrid:
@@ -48,16 +51,21 @@ def newest_samples(folder: Path) -> SampleGrid | None:
     Raises:
         LabError: the grid does not match its description, ``samples/targets.json``.
     """
-    grids = {int(path.stem): path for path in (folder / "samples").glob("*.png") if path.stem.isdigit()}
-    if not grids:
+    steps = [path.stem for path in (folder / "samples").glob("*.png") if path.stem.isdigit()]
+    return read_samples(folder, max(steps, key=int)) if steps else None
+
+
+def read_samples(folder: Path, stem: str) -> SampleGrid | None:
+    """Cut the tiles out of ``samples/<stem>.png`` of a run; None if there is no such file. Raises like the above."""
+    grid = folder / "samples" / f"{stem}.png"
+    if not grid.is_file():
         return None
-    step = max(grids)
     description = folder / "samples" / "targets.json"
     about = read_json(description)
     try:
         columns, size, scale = tuple(map(str, about["columns"])), int(about["image_size"]), int(about.get("scale", 1))
         side = size * scale
-        with Image.open(grids[step]) as file:
+        with Image.open(grid) as file:
             image = file.convert("RGB")
         left, top = _positions(about, image, len(columns), side)
         datasets, names = (tuple(map(str, about.get(key, ()))) for key in ("rows", "names"))
@@ -66,12 +74,12 @@ def newest_samples(folder: Path) -> SampleGrid | None:
     inside = max(left, default=0) + side <= image.width and max(top, default=0) + side <= image.height
     if len(left) != len(columns) or not top or side < 1 or not inside:
         actual = f"{image.width}×{image.height} px"
-        raise LabError(f"{grids[step]}: expected rows of {len(columns)} images of {side} px, got {actual}")
+        raise LabError(f"{grid}: expected rows of {len(columns)} images of {side} px, got {actual}")
     for values in (datasets, names):
         if len(values) not in (0, len(top)):
             raise LabError(f"{description}: expected rows and names of {len(top)} images, got {len(values)}")
     rows = tuple(tuple(_tile(image, x, y, side, size) for x in left) for y in top)
-    return SampleGrid(step, columns, size, rows, datasets, names)
+    return SampleGrid(int(stem) if stem.isdigit() else 0, columns, size, rows, datasets, names)
 
 
 def _positions(about: Mapping[str, Any], image: Image.Image, columns: int, side: int) -> tuple[list[int], list[int]]:
@@ -87,32 +95,46 @@ def _tile(image: Image.Image, x: int, y: int, side: int, size: int) -> Image.Ima
     return image.crop((x, y, x + side, y + side)).resize((size, size), Image.Resampling.NEAREST)
 
 
-def draw_strip(runs: DataFrame, path: Path) -> bool:
-    """Save a PNG with the first image of each dataset, translated by each variant's first finished run with samples.
+def draw_strip(runs: DataFrame, path: Path, seeds: int = 1) -> bool:
+    """Save a PNG with the first image of each dataset, translated by each variant, and the ground truth last.
 
+    Args:
+        seeds: how many of each variant's finished runs with samples to show, in the order of their seeds.
     Returns:
         False, without a file, if no run has samples.
     Raises:
         LabError: the runs have different targets or different images.
     """
     grids: dict[str, SampleGrid] = {}
-    shown: dict[str, Any] = {}
+    shown: list[Any] = []
     for run in finished(runs).itertuples():
-        if run.variant not in shown and run.folder is not None and (samples := newest_samples(run.folder)):
-            shown[run.variant], grids[run.run_id] = run, samples
+        of_variant = sum(other.variant == run.variant for other in shown)
+        if of_variant < seeds and run.folder is not None and (samples := newest_samples(run.folder)):
+            shown.append(run)
+            grids[run.run_id] = samples
     if not grids:
         return False
     _check_same_images(grids)
     rows = []
-    for run in shown.values():
+    for run in shown:
         samples = grids[run.run_id]
-        for index in samples.first_of_each_dataset():
-            dataset = [samples.datasets[index]] if len(set(samples.datasets)) > 1 else []
-            label = "\n".join([run.variant, *dataset, f"seed {run.seed}, step {samples.step:,}"])
-            rows.append(GridRow(samples.rows[index], label))
-    sheet = draw_sheet(rows, next(iter(grids.values())).columns, minimum=96, gap=6)
+        rows += _rows(samples, run.variant, f"seed {run.seed}, step {samples.step:,}")
+    first = shown[0]
+    if (truth := read_samples(first.folder, GROUND_TRUTH)) is not None:
+        rows += _rows(truth, "ground truth")
+    sheet = draw_sheet(rows, grids[first.run_id].columns, minimum=96, gap=6)
     write_atomically(path, partial(sheet.image.save, format="PNG"))
     return True
+
+
+def _rows(samples: SampleGrid, *labels: str) -> list[GridRow]:
+    """The first image of each dataset; the dataset's name comes after the first label if there are several."""
+    several = len(set(samples.datasets)) > 1
+    rows = []
+    for index in samples.first_of_each_dataset():
+        dataset = [samples.datasets[index]] if several else []
+        rows.append(GridRow(samples.rows[index], "\n".join([labels[0], *dataset, *labels[1:]])))
+    return rows
 
 
 def _check_same_images(grids: Mapping[str, SampleGrid]) -> None:

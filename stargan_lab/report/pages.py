@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,20 +12,16 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, preview, unknown
 from stargan_lab.files import write_text
-from stargan_lab.report import tables
+from stargan_lab.report import effects, tables
 from stargan_lab.report.comparable import check_comparable, mixed
-from stargan_lab.report.figures import draw_plot
+from stargan_lab.report.curves import draw_curves
+from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
 from stargan_lab.report.runs import finished, write_csv
 from stargan_lab.report.warning_marks import WarningMarks
 
 FORMATS = ("md", "csv", "html", "tex")
-EXPECTED = {
-    "better": "the variants score better than the baseline",
-    "worse": "the variants score worse than the baseline",
-    "same": "no difference from the baseline",
-    "unknown": "not stated",
-}
+FIGURES = ("effects.svg", "effects.pdf", "curves.svg", "curves.pdf", "strip.png")
 # fmt: off
 _TEX = str.maketrans({
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -43,12 +39,16 @@ def write_report(
     out: Path,
     formats: Sequence[str] = ("md", "csv", "html"),
     allow_mixed: bool = False,
+    command: str = "",
+    strip_seeds: int = 1,
 ) -> list[Path]:
-    """Write ``out/report.<format>``, ``metrics.png`` and ``strip.png``, each atomically.
+    """Write ``out/report.<format>`` and its figures, each atomically.
 
     Args:
         runs: as ``report.runs.collect`` returns them.
         allow_mixed: accept runs that were scored in different ways or trained with different code; the page says so.
+        command: repeats the runs; shown with the provenance.
+        strip_seeds: runs per variant in the image strip.
     Returns:
         The files written, the pages first.
     Raises:
@@ -60,27 +60,27 @@ def write_report(
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
         check_comparable(ablation, runs)
-    plot, strip = out / "metrics.png", out / "strip.png"
-    drawn = {plot: draw_plot(ablation, runs, plot), strip: draw_strip(runs, strip)}
-    for path in drawn:
-        if not drawn[path]:
-            path.unlink(missing_ok=True)  # from an earlier report
-    figures = [path for path in drawn if drawn[path]]
+    strip = out / "strip.png"
+    drawn = [*draw_effects(ablation, runs, out / "effects"), *draw_curves(ablation, runs, out / "curves")]
+    drawn += [strip] if draw_strip(runs, strip, strip_seeds) else []
+    for path in {out / name for name in FIGURES} - set(drawn):
+        path.unlink(missing_ok=True)  # from an earlier report
     pages = [out / f"report.{name}" for name in dict.fromkeys(formats)]
+    figures = {path.stem: path for path in drawn if path.suffix != ".pdf"}
     for path in pages:
         if path.suffix == ".csv":
             write_csv(runs, path)
         else:
-            write_text(path, _render(path.suffix[1:], ablation, runs, figures))
-    return [*pages, *figures]
+            write_text(path, _render(path.suffix[1:], ablation, runs, figures, command))
+    return [*pages, *drawn]
 
 
-def report_text(ablation: Ablation, runs: DataFrame) -> str:
+def report_text(ablation: Ablation, runs: DataFrame, command: str = "") -> str:
     """The report for a terminal, without figures."""
-    return _render("txt", ablation, runs, [])
+    return _render("txt", ablation, runs, {}, command)
 
 
-def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Sequence[Path]) -> str:
+def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Mapping[str, Path], command: str) -> str:
     environment = Environment(
         loader=PackageLoader("stargan_lab.report"),
         autoescape=format_name == "html",
@@ -88,18 +88,24 @@ def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Sequ
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(tex=tex, aligned=aligned, base64=lambda path: b64encode(path.read_bytes()).decode())
+    environment.filters.update(tex=tex, aligned=aligned, embedded=embedded)
     page = environment.get_template("report.j2").render(
         markup=f"{format_name}.j2",
         ablation=ablation,
-        expected=EXPECTED[ablation.expected],
         tables=tables,
+        effects=effects,
         runs=runs,
         warnings=WarningMarks(runs).lines(),
-        figures={path.name: path for path in figures},
-        provenance=_provenance(ablation, runs),
+        figures=figures,
+        provenance=_provenance(ablation, runs, command),
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+
+
+def embedded(path: Path) -> str:
+    """A data URL of an image."""
+    kind = {".svg": "svg+xml", ".png": "png"}[path.suffix]
+    return f"data:image/{kind};base64,{b64encode(path.read_bytes()).decode()}"
 
 
 def tex(text: str) -> str:
@@ -116,9 +122,10 @@ def aligned(table: DataFrame) -> str:
         return re.sub(r" +$", "", padded.to_string(), flags=re.MULTILINE)
 
 
-def _provenance(ablation: Ablation, runs: DataFrame) -> list[str]:
+def _provenance(ablation: Ablation, runs: DataFrame, command: str) -> list[str]:
     done = finished(runs)
     lines = [
+        *([f"command: {command}"] if command else []),
         f"runs: {len(done)} of {len(ablation.variants) * len(ablation.seeds)} finished",
         f"seeds: {', '.join(map(str, sorted(set(done['seed'])))) or 'none'}",
         f"protocol: {_protocols(done)}",

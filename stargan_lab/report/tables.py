@@ -1,4 +1,4 @@
-"""The tables of a report, as DataFrames of text: means, deviations, and differences paired by seed."""
+"""The tables of a report, as DataFrames of text: means and deviations. Effects and verdicts are in ``effects``."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,10 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.rounding import MISSING, summary
 from stargan_lab.report.runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
 from stargan_lab.report.warning_marks import WarningMarks
-from stargan_lab.tracking.metrics import Metric, lookup
-
-MISSING = "–"
-
-
-def summary(values: Series, metric: Metric, signed: bool = False) -> str:
-    """``0.431 ± 0.012 (3)``: mean, sample standard deviation (n - 1) and number of the values that are not NaN."""
-    count = values.count()
-    if count == 0:
-        return MISSING
-    deviation = f" ± {metric.show(values.std())}" if count > 1 else ""
-    return f"{metric.show(values.mean(), signed)}{deviation} ({count})"
+from stargan_lab.tracking.metrics import lookup
 
 
 def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
@@ -29,26 +19,20 @@ def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
 
 
 def main_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
-    """The primary metric first, then the other scores of finished runs that are registered as main ones."""
-    return [
-        ablation.primary,
-        *(s for s in scores(runs) if lookup(s, descriptions(runs)).main and s != ablation.primary),
-    ]
+    """The primary metric, the secondary ones, then the other scores of finished runs that are registered as main."""
+    main = (score for score in scores(runs) if lookup(score, descriptions(runs)).main)
+    return list(dict.fromkeys([ablation.primary, *(s for s in ablation.secondary if s in runs), *main]))
 
 
 def further_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
     """The scores of finished runs that are not in the main table."""
-    return [s for s in scores(runs) if not lookup(s, descriptions(runs)).main and s != ablation.primary]
+    main = main_metrics(ablation, runs)
+    return [score for score in scores(runs) if score not in main]
 
 
 def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
-    """A row per variant: the main scores, the paired difference in the primary one, network sizes and speed."""
-    primary = lookup(ablation.primary, descriptions(runs))
+    """A row per variant: the main scores, network sizes and speed."""
     table = _score_table(ablation, runs, _labels(runs, main_metrics(ablation, runs)))
-    values = by_seed(ablation, runs, ablation.primary)
-    differences = values.sub(values[ablation.baseline], axis="index").drop(columns=ablation.baseline)
-    cells = [summary(differences[v], primary, signed=True) if v in differences else MISSING for v in ablation.variants]
-    table.insert(1, f"Δ {primary.name.split('/', 1)[1]}", cells)
     by_variant = finished(runs).groupby("variant")
     for title, column in zip(("G params", "D params"), PARAMETERS, strict=True):
         counts = {variant: sorted(set(group.dropna())) for variant, group in by_variant[column]}

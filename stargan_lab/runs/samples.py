@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,14 +58,42 @@ class SampleWriter:
         names = [(s.name, name) for s in self.sources for name in s.spec.names]
         return ["input", *(f"{source}: {name}" if several else name for source, name in names)]
 
-    @torch.no_grad()
     def write(self, step: int, translate: Translate) -> Path:
         """Translate and write ``<step>.png``; does not change any random state. Returns its path."""
+
+        def translated(index: int, other: int, labels: Tensor, pixels: Tensor) -> Tensor:
+            return to_uint8(translate(to_float(pixels), labels, other)).cpu()
+
+        path = self.folder / f"{step:08d}.png"
+        self._write(path, translated)
+        return path
+
+    def write_ground_truth(self) -> Path | None:
+        """Write ``ground_truth.png``, the same grid with exact translations; None if a dataset has no ground truth."""
+        if any(source.ground_truth is None for source in self.sources):
+            return None
+
+        def redrawn(index: int, other: int, labels: Tensor, pixels: Tensor) -> Tensor:
+            drawer: Any = self.sources[index].ground_truth
+            return drawer.redraw("test", self.indices[index], self.sources[other].spec.names, labels)
+
+        path = self.folder / "ground_truth.png"
+        self._write(path, redrawn)
+        return path
+
+    @torch.no_grad()
+    def _write(self, path: Path, column: Callable[[int, int, Tensor, Tensor], Tensor]) -> None:
+        """Write a grid and ``targets.json``, which describes it.
+
+        Args:
+            column: index of a dataset, index of the targets' dataset, (n, A) target labels and (n, 3, S, S) uint8
+                images -> (n, 3, S, S) uint8.
+        """
         rows, owners, names = [], [], []
         for index, source in enumerate(self.sources):
             if not self.indices[index]:
                 continue
-            columns = self._columns(index, translate)
+            columns = self._columns(index, column)
             for tiles in zip(*columns, strict=True):
                 rows.append(GridRow([as_image(tile) for tile in tiles], source.name if len(self.sources) > 1 else ""))
                 owners.append(source.name)
@@ -79,13 +108,11 @@ class SampleWriter:
             "left": list(sheet.left[0]),
             "top": list(sheet.top),
         }
-        path = self.folder / f"{step:08d}.png"
         write_json(self.folder / "targets.json", about)
         write_atomically(path, partial(sheet.image.save, format="PNG"))
-        return path
 
-    def _columns(self, index: int, translate: Translate) -> list[Tensor]:
-        """(n, 3, S, S) uint8 each: a dataset's images, then their translations to each target of every dataset."""
+    def _columns(self, index: int, column: Callable[[int, int, Tensor, Tensor], Tensor]) -> list[Tensor]:
+        """(n, 3, S, S) uint8 each: a dataset's images, then a column for each target of every dataset."""
         split = self.sources[index].split("test")
         pixels, labels = split.images(self.indices[index]), split.labels[self.indices[index]]
         columns = [pixels]
@@ -97,8 +124,7 @@ class SampleWriter:
             else:
                 source_labels = torch.zeros(len(pixels), len(source.spec.names))
             for target in range(len(source.spec.names)):
-                translated = translate(to_float(pixels), target_labels(source_labels, source.spec, target), other)
-                columns.append(to_uint8(translated).cpu())
+                columns.append(column(index, other, target_labels(source_labels, source.spec, target), pixels))
         return columns
 
 

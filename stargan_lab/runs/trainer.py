@@ -75,6 +75,8 @@ class Trainer:
             self.tracker = open_tracker(config, self.sources, folder)
             self._drop_scores_of_other_protocols()
             self.tracker.start(resumed_from)
+            if (truth := self.samples.write_ground_truth()) is not None:
+                self.tracker.artifact(truth, "samples")
             write_layout(folder.path, self.layout)
             return self._train_and_record(resumed_from)
 

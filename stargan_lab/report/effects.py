@@ -1,0 +1,149 @@
+"""Effects of an ablation's variants, relative to the variant each is compared with, and the verdicts in words."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from pandas import DataFrame, Series
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.rounding import MISSING, difference, interval
+from stargan_lab.report.runs import descriptions
+from stargan_lab.report.statistics import verdicts
+from stargan_lab.tracking.metrics import Metric, lookup
+
+ALPHA = 0.05
+"""Probability of any false verdict per metric, over all variants of an ablation."""
+
+FAILED = ("failed", "diverged")
+"""Status of a run that counts as a failure, not as missing."""
+
+_AGREES = {("better", "better"), ("worse", "worse"), ("same", "equivalent")}
+
+
+def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
+    """The effect and verdict of every variant other than the baseline.
+
+    Args:
+        runs: as ``report.runs.collect`` returns them.
+    Returns:
+        The columns of ``report.statistics.verdicts``, and ``baseline``, the variant compared with. The correction is
+        for all variants together. Empty if neither higher nor lower values of the metric are better.
+    """
+    description = lookup(metric, descriptions(runs))
+    comparisons = ablation.comparisons()
+    total = sum(map(len, comparisons.values()))
+    if description.direction == "none" or not total:
+        return DataFrame(columns=["variant", "verdict", "baseline"])
+    values = _values(ablation, runs, metric)
+    smallest = ablation.smallest_effect if metric == ablation.primary else None
+    tables = []
+    for baseline, variants in comparisons.items():
+        table = verdicts(
+            values[values["variant"].isin([baseline, *variants])],
+            baseline,
+            metric,
+            higher_is_better=description.direction == "higher",
+            alpha=ALPHA * len(variants) / total,
+            smallest_effect=smallest,
+        )
+        table["p_adjusted"] = (table["p_adjusted"] * total / len(variants)).clip(upper=1)
+        tables.append(table.assign(baseline=baseline))
+    table = pd.concat(tables).set_index("variant").reindex([v for v in ablation.variants if v != ablation.baseline])
+    return table.reset_index()
+
+
+def _values(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
+    """variant, seed, value: NaN for a failed run, no row for one that is unfinished or lacks the metric."""
+    values = runs.reindex(columns=["variant", "seed", "status", metric]).rename(columns={metric: "value"})
+    failed = values["status"].isin(FAILED)
+    values.loc[failed, "value"] = math.nan
+    values = values[failed | ((values["status"] == "finished") & values["value"].notna())]
+    absent = [v for v in ablation.variants if v not in set(values["variant"])]
+    rows = DataFrame({"variant": absent, "seed": pd.Series([-1] * len(absent), dtype=int), "value": math.nan})
+    return pd.concat([values, rows]) if absent else values
+
+
+def effect_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
+    """A row of text per variant: effect, interval, pairs, adjusted p-value, verdict, and what the claim expects."""
+    description = lookup(metric, descriptions(runs))
+    primary = metric == ablation.primary
+    several = len(ablation.comparisons()) > 1
+    rows = {}
+    for row in effects(ablation, runs, metric).itertuples():
+        cells = {"compared with": row.baseline} if several else {}
+        cells |= {
+            f"Δ {description.label}": difference(row.effect, row.ci_low, row.ci_high, description),
+            "95 % interval": interval(row.ci_low, row.ci_high, description),
+            "pairs": str(row.n),
+            "adjusted p": p_text(row.p_adjusted),
+            "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
+        }
+        if primary:
+            cells["expected"] = ablation.expected.get(row.variant, "unknown")
+        cells["seeds needed"] = MISSING if pd.isna(row.seeds_needed) else str(row.seeds_needed)
+        rows[row.variant] = cells
+    return DataFrame.from_dict(rows, orient="index").rename_axis("variant")
+
+
+def sentences(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """A sentence per variant with the verdict on the primary metric, its effect, interval, n and protocol."""
+    description = lookup(ablation.primary, descriptions(runs))
+    protocol = _protocol(runs, ablation.primary)
+    return [
+        _sentence(row, ablation.expected.get(row.variant, "unknown"), description, protocol)
+        for _, row in effects(ablation, runs, ablation.primary).iterrows()
+    ]
+
+
+def _sentence(row: Series, expected: str, metric: Metric, protocol: str) -> str:
+    name = metric.name.partition("/")[2]
+    failed = f"; {row.failures} failed" if row.failures else ""
+    if row.n:
+        effect = difference(row.effect, row.ci_low, row.ci_high, metric)
+        unit = f" {metric.unit}" if metric.unit else ""
+        numbers = (
+            f"Δ {name} {effect}{unit}, 95 % interval {interval(row.ci_low, row.ci_high, metric)},"
+            f" n = {row.n}{failed}, protocol {protocol}"
+        )
+    else:
+        numbers = f"no pairs{failed}, protocol {protocol}"
+    return f"{row.variant} {_claim(row)} ({numbers}). {_answer(row.verdict, expected)}"
+
+
+def _claim(row: Series) -> str:
+    texts = {
+        "better": f"is better than {row.baseline}",
+        "worse": f"is worse than {row.baseline}",
+        "equivalent": f"is equivalent to {row.baseline}",
+        "failed": "failed to train too often for a comparison",
+    }
+    if row.verdict in texts:
+        return texts[row.verdict]
+    needed = "" if pd.isna(row.seeds_needed) else f"; about {row.seeds_needed} seeds would decide it"
+    return f"against {row.baseline} is undecided{needed}"
+
+
+def _answer(verdict: str, expected: str) -> str:
+    if expected == "unknown":
+        return "No expectation was stated."
+    if verdict in ("undecided", "failed"):
+        return f"Expected: {expected}; not answered."
+    return f"Expected: {expected}; {'confirmed' if (expected, verdict) in _AGREES else 'contradicted'}."
+
+
+def p_text(p: float) -> str:
+    """Two significant digits; ``<0.001`` below that."""
+    if math.isnan(p):
+        return MISSING
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _protocol(runs: DataFrame, metric: str) -> str:
+    """The hashes of what the metric's values depend on, usually one."""
+    finished = runs[runs["status"] == "finished"]
+    hashes: Sequence[str] = [
+        ways.get(metric, protocol) or "unknown"
+        for ways, protocol in zip(finished["protocols"], finished["protocol"], strict=True)
+    ]
+    return ", ".join(dict.fromkeys(hashes)) or "unknown"
