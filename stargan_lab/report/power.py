@@ -1,0 +1,58 @@
+"""Power of the paired t-test (noncentral t), and its two inverses: the number of seeds and the detectable effect."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import ndtri
+from statsmodels.stats.power import TTestPower
+
+MAX_SEEDS = 10_000
+"""Above this, a required number of seeds counts as unknown."""
+BLOCK = 8  # seeds that one call evaluates
+
+
+def power(ratio: float, seeds: ArrayLike, level: ArrayLike) -> np.ndarray:
+    """Probability that a two-sided paired t-test finds a true difference.
+
+    Args:
+        ratio: the true mean difference divided by the standard deviation of the differences.
+        seeds: number of pairs, at least 2, of any shape.
+        level: level of this one comparison, in [0, 1), of the same shape.
+
+    Returns:
+        Values of that shape, in [0, 1].
+    """
+    one_sided = np.asarray(level) / 2
+    tails = [TTestPower().power(sign * ratio, np.asarray(seeds), one_sided, alternative="larger") for sign in (1, -1)]
+    return np.nan_to_num(tails[0]) + np.nan_to_num(tails[1])  # a tail below the smallest float comes back as NaN
+
+
+def seeds_for(ratio: float, level: Callable[[int], float], target: float = 0.8) -> int | None:
+    """The smallest number of seeds with power ``target``; None for ``ratio`` 0 and above ``MAX_SEEDS``.
+
+    Args:
+        ratio: as for ``power``.
+        level: level of one comparison for a number of pairs; must not decrease with it.
+        target: in (0, 1).
+    """
+    if ratio == 0:
+        return None
+    # With a known standard deviation fewer seeds would do, so the search starts at that number.
+    start = max(2, int(((ndtri(1 - level(MAX_SEEDS) / 2) + ndtri(target)) / ratio) ** 2))
+    while start <= MAX_SEEDS:
+        seeds = np.arange(start, start + BLOCK)
+        reached = power(ratio, seeds, np.array([level(int(n)) for n in seeds])) >= target
+        if reached.any():
+            return int(seeds[reached.argmax()])
+        start += BLOCK
+    return None
+
+
+def detectable_ratio(seeds: int, level: float, target: float = 0.8) -> float:
+    """The smallest true difference, in standard deviations of the differences, that has power ``target``."""
+    bound = 1.0
+    while power(bound, seeds, level) < target:
+        bound *= 2
+    return float(brentq(lambda ratio: power(ratio, seeds, level) - target, 0, bound))
