@@ -62,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
     """The runs of the last sweep, or of a sweep without overrides if there was none; see ``report.runs.collect``."""
-    from stargan_lab.ablation.plan import plan
     from stargan_lab.files import read_json
     from stargan_lab.report.runs import collect
 
@@ -71,6 +70,8 @@ def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = Non
     if path.exists():
         cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
     else:
+        from stargan_lab.ablation.plan import plan  # slow to import
+
         cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(ablation)]
     return collect(ablation, cells, outputs, protocol)
 

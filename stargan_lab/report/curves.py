@@ -1,6 +1,7 @@
 """Learning curves of an ablation: each variant's mean over its seeds, and a band from the lowest to the highest."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ POINTS = 200
 """Curves with more steps are thinned to about this many."""
 
 
-def draw_curves(ablation: Ablation, runs: DataFrame, stem: Path) -> list[Path]:
+def draw_curves(ablation: Ablation, runs: DataFrame, stem: Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
     """Save a panel per loss, and per main score that was also computed during training.
 
     Returns:
@@ -47,7 +48,7 @@ def draw_curves(ablation: Ablation, runs: DataFrame, stem: Path) -> list[Path]:
         axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=8)
-    return save(figure, stem)
+    return save(figure, stem, formats)
 
 
 def _rows(ablation: Ablation, runs: DataFrame) -> DataFrame:

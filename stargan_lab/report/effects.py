@@ -121,7 +121,7 @@ def _claim(row: Series) -> str:
     if row.verdict in texts:
         return texts[row.verdict]
     needed = "" if pd.isna(row.seeds_needed) else f"; about {row.seeds_needed} seeds would decide it"
-    return f"against {row.baseline} is undecided{needed}"
+    return f"vs. {row.baseline} is undecided{needed}"
 
 
 def _answer(verdict: str, expected: str) -> str:

@@ -1,6 +1,7 @@
 """The effect plot of an ablation: each variant's difference from its baseline, with the interval, and every pair."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ DIRECTIONS = {"higher": "higher is better →", "lower": "← lower is better"}
 MOST_PANELS = 6
 
 
-def draw_effects(ablation: Ablation, runs: DataFrame, stem: Path) -> list[Path]:
+def draw_effects(ablation: Ablation, runs: DataFrame, stem: Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
     """Save a panel for the primary metric and each further main one, up to six.
 
     Returns:
@@ -44,7 +45,7 @@ def draw_effects(ablation: Ablation, runs: DataFrame, stem: Path) -> list[Path]:
             axis.axvspan(-ablation.smallest_effect, ablation.smallest_effect, color="#dddddd", linewidth=0, zorder=0)
     for axis in axes[len(tables) :]:
         axis.set_visible(False)
-    return save(figure, stem)
+    return save(figure, stem, formats)
 
 
 def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:

@@ -61,7 +61,9 @@ def write_report(
     if not allow_mixed:
         check_comparable(ablation, runs)
     strip = out / "strip.png"
-    drawn = [*draw_effects(ablation, runs, out / "effects"), *draw_curves(ablation, runs, out / "curves")]
+    vector = ("svg", "pdf") if "tex" in formats else ("svg",)  # LaTeX needs PDF
+    drawn = draw_effects(ablation, runs, out / "effects", vector)
+    drawn += draw_curves(ablation, runs, out / "curves", vector)
     drawn += [strip] if draw_strip(runs, strip, strip_seeds) else []
     for path in {out / name for name in FIGURES} - set(drawn):
         path.unlink(missing_ok=True)  # from an earlier report

@@ -1,6 +1,7 @@
 """Style of a report's figures: vector files for papers, distinguishable in gray by marker and line style."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
-FORMATS = ("svg", "pdf")
 
 
 def look(i: int) -> dict[str, object]:
@@ -36,14 +36,15 @@ def new_figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def save(figure: "Figure", stem: Path) -> list[Path]:
-    """Write ``stem.svg`` and ``stem.pdf``, with text as text; without a date, so that equal figures are equal files."""
+def save(figure: "Figure", stem: Path, formats: Sequence[str]) -> list[Path]:
+    """Write ``stem.svg`` or ``stem.pdf`` or both, with text as text and without a date: equal figures, equal files."""
     import matplotlib
 
-    paths: Sequence[Path] = [stem.with_suffix(f".{name}") for name in FORMATS]
-    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    figure.draw_without_rendering()  # lays the axes out; doing it once is faster
+    figure.set_layout_engine("none")
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    paths = [stem.with_suffix(f".{name}") for name in formats]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "stargan-lab", "pdf.fonttype": 42}):
-        for path in paths:
-            name = path.suffix[1:]
-            write_atomically(path, lambda file, name=name: figure.savefig(file, format=name, metadata=metadata[name]))
-    return list(paths)
+        for path, name in zip(paths, formats, strict=True):
+            write_atomically(path, partial(figure.savefig, format=name, metadata=dates[name]))
+    return paths
