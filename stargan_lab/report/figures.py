@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame
 
@@ -55,7 +55,7 @@ def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:
     ends: list[float] = []
     for y, row in enumerate(table.itertuples()):
         pairs = (values[row.variant] - values[row.baseline]).dropna()
-        style = {"s": 9, "facecolor": "none", "edgecolor": "#555555", "linewidth": 0.7}
+        style: dict[str, Any] = {"s": 9, "facecolor": "none", "edgecolor": "#555555", "linewidth": 0.7}
         axis.scatter(pairs, [y + 0.22] * len(pairs), zorder=2, **style)
         seen += [*pairs, 0.0]
         if math.isnan(row.effect):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stargan_lab.files import write_atomically
 
@@ -16,7 +16,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 
 
-def look(i: int) -> dict[str, object]:
+def look(i: int) -> dict[str, Any]:
     """Color, marker and line style of the i-th item; two items share all three only from the 245th on."""
     shift = i + i // len(COLORS)
     return {

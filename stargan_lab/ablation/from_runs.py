@@ -1,0 +1,115 @@
+"""An ablation from existing runs: their variants are the combinations of the values of some keys."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pandas import DataFrame
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.config.compose import compose_raw, to_plain
+from stargan_lab.config.factors import factor, variant_name
+from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.schema import COMPONENTS
+from stargan_lab.errors import ConfigError, LabError, unknown, unknown_key
+from stargan_lab.registry import family
+
+Cells = list[tuple[str, int, str]]
+"""Variant, seed and run id of each run."""
+
+_CONSTANT = ("run_id", "status", "finished", "seconds", "folder")
+
+
+def ablation_of(
+    runs: DataFrame,
+    by: Sequence[str],
+    name: str,
+    primary: str,
+    baseline: str | None = None,
+    seed_key: str = "seed",
+) -> tuple[Ablation, Cells]:
+    """Group runs into variants.
+
+    Args:
+        runs: as ``report.query.load_runs`` returns them.
+        by: the keys whose values make a variant.
+        name: of the ablation.
+        baseline: a variant, e.g. ``norm=none``; None: the one whose values are the configuration's defaults, or else
+            the first.
+        seed_key: the key whose values pair the runs.
+    Raises:
+        ConfigError: a key or the baseline is unknown.
+        LabError: two runs of a variant have the same seed; the message names a key in which they differ.
+    """
+    keys = [factor(key) if factor(key) in runs else key for key in by]
+    for key in [*keys, seed_key]:
+        if key not in runs:
+            raise ConfigError(unknown_key(key, map(str, runs)))
+    settings = {
+        run_id: {key: as_yaml(_value(row[key])) for key in keys}
+        for run_id, row in runs.set_index("run_id").iterrows()
+    }
+    names = {run_id: variant_name(values) or "all" for run_id, values in settings.items()}
+    variants = {names[run_id]: tuple(f"{k}={v}" for k, v in values.items()) for run_id, values in settings.items()}
+    if baseline is not None and baseline not in variants:
+        raise ConfigError(f"--baseline: {unknown('variant', baseline, variants)}")
+    cells = [(names[row["run_id"]], int(row[seed_key]), row["run_id"]) for _, row in runs.iterrows()]
+    _check_unique(runs, cells, [*keys, seed_key])
+    ablation = Ablation(
+        name=name,
+        title=f"{name}: {', '.join(by)}" if by else name,
+        claim="",
+        source="",
+        base=(),
+        baseline=baseline or _default_variant(runs, settings, names),
+        variants=variants,
+        seeds=tuple(sorted({seed for _, seed, _ in cells})),
+        primary=primary,
+        expected={},
+    )
+    return ablation, cells
+
+
+def also_differing(runs: DataFrame, keys: Sequence[str]) -> list[str]:
+    """Configuration keys other than ``keys`` whose values differ between the runs."""
+    skipped = {*_CONSTANT, *map(factor, keys), *keys}
+    shown = [k for k in runs if k not in skipped and "/" not in k and not k.startswith(("ablation.", "evaluation."))]
+    return [key for key in shown if runs[key].map(lambda value: as_yaml(_value(value))).nunique() > 1]
+
+
+def _check_unique(runs: DataFrame, cells: Cells, keys: Sequence[str]) -> None:
+    first: dict[tuple[str, int], str] = {}
+    for variant, seed, run_id in cells:
+        other = first.setdefault((variant, seed), run_id)
+        if other != run_id:
+            differing = also_differing(runs[runs["run_id"].isin([other, run_id])], keys)
+            hint = f"; they differ in {', '.join(differing)}: add it to --by, or filter the runs" if differing else ""
+            raise LabError(f"runs {other} and {run_id} are both {variant} with seed {seed}{hint}")
+
+
+def _default_variant(runs: DataFrame, settings: dict[str, dict[str, str]], names: dict[str, str]) -> str:
+    """The variant whose values are all defaults, else the first."""
+    defaults = to_plain(compose_raw([]))
+    for run_id, values in settings.items():
+        row = runs[runs["run_id"] == run_id].iloc[0]
+        if all(as_yaml(_default(key, row, defaults)) == value for key, value in values.items()):
+            return names[run_id]
+    return next(iter(names.values()))
+
+
+def _default(key: str, row: Any, defaults: Any) -> Any:
+    """The default of a key: of a component's option, from its signature; otherwise from the composed defaults."""
+    group, _, option = key.partition(".")
+    if group in COMPONENTS and option != "name":
+        component = row.get(f"{group}.name")
+        options = family(group).options(component) if component in family(group).names() else {}
+        return options[option].default if option in options else None
+    for part in key.split("."):
+        defaults = defaults.get(part) if isinstance(defaults, dict) else None
+    return defaults
+
+
+def _value(value: Any) -> Any:
+    """A cell of a DataFrame as it was in the configuration: whole numbers as int, NaN as null."""
+    if isinstance(value, float):
+        return None if value != value else int(value) if value.is_integer() else value
+    return value.item() if hasattr(value, "item") else value
