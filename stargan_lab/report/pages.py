@@ -92,7 +92,7 @@ def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Sequ
     page = environment.get_template("report.j2").render(
         markup=f"{format_name}.j2",
         ablation=ablation,
-        expected=EXPECTED[ablation.expected],
+        expected=_expected(ablation),
         tables=tables,
         runs=runs,
         warnings=WarningMarks(runs).lines(),
@@ -100,6 +100,14 @@ def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Sequ
         provenance=_provenance(ablation, runs),
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+
+
+def _expected(ablation: Ablation) -> str:
+    """What the claim predicts, in one sentence if it predicts the same for every variant."""
+    outcomes = set(ablation.expected.values())
+    if len(outcomes) == 1:
+        return EXPECTED[outcomes.pop()]
+    return "; ".join(f"{variant}: {outcome}" for variant, outcome in ablation.expected.items())
 
 
 def tex(text: str) -> str:
