@@ -14,13 +14,21 @@ def status(cell: Cell) -> str:
     return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id).status()
 
 
+def distinct(cells: Sequence[Cell]) -> list[Cell]:
+    """The first cell of each run."""
+    by_id: dict[str, Cell] = {}
+    for cell in cells:
+        by_id.setdefault(cell.run_id, cell)
+    return list(by_id.values())
+
+
 def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
     """The cells left to train: neither finished, nor running in another process, nor failed unless ``retry_failed``.
 
-    Tags the runs of finished cells with the ablation.
+    Of cells that share a run, the first. Tags the runs of finished cells with the ablation.
     """
     left = []
-    for cell in cells:
+    for cell in distinct(cells):
         now = status(cell)
         if now == "finished":
             tag_finished(cell.config, cell.run_id)
@@ -34,11 +42,11 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
 
 
 def status_table(cells: Sequence[Cell]) -> str:
-    """One line per cell with variant, seed, run id and status, then the number of cells per status."""
+    """One line per cell with variant, seed, run id and status, then the number of runs per status."""
     width = max(len(cell.variant) for cell in cells)
     statuses = [status(cell) for cell in cells]
     lines = [f"{c.variant:<{width}}  seed {c.seed}  {c.run_id}  {now}" for c, now in zip(cells, statuses, strict=True)]
-    counts = Counter(statuses)
+    counts = Counter({cell.run_id: now for cell, now in zip(cells, statuses, strict=True)}.values())
     return "\n".join([*lines, ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))])
 
 

@@ -1,7 +1,7 @@
 """The cells of an ablation, variants x seeds, each with its overrides, validated configuration and run id."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stargan_lab.ablation.spec import Ablation
@@ -44,25 +44,49 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
     for override in extra:
         if key_of(override) in varied:
             raise ConfigError(f"{key_of(override)}: set by the variants of {ablation.name}; edit the ablation file")
+    shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
     cells = []
     for variant, overrides in ablation.variants.items():
         for seed in seeds:
-            tag = as_override(f"+tracking.ablations.{ablation.name}", variant)
-            shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
-            every = (*ablation.base, *overrides, *extra, f"seed={seed}", shown, tag)
-            merged = tuple({key_of(override): override for override in every}.values())  # the last one per key wins
+            merged = merge(*ablation.base, *overrides, *extra, f"seed={seed}", shown)
             try:
                 config = compose(merged, config_dir)
             except ConfigError as error:
                 raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
             identity = run_id(config, check_prerequisites(config))
             cells.append(Cell(variant, seed, merged, identity, config))
-    try:  # after the cells' imports have registered a user's metrics
-        lookup(ablation.primary)
-    except LabError as error:
-        raise ConfigError(f"{ablation.name}: primary: {error}") from None
+    _check_metrics(ablation)  # after the cells' imports have registered a user's metrics
     _refuse_duplicates(cells, ablation)
-    return cells
+    return _tagged(cells, ablation)
+
+
+def merge(*overrides: str) -> tuple[str, ...]:
+    """The overrides without those that a later one for the same key replaces; Hydra refuses a group set twice."""
+    return tuple({key_of(override): override for override in overrides}.values())
+
+
+def _check_metrics(ablation: Ablation) -> None:
+    keys = ("primary", *("secondary" for _ in ablation.secondary))
+    for key, metric in zip(keys, (ablation.primary, *ablation.secondary), strict=True):
+        try:
+            lookup(metric)
+        except LabError as error:
+            raise ConfigError(f"{ablation.name}: {key}: {error}") from None
+
+
+def _tagged(cells: Sequence[Cell], ablation: Ablation) -> list[Cell]:
+    """The cells with the ablation's tag, which lists all variants of a run, since cells can share one."""
+    variants: dict[str, list[str]] = {}
+    for cell in cells:
+        variants.setdefault(cell.run_id, []).append(cell.variant)
+    tagged = []
+    for cell in cells:
+        tag = {ablation.name: ", ".join(variants[cell.run_id])}
+        tracking = cell.config.tracking
+        tracking = tracking.model_copy(update={"ablations": {**tracking.ablations, **tag}})
+        config = cell.config.model_copy(update={"tracking": tracking})
+        tagged.append(replace(cell, config=config, overrides=(*cell.overrides, as_override("+tracking.ablations", tag))))
+    return tagged
 
 
 def _split_seeds(extra: Sequence[str], default: Sequence[int]) -> tuple[list[str], list[int]]:
@@ -86,11 +110,17 @@ def _factor(key: str) -> str:
 
 
 def _refuse_duplicates(cells: Sequence[Cell], ablation: Ablation) -> None:
-    """Raises ConfigError if two variants have the same configuration, which would be one run under two names."""
+    """Raises ConfigError for two variants with the same configuration, which are one run under two names.
+
+    Cells of a grid, and arms with their own baseline, may share a run unless one is compared with the other.
+    """
     by_id: dict[str, Cell] = {}
+    arms = {*ablation.matched, *ablation.matched.values()}
     for cell in cells:
         first = by_id.setdefault(cell.run_id, cell)
-        if first is not cell:
+        pair = {first.variant, cell.variant}
+        compared = any(pair == set(each) for each in ablation.matched.items())
+        if first is not cell and (compared or not (ablation.factors or pair & arms)):
             raise ConfigError(
                 f"{ablation.name}: variants {first.variant} and {cell.variant} have the same configuration"
             )

@@ -1,32 +1,42 @@
 """Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants compared with it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
-from stargan_lab.errors import ConfigError, unknown, unknown_key
+from stargan_lab.errors import ConfigError, unknown
 
-OUTCOMES = ("better", "worse", "same", "unknown")
-_KEYS = ("title", "claim", "source", "base", "baseline", "variants", "seeds", "primary", "expected")
+Outcome = Literal["better", "worse", "same", "unknown"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+Levels = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""Factor -> level -> overrides."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One ablation.
+    """One ablation, at one of its presets.
 
     Attributes:
-        name: file name without ``.yaml``.
+        name: file name without ``.yaml``, then ``.PRESET`` if the file has presets; identifies the group of runs.
         title, claim, source: text for reports; ``source`` cites where the claim comes from.
-        base: overrides of every cell.
+        base: overrides of every cell; those of the preset come last.
         baseline: name of the variant that the others are compared with.
-        variants: name -> overrides on top of ``base``, in report order.
+        variants: name -> overrides on top of ``base``, in report order; for a grid, every cell.
         seeds: each variant is trained once per seed.
         primary: the metric that decides the verdict, e.g. ``eval/edit``.
-        expected: what the claim predicts for the variants relative to the baseline, on the primary metric.
+        expected: variant -> what the claim predicts relative to the variant's baseline, on the primary metric; every
+            variant except ``baseline``.
+        secondary: metrics to show next to the primary one.
+        smallest_effect: smallest relevant difference, in units of the primary metric; None: not stated.
+        matched: variant -> the variant it is compared with instead of ``baseline``.
+        factors: of a grid, factor -> its levels; empty for named variants.
+        baseline_levels: of a grid, factor -> level of the baseline.
+        preset, presets: the chosen preset, and all of the file in its order; empty if it has none.
     """
 
     name: str
@@ -38,7 +48,36 @@ class Ablation:
     variants: Mapping[str, tuple[str, ...]]
     seeds: tuple[int, ...]
     primary: str
-    expected: Literal["better", "worse", "same", "unknown"]
+    expected: Mapping[str, Outcome]
+    secondary: tuple[str, ...] = ()
+    smallest_effect: float | None = None
+    matched: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    baseline_levels: Mapping[str, str] = field(default_factory=dict)
+    preset: str = ""
+    presets: tuple[str, ...] = ()
+
+    def comparisons(self) -> dict[str, list[str]]:
+        """Baseline -> variants compared with it; every variant except ``baseline`` is in exactly one list."""
+        result: dict[str, list[str]] = {self.baseline: []}
+        for variant in self.variants:
+            if variant != self.baseline:
+                result.setdefault(self.matched.get(variant, self.baseline), []).append(variant)
+        return {baseline: variants for baseline, variants in result.items() if variants}
+
+
+def cell_name(levels: Mapping[str, str]) -> str:
+    """The variant of a grid with these levels, in the order of the factors: ``norm=layer penalty=gp``."""
+    return " ".join(f"{factor}={level}" for factor, level in levels.items())
+
+
+def grid_cells(levels: Levels) -> dict[str, tuple[str, ...]]:
+    """Variant -> overrides, for the product of all factors' levels; the last factor varies fastest."""
+    cells = {}
+    for choice in product(*levels.values()):
+        overrides = [levels[factor][level] for factor, level in zip(levels, choice, strict=True)]
+        cells[cell_name(dict(zip(levels, choice, strict=True)))] = tuple(o for each in overrides for o in each)
+    return cells
 
 
 def folders() -> list[Path]:
@@ -52,19 +91,32 @@ def available() -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
-def load(name: str) -> Ablation:
-    """Read one ablation. Raises ConfigError, which names the file and the key."""
-    paths = available()
-    if name not in paths:
+def load(name: str, preset: str | None = None) -> Ablation:
+    """Read one ablation.
+
+    Args:
+        name: of the file, or ``NAME.PRESET``.
+        preset: one of the file's presets; None: the one in ``name``, or else the file's first.
+    Raises:
+        ConfigError: names the file and the key.
+    """
+    from stargan_lab.ablation.parse import parse
+
+    paths, stem, _ = available(), *name.rpartition(".")[::2]
+    if name in paths:
+        stem, chosen = name, preset
+    elif stem in paths:
+        chosen = name.removeprefix(f"{stem}.")
+        if preset not in (None, chosen):
+            raise ConfigError(f"--preset: {preset} contradicts {name}; name the preset once")
+    else:
         raise ConfigError(unknown("ablation", name, paths))
-    path = paths[name]
+    path = paths[stem]
     try:
         raw = yaml.load(path.read_text(), _UniqueKeyLoader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an invalid date
         raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected the keys {', '.join(_KEYS)}")
-    return _parse(name, path, raw)
+    return parse(stem, path, raw, chosen)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -76,51 +128,3 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
         return super().construct_mapping(node, deep)
-
-
-def _parse(name: str, path: Path, raw: dict[str, Any]) -> Ablation:
-    for key in raw:
-        if key not in _KEYS:
-            raise ConfigError(f"{path}: {unknown_key(str(key), _KEYS)}")
-    for key in ("claim", "baseline", "variants", "seeds", "primary"):
-        if key not in raw or (raw[key] is None and key in ("claim", "primary")):
-            raise ConfigError(f"{path}: {key}: missing")
-    for key in ("title", "claim", "source", "baseline", "primary"):
-        if isinstance(raw.get(key), list | dict):
-            raise ConfigError(f"{path}: {key}: expected text, got {raw[key]!r}")
-    variants = raw["variants"]
-    if not isinstance(variants, dict) or len(variants) < 2:
-        raise ConfigError(f"{path}: variants: expected at least two names, each with a list of overrides")
-    if str(raw["baseline"]) not in map(str, variants):
-        raise ConfigError(f"{path}: baseline: {unknown('variant', str(raw['baseline']), map(str, variants))}")
-    seeds = raw["seeds"]
-    if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):
-        raise ConfigError(f"{path}: seeds: expected a list of integers >= 0, got {seeds!r}")
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"{path}: seeds: duplicate seed in {seeds!r}")
-    expected = raw.get("expected", "unknown")
-    if expected not in OUTCOMES:
-        raise ConfigError(f"{path}: expected: {unknown('outcome', str(expected), OUTCOMES)}")
-    return Ablation(
-        name=name,
-        title=str(raw.get("title", name)),
-        claim=str(raw["claim"]).strip(),
-        source=str(raw.get("source", "")).strip(),
-        base=_overrides(path, "base", raw.get("base", [])),
-        baseline=str(raw["baseline"]),
-        variants={str(k): _overrides(path, f"variants.{k}", v) for k, v in variants.items()},
-        seeds=tuple(seeds),
-        primary=str(raw["primary"]),
-        expected=expected,
-    )
-
-
-def _overrides(path: Path, key: str, value: Any) -> tuple[str, ...]:
-    """A list of Hydra overrides, each ``key=value``."""
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
-        raise ConfigError(
-            f"{path}: {key}: expected a list of overrides such as [discriminator.norm=layer], got {value!r}"
-        )
-    if invalid := [v for v in value if "=" not in v and not v.startswith("~")]:
-        raise ConfigError(f"{path}: {key}: {invalid[0]!r} is not a valid override, expected key=value")
-    return tuple(value)

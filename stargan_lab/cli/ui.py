@@ -30,11 +30,10 @@ def run(args: argparse.Namespace) -> int:
     outputs = Path(args.outputs)
     if not (outputs / "runs").is_dir():
         raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
-    if args.name is not None:
-        load(args.name)
+    name = None if args.name is None else load(args.name).name
     store = Store.open(outputs, args.uri, args.experiment)
     logged = {name: metric for folder in run_folders(outputs) for name, metric in folder.descriptions().items()}
-    say(f"open {ui_url(store, args.name, args.port, logged)}   (Ctrl-C to stop)")
+    say(f"open {ui_url(store, name, args.port, logged)}   (Ctrl-C to stop)")
     try:
         return subprocess.run(ui_command(store.uri, args.port), stdout=sys.stderr).returncode
     except KeyboardInterrupt:

@@ -91,7 +91,9 @@ _LITERALS = ("null", "true", "false", "nan", "inf")
 
 
 def _quoted(value: Any) -> Any:
-    """Quote strings that Hydra would parse as something else, also inside lists."""
+    """Quote strings that Hydra would parse as something else, also inside lists and as values of mappings."""
+    if isinstance(value, Mapping):
+        return {key: _quoted(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_quoted(item) for item in value]
     if not isinstance(value, str) or (re.fullmatch(r"[A-Za-z_/.][\w./-]*", value) and value.lower() not in _LITERALS):

@@ -52,7 +52,7 @@ def test_reads_every_key(here: Path) -> None:
         variants={"plain": ("discriminator.norm=none",), "layer": ("discriminator.norm=layer",)},
         seeds=(3, 0),
         primary="eval/edit",
-        expected="better",
+        expected={"layer": "better"},
     )
 
 
@@ -60,7 +60,7 @@ def test_optional_keys_have_defaults(here: Path) -> None:
     short = {key: GOOD[key] for key in ("claim", "baseline", "variants", "seeds", "primary")}
     write(here, short)
     ablation = load("mine")
-    assert (ablation.title, ablation.source, ablation.base, ablation.expected) == ("mine", "", (), "unknown")
+    assert (ablation.title, ablation.source, ablation.base, ablation.expected) == ("mine", "", (), {"layer": "unknown"})
 
 
 def test_variants_keep_the_order_of_the_file_and_may_be_empty(here: Path) -> None:
@@ -135,7 +135,7 @@ def test_packaged_ablations_can_be_planned(here: Path, name: str) -> None:
     cells = plan(ablation, ["seed=0"])
     assert [cell.variant for cell in cells] == list(ablation.variants)
     assert len({cell.run_id for cell in cells}) == len(cells)
-    assert all(cell.config.tracking.ablations == {name: cell.variant} for cell in cells)
+    assert all(cell.config.tracking.ablations == {ablation.name: cell.variant} for cell in cells)
     assert all(cell.config.seed == 0 for cell in cells)
     assert list(here.iterdir()) == []  # planning writes nothing
 

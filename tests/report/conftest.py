@@ -35,7 +35,7 @@ def ablation() -> Ablation:
         variants={"none": (), "instance": ("discriminator.norm=instance",), "layer": ("discriminator.norm=layer",)},
         seeds=(1, 2, 3),
         primary="eval/edit",
-        expected="better",
+        expected={"instance": "better", "layer": "better"},
     )
 
 
