@@ -10,7 +10,7 @@ from stargan_lab.config.compose import compose_raw, to_plain
 from stargan_lab.config.factors import factor, variant_name
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
-from stargan_lab.errors import ConfigError, LabError, unknown, unknown_key
+from stargan_lab.errors import ConfigError, LabError, nearest, unknown
 from stargan_lab.registry import family
 
 Cells = list[tuple[str, int, str]]
@@ -30,7 +30,7 @@ def ablation_of(
     """Group runs into variants.
 
     Args:
-        runs: as ``report.query.load_runs`` returns them.
+        runs: as ``report.query.load_runs`` returns them; variants are in their order, the baseline first.
         by: the keys whose values make a variant.
         name: of the ablation.
         baseline: a variant, e.g. ``norm=none``; None: the one whose values are the configuration's defaults, or else
@@ -43,15 +43,16 @@ def ablation_of(
     keys = [factor(key) if factor(key) in runs else key for key in by]
     for key in [*keys, seed_key]:
         if key not in runs:
-            raise ConfigError(unknown_key(key, map(str, runs)))
+            raise ConfigError(f"{key}: no run has this key{nearest(key, map(str, runs))}")
     settings = {
-        run_id: {key: as_yaml(_value(row[key])) for key in keys}
-        for run_id, row in runs.set_index("run_id").iterrows()
+        run_id: {key: as_yaml(_value(row[key])) for key in keys} for run_id, row in runs.set_index("run_id").iterrows()
     }
     names = {run_id: variant_name(values) or "all" for run_id, values in settings.items()}
     variants = {names[run_id]: tuple(f"{k}={v}" for k, v in values.items()) for run_id, values in settings.items()}
     if baseline is not None and baseline not in variants:
         raise ConfigError(f"--baseline: {unknown('variant', baseline, variants)}")
+    baseline = baseline or _default_variant(runs, settings, names)
+    variants = {baseline: variants.pop(baseline), **variants}  # the baseline first
     cells = [(names[row["run_id"]], int(row[seed_key]), row["run_id"]) for _, row in runs.iterrows()]
     _check_unique(runs, cells, [*keys, seed_key])
     ablation = Ablation(
@@ -60,7 +61,7 @@ def ablation_of(
         claim="",
         source="",
         base=(),
-        baseline=baseline or _default_variant(runs, settings, names),
+        baseline=baseline,
         variants=variants,
         seeds=tuple(sorted({seed for _, seed, _ in cells})),
         primary=primary,

@@ -7,8 +7,10 @@ from typing import Any
 from stargan_lab.ablation.spec import OUTCOMES, Ablation, Outcome, cell_name, grid_cells
 from stargan_lab.errors import ConfigError, unknown, unknown_key
 
-_KEYS = ("title", "claim", "source", "base", "baseline", "variants", "grid", "seeds", "primary", "secondary")
-_KEYS += ("expected", "smallest_effect", "presets")
+_KEYS = (
+    *("title", "claim", "source", "base", "baseline", "variants", "grid", "seeds", "primary", "secondary"),
+    *("expected", "smallest_effect", "presets"),
+)
 _PRESET_KEYS = ("overrides", "seeds", "primary", "secondary", "smallest_effect")
 _VARIANT_KEYS = ("overrides", "baseline")
 

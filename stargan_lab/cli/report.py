@@ -1,7 +1,9 @@
 """``stargan-lab report``."""
 
 import argparse
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,26 @@ EPILOG = """\
 examples:
   stargan-lab report quickstart
   stargan-lab report quickstart --format tex
-  stargan-lab report quickstart --protocol 3f2a"""
+  stargan-lab report quickstart --protocol 3f2a
+  stargan-lab report --multirun latest
+  stargan-lab report --runs total_steps=3000 status=finished --by discriminator.norm,discriminator.bias"""
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "report", "write tables and figures of ablations from recorded runs", run, EPILOG)
-    names = add_variadic(parser, "names", nargs="+", metavar="NAME", help="ablations")
+    parser = add_command(commands, "report", "write verdicts, tables and figures from recorded runs", run, EPILOG)
+    names = add_variadic(parser, "names", nargs="*", metavar="NAME", help="ablations")
     complete.attach(names, complete.ablations)
+    parser.add_argument(
+        "--multirun", metavar="latest|DIR", help="the runs of a train -m: the last one, or Hydra's sweep directory"
+    )
+    parser.add_argument(
+        "--runs", nargs="*", metavar="KEY=VALUE", help="runs that match these filters; needs --by; no filter: all runs"
+    )
+    parser.add_argument("--by", metavar="KEY,KEY", help="with --runs: the keys whose values make a variant")
+    parser.add_argument("--baseline", metavar="VARIANT", help="compare with this variant (default: the default values)")
+    parser.add_argument("--metric", metavar="NAME", help="primary metric, e.g. eval/edit")
+    parser.add_argument("--seed-key", default="seed", metavar="KEY", help="the key that pairs runs (default: seed)")
+    parser.add_argument("--strip-seeds", type=int, default=1, metavar="N", help="runs per variant in the image strip")
     parser.add_argument(
         "--format", default="md,csv,html", metavar="md,csv,html,tex", help="formats to write (default: md,csv,html)"
     )
@@ -39,10 +54,9 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write and print the report of each ablation."""
-    from stargan_lab.ablation.spec import load
     from stargan_lab.errors import ConfigError, LabError, unknown
     from stargan_lab.report.pages import FORMATS
-    from stargan_lab.report.runs import finished, read_csv
+    from stargan_lab.report.runs import finished
 
     formats = args.format.split(",")
     for name in formats:
@@ -50,14 +64,81 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--format: {unknown('format', name, FORMATS)}")
     if args.csv and args.protocol:
         raise ConfigError("--protocol: a CSV file has one protocol per run; remove --from or --protocol")
+    if bool(args.names) + (args.multirun is not None) + (args.runs is not None) != 1:
+        raise ConfigError("name ablations, or use one of --multirun and --runs (see stargan-lab report --help)")
     outputs = Path(args.outputs)
+    for report in _of_ablations(args, outputs) if args.names else [_of_runs(args, outputs)]:
+        if finished(report.runs).empty:
+            raise LabError(f"{args.csv or outputs}: no finished runs of {report.ablation.name}; {report.hint}")
+        write_and_print(report, outputs, formats, args.allow_mixed, args.strip_seeds)
+    return 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report is about.
+
+    Attributes:
+        runs: as ``report.runs.collect`` returns them.
+        command: repeats it.
+        notes: lines shown under the title.
+        hint: what to do if there are no finished runs.
+    """
+
+    ablation: "Ablation"
+    runs: "DataFrame"
+    command: str = ""
+    notes: Sequence[str] = ()
+    hint: str = ""
+
+
+def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
+    from stargan_lab.ablation.spec import load
+    from stargan_lab.errors import ConfigError
+    from stargan_lab.report.runs import read_csv
+
+    if args.by or args.baseline:
+        raise ConfigError("--by, --baseline: only with --runs and --multirun; an ablation file states them")
     for name in args.names:
         ablation = load(name)
+        if args.metric:
+            ablation = replace(ablation, primary=args.metric, smallest_effect=None, expected={})
         runs = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
-        if finished(runs).empty:
-            raise LabError(f"{args.csv or outputs}: no finished runs of {name}; run `stargan-lab sweep {name}` first")
-        print_report(ablation, runs, outputs, formats, args.allow_mixed)
-    return 0
+        command = f"stargan-lab sweep {name}"
+        yield Report(ablation, runs, command, hint=f"run `{command}` first")
+
+
+def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
+    """The report of a multirun, or of any runs."""
+    from stargan_lab.ablation.from_runs import ablation_of, also_differing
+    from stargan_lab.cli.multirun import find_multirun
+    from stargan_lab.errors import ConfigError, LabError
+    from stargan_lab.report.query import load_runs
+    from stargan_lab.report.runs import collect, main_score
+
+    if args.multirun is not None:
+        multirun = find_multirun(args.multirun, outputs)
+        name, by, filters = multirun.name, [*multirun.by], [f"run_id={','.join(multirun.runs)}"]
+        command = f"stargan-lab report --multirun {args.multirun}"
+    elif not args.by:
+        raise ConfigError("--runs: needs --by, the keys whose values make a variant, e.g. --by discriminator.norm")
+    else:
+        by, filters = args.by.split(","), args.runs
+        name = "-".join(["by", *by])
+        command = shlex.join(["stargan-lab", "report", "--runs", *filters, "--by", args.by])
+    by = args.by.split(",") if args.by else by
+    selected = load_runs(outputs, *filters)
+    if args.multirun is not None:
+        selected = selected.sort_values("run_id", key=lambda ids: ids.map(multirun.runs.index), ignore_index=True)
+    if selected.empty:
+        raise LabError(f"{outputs / 'runs'}: no runs match {' '.join(filters) or 'any filter'}")
+    primary = args.metric or main_score(selected)
+    ablation, cells = ablation_of(selected, by, name, primary, args.baseline, args.seed_key)
+    notes = []
+    if differing := also_differing(selected, [*by, args.seed_key]):
+        notes.append(f"the runs also differ in {', '.join(differing)}, which may explain a difference")
+    runs = collect(ablation, cells, outputs, args.protocol)
+    return Report(ablation, runs, command, notes, "wait for the training to finish")
 
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
@@ -81,14 +162,15 @@ def cells_file(outputs: Path, ablation: "Ablation") -> Path:
     return outputs / "reports" / ablation.name / "cells.json"
 
 
-def print_report(
-    ablation: "Ablation", runs: "DataFrame", outputs: Path, formats: Sequence[str], allow_mixed: bool
+def write_and_print(
+    report: Report, outputs: Path, formats: Sequence[str], allow_mixed: bool, strip_seeds: int = 1
 ) -> None:
-    """Write the report's files and print its table."""
+    """Write the report's files and print its text."""
     from stargan_lab.console import say
     from stargan_lab.report.pages import report_text, write_report
 
-    paths = write_report(ablation, runs, outputs / "reports" / ablation.name, formats, allow_mixed)
-    print(report_text(ablation, runs))
+    folder, shown = outputs / "reports" / report.ablation.name, (report.command, report.notes)
+    paths = write_report(report.ablation, report.runs, folder, formats, allow_mixed, *shown, strip_seeds=strip_seeds)
+    print(report_text(report.ablation, report.runs, *shown))
     for path in paths:
         say(f"wrote {path}")

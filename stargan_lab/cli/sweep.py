@@ -1,6 +1,7 @@
 """``stargan-lab sweep``."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from stargan_lab.cli import complete
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.ablation.plan import merge, plan
     from stargan_lab.ablation.spec import load
     from stargan_lab.cli.jobs import launch, show_plain_warnings
-    from stargan_lab.cli.report import cells_file, collect_runs, print_report
+    from stargan_lab.cli.report import Report, cells_file, collect_runs, write_and_print
     from stargan_lab.config.compose import compose_with, config_loader
     from stargan_lab.console import outputs_flag, say
     from stargan_lab.errors import counted
@@ -69,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     for cell, state in missing:
         result = RunFolder(outputs / "runs" / cell.run_id).result() or {}
         say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
-    print_report(ablation, collect_runs(ablation, outputs), outputs, list(FORMATS), args.allow_mixed)
+    command = shlex.join(["stargan-lab", "sweep", ablation.name, *args.overrides])
+    write_and_print(Report(ablation, collect_runs(ablation, outputs), command), outputs, FORMATS, args.allow_mixed)
     if not missing:
         say(f"next: stargan-lab ui {ablation.name}{outputs_flag(outputs)}")
     return 1 if missing else 0

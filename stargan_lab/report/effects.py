@@ -18,6 +18,8 @@ ALPHA = 0.05
 FAILED = ("failed", "diverged")
 """Status of a run that counts as a failure, not as missing."""
 
+MANY_SEEDS = 100
+
 _AGREES = {("better", "better"), ("worse", "worse"), ("same", "equivalent")}
 
 
@@ -67,7 +69,6 @@ def _values(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
 def effect_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """A row of text per variant: effect, interval, pairs, adjusted p-value, verdict, and what the claim expects."""
     description = lookup(metric, descriptions(runs))
-    primary = metric == ablation.primary
     several = len(ablation.comparisons()) > 1
     rows = {}
     for row in effects(ablation, runs, metric).itertuples():
@@ -79,7 +80,7 @@ def effect_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
             "adjusted p": p_text(row.p_adjusted),
             "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
         }
-        if primary:
+        if ablation.expected and metric == ablation.primary:
             cells["expected"] = ablation.expected.get(row.variant, "unknown")
         cells["seeds needed"] = MISSING if pd.isna(row.seeds_needed) else str(row.seeds_needed)
         rows[row.variant] = cells
@@ -108,7 +109,7 @@ def _sentence(row: Series, expected: str, metric: Metric, protocol: str) -> str:
         )
     else:
         numbers = f"no pairs{failed}, protocol {protocol}"
-    return f"{row.variant} {_claim(row)} ({numbers}). {_answer(row.verdict, expected)}"
+    return f"{row.variant} {_claim(row)} ({numbers}). {_answer(row.verdict, expected)}".strip()
 
 
 def _claim(row: Series) -> str:
@@ -120,13 +121,18 @@ def _claim(row: Series) -> str:
     }
     if row.verdict in texts:
         return texts[row.verdict]
-    needed = "" if pd.isna(row.seeds_needed) else f"; about {row.seeds_needed} seeds would decide it"
+    if pd.isna(row.seeds_needed):
+        needed = ""
+    elif row.seeds_needed > MANY_SEEDS:
+        needed = f"; more than {MANY_SEEDS} seeds are needed to decide it"
+    else:
+        needed = f"; about {row.seeds_needed} seeds are needed to decide it"
     return f"vs. {row.baseline} is undecided{needed}"
 
 
 def _answer(verdict: str, expected: str) -> str:
     if expected == "unknown":
-        return "No expectation was stated."
+        return ""
     if verdict in ("undecided", "failed"):
         return f"Expected: {expected}; not answered."
     return f"Expected: {expected}; {'confirmed' if (expected, verdict) in _AGREES else 'contradicted'}."

@@ -40,6 +40,8 @@ def write_report(
     formats: Sequence[str] = ("md", "csv", "html"),
     allow_mixed: bool = False,
     command: str = "",
+    notes: Sequence[str] = (),
+    *,
     strip_seeds: int = 1,
 ) -> list[Path]:
     """Write ``out/report.<format>`` and its figures, each atomically.
@@ -48,6 +50,7 @@ def write_report(
         runs: as ``report.runs.collect`` returns them.
         allow_mixed: accept runs that were scored in different ways or trained with different code; the page says so.
         command: repeats the runs; shown with the provenance.
+        notes: lines under the title.
         strip_seeds: runs per variant in the image strip.
     Returns:
         The files written, the pages first.
@@ -73,16 +76,23 @@ def write_report(
         if path.suffix == ".csv":
             write_csv(runs, path)
         else:
-            write_text(path, _render(path.suffix[1:], ablation, runs, figures, command))
+            write_text(path, _render(path.suffix[1:], ablation, runs, figures, command, notes))
     return [*pages, *drawn]
 
 
-def report_text(ablation: Ablation, runs: DataFrame, command: str = "") -> str:
+def report_text(ablation: Ablation, runs: DataFrame, command: str = "", notes: Sequence[str] = ()) -> str:
     """The report for a terminal, without figures."""
-    return _render("txt", ablation, runs, {}, command)
+    return _render("txt", ablation, runs, {}, command, notes)
 
 
-def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Mapping[str, Path], command: str) -> str:
+def _render(
+    format_name: str,
+    ablation: Ablation,
+    runs: DataFrame,
+    figures: Mapping[str, Path],
+    command: str,
+    notes: Sequence[str],
+) -> str:
     environment = Environment(
         loader=PackageLoader("stargan_lab.report"),
         autoescape=format_name == "html",
@@ -99,6 +109,7 @@ def _render(format_name: str, ablation: Ablation, runs: DataFrame, figures: Mapp
         runs=runs,
         warnings=WarningMarks(runs).lines(),
         figures=figures,
+        notes=notes,
         provenance=_provenance(ablation, runs, command),
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"

@@ -13,7 +13,7 @@ import yaml
 from pandas import DataFrame
 
 from stargan_lab.config.factors import factor
-from stargan_lab.errors import ConfigError, LabError, unknown_key
+from stargan_lab.errors import ConfigError, LabError, nearest
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where libyaml is available
@@ -80,7 +80,7 @@ def _matches(table: DataFrame, text: str) -> "pd.Series[bool]":
         return table.reindex(columns=columns).notna().any(axis="columns")
     column = key if key in table else factor(key)
     if column not in table:
-        raise ConfigError(unknown_key(key, [*(name for name in table if name != "folder"), "ablation"]))
+        raise ConfigError(f"{key}: no run has this key{nearest(key, map(str, table))}")
     wanted = [_plain(value) for value in _values(values)]
     return table[column].map(lambda value: _plain(value) in wanted)
 

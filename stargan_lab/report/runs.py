@@ -72,6 +72,15 @@ def scores(runs: DataFrame) -> list[str]:
     return sorted((name for name in present if overall(name) == name), key=lambda name: order(name, descriptions(runs)))
 
 
+def main_score(runs: DataFrame) -> str:
+    """The first of the runs' scores in the order of tables. Raises LabError if no run has one."""
+    known = {name: metric for folder in runs["folder"] for name, metric in RunFolder(folder).descriptions().items()}
+    names = [name for name in runs if name.startswith("eval/") and overall(name) == name and runs[name].notna().any()]
+    if not names:
+        raise LabError("no run has been evaluated yet")
+    return min(names, key=lambda name: order(name, known))
+
+
 def descriptions(runs: DataFrame) -> dict[str, Metric]:
     """The metrics of all runs by name, as the runs describe them."""
     return {name: metric for each in runs["descriptions"] for name, metric in each.items()}
