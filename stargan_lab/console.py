@@ -1,14 +1,10 @@
 """Terminal output of a run: a progress bar, a line per logging interval, and the messages at start and end."""
 
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from tqdm import tqdm
 
@@ -28,12 +24,10 @@ def short_duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def closing(name: str, result: Mapping[str, Any], folder: Path) -> str:
-    """Last lines of a finished run: its overall scores, where its samples are, and the next command."""
-    overall = {k.removeprefix("eval/"): v for k, v in result["metrics"].items() if k.count("/") == 1}
-    scores = "  ".join(f"{metric} {value:.3f}" for metric, value in overall.items())
+def closing(name: str, seconds: float, scores: Sequence[str], folder: Path) -> str:
+    """Last lines of a finished run: its scores, such as ``edit 0.431``, where its samples are, and the next command."""
     return (
-        f"{name}  finished in {short_duration(result['seconds'])}: {scores}\n"
+        f"{name}  finished in {short_duration(seconds)}: {'  '.join(scores)}\n"
         f"samples: {folder / 'samples'}; next: stargan-lab ui{outputs_flag(folder.parent.parent)}"
     )
 
@@ -75,28 +69,3 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
-
-
-class StopSignal:
-    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` and a second one interrupts immediately."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopSignal":
-        if threading.current_thread() is threading.main_thread():  # signal handlers exist there only
-            self._previous = {
-                number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)
-            }
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        say("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")

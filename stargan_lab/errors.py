@@ -12,6 +12,23 @@ class ConfigError(LabError):
     """Invalid configuration; the message names the key, the nearest valid one and the allowed values."""
 
 
+class OptionError(ConfigError):
+    """An invalid option of an extractor, which is a key of the configuration or a flag of ``stargan-lab fid``.
+
+    Attributes:
+        option: without its section, e.g. ``weights``.
+        reason: the message without the option.
+    """
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"evaluation.{option}: {reason}")
+        self.option, self.reason = option, reason
+
+
+class LockedError(LabError):
+    """Another process holds a lock; the message says which."""
+
+
 class DataError(LabError):
     """Missing, empty or damaged dataset; the message names the path."""
 

@@ -51,7 +51,9 @@ class Jobs:
         try:
             config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)[0]
             import_user_modules(config.imports)  # a worker is a new process
-            return train_run(config)
+            from stargan_lab.runs.run import run  # imports torch
+
+            return run(config)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher continues with the other jobs
@@ -60,16 +62,6 @@ class Jobs:
                 raise
             self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
             raise LabError("stopped") from error
-
-
-def train_run(config: RunConfig) -> dict[str, Any]:
-    """Train a run, or tag it and print notes if it has already finished; returns the content of its result.json."""
-    from stargan_lab.runs.finished import update_finished
-    from stargan_lab.runs.run import run
-
-    result = run(config)
-    update_finished(config, result["run_id"])
-    return result
 
 
 def check_job(composed: DictConfig, hydra: DictConfig) -> tuple[RunConfig, str]:

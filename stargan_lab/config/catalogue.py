@@ -44,6 +44,9 @@ class Entry:
     options: tuple[Option, ...] = ()
 
 
+STANDARD = " Part of every objective; set its weight under weights or lipschitz, not under terms."
+
+
 @dataclass(frozen=True)
 class Axis:
     """A component, section or key of the configuration.
@@ -167,7 +170,7 @@ def _entries(name: str, selected: set[str], yamls: Mapping[str, Path] | None) ->
     return tuple(
         Entry(
             entry,
-            registry.summary(entry).replace("``", ""),
+            registry.summary(entry).replace("``", "") + (STANDARD if registry.has(entry, "standard") else ""),
             registry.source(entry),
             "" if registry.shipped(entry) else registry.get(entry).__module__,
             entry in selected,

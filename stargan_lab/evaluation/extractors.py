@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import ConfigError, LabError, one_line
+from stargan_lab.errors import LabError, OptionError, one_line
 from stargan_lab.evaluation import inception_weights as weight_files
 from stargan_lab.evaluation.attribute_classifier import RECIPE, AttributeClassifier
 from stargan_lab.evaluation.inception import DIMS, FID_DIMS, MIB, UNVERIFIED, InceptionExtractor, inception_label
@@ -171,11 +171,7 @@ def classifier(outputs: Path, device: torch.device, classifier: AttributeClassif
     labels={
         "": "official Inception features",
         UNVERIFIED: "Inception features of unverified weights",
-        **{
-            inception_label(dims): f"{dims} features of an earlier layer of the official Inception"
-            for dims in DIMS
-            if dims != FID_DIMS
-        },
+        **{inception_label(dims): f"{dims} features of an earlier layer of Inception" for dims in DIMS[:-1]},
     },
 )
 def inception(
@@ -196,7 +192,7 @@ def inception(
         LabError: the file does not exist, cannot be read or does not match the network.
     """
     if dims not in DIMS:
-        raise ConfigError(f"evaluation.dims: expected one of {', '.join(map(str, DIMS))} for Inception, got {dims}")
+        raise OptionError("dims", f"expected one of {', '.join(map(str, DIMS))} for Inception, got {dims}")
     try:
         return InceptionExtractor(weight_files.find_weights(weights, outputs), device, dims)
     except weight_files.WeightsMissing as missing:
@@ -227,7 +223,7 @@ def torchscript(
         LabError: the file is not a TorchScript file.
     """
     if weights is None or weights == weight_files.DOWNLOAD:
-        raise ConfigError("evaluation.weights: extractor 'torchscript' needs the path of a TorchScript file")
+        raise OptionError("weights", "extractor 'torchscript' needs the path of a TorchScript file")
     return TorchScriptExtractor(weight_files.find_weights(weights, outputs), device)
 
 
@@ -245,7 +241,7 @@ def build_extractor(
     given = {key: value for key, value in options.items() if key not in KEYS or value is not None}
     if extra := [key for key in given if key not in parameters]:
         where = extra[0] if extra[0] in KEYS else f"extractor_options.{extra[0]}"
-        raise ConfigError(f"evaluation.{where}: extractor {name!r} has no option {extra[0]}; set it to null")
+        raise OptionError(where, f"extractor {name!r} does not take it")
     built: Extractor = extractor.build(name, outputs, device, classifier, **given)
     check_extractor(name, built)
     defaults = {key: parameter.default for key, parameter in parameters.items()}

@@ -14,7 +14,7 @@ from stargan_lab.checkpoints.run_checkpoint import restore, save
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, Role
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
-from stargan_lab.console import Progress, StopSignal, closing, say
+from stargan_lab.console import Progress, closing, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
@@ -23,6 +23,7 @@ from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import write_text
 from stargan_lab.labels import Batch
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
+from stargan_lab.runs.interrupt import StopSignal, stopped_line
 from stargan_lab.runs.metadata import open_tracker, reason, result_of, run_name, warning_tag
 from stargan_lab.runs.samples import SampleWriter
 from stargan_lab.runs.scores import build_evaluator, remarks, scores_average, write_scores
@@ -92,7 +93,7 @@ class Trainer:
         except KeyboardInterrupt as interrupt:
             self._finish("interrupted", resumed_from)
             if isinstance(interrupt, Interrupted):
-                say(f"stopped at step {interrupt.step}; repeat the command to resume from {self.checkpoint_path}")
+                say(stopped_line(interrupt.step, self.checkpoint_path))
             raise
         except Exception as error:
             self._finish("failed", resumed_from, error=reason(error))
@@ -100,8 +101,10 @@ class Trainer:
         finally:
             self.progress.close()
         result = self._finish("finished", resumed_from)
-        main = {name: value for name, value in result["metrics"].items() if lookup(name).main}
-        say(closing(self.name, result | {"metrics": main}, self.folder.path))
+        overall = {name: value for name, value in result["metrics"].items() if name.count("/") == 1}
+        main = [(lookup(name), value) for name, value in overall.items() if lookup(name).main]
+        scores = [f"{metric.name.removeprefix('eval/')} {metric.show(value)}" for metric, value in main]
+        say(closing(self.name, result["seconds"], scores, self.folder.path))
         return result
 
     # Hooks of the training loop.

@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM during training: save a checkpoint, stop, and say how to resume."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stargan_lab.console import say
+
+
+def stopped_line(step: int, checkpoint: Path) -> str:
+    """What a run prints after it has saved and stopped."""
+    return f"stopped at step {step}; repeat the command to resume from {checkpoint}"
+
+
+class StopSignal:
+    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` and a second one interrupts immediately."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():  # signal handlers exist there only
+            self._previous = {
+                number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)
+            }
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        say("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")
