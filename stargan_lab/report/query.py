@@ -38,20 +38,21 @@ def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
     table = DataFrame([_row(folder) for folder in run_folders(Path(outputs))])
     if table.empty:
         return DataFrame(columns=["run_id", "status", "seed", "finished", "seconds", "folder"])
-    table = table.sort_values("finished", kind="stable", na_position="last", ignore_index=True)
+    table = table.sort_values("end", kind="stable", na_position="last", ignore_index=True).drop(columns="end")
     for text in filters:
         table = table[_matches(table, text)]
     return table.dropna(axis="columns", how="all").reset_index(drop=True) if filters else table
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = {"run_id": folder.run_id, "folder": folder.path}
+    row: dict[str, Any] = {"run_id": folder.run_id, "folder": folder.path, "end": None}
     try:
         result, tags = folder.result() or {}, folder.tags()
         config = yaml.load(folder.config_path.read_bytes(), LOADER) if folder.config_path.exists() else {}
         end = result.get("finished_at")
         return {
             **row,
+            "end": end,
             "status": folder.status(),
             "finished": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M") if end else None,
             "seconds": result.get("seconds"),

@@ -13,7 +13,7 @@ def decimals(metric: Metric, spread: float) -> int:
     """Decimals that show two significant digits of ``spread``, at most 6; the metric's own if it is 0 or unknown."""
     if not math.isfinite(spread) or spread <= 0:
         return metric.decimals
-    return min(max(0, 1 - math.floor(math.log10(spread))), 6)
+    return min(max(0, 1 - math.floor(math.log10(spread) + 1e-9)), 6)  # 9.999999999 is 10
 
 
 def shown(value: float, places: int, signed: bool = False) -> str:

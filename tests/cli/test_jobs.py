@@ -16,8 +16,11 @@ from hydra.plugins.sweeper import Sweeper
 import stargan_lab.cli.report
 import stargan_lab.runs.run
 from stargan_lab.cli.main import main
+from stargan_lab.cli.multirun import find_multirun
 from stargan_lab.config import RunConfig
-from stargan_lab.errors import LabError
+from stargan_lab.config.factors import factors
+from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.runs.metadata import run_name
 
 TINY = ["preset=tiny", "generator.blocks=1"]
 
@@ -156,3 +159,34 @@ def test_image_size_of_a_preset_is_noted_once(
 def test_unsupported_flag_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--config-path", "conf"]) == 2
     assert capsys.readouterr().err.startswith("error: --config-path is not supported")
+
+
+def test_runs_of_a_multirun_are_named_by_what_differs(trained: list[RunConfig], here: Path) -> None:
+    directory = here / "swept" / "12-00"
+    overrides = ["discriminator.norm=none,layer", "adversarial=wgan,lsgan", "seed=0,1", f"hydra.sweep.dir={directory}"]
+    assert main(["train", "-m", *TINY, *overrides]) == 0
+    name = "multirun-swept-12-00"
+    variants = [config.tracking.ablations[name] for config in trained]
+    assert variants[::2] == [
+        *("norm=none adversarial=wgan", "norm=none adversarial=lsgan"),
+        *("norm=layer adversarial=wgan", "norm=layer adversarial=lsgan"),
+    ]
+    assert run_name(trained[1]) == "norm=none adversarial=wgan · seed 1"
+    params = factors(trained[0], trained[0].tracking.factors)  # defaults too
+    assert (params["discriminator.norm"], params["adversarial.name"]) == ("none", "wgan")
+    multirun = find_multirun(str(directory), here)
+    assert (multirun.name, multirun.by) == (name, ("discriminator.norm", "adversarial.name"))
+    assert len(set(multirun.runs)) == 8
+
+
+def test_a_multirun_over_seeds_is_one_variant(trained: list[RunConfig], here: Path) -> None:
+    assert main(["train", "-m", *TINY, "seed=0,1"]) == 0
+    assert [list(config.tracking.ablations.values()) for config in trained] == [["resnet"], ["resnet"]]
+    assert find_multirun("latest", here / "outputs").by == ()
+
+
+def test_a_multirun_that_does_not_exist(here: Path) -> None:
+    with pytest.raises(ConfigError, match="no multirun in outputs/hydra; start one with train -m"):
+        find_multirun("latest", Path("outputs"))
+    with pytest.raises(ConfigError, match=r"--multirun: nowhere has no multirun\.json"):
+        find_multirun("nowhere", Path("outputs"))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pandas import DataFrame
-from PIL import Image
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
@@ -23,29 +22,40 @@ def test_all_files_of_a_report(
     for index, run in runs[:-1].iterrows():
         runs.at[index, "folder"] = runs_on_disk(run["variant"], run["seed"], run["run_id"], 0.5).path
     out = tmp_path / "reports" / "norms"
-    written = write_report(ablation, runs, out, FORMATS)
-    names = ["report.md", "report.csv", "report.html", "report.tex", "metrics.png", "strip.png"]
+    written = write_report(ablation, runs, out, FORMATS, command="stargan-lab sweep norms")
+    names = ["report.md", "report.csv", "report.html", "report.tex", "effects.svg", "effects.pdf", "strip.png"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
     text = (out / "report.md").read_text()
-    assert "| instance | 0.767 ± 0.115 (3) | +0.167 ± 0.058 (3) | 23.33 ± 11.55 (3) |" in text
-    assert "Primary metric: eval/edit; baseline: none. Expected: the variants score better than the baseline.\n" in text
+    assert "| instance | 0.77 ± 0.12 (3) | 23 ± 12 (3) |" in text
+    verdict = (
+        "## Verdicts on eval/edit\n\n- instance vs. none is undecided; about 4 seeds are needed to decide it (Δ edit"
+    )
+    assert (
+        f"{verdict} +0.17, 95 % interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; not answered." in text
+    )
+    assert "| instance | +0.17 | [-0.04, +0.37] | 3 | 0.075 | undecided | better | 4 |" in text
     assert "Missing runs:\n\n- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40\n" in text
-    provenance = ["runs: 8 of 9 finished", "seeds: 1, 2, 3", "protocol: p1", "code: c1", "machine: 2 cores"]
+    provenance = [
+        "command: stargan-lab sweep norms",
+        "runs: 8 of 9 finished",
+        "seeds: 1, 2, 3",
+        "protocol: p1",
+        "code: c1",
+        "machine: 2 cores",
+    ]
     provenance += ["finished: 2025-03-01 10:00 to 2025-03-03 10:00 UTC"]
     provenance += ["time: 8.0 minutes of training and evaluation in total", "none: no overrides"]
     assert "## Provenance\n\n" + "".join(f"- {line}\n" for line in provenance) in text
-    assert "](metrics.png)" in text and "](strip.png)" in text
-    assert r"\includegraphics[width=\linewidth]{metrics.png}" in (out / "report.tex").read_text()
+    assert "](effects.svg)" in text and "](strip.png)" in text
+    assert r"\includegraphics[width=\linewidth]{effects}" in (out / "report.tex").read_text()
 
     page = (out / "report.html").read_text()
-    assert "<td>0.767 ± 0.115 (3)</td>" in page
-    assert len(re.findall(r'src="data:image/png;base64,', page)) == 2
+    assert '<td data-column="edit ↑">0.77 ± 0.12 (3)</td>' in page
+    assert re.findall(r'src="data:image/([a-z+]+);base64,', page) == ["svg+xml", "png"]
     assert not re.search(r'(src|href)="(?!data:)', page)
-    with Image.open(out / "metrics.png") as image:
-        assert image.info["dpi"][0] >= 150
-        assert image.width >= 700
+    assert "layer − none" in (out / "effects.svg").read_text()  # text, not outlines
 
 
 def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
@@ -62,7 +72,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     assert f"- {line}" in text
     assert "- kid_pixels ↓: " + lookup("eval/kid_pixels").meaning in text
     page = (tmp_path / "first" / "report.html").read_text()
-    assert f"<td>{cell}</td>" in page and f"<li>{line}" in page
+    assert f">{cell}</td>" in page and f"<li>{line}" in page
     fragment = (tmp_path / "first" / "report.tex").read_text()
     assert r"0.5000 $\pm$ 0.0000 (3) {[}a{]}" in fragment
     assert r"\item {[}a{]} few-images: none seeds 1, 2, 3: faces: 9 images $|$ fewer than 64\_features" in fragment
@@ -71,7 +81,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     again = read_csv(tmp_path / "first" / "report.csv")
     for path in write_report(ablation, again, tmp_path / "again", FORMATS):
         assert path.read_bytes() == (tmp_path / "first" / path.name).read_bytes(), path.name
-    assert [path.name for path in files][-1] == "metrics.png"
+    assert [path.name for path in files][-1] == "effects.pdf"
 
 
 def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
@@ -136,7 +146,7 @@ def test_special_characters_in_every_format(ablation: Ablation, runs: DataFrame,
     page = (tmp_path / "report.html").read_text()
     for tag in ("title", "h1"):
         assert f"<{tag}>50% &amp; &lt;x_y&gt;|</{tag}>" in page
-    assert "<td>50% &amp; &lt;x_y&gt;| (baseline)</td>" in page and "<x_y>" not in page
+    assert ">50% &amp; &lt;x_y&gt;| (baseline)</td>" in page and "<x_y>" not in page
     fragment = (tmp_path / "report.tex").read_text()
     assert r"\section*{50\% \& $<$x\_y$>$$|$}" in fragment and r"50\% \& $<$x\_y$>$$|$ (baseline) & " in fragment
     assert tex("\\ {a} [b] ² ↑–~") == r"\textbackslash{} \{a\} {[}b{]} $^2$ $\uparrow$--\textasciitilde{}"

@@ -1,0 +1,111 @@
+"""``load_runs``, and reports of runs that no ablation file declares."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stargan_lab.ablation.from_runs import ablation_of, also_differing
+from stargan_lab.cli.main import main
+from stargan_lab.config import compose
+from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.files import write_json, write_text
+from stargan_lab.report.query import load_runs
+from stargan_lab.tracking.run_folder import RunFolder
+
+
+def stored(outputs: Path, run_id: str, edit: float, *overrides: str, status: str = "finished") -> None:
+    folder = RunFolder(outputs / "runs" / run_id)
+    folder.path.mkdir(parents=True)
+    write_text(folder.config_path, yaml.safe_dump(compose(["preset=tiny", *overrides]).flat(), sort_keys=False))
+    folder.update_tags({"ablation.norms": "plain", "code": "c1"} if run_id == "a0" else {"code": "c1"})
+    end = 1_740_000_000.0 + len(list((outputs / "runs").iterdir()))
+    folder.write_result({"status": status, "metrics": {"eval/edit": edit}, "finished_at": end, "protocol": "p1"})
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    for seed in (0, 1):
+        stored(tmp_path, f"b{seed}", 0.5 + seed, f"seed={seed}", "discriminator.norm=layer")
+        stored(tmp_path, f"a{seed}", 0.1 + seed, f"seed={seed}", "discriminator.norm=none")
+    return tmp_path
+
+
+def ids(outputs: Path, *filters: str) -> list[str]:
+    return list(load_runs(outputs, *filters)["run_id"])
+
+
+def test_filters(outputs: Path) -> None:
+    stored(outputs, "u0", 0.0, "generator=unet", "generator.depth=2", status="failed")
+    assert ids(outputs) == ["b0", "a0", "b1", "a1", "u0"]
+    assert ids(outputs, "discriminator.norm=layer") == ["b0", "b1"]
+    assert ids(outputs, "discriminator.norm=none,layer", "seed=1") == ["b1", "a1"]
+    assert ids(outputs, "generator=unet") == ids(outputs, "status=failed") == ["u0"]
+    assert ids(outputs, "weights.rec=10", "generator.affine=null", "status=finished") == ["b0", "a0", "b1", "a1"]
+    assert ids(outputs, "discriminator.bias=true", "seed=0,1") == ids(outputs)
+    assert ids(outputs, "discriminator.bias=false") == ids(outputs, "ablation=bias") == []
+    assert ids(outputs, "ablation=norms") == ids(outputs, "ablation.norms=plain") == ["a0"]
+    assert list(load_runs(outputs, "seed=1")["eval/edit"]) == [1.5, 1.1]
+
+
+def test_invalid_filters(outputs: Path) -> None:
+    with pytest.raises(ConfigError, match=r"discriminator.nrm: no run has this key; did you mean 'discriminator.norm'"):
+        load_runs(outputs, "discriminator.nrm=layer")
+    with pytest.raises(ConfigError, match="layer: not a valid filter; expected key=value"):
+        load_runs(outputs, "layer")
+
+
+def test_damaged_and_missing_folders(outputs: Path, tmp_path: Path) -> None:
+    (outputs / "runs" / "b0" / "config.yaml").write_text("a: [")
+    assert dict(zip(*load_runs(outputs)[["run_id", "status"]].to_numpy().T, strict=True))["b0"] == "damaged"
+    assert load_runs(tmp_path / "nothing").empty
+
+
+def test_variants_are_the_values_of_the_keys_with_the_default_as_the_baseline(outputs: Path) -> None:
+    ablation, cells = ablation_of(load_runs(outputs), ["discriminator.norm"], "norms", "eval/edit")
+    assert list(ablation.variants) == ["norm=none", "norm=layer"] and ablation.baseline == "norm=none"
+    assert cells[0] == ("norm=layer", 0, "b0") and ablation.seeds == (0, 1)
+    other, _ = ablation_of(load_runs(outputs), ["discriminator.norm"], "norms", "eval/edit", "norm=layer")
+    assert other.baseline == "norm=layer"
+    first, _ = ablation_of(load_runs(outputs, "discriminator.norm=layer"), ["discriminator.norm"], "norms", "eval/edit")
+    assert first.baseline == "norm=layer"  # no run has the default
+
+
+def test_two_runs_of_a_variant_with_one_seed_are_refused_with_the_key_that_differs(outputs: Path) -> None:
+    stored(outputs, "c0", 0.2, "seed=0", "discriminator.norm=none", "weights.rec=5")
+    runs = load_runs(outputs)
+    assert also_differing(runs, ["discriminator.norm", "seed"]) == ["weights.rec"]
+    with pytest.raises(LabError, match=r"a0 and c0 are both norm=none with seed 0; they differ in weights\.rec: add"):
+        ablation_of(runs, ["discriminator.norm"], "norms", "eval/edit")
+
+
+def test_report_of_a_query(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--outputs", str(outputs), "--format", "md"]
+    assert main(["report", "--runs", "status=finished", "--by", "discriminator.norm", *flags]) == 0
+    text = (outputs / "reports" / "by-discriminator.norm" / "report.md").read_text()
+    # differences .4 and .4
+    assert "- norm=layer vs. norm=none is undecided (Δ edit +0.400" in text and "n = 2, protocol p1)" in text
+    assert "- command: stargan-lab report --runs status=finished --by discriminator.norm\n" in text
+    assert main(["report", "--runs", "--by", "discriminator.norm", "--baseline", "norm=lyer", *flags]) == 2
+    assert "--baseline: unknown variant 'norm=lyer'; did you mean 'norm=layer'" in capsys.readouterr().err
+    assert main(["report", "--runs", "seed=7", "--by", "seed", *flags]) == 1
+    assert "no runs match seed=7" in capsys.readouterr().err
+    assert main(["report", "--runs", *flags]) == 2
+    assert "--runs: needs --by" in capsys.readouterr().err
+
+
+def test_report_of_a_multirun(outputs: Path) -> None:
+    record = {"name": "multirun-x", "by": ["discriminator.norm"], "runs": ["a0", "b0", "a1", "b1"]}
+    write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record)
+    assert main(["report", "--multirun", "latest", "--outputs", str(outputs), "--format", "md"]) == 0
+    text = (outputs / "reports" / "multirun-x" / "report.md").read_text()
+    assert "# multirun-x: discriminator.norm\n" in text and "| norm=none (baseline) |" in text
+
+
+def test_runs_that_differ_in_other_keys_are_noted(outputs: Path) -> None:
+    for seed in (0, 1):
+        stored(outputs, f"c{seed}", 0.2, f"seed={seed}", "discriminator.norm=instance", "weights.rec=5")
+    command = ["report", "--runs", "--by", "discriminator.norm", "--outputs", str(outputs), "--format", "md"]
+    assert main(command) == 0
+    text = (outputs / "reports" / "by-discriminator.norm" / "report.md").read_text()
+    assert "- the runs also differ in weights.rec, which may explain a difference\n" in text

@@ -1,0 +1,92 @@
+"""Effects and verdicts of an ablation, worked out by hand, and the sentences that state them."""
+
+from dataclasses import replace
+
+import pytest
+from pandas import DataFrame
+from scored import row
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.effects import effect_table, effects, sentences
+from stargan_lab.report.runs import as_frame
+
+
+def test_effects_by_hand(ablation: Ablation, runs: DataFrame) -> None:
+    table = effects(ablation, runs, "eval/edit").set_index("variant")
+    # instance: differences .2 .1 .2, mean 1/6, sd .057735; Student's t with 2 degrees of freedom at .0125: 6.2053
+    instance = table.loc["instance"]
+    assert instance["effect"] == pytest.approx(1 / 6)
+    assert (instance["ci_low"], instance["ci_high"]) == pytest.approx((-0.040172, 0.373506), abs=1e-5)
+    assert (instance["p_value"], instance["p_adjusted"]) == pytest.approx((0.037750, 0.075500), abs=1e-5)
+    assert (instance["n"], instance["verdict"], instance["baseline"]) == (3, "undecided", "none")
+    layer = table.loc["layer"]  # seed 3 failed
+    assert (layer["n"], layer["failures"], layer["effect"]) == (2, 1, pytest.approx(-0.05))
+
+
+def test_an_unfinished_run_is_missing_and_not_a_failure(ablation: Ablation, runs: DataFrame) -> None:
+    runs.loc[8, "status"] = "interrupted"
+    assert effects(ablation, runs, "eval/edit").set_index("variant").loc["layer", "failures"] == 0
+
+
+def many(ablation: Ablation, effect: float) -> tuple[Ablation, DataFrame]:
+    """Six seeds whose differences are ``effect`` plus or minus 0.01."""
+    noise = [0.01, -0.01] * 3
+    rows = [row("none", seed, **{"eval/edit": 0.5 + seed}) for seed in range(6)]
+    rows += [row("layer", seed, **{"eval/edit": 0.5 + seed + effect + noise[seed]}) for seed in range(6)]
+    variants = {name: ablation.variants[name] for name in ("none", "layer")}
+    smaller = replace(ablation, variants=variants, seeds=tuple(range(6)), expected={"layer": "better"})
+    return smaller, as_frame([each | {"protocol": "p1"} for each in rows])
+
+
+@pytest.mark.parametrize(
+    ("effect", "expected", "sentence"),
+    [
+        (
+            0.3,
+            "better",
+            "layer is better than none (Δ edit +0.300, 95 % interval [+0.289, +0.311], n = 6, protocol p1).",
+        ),
+        (
+            -0.3,
+            "worse",
+            "layer is worse than none (Δ edit -0.300, 95 % interval [-0.311, -0.289], n = 6, protocol p1).",
+        ),
+    ],
+)
+def test_sentences_name_effect_interval_n_and_protocol(
+    ablation: Ablation, effect: float, expected: str, sentence: str
+) -> None:
+    ablation, runs = many(ablation, effect)
+    answers = {"better": "Expected: better; confirmed.", "worse": "Expected: better; contradicted."}
+    assert sentences(ablation, runs) == [f"{sentence} {answers[expected]}"]
+
+
+def test_equivalence_needs_a_smallest_effect(ablation: Ablation) -> None:
+    ablation, runs = many(ablation, 0.0)
+    assert sentences(ablation, runs)[0].startswith("layer vs. none is undecided")
+    ablation = replace(ablation, smallest_effect=0.05, expected={"layer": "same"})
+    assert sentences(ablation, runs)[0].startswith("layer is equivalent to none (Δ edit 0.000")
+    assert sentences(ablation, runs)[0].endswith("Expected: same; confirmed.")
+
+
+def test_a_lower_distance_is_better(ablation: Ablation) -> None:
+    ablation, runs = many(ablation, -0.3)
+    runs["eval/frechet_classifier"] = runs["eval/edit"]
+    ablation = replace(ablation, primary="eval/frechet_classifier")
+    assert sentences(ablation, runs)[0].startswith("layer is better than none")
+
+
+def test_variants_with_their_own_baseline_are_corrected_together(ablation: Ablation, runs: DataFrame) -> None:
+    alone = effects(ablation, runs, "eval/edit").set_index("variant")
+    matched = replace(ablation, matched={"layer": "instance"})
+    table = effects(matched, runs, "eval/edit").set_index("variant")
+    assert list(table["baseline"]) == ["none", "instance"]
+    assert table.loc["instance", "p_adjusted"] == pytest.approx(alone.loc["instance", "p_adjusted"])
+    assert table.loc["instance", "ci_low"] == pytest.approx(alone.loc["instance", "ci_low"])
+    assert table.loc["layer", "effect"] == pytest.approx(-0.2)  # .4 - .7 and .6 - .7
+    assert "compared with" in effect_table(matched, runs, "eval/edit")
+
+
+def test_a_variant_without_any_run_has_no_pairs(ablation: Ablation, runs: DataFrame) -> None:
+    table = effect_table(ablation, runs[runs["variant"] != "layer"], "eval/edit")
+    assert list(table.loc["layer", ["pairs", "95 % interval"]]) == ["0", "–"]
