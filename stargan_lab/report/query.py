@@ -41,7 +41,7 @@ def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
     table = table.sort_values("end", kind="stable", na_position="last", ignore_index=True).drop(columns="end")
     for text in filters:
         table = table[_matches(table, text)]
-    return table.dropna(axis="columns", how="all").reset_index(drop=True) if filters else table
+    return (table if table.empty else table.dropna(axis="columns", how="all")).reset_index(drop=True)
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:
