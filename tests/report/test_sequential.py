@@ -60,7 +60,7 @@ def test_one_look_is_the_fixed_plan() -> None:
 @pytest.mark.parametrize("variants", [1, 2, 5])
 @pytest.mark.parametrize("noise", NOISE)
 def test_false_verdicts_over_all_looks(noise: str, variants: int) -> None:
-    """No variant differs; a verdict at any look counts. The next test ties these p-values and levels to the verdicts."""
+    """No variant differs; a verdict at any look counts. The next test shows that these are the verdicts."""
     scores = NOISE[noise](default_rng(11), (20_000, variants + 1, LOOKS.last))
     false = (p_by_look(scores[:, 1:] - scores[:, :1]) < levels(0.05, variants)).any((1, 2)).mean()
     print(f"\n{noise}, 20,000 sweeps, {variants} variants, 3 to 10 seeds: {false:.4f} with a false verdict at any look")
