@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, array
 from scipy.special import stdtr, stdtrit
 
 from stargan_lab.errors import LabError, unknown
@@ -106,7 +106,8 @@ def corrected_verdicts(
         (variant, *_compare(values, reference, correction, higher_is_better, smallest_effect))
         for variant, values in scores.items()
     ]
-    table = DataFrame(rows, columns=list(COLUMNS)).astype({"seeds_needed": "Int64"})
+    table = DataFrame(rows, columns=list(COLUMNS))
+    table["seeds_needed"] = array(table["seeds_needed"].tolist(), dtype="Int64")
     table.attrs.update(metric=metric, baseline=baseline, alpha=alpha, smallest_effect=smallest_effect)
     table.attrs["baseline_failures"] = _failures(reference)
     return table
