@@ -85,7 +85,9 @@ def _tagged(cells: Sequence[Cell], ablation: Ablation) -> list[Cell]:
         tracking = cell.config.tracking
         tracking = tracking.model_copy(update={"ablations": {**tracking.ablations, **tag}})
         config = cell.config.model_copy(update={"tracking": tracking})
-        tagged.append(replace(cell, config=config, overrides=(*cell.overrides, as_override("+tracking.ablations", tag))))
+        tagged.append(
+            replace(cell, config=config, overrides=(*cell.overrides, as_override("+tracking.ablations", tag)))
+        )
     return tagged
 
 
