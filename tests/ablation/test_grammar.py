@@ -232,3 +232,13 @@ def test_wrong_preset_is_refused_in_one_line(loaded, content, name, preset, expe
 def test_unknown_secondary_metric_is_refused(loaded) -> None:
     with pytest.raises(ConfigError, match=r"mine: secondary: metric 'eval/laek' .*'eval/leak'"):
         plan(loaded(NAMED | {"secondary": ["eval/laek"]}), ["seed=0"])
+
+
+def test_list_shows_every_ablation_and_what_is_wrong_with_a_file(loaded, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded(SCALED)
+    Path("experiments", "broken.yaml").write_text("claim: c\n")
+    assert main(["list", "ablations"]) == 0
+    blocks = dict(block.split("\n", 1) for block in capsys.readouterr().out.split("\n\n") if "\n" in block)
+    assert blocks["mine   (--preset small, large)"] == "  mine\n    Clipping is worse."
+    assert "broken.yaml: baseline: missing" in blocks["broken"]
+    assert "Discriminator norm on SynthFaces" in blocks["quickstart"]

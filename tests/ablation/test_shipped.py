@@ -79,3 +79,17 @@ def test_it_states_what_a_report_needs(name: str) -> None:
         assert lookup(ablation.primary).direction != "none"  # a verdict needs a better and a worse
         assert all(lookup(metric) for metric in ablation.secondary)
         assert name == "quickstart" or (ablation.smallest_effect and ablation.secondary)
+
+
+def test_the_page_lists_the_shipped_ablations_and_its_examples_are_valid(here: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ablations.md").read_text()
+    rows = [row.split("`")[1] for row in page.partition("## Shipped")[2].splitlines() if row.startswith("| `")]
+    assert sorted(rows) == SHIPPED
+    arms, grid, presets = (block.split("```")[0] for block in page.split("```yaml\n")[1:])
+    (here / "experiments").mkdir()
+    required = "claim: c\nseeds: [0]\nprimary: eval/edit\n"
+    for name, text in {"arms": arms + presets, "grid": grid}.items():
+        (here / "experiments" / f"{name}.yaml").write_text(required + text)
+    assert load("arms.reference").variants["clipping, rmsprop"][1] == "lipschitz.bound=0.1"
+    assert load("arms").comparisons()["penalty, rmsprop"] == ["clipping, rmsprop"]
+    assert len(load("grid").variants) == 4
