@@ -7,11 +7,9 @@ from typing import Any
 from stargan_lab.ablation.spec import OUTCOMES, Ablation, Outcome, cell_name, grid_cells
 from stargan_lab.errors import ConfigError, unknown, unknown_key
 
-_KEYS = (
-    *("title", "claim", "source", "base", "baseline", "variants", "grid", "seeds", "primary", "secondary"),
-    *("expected", "smallest_effect", "presets"),
-)
-_PRESET_KEYS = ("overrides", "seeds", "primary", "secondary", "smallest_effect")
+_NAMES = ("variants", "grid", "seeds", "primary", "secondary", "expected", "smallest_effect", "presets")
+_KEYS = ("title", "claim", "source", "base", "baseline", *_NAMES)
+_PRESET_KEYS = ("overrides", "variants", "seeds", "primary", "secondary", "smallest_effect")
 _VARIANT_KEYS = ("overrides", "baseline")
 
 
@@ -45,7 +43,7 @@ class _File:
         chosen = preset or next(iter(presets), "")
         scale = presets.get(chosen, {})
         base = (*self._overrides("base", raw.get("base", [])), *scale.get("overrides", ()))
-        raw = raw | {key: value for key, value in scale.items() if key != "overrides"}
+        raw = raw | {key: value for key, value in scale.items() if key not in ("overrides", "variants")}
         for key in ("claim", "baseline", "seeds", "primary"):
             if key not in raw or (raw[key] is None and key in ("claim", "primary")):
                 raise self._error(key, "missing")
@@ -53,6 +51,9 @@ class _File:
             if isinstance(raw.get(key), list | dict):
                 raise self._error(key, f"expected text, got {raw[key]!r}")
         variants = self._variants(raw)
+        for each in presets:  # also those not chosen, so that a wrong name shows at once
+            replaced = self._replaced(f"presets.{each}", presets[each], variants)
+            variants["variants"] = variants["variants"] | (replaced if each == chosen else {})
         return Ablation(
             name=f"{name}.{chosen}" if chosen else name,
             title=str(raw.get("title", name)),
@@ -124,6 +125,16 @@ class _File:
             "factors": {factor: tuple(named) for factor, named in levels.items()},
             "baseline_levels": ordered,
         }
+
+    def _replaced(self, key: str, preset: Mapping[str, Any], variants: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """Variant -> overrides that replace the variant's own at a preset."""
+        replaced = self._named(f"{key}.variants", preset.get("variants"))
+        for variant in replaced:
+            if "factors" in variants or variant not in variants["variants"]:
+                allowed = variants["variants"]
+                problem = "not for a grid" if "factors" in variants else unknown("variant", variant, allowed)
+                raise self._error(f"{key}.variants", problem)
+        return {variant: self._overrides(f"{key}.variants.{variant}", value) for variant, value in replaced.items()}
 
     def _preset(self, name: str, value: Any) -> dict[str, Any]:
         """A list of overrides, or a mapping of them and of the keys that the preset replaces."""

@@ -40,6 +40,17 @@ def ablations(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterabl
     return available()
 
 
+def presets(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    """Presets of the ablation named on the command line."""
+    from stargan_lab.ablation.spec import load
+    from stargan_lab.errors import ConfigError
+
+    try:
+        return load(parsed_args.name).presets
+    except ConfigError:
+        return ()
+
+
 def run_ids(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     outputs = Path(parsed_args.outputs).expanduser()
     return [path.parent.name for path in outputs.glob("runs/*/config.yaml")]
@@ -50,9 +61,9 @@ def runs_and_evaluation(prefix: str, parsed_args: argparse.Namespace, **_: Any) 
 
 
 def components(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
-    """Top-level groups and keys by name, and overrides."""
+    """Top-level groups and keys by name, ``ablations``, and overrides."""
     names = {key.partition("=")[0].partition(".")[0] for key in _keys(_roots(parsed_args))}
-    return [*names, *overrides(prefix, parsed_args)]
+    return [*names, "ablations", *overrides(prefix, parsed_args)]
 
 
 def overrides(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:

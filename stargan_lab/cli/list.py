@@ -1,6 +1,7 @@
 """``stargan-lab list``."""
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from stargan_lab.cli import complete
@@ -11,6 +12,7 @@ examples:
   stargan-lab list                               all components and keys
   stargan-lab list discriminator                 one component: its options, defaults, meanings and sources
   stargan-lab list discriminator.norm            the values of one option
+  stargan-lab list ablations                     all ablations: presets, title, claim
   stargan-lab list norm imports=[my_norms]       include components that you registered
   stargan-lab list generator --config-dir conf   include your YAML files"""
 
@@ -24,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         "words",
         nargs="*",
         metavar="[COMPONENT] [key=value]",
-        help="a component, e.g. discriminator, and overrides",
+        help="a component, e.g. discriminator, or ablations; and overrides",
     )
     complete.attach(words, complete.components)
     parser.add_argument(
@@ -37,7 +39,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print an overview of all components, or the details of one."""
+    """Print an overview of all components, the details of one, or all ablations."""
+    if args.words == ["ablations"]:
+        print(_ablations())
+        return 0
     from stargan_lab.cli.component_page import details, overview, page
     from stargan_lab.config import compose
     from stargan_lab.config.catalogue import axes, find
@@ -55,3 +60,22 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n\n".join(map(details, components)) if names else overview(components))
     return 0
+
+
+def _ablations() -> str:
+    """Name, presets, title and claim of each ablation; for an invalid file, what is wrong with it."""
+    from stargan_lab.ablation.spec import available, load
+    from stargan_lab.cli.component_page import WIDTH
+    from stargan_lab.errors import ConfigError
+
+    blocks = []
+    for name in available():
+        try:
+            ablation = load(name)
+        except ConfigError as error:
+            blocks.append(f"{name}\n  {error}")
+            continue
+        presets = f"   (--preset {', '.join(ablation.presets)})" if ablation.presets else ""
+        claim = textwrap.fill(ablation.claim, WIDTH, initial_indent="    ", subsequent_indent="    ")
+        blocks.append(f"{name}{presets}\n  {ablation.title}\n{claim}")
+    return "\n\n".join([*blocks, "Train one: stargan-lab sweep NAME"])

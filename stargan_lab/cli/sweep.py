@@ -21,9 +21,10 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "sweep", "train every variant and seed of an ablation, then report", run, EPILOG)
     name = parser.add_argument("name", metavar="NAME", help="ablation: experiments/NAME.yaml, yours or a built-in one")
     complete.attach(name, complete.ablations)
-    parser.add_argument(
+    preset = parser.add_argument(
         "--preset", metavar="PRESET", help="scale, one of the presets in the ablation file (default: its first)"
     )
+    complete.attach(preset, complete.presets)
     add_overrides(parser, "overrides for every run; seed=0,1 selects seeds")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and exit")
     parser.add_argument("--status", action="store_true", help="list the status of each run and exit")

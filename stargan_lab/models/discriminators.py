@@ -32,7 +32,12 @@ def whole_image(channels: int, size: int, bias: bool) -> nn.Module:
 def _biased_layers(bias: bool | Iterable[int], depth: int) -> set[int]:
     if isinstance(bias, bool):
         return set(range(depth)) if bias else set()
-    return set(bias)
+    return {layer + depth if layer < 0 else layer for layer in bias}
+
+
+def _unknown_layers(bias: bool | Iterable[int], depth: int) -> list[int]:
+    """The entries of ``bias`` that are no layer of a discriminator of this depth."""
+    return [] if isinstance(bias, bool) else [layer for layer in bias if not -depth <= layer < depth]
 
 
 @DISCRIMINATORS.register("patchgan", source="Choi et al. 2018 (arXiv:1711.09020), table 5; Isola et al. 2017")
@@ -50,7 +55,7 @@ class PatchDiscriminator(nn.Module):
         norm: norm after every stride-2 convolution except the first.
         norm_options: options of the norm; None: its defaults.
         norm_affine: learn scale and shift in the norms.
-        bias: bias of the convolutions: true, false, or a list of layers, counted from 0.
+        bias: bias of the convolutions: true, false, or a list of layers, counted from 0, or backward from -1, the last.
         head: maps features to real/fake scores.
         head_bias: bias of both heads.
     Raises:
@@ -67,7 +72,7 @@ class PatchDiscriminator(nn.Module):
         norm: Annotated[str, Ref("critic_norm")] = "none",
         norm_options: dict[str, Any] | None = None,
         norm_affine: bool = True,
-        bias: bool | tuple[Annotated[int, Field(ge=0)], ...] = True,
+        bias: bool | tuple[Annotated[int, Field(ge=-6)], ...] = True,
         head: Annotated[str, Ref("head")] = "patch",
         head_bias: bool = False,
     ) -> None:
@@ -75,9 +80,9 @@ class PatchDiscriminator(nn.Module):
         size = image_size // 2**depth
         if size < 1:
             raise ValueError(f"depth {depth} needs images of at least {2**depth} px, got {image_size}")
+        if unknown := _unknown_layers(bias, depth):
+            raise ValueError(f"bias contains layer {max(unknown)}, but depth {depth} has layers 0 to {depth - 1}")
         biased = _biased_layers(bias, depth)
-        if biased and max(biased) >= depth:
-            raise ValueError(f"bias contains layer {max(biased)}, but depth {depth} has layers 0 to {depth - 1}")
         self.main = nn.Sequential()
         channels, out_channels = 3, width
         for index in range(depth):
@@ -96,16 +101,16 @@ class PatchDiscriminator(nn.Module):
 
     @staticmethod
     def refusal(image_size: int, options: Mapping[str, Any]) -> str | None:
-        depth, biased = options["depth"], _biased_layers(options["bias"], options["depth"])
+        depth = options["depth"]
         if image_size < 2**depth:
             return (
                 f"depth: {depth} needs images of at least {2**depth} px, but data.image_size is {image_size};"
                 f" allowed: 1 to {image_size.bit_length() - 1}"
             )
-        if biased and max(biased) >= depth:
+        if unknown := _unknown_layers(options["bias"], depth):
             return (
-                f"bias: layer {max(biased)} does not exist with discriminator.depth={depth};"
-                f" allowed: true, false or a list of 0 to {depth - 1}"
+                f"bias: layer {max(unknown)} does not exist with discriminator.depth={depth};"
+                f" allowed: true, false or a list of {-depth} to {depth - 1}"
             )
         return norm_refusal("critic_norm", options, 2 * options["width"]) if depth > 1 else None
 

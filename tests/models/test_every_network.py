@@ -32,6 +32,7 @@ CRITIC_CASES: list[dict[str, Any]] = [
     {"depth": 4, "bias": False, "head": "global", "head_bias": True},
     {"depth": 2, "bias": (0,)},
     {"depth": 3, "bias": (1, 2), "head_bias": True},
+    {"depth": 4, "bias": (0, -1)},
     {"norm": "instance", "norm_affine": False},
     {"norm": "group", "norm_options": {"groups": 4}},
 ]
@@ -102,7 +103,7 @@ def test_critic(name: str, options: dict[str, Any]) -> None:
     (scores.square().mean() + logits.square().mean()).backward()
     finite_gradients(network)
     biased = options.get("bias", True)
-    layers = set(range(depth)) if biased is True else set(biased or ())
+    layers = set(range(depth)) if biased is True else {layer % depth for layer in biased or ()}
     convs = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in (network.conv1, network.conv2)]
     assert {index for index, conv in enumerate(convs) if conv.bias is not None} == layers
     for head in (network.conv1, network.conv2):
@@ -141,6 +142,7 @@ def test_map_sizes_are_rounded_down(size: int, depth: int, side: int) -> None:
     [
         ({"depth": 5, "size": 16}, "depth 5 needs images of at least 32 px, got 16"),
         ({"depth": 2, "bias": (0, 2)}, "bias contains layer 2, but depth 2 has layers 0 to 1"),
+        ({"depth": 2, "bias": (0, -3)}, "bias contains layer -3, but depth 2 has layers 0 to 1"),
     ],
 )
 def test_a_critic_that_cannot_be_built(options: dict[str, Any], message: str) -> None:

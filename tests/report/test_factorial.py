@@ -1,0 +1,86 @@
+"""Main effects and interactions of a grid, computed by hand."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from pandas import DataFrame
+
+from stargan_lab.ablation.spec import Ablation, grid_cells
+from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
+
+
+def grid(factors: dict[str, tuple[str, ...]], baseline: dict[str, str]) -> Ablation:
+    variants = grid_cells({factor: {level: () for level in levels} for factor, levels in factors.items()})
+    return Ablation(
+        name="grid",
+        title="",
+        claim="",
+        source="",
+        base=(),
+        baseline=" ".join(f"{factor}={level}" for factor, level in baseline.items()),
+        variants=variants,
+        seeds=(0, 1),
+        primary="eval/edit",
+        expected={},
+        factors=factors,
+        baseline_levels=baseline,
+    )
+
+
+def effect(frame: DataFrame, variant: str, baseline: str) -> list[float]:
+    """Paired differences per seed."""
+    table = frame.pivot(index="seed", columns="variant", values="value")
+    return list(table[variant] - table[baseline])
+
+
+def test_two_by_two_by_hand() -> None:
+    """Penalty helps by 4 without a norm and by 1 with it, in seed 0; by 2 and 6 in seed 1."""
+    ablation = grid({"norm": ("none", "instance"), "penalty": ("none", "gp")}, {"norm": "none", "penalty": "none"})
+    values = DataFrame([[1.0, 5.0, 3.0, 4.0], [0.0, 2.0, 1.0, 7.0]], index=[0, 1], columns=list(ablation.variants))
+    assert list(values) == [
+        "norm=none penalty=none",
+        "norm=none penalty=gp",
+        "norm=instance penalty=none",
+        "norm=instance penalty=gp",
+    ]
+    effects = main_effects(ablation, values)
+    assert effect(effects["norm"], "instance", "none") == [0.5, 3.0]  # (2 - 1) / 2, (1 + 5) / 2
+    assert effect(effects["penalty"], "gp", "none") == [2.5, 4.0]  # (4 + 1) / 2, (2 + 6) / 2
+    (frame,) = interactions(ablation, values).values()
+    assert effect(frame, "norm=instance penalty=gp", NO_INTERACTION) == [-3.0, 4.0]  # 1 - 4, 6 - 2
+
+
+def test_baselines_need_not_come_first_and_swapping_one_flips_the_sign() -> None:
+    factors = {"norm": ("none", "instance"), "penalty": ("none", "gp")}
+    ablation = grid(factors, {"norm": "none", "penalty": "gp"})
+    values = DataFrame([[1.0, 5.0, 3.0, 4.0]], index=[7], columns=list(ablation.variants))
+    (frame,) = interactions(ablation, values).values()
+    assert effect(frame, "norm=instance penalty=none", NO_INTERACTION) == [3.0]
+    assert set(frame["seed"]) == {7}
+
+
+def test_additive_factors_have_their_effects_and_no_interaction() -> None:
+    factors = {"a": ("0", "1", "2"), "b": ("0", "1"), "c": ("0", "1")}
+    ablation = grid(factors, dict.fromkeys(factors, "0"))
+    add = {"a": {"0": 0, "1": 3, "2": -1}, "b": {"0": 0, "1": 10}, "c": {"0": 0, "1": 100}}
+    row = [sum(add[f][level] for f, level in zip(factors, cell, strict=True)) for cell in product(*factors.values())]
+    values = DataFrame([row], index=[0], columns=list(ablation.variants), dtype=float)
+    for factor, frame in main_effects(ablation, values).items():
+        for level in factors[factor][1:]:
+            assert effect(frame, level, "0") == [pytest.approx(add[factor][level])]
+    found = interactions(ablation, values)
+    assert list(found) == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert all(np.allclose(frame["value"], 0) for frame in found.values())
+    assert sorted(set(found["a", "b"]["variant"])) == ["a=1 b=1", "a=2 b=1", NO_INTERACTION]
+    values["a=2 b=1 c=1"] += 8  # in one of the two levels of c
+    frame = interactions(ablation, values)["a", "b"]
+    assert effect(frame, "a=2 b=1", NO_INTERACTION) == [pytest.approx(4)]
+
+
+def test_seeds_without_every_cell_are_left_out() -> None:
+    ablation = grid({"a": ("0", "1"), "b": ("0", "1")}, {"a": "0", "b": "0"})
+    values = DataFrame([[1.0, 2, 3, 4], [1, 2, 3, None]], index=[0, 1], columns=list(ablation.variants))
+    assert set(main_effects(ablation, values)["a"]["seed"]) == {0}
+    (frame,) = interactions(ablation, values.iloc[1:]).values()
+    assert frame.empty
