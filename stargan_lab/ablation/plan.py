@@ -92,5 +92,6 @@ def _refuse_duplicates(cells: Sequence[Cell], ablation: Ablation) -> None:
         first = by_id.setdefault(cell.run_id, cell)
         if first is not cell:
             raise ConfigError(
-                f"{ablation.name}: variants {first.variant} and {cell.variant} have the same configuration"
+                f"{ablation.name}: variants {first.variant} and {cell.variant} have the same configuration;"
+                " change or remove one"
             )
