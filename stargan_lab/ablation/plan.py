@@ -124,5 +124,6 @@ def _refuse_duplicates(cells: Sequence[Cell], ablation: Ablation) -> None:
         compared = any(pair == set(each) for each in ablation.matched.items())
         if first is not cell and (compared or not (ablation.factors or pair & arms)):
             raise ConfigError(
-                f"{ablation.name}: variants {first.variant} and {cell.variant} have the same configuration"
+                f"{ablation.name}: variants {first.variant} and {cell.variant} have the same configuration;"
+                " change or remove one"
             )

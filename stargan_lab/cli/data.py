@@ -17,7 +17,7 @@ examples:
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "data", "generate, check or pack datasets", run, EPILOG)
-    parser.add_argument("action", choices=["make", "check", "pack"])
+    parser.add_argument("action", choices=["make", "check", "pack"], help="see below")
     add_overrides(parser, "overrides as for train, e.g. data=synthfaces")
 
 

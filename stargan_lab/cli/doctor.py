@@ -13,8 +13,8 @@ from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 
 EPILOG = """\
 Read-only: writes no files and starts no runs. Each line starts with ok, note (worth knowing) or problem (the
-configuration cannot run); the exit code is 1 if there is a problem. Without overrides, the default configuration is
-checked, and its missing dataset is only a note.
+configuration cannot run); the exit code is 1 if there is a problem. Without overrides, doctor checks the
+default configuration, and a missing dataset is only a note.
 
 examples:
   stargan-lab doctor
@@ -98,6 +98,6 @@ def next_steps(findings: Sequence[Finding], request: Request, outputs: Path) -> 
     if any(finding.about == "runs" and finding.level == "ok" for finding in findings):
         steps.append(f"stargan-lab ui{outputs_flag(outputs)}   # show the runs in MLflow")
     else:
-        steps.append("stargan-lab train preset=tiny   # a test run of a few seconds")
+        steps.append("stargan-lab train preset=tiny   # a test run that takes a few seconds")
         steps.append("stargan-lab sweep quickstart   # a first ablation on generated data")
     return list(dict.fromkeys(steps))

@@ -148,7 +148,7 @@ def _mlflow(config: RunConfig, outputs: Path) -> Finding:
         return Finding("ok", "MLflow", "disabled")
     uri = config.tracking.uri or f"sqlite:///{outputs.absolute() / 'mlflow.db'}"
     if not uri.startswith("sqlite:///"):
-        return Finding("note", "MLflow", f"{uri}: not checked; only SQLite stores are")
+        return Finding("note", "MLflow", f"{uri}: not checked; doctor checks only SQLite stores")
     path = Path(uri.removeprefix("sqlite:///").split("?")[0])
     flags = ["--outputs", str(outputs), *(["--uri", uri] if config.tracking.uri else [])]
     sync = f"stargan-lab track sync {shlex.join(flags)}"
@@ -174,7 +174,7 @@ def _sqlite(path: Path, runs: Sequence[RunFolder], sync: str) -> Finding:
         return Finding("problem", "MLflow", f"{path} is not writable; change its permissions or set tracking.uri")
     missing = [folder.run_id for folder in runs if folder.run_id not in recorded]
     if missing:
-        text = f"{path}: {counted(count, 'run')}; lacks {len(missing)} of those in {runs[0].path.parent}"
+        text = f"{path}: {counted(count, 'run')}; {len(missing)} of those in {runs[0].path.parent} missing"
         return Finding("note", "MLflow", text, f"{sync}   # adds the missing runs")
     return Finding("ok", "MLflow", f"{path}: {counted(count, 'run')}")
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         names += _finished_runs(args.of, outputs)
     if not names:
         raise ConfigError(
-            "RUN_ID: name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
+            "RUN_ID: missing; name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
         )
     runs = {run.run_id: run for run in (finished_run(outputs, name) for name in names)}
     configs = {run_id: evaluation_config(folder, overrides) for run_id, folder in runs.items()}  # errors before work

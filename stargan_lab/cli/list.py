@@ -18,22 +18,20 @@ examples:
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(
-        commands, "list", "list everything that can be configured, or explain one component", run, EPILOG
-    )
+    parser = add_command(commands, "list", "list every component and key, or explain one", run, EPILOG)
     words = add_variadic(
         parser,
         "words",
         nargs="*",
         metavar="[COMPONENT] [key=value]",
-        help="a component, e.g. discriminator, or ablations; and overrides",
+        help="a component or key, e.g. discriminator, or ablations; then overrides",
     )
     complete.attach(words, complete.components)
     parser.add_argument(
         "--format",
         choices=["text", "md"],
         default="text",
-        help="output format (default: text); md is that of docs/components.md",
+        help="text (default), or md for Markdown as in docs/components.md",
     )
     add_config_dir(parser)
 

@@ -14,7 +14,7 @@ from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 from stargan_lab.errors import ConfigError, DataError, LabError, nearest
 
 DESCRIPTION = """\
-Swap any component of StarGAN, train every variant over several seeds, and see which changes help.
+Swap any component of StarGAN, train each variant with several seeds, and see which changes help.
 
   stargan-lab train preset=quickstart    one run: a few minutes on two cores, on generated data
   stargan-lab sweep quickstart           an ablation: three discriminator norms, three seeds, and a report
@@ -94,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_train(commands: Commands) -> None:
     """For ``--help`` and completion only; ``train`` is parsed by Hydra."""
-    parser = add_command(commands, "train", "train one run (a Hydra app; see train --help)", run=lambda args: 0)
+    parser = add_command(commands, "train", "train one run; a Hydra app with its own --help", run=lambda args: 0)
     add_overrides(parser, "Hydra overrides")
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("--cfg", choices=["job", "hydra", "all"])

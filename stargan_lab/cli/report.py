@@ -26,7 +26,7 @@ examples:
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "report", "write verdicts, tables and figures from recorded runs", run, EPILOG)
-    names = add_variadic(parser, "names", nargs="*", metavar="NAME", help="ablations")
+    names = add_variadic(parser, "names", nargs="*", metavar="NAME", help="ablations to report")
     complete.attach(names, complete.ablations)
     parser.add_argument(
         "--multirun", metavar="latest|DIR", help="the runs of a train -m: the last one, or Hydra's sweep directory"
@@ -40,11 +40,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--seed-key", default="seed", metavar="KEY", help="the key that pairs runs (default: seed)")
     parser.add_argument("--strip-seeds", type=int, default=1, metavar="N", help="runs per variant in the image strip")
     parser.add_argument(
-        "--format", default="md,csv,html", metavar="md,csv,html,tex", help="formats to write (default: md,csv,html)"
+        "--format",
+        default="md,csv,html",
+        metavar="md,csv,html,tex",
+        help="comma-separated formats (default: md,csv,html)",
     )
     parser.add_argument("--from", dest="csv", metavar="FILE", help="read the runs from an earlier report's CSV file")
     parser.add_argument(
-        "--allow-mixed", action="store_true", help="report runs of different code or protocols together"
+        "--allow-mixed", action="store_true", help="accept runs of different code or protocols in one report"
     )
     parser.add_argument(
         "--protocol", metavar="HASH", help="use the scores of this evaluation protocol; a prefix is enough"

@@ -18,7 +18,9 @@ examples:
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "sweep", "train every variant and seed of an ablation, then report", run, EPILOG)
+    parser = add_command(
+        commands, "sweep", "train every variant and seed of an ablation, then write the report", run, EPILOG
+    )
     name = parser.add_argument("name", metavar="NAME", help="ablation: experiments/NAME.yaml, yours or a built-in one")
     complete.attach(name, complete.ablations)
     preset = parser.add_argument(
@@ -27,10 +29,10 @@ def add_parser(commands: Commands) -> None:
     complete.attach(preset, complete.presets)
     add_overrides(parser, "overrides for every run; seed=0,1 selects seeds")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and exit")
-    parser.add_argument("--status", action="store_true", help="list the status of each run and exit")
+    parser.add_argument("--status", action="store_true", help="show the status of each run and exit")
     parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
     parser.add_argument(
-        "--allow-mixed", action="store_true", help="report runs of different code or protocols together"
+        "--allow-mixed", action="store_true", help="accept runs of different code or protocols in one report"
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TO = (
     "comma-separated targets, one output each; + combines labels: Blond_Hair,Male+Young; Male=0 removes a label;"
-    " write dataset.name if several datasets have a label of that name"
+    " write DATASET.LABEL if several datasets have the label"
 )
 EPILOG = """\
 examples:

@@ -69,7 +69,7 @@ class Axis:
 
     @property
     def names(self) -> set[str]:
-        """Names for ``find``: the key, without ``NAME`` and with its last part only, and the family."""
+        """Names that ``find`` accepts: the key, the key up to ``NAME``, the last part of that, and the family."""
         key = self.key.partition(".NAME")[0]
         return {self.key, key, key.rpartition(".")[2], self.family} - {""}
 

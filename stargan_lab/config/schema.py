@@ -66,20 +66,20 @@ class WeightsConfig(Model):
 class InitialConfig(Model):
     """Initial weights: a checkpoint file, a run folder or a run id; null: random weights from the seed."""
 
-    generator: Text | None = Field(None, description="initial generator, at step 0 with a new optimizer state")
-    discriminator: Text | None = Field(None, description="initial discriminator")
+    generator: Text | None = Field(None, description="initial weights of the generator; optimizers start from scratch")
+    discriminator: Text | None = Field(None, description="initial weights of the discriminator")
 
 
 class EmaConfig(Model):
     """Exponential moving average of the generator's weights."""
 
     decay: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="decay per generator update; 0 disables the average; otherwise, evaluation uses the average"
+        0.0, description="decay per generator update; 0: no average; evaluation uses the average if there is one"
     )
 
 
 class TrainerConfig(Model):
-    """Training settings; of these, only device, precision, compile, channels_last and threads can change results."""
+    """Training settings; only device, precision, compile, channels_last and threads can change results."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="auto, cpu, cuda or cuda:N"
@@ -90,7 +90,7 @@ class TrainerConfig(Model):
     channels_last: bool = Field(False, description="channels-last memory format; often faster with bfloat16")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="CPU threads; null: one per core")
     workers: Annotated[int, Field(ge=0, le=64)] = Field(
-        0, description="number of batches that a background thread prepares in advance"
+        0, description="batches loaded in advance, each in a background thread; 0: none"
     )
     log_every: Count = Field(100, description="steps between logged loss averages")
     sample_every: Interval = Field(1000, description="steps between sample grids; 0: only at the end")
@@ -112,10 +112,10 @@ class EvaluationConfig(Model):
     )
     extractor_options: dict[str, Any] | None = Field(None, description="additional options of the extractor")
     weights: str | None = Field(
-        None, description="path of the extractor's weights; null: cached Inception weights; download: download these"
+        None, description="path of the extractor's weights; null: the cached Inception weights; download: download them"
     )
     dims: Count | None = Field(
-        None, description="Inception feature dimensions, 64, 192, 768 or 2048; null: 2048, as in FID"
+        None, description="dimensions of Inception features: 64, 192, 768 or 2048; null: 2048, as in FID"
     )
     metrics: Annotated[dict[str, dict[str, Any] | bool], Ref("image_metric"), Ref("feature_metric")] | None = Field(
         None, description="options of metrics by name, e.g. {kid: {subsets: 50}}; false turns a metric off"
@@ -136,7 +136,7 @@ class TrackingConfig(Model):
     uri: str | None = Field(None, description="MLflow tracking URI; null: an SQLite database in the outputs directory")
     experiment: Text = Field("stargan-lab", description="MLflow experiment that contains the runs")
     ablations: dict[str, str] = Field(
-        {}, description="ablation -> variant of this run, set by sweeps and logged as tags ablation.<ablation>"
+        {}, description="variant of this run in each ablation; set by sweeps and logged as tags ablation.NAME"
     )
     factors: tuple[str, ...] = Field((), description="additional keys to log as MLflow params; set by sweeps")
 

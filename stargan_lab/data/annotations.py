@@ -82,7 +82,7 @@ def read_attributes(path: Path, on_problem: ProblemHandler = raise_problem) -> A
     """Read an attribute file: line 1 the count (ignored), line 2 the names, then ``file 1 -1 …``.
 
     Args:
-        on_problem: called for each bad row, which is then skipped.
+        on_problem: called for each invalid row, which is then skipped.
     Raises:
         DataError: the file is missing or lists no images; also whatever ``on_problem`` raises.
     """

@@ -94,8 +94,8 @@ class _FeatureScores:
         if few and biased:
             images, dims, name = min(few)
             text = (
-                f"{dataset}: {biased[0].removeprefix('eval/')} has no more images than features"
-                f" ({images} for {name}, {dims} features): biased upward, compare only with equal numbers of images"
+                f"{dataset}: {biased[0].removeprefix('eval/')} has too few images ({images} for {name},"
+                f" {dims:,} features): biased upward; compare only with equal numbers of images"
             )
             scores.warnings.append(EvaluationWarning("few-images", biased, text))
 

@@ -177,8 +177,8 @@ def _try_extractors(dataset: Dataset) -> None:
         needed = (3 * len(source.spec.names) + 4) * dims**2 * 8
         if dims > LARGEST_DIMS or needed > total_memory() / 2:
             raise LabError(
-                f"evaluation.extractor: {extractor.name!r} has {dims:,} features per image of {source.name}, whose"
-                f" covariances take {needed / 2**30:.1f} GiB; use smaller images or another extractor"
+                f"evaluation.extractor: {extractor.name!r} has {dims:,} features per image of {source.name};"
+                f" their covariances take {needed / 2**30:.1f} GiB; use smaller images or another extractor"
             )
 
 

@@ -35,7 +35,7 @@ def frechet_distance(mu_a: Array, cov_a: Array, mu_b: Array, cov_b: Array) -> fl
         LabError: an argument has a NaN or an infinity.
     """
     if not all(np.isfinite(part).all() for part in (mu_a, cov_a, mu_b, cov_b)):
-        raise LabError("Fréchet distance: a mean or covariance is not finite; features overflowed")
+        raise LabError("Fréchet distance: a mean or covariance is not finite; the features overflowed")
     factor_a, factor_b = _factor(cov_a), _factor(cov_b)
     overlap = _nuclear_norm(factor_a.T @ factor_b)
     shift = np.asarray(mu_a, np.float64) - np.asarray(mu_b, np.float64)

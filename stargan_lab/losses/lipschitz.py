@@ -67,8 +67,8 @@ class GradientPenalty:
     Args:
         weight: factor in the discriminator's loss.
         samples: interpolates per pair of real and fake images.
-        reduction: differentiate the sum of an image's patch scores, as the reference does, or their mean. The
-            adversarial loss takes the mean, so under ``sum`` its Lipschitz bound is 1 / (number of patches).
+        reduction: whether to differentiate the sum of an image's patch scores, as the reference does, or their
+            mean. The adversarial loss takes the mean; with ``sum``, its Lipschitz bound is 1 / (number of patches).
         one_sided: penalize only norms above 1.
     """
 

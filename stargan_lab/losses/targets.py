@@ -33,7 +33,7 @@ def permuted(labels: Tensor, spec: LabelSpec, permutation: Tensor, choice: Tenso
 
 @TARGETS.register("different", traits=["uses_groups"])
 def different(labels: Tensor, spec: LabelSpec, permutation: Tensor, choice: Tensor) -> Tensor:
-    """One label changed, chosen uniformly among those that can change; evaluation requests the same translations."""
+    """Changes one label of each image, chosen uniformly among those that can change, in the same way as evaluation."""
     candidates = torch.stack(
         [target_labels(labels, spec, index) for index in range(len(spec.names))], dim=1
     )  # (N, A, A)

@@ -55,7 +55,8 @@ class PatchDiscriminator(nn.Module):
         norm: norm after every stride-2 convolution except the first.
         norm_options: options of the norm; None: its defaults.
         norm_affine: learn scale and shift in the norms.
-        bias: bias of the convolutions: true, false, or a list of layers, counted from 0, or backward from -1, the last.
+        bias: bias of the convolutions: true, false, or a list of the layers that have one, counted from 0, or from -1, the
+            last, backward.
         head: maps features to real/fake scores.
         head_bias: bias of both heads.
     Raises:

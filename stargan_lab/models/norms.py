@@ -2,14 +2,14 @@
 
 The family ``norm`` is for generators, ``critic_norm`` for discriminators; shapes are (N, C, H, W). A builder takes the
 number of channels, whether to learn scale and shift, and its options; it raises ValueError for options that do not fit
-the channels. A module's ``update_sigma`` is called after each update of the critic's weights, its ``start`` after its
-weights are initialized.
+the channels. A module's ``update_sigma`` is called after each update of the discriminator's weights, and its
+``start`` after its weights are initialized.
 
 Traits:
     needs_map: the output is zero on a 1x1 map.
     erases_planes: removes any constant plane.
     couples_samples: the output for an image depends on the other images of the batch.
-    constrains: bounds the critic's Lipschitz constant.
+    constrains: bounds the discriminator's Lipschitz constant.
     absent: no normalization.
     of_weights: normalizes the weights of the convolutions; the builder's attribute of this name replaces the
         convolutions of a module, and the layer that it builds is the identity.

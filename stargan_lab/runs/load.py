@@ -35,7 +35,7 @@ class LoadedModel:
         name: run id, or the file's stem.
         generator, critic: float32, or float64 as trained, on the CPU; critic is None if the file has only a generator.
         image_size: side in px in training.
-        step: critic updates, None if unknown.
+        step: discriminator updates, None if unknown.
         averaged: the generator has EMA weights.
         config: of a run, with the recorded dataset paths and the current outputs directory.
         notes: one line for each assumption about a file that does not record it.

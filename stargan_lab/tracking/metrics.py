@@ -62,7 +62,7 @@ Descriptions = Mapping[str, Metric]
 
 _TRAINING_METRICS = (
     Metric("speed/images_per_second", "images/s", "higher", "training images per second", 1),
-    Metric("speed/seconds_per_step", "s", "lower", "wall time of a discriminator step", 4),
+    Metric("speed/seconds_per_step", "s", "lower", "wall time per discriminator step", 4),
     Metric("memory/peak_mib", "MiB", "lower", "peak memory of the device or process", 0),
     Metric("lr/g", meaning="learning rate of the generator", decimals=7),
     Metric("lr/d", meaning="learning rate of the discriminator", decimals=7),
@@ -154,7 +154,7 @@ def _registered() -> Iterator[Metric]:
         yield Metric(f"eval/{metric}", meaning=meaning, **facts)
         if images.has(metric, "cross"):
             yield Metric(
-                cross_name(metric), meaning=f"{metric} of one dataset's images under another's labels", **facts
+                cross_name(metric), meaning=f"{metric} of one dataset's images translated to another's labels", **facts
             )
     kinds, extractors = family("feature_metric"), family("extractor").in_order()
     for label, features in (pair for name in extractors for pair in extractor_labels(name).items()):

@@ -205,7 +205,7 @@ def find_run(outputs: Path, prefix: str) -> RunFolder:
     runs = {folder.run_id: folder for folder in run_folders(outputs)}
     matches = [prefix] if prefix in runs else [run_id for run_id in runs if prefix and run_id.startswith(prefix)]
     if len(matches) > 1:
-        raise ConfigError(f"run id prefix {prefix!r} is ambiguous: {preview(matches, 5)}")
+        raise ConfigError(f"run id prefix {prefix!r} is ambiguous: {preview(matches, 5)}; use a longer prefix")
     if not matches:
         count = counted(len(runs), "run")
         raise ConfigError(f"no run matches {prefix!r} ({count} in {outputs / 'runs'}){nearest(prefix, runs)}")

@@ -26,7 +26,7 @@ def linear(iteration: int, total: int, *, decay_steps: Steps | None = None) -> f
     """Constant, then linear decay to 0 over the last ``decay_steps`` iterations.
 
     Args:
-        decay_steps: length of the decay in iterations; None: the second half.
+        decay_steps: length of the decay in iterations; None: half of all iterations.
     """
     return min(1.0, (total - iteration + 1) / _decay_steps(total, decay_steps))
 

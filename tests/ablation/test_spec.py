@@ -151,7 +151,11 @@ def test_command_line_overrides_apply_to_every_cell(here: Path) -> None:
         ({}, ["discriminator.norm=group"], ["discriminator.norm: set by the variants of mine"]),
         ({}, ["seed=a"], ["seed", "'a'"]),
         ({}, ["seed=1,1"], ["seed: duplicate seed in 1,1"]),
-        ({"variants": {"plain": [], "same": []}}, [], ["mine", "plain and same have the same configuration"]),
+        (
+            {"variants": {"plain": [], "same": []}},
+            [],
+            ["mine", "plain and same have the same configuration; change or remove one"],
+        ),
         ({"variants": {"plain": [], "bad": ["n_critc=3"]}}, [], ["mine, variant bad", "n_critc", "'n_critic'"]),
         ({"primary": "eval/edti"}, [], ["primary", "'eval/edti'", "'eval/edit'"]),
     ],

@@ -137,7 +137,7 @@ def test_the_mlflow_store(doctor: Doctor, here: Path) -> None:
     assert steps[0].startswith("stargan-lab track sync")
     Store.open(here / "outputs").open_run("aaaaaaaaaaaa", "one", time.time())
     level, text = doctor("preset=tiny")[1]["MLflow"]
-    assert level == "note" and "1 run; lacks 1 of those in outputs/runs" in text
+    assert level == "note" and "1 run; 1 of those in outputs/runs missing" in text
     path = here / "outputs" / "mlflow.db"
     for content in (b"", b"not a database" * 100):
         path.write_bytes(content)

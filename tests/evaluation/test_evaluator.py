@@ -144,7 +144,7 @@ def test_max_images_takes_the_first(faces: ImageSource, redraw: Translate, outpu
     assert scores.protocol["max_images"] == 10 and scores.metrics["eval/identity"] == 1
     assert {len(images) for images in seen} == {10}
     (few,) = (warning for warning in scores.warnings if warning["code"] == "few-images")
-    assert "frechet_classifier has no more images than features" in few["text"]
+    assert "frechet_classifier has too few images" in few["text"]
     assert "eval/frechet_classifier" in few["metrics"]
 
 

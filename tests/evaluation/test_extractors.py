@@ -62,9 +62,9 @@ def test_an_unusable_torchscript_module_is_refused(tmp_path: Path) -> None:
     maps = scripted(tmp_path / "maps.pt", torch.nn.Sequential(torch.nn.AvgPool2d(2)))
     with pytest.raises(LabError, match=r"'torchscript': expected features of shape \(2, D\), got \(2, 3, 4, 4\)"):
         compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(maps)), images)
-    grey = scripted(tmp_path / "grey.pt", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
+    gray = scripted(tmp_path / "gray.pt", torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
     with pytest.raises(LabError, match=r"'torchscript': failed on \(2, 3, 8, 8\) images") as caught:
-        compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(grey)), images)
+        compute_features(build_extractor("torchscript", tmp_path, CPU, None, weights=str(gray)), images)
     assert "\n" not in str(caught.value)
     (tmp_path / "text.pt").write_text("no module")
     with pytest.raises(LabError, match=r"text\.pt: cannot be read as a TorchScript module"):

@@ -41,7 +41,7 @@ def test_another_process_reproduces_the_scores_of_training(scored: Lab) -> None:
     assert known.code == 0 and "already evaluated" in known.err
     assert known.out.splitlines()[0].startswith(f"run {run_id}  step 4  protocol {path.stem}")
     assert any(line.split()[:2] == ["edit", "↑"] for line in known.out.splitlines())
-    assert known.out.splitlines()[-1].startswith("warning: faces: frechet_classifier has no more images than features")
+    assert known.out.splitlines()[-1].startswith("warning: faces: frechet_classifier has too few images")
 
 
 def test_concurrent_processes_record_one_evaluation(scored: Lab) -> None:

@@ -2,7 +2,7 @@
 
     python tests/mutation/run_mutations.py                # all mutations, one line each, then the number killed
     python tests/mutation/run_mutations.py gradient clip  # those whose name contains one of the words
-    python tests/mutation/run_mutations.py --markdown     # the table of docs/testing.md
+    python tests/mutation/run_mutations.py --markdown     # as a Markdown table
 
 A mutation is killed when at least one of its tests fails that passes without it. Exits 1 if one survives, 2 if one no
 longer applies.
@@ -69,7 +69,7 @@ def run_tests(tests: Sequence[str], copy: Path) -> subprocess.CompletedProcess[s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="only mutations whose name contains one of these words")
-    parser.add_argument("--markdown", action="store_true", help="print the table of docs/testing.md")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if not options.words or any(word in m.name for word in options.words)]
     survivors, stale, rows = [], [], []

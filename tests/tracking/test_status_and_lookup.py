@@ -115,7 +115,7 @@ def test_find_run_by_prefix(tmp_path: Path) -> None:
     assert [folder.run_id for folder in run_folders(tmp_path)] == ["3fa0c2", "3fb111", "9c0d", "9c0d00"]
     assert find_run(tmp_path, "3fa").path == tmp_path / "runs" / "3fa0c2"
     assert find_run(tmp_path, "9c0d").run_id == "9c0d", "an exact id is not ambiguous"
-    with pytest.raises(LabError, match=r"^run id prefix '3f' is ambiguous: 3fa0c2, 3fb111$"):
+    with pytest.raises(LabError, match=r"^run id prefix '3f' is ambiguous: 3fa0c2, 3fb111; use a longer prefix$"):
         find_run(tmp_path, "3f")
     with pytest.raises(LabError, match=r"^no run matches '9c0dOO' \(4 runs in .*did you mean '9c0d'"):
         find_run(tmp_path, "9c0dOO")

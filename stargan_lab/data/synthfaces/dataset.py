@@ -88,7 +88,7 @@ def synthexpressions(
         root: folder of the images; null: ``data/`` in the outputs folder, named after a hash of the options.
         classes: the expressions to use, in this order; null: all eight, sorted. All eight are generated.
         size: side of the generated images in px; null: the training size.
-        train, valid, test: images per split over all eight expressions; 0 or at least 8.
+        train, valid, test: images per split, over all eight expressions; 0 or at least 8.
         seed: seed of all faces.
         difficulty: 0: muted backgrounds, little variation; 1: saturated, striped backgrounds and varied light.
         crop, flip: as in ``image_folder``.

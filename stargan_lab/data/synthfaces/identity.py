@@ -158,7 +158,7 @@ def _any_set(group: Sequence[str], requested: dict[str, Floats], count: int) -> 
     names = [name for name in group if name in requested]
     total = sum((requested[name] for name in names), start=np.zeros(count, dtype=np.float32))
     if (total > 1).any():
-        raise DataError(f"a face has at most one of {', '.join(names)}, got two")
+        raise DataError(f"a face has at most one of {', '.join(names)}; got two")
     return total
 
 

@@ -46,7 +46,7 @@ class SynthSpec:
             raise ConfigError(f"synthfaces: difficulty must be between 0 and 1, got {self.difficulty}")
         if self.size < 8 or min(self.train, self.valid, self.test, self.seed) < 0 or self.total == 0:
             raise ConfigError(
-                f"synthfaces: size must be at least 8, counts and seed at least 0, one count positive, got {self}"
+                f"synthfaces: size must be at least 8, counts and seed at least 0, and one count positive; got {self}"
             )
         check_labels(self.vary, OPTIONAL, "optional attribute")
         if self.form not in get_args(Form):

@@ -35,7 +35,7 @@ def edit(batch: ImageBatch) -> Tensor | None:
 
 @image_metric.register("leak", source="this project", direction="lower", decimals=4, uses=("ground_truth",))
 def leak(batch: ImageBatch) -> Tensor | None:
-    """Mean change where nothing should change."""
+    """Mean change of pixels that should not change."""
     if batch.ground_truth is None:
         return None
     return leak_score(_unit(batch.x), _unit(batch.y), _unit(batch.ground_truth))

@@ -16,7 +16,7 @@ class R1:
     Its weight is the paper's γ.
 
     Args:
-        reduction: differentiate the sum of an image's patch scores, as ``lipschitz=gp`` does, or their mean.
+        reduction: whether to differentiate the sum of an image's patch scores, as ``lipschitz=gp`` does, or their mean.
     """
 
     network: Network = "discriminator"
