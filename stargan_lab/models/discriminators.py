@@ -55,8 +55,7 @@ class PatchDiscriminator(nn.Module):
         norm: norm after every stride-2 convolution except the first.
         norm_options: options of the norm; None: its defaults.
         norm_affine: learn scale and shift in the norms.
-        bias: bias of the convolutions: true, false, or a list of the layers that have one, counted from 0, or from -1, the
-            last, backward.
+        bias: bias of the convolutions: true, false, or a list of the layers that have one; 0 is the first, -1 the last.
         head: maps features to real/fake scores.
         head_bias: bias of both heads.
     Raises:
