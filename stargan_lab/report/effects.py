@@ -1,15 +1,17 @@
 """Effects of an ablation's variants, relative to the variant each is compared with, and the verdicts in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
 from stargan_lab.report.rounding import MISSING, difference, interval
 from stargan_lab.report.runs import descriptions
 from stargan_lab.report.statistics import verdicts
+from stargan_lab.report.tables import by_seed
 from stargan_lab.tracking.metrics import Metric, lookup
 
 ALPHA = 0.05
@@ -37,7 +39,7 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     total = sum(map(len, comparisons.values()))
     if description.direction == "none" or not total:
         return DataFrame(columns=["variant", "verdict", "baseline"])
-    values = _values(ablation, runs, metric)
+    values = values_of(ablation, runs, metric)
     smallest = ablation.smallest_effect if metric == ablation.primary else None
     tables = []
     for baseline, variants in comparisons.items():
@@ -55,7 +57,7 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     return table.reset_index()
 
 
-def _values(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
+def values_of(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """variant, seed, value: NaN for a failed run, no row for one that is unfinished or lacks the metric."""
     values = runs.reindex(columns=["variant", "seed", "status", metric]).rename(columns={metric: "value"})
     failed = values["status"].isin(FAILED)
@@ -66,12 +68,40 @@ def _values(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     return pd.concat([values, rows]) if absent else values
 
 
+def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
+    """Title -> effects of a grid: each factor's main effect, and the interaction of each two factors."""
+    if not ablation.factors:
+        return {}
+    description = lookup(metric, descriptions(runs))
+    if description.direction == "none":
+        return {}
+    values = by_seed(ablation, runs, metric)
+    frames = {
+        f"Main effect of {factor}": (frame, ablation.baseline_levels[factor])
+        for factor, frame in main_effects(ablation, values).items()
+    }
+    frames |= {
+        f"Interaction of {one} and {other}": (frame, NO_INTERACTION)
+        for (one, other), frame in interactions(ablation, values).items()
+    }
+    tables = {}
+    for title, (frame, baseline) in frames.items():
+        if len(frame):
+            table = verdicts(frame, baseline, metric, higher_is_better=description.direction == "higher", alpha=ALPHA)
+            tables[title] = _effect_text(table.assign(baseline=baseline), description, {}, several=False)
+    return tables
+
+
 def effect_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """A row of text per variant: effect, interval, pairs, adjusted p-value, verdict, and what the claim expects."""
-    description = lookup(metric, descriptions(runs))
+    expected = ablation.expected if metric == ablation.primary else {}
     several = len(ablation.comparisons()) > 1
+    return _effect_text(effects(ablation, runs, metric), lookup(metric, descriptions(runs)), expected, several)
+
+
+def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, str], several: bool) -> DataFrame:
     rows = {}
-    for row in effects(ablation, runs, metric).itertuples():
+    for row in table.itertuples():
         cells = {"compared with": row.baseline} if several else {}
         cells |= {
             f"Δ {description.label}": difference(row.effect, row.ci_low, row.ci_high, description),
@@ -80,8 +110,8 @@ def effect_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
             "adjusted p": p_text(row.p_adjusted),
             "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
         }
-        if ablation.expected and metric == ablation.primary:
-            cells["expected"] = ablation.expected.get(row.variant, "unknown")
+        if expected:
+            cells["expected"] = expected.get(row.variant, "unknown")
         cells["seeds needed"] = MISSING if pd.isna(row.seeds_needed) else str(row.seeds_needed)
         rows[row.variant] = cells
     return DataFrame.from_dict(rows, orient="index").rename_axis("variant")

@@ -12,7 +12,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, preview, unknown
 from stargan_lab.files import write_text
-from stargan_lab.report import effects, tables
+from stargan_lab.report import effects, tables, variance_tables
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.curves import draw_curves
 from stargan_lab.report.figures import draw_effects
@@ -106,6 +106,7 @@ def _render(
         ablation=ablation,
         tables=tables,
         effects=effects,
+        variance_tables=variance_tables,
         runs=runs,
         warnings=WarningMarks(runs).lines(),
         figures=figures,
