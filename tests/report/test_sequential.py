@@ -67,7 +67,7 @@ def test_false_verdicts_over_all_looks(noise: str, variants: int) -> None:
     assert false <= 0.06
 
 
-@pytest.mark.parametrize("sweeps", [40, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sweeps", [40, pytest.param(800, marks=pytest.mark.slow)])
 def test_verdicts_at_each_look_are_those_of_the_levels(sweeps: int) -> None:
     random, false, decided = default_rng(16), 0, 0
     for index in range(sweeps):
