@@ -57,6 +57,11 @@ class Ablation:
     preset: str = ""
     presets: tuple[str, ...] = ()
 
+    def varies_data(self) -> bool:
+        """Whether variants are trained on different data or labels, so that they are scored on different ones too."""
+        overrides = (override for each in self.variants.values() for override in each)
+        return any(override.lstrip("+~").startswith(("data=", "data.")) for override in overrides)
+
     def comparisons(self) -> dict[str, list[str]]:
         """Baseline -> variants compared with it; every variant except ``baseline`` is in exactly one list."""
         result: dict[str, list[str]] = {self.baseline: []}

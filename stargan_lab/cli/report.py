@@ -116,8 +116,8 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     from stargan_lab.ablation.from_runs import ablation_of, also_differing
     from stargan_lab.cli.multirun import find_multirun
     from stargan_lab.errors import ConfigError, LabError
-    from stargan_lab.report.query import load_runs
-    from stargan_lab.report.runs import collect, main_score
+    from stargan_lab.report.query import load_runs, main_score
+    from stargan_lab.report.runs import collect
 
     if args.multirun is not None:
         multirun = find_multirun(args.multirun, outputs)

@@ -7,6 +7,9 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import differences, metric_protocol
 from stargan_lab.report.runs import finished, scores
 
+_DATA = ("data.", "images.", "groups.", "data:", "images:", "groups:", "instruments.")
+"""Where protocols of runs on different data differ; instruments are trained on the data."""
+
 
 def mixed(runs: DataFrame) -> dict[str, DataFrame]:
     """Each score that was computed in different ways, with the first two runs that differ."""
@@ -28,7 +31,10 @@ def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
     Raises:
         LabError: names the score, the first two runs that differ, what differs, and what to do.
     """
-    if result := mixed(runs):
+    result = mixed(runs)
+    if ablation.varies_data():  # each variant is scored on its own data by design; the provenance says so
+        result = {score: pair for score, pair in result.items() if not _only_data(score, pair)}
+    if result:
         score, pair = next(iter(result.items()))
         others = f" and {len(result) - 1} other score{'s' if len(result) > 2 else ''}" if len(result) > 1 else ""
         raise LabError(
@@ -43,6 +49,12 @@ def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
             f"runs {' and '.join(pair['run_id'])} were trained with different code ({code}); "
             "delete the folders of the older runs and sweep again, or pass --allow-mixed"
         )
+
+
+def _only_data(score: str, pair: DataFrame) -> bool:
+    one, other = pair["facts"]
+    keys = differences(metric_protocol(one, score), metric_protocol(other, score)) if one and other else ["unknown"]
+    return all(key.startswith(_DATA) for key in keys)
 
 
 def _reason(score: str, pair: DataFrame) -> str:

@@ -137,10 +137,11 @@ def aligned(table: DataFrame) -> str:
 
 
 def _provenance(ablation: Ablation, runs: DataFrame, command: str) -> list[str]:
-    done = finished(runs)
+    done = finished(runs).drop_duplicates("run_id")  # cells with the same configuration share a run
+    planned = runs["run_id"].nunique() or len(ablation.variants) * len(ablation.seeds)
     lines = [
         *([f"command: {command}"] if command else []),
-        f"runs: {len(done)} of {len(ablation.variants) * len(ablation.seeds)} finished",
+        f"runs: {len(done)} of {planned} finished",
         f"seeds: {', '.join(map(str, sorted(set(done['seed'])))) or 'none'}",
         f"protocol: {_protocols(done)}",
         f"code: {_distinct(done['code'])}",

@@ -14,6 +14,8 @@ from pandas import DataFrame
 
 from stargan_lab.config.factors import factor
 from stargan_lab.errors import ConfigError, LabError, nearest
+from stargan_lab.report.runs import overall
+from stargan_lab.tracking.metrics import order
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where libyaml is available
@@ -42,6 +44,15 @@ def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
     for text in filters:
         table = table[_matches(table, text)]
     return (table if table.empty else table.dropna(axis="columns", how="all")).reset_index(drop=True)
+
+
+def main_score(runs: DataFrame) -> str:
+    """The first of the runs' scores in the order of tables. Raises LabError if no run has one."""
+    known = {name: metric for folder in runs["folder"] for name, metric in RunFolder(folder).descriptions().items()}
+    names = [name for name in runs if name.startswith("eval/") and overall(name) == name and runs[name].notna().any()]
+    if not names:
+        raise LabError("no run has been evaluated yet")
+    return min(names, key=lambda name: order(name, known))
 
 
 def _row(folder: RunFolder) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
@@ -58,7 +59,20 @@ def collect(
     folders = [RunFolder(outputs / "runs" / run_id) for _, _, run_id in ordered]
     if protocol is not None:
         protocol = _resolve_protocol(protocol, folders)
-    return as_frame([_run(*cell[:2], folder, protocol) for cell, folder in zip(ordered, folders, strict=True)])
+    runs = as_frame([_run(*cell[:2], folder, protocol) for cell, folder in zip(ordered, folders, strict=True)])
+    for name in (ablation.primary, *ablation.secondary):
+        runs = _with_part(runs, name)
+    return runs
+
+
+def _with_part(runs: DataFrame, name: str) -> DataFrame:
+    """Fill a dataset's score, ``eval/accuracy/faces``, from ``eval/accuracy`` of runs on that dataset alone."""
+    metric, part = overall(name), name.rpartition("/")[2]
+    alone = [list(facts.get("data", {})) == [part] for facts in runs["facts"]]
+    if metric == name or metric not in runs or not any(alone):
+        return runs
+    own = runs[name] if name in runs else runs[metric].where([False] * len(runs))
+    return runs.assign(**{name: own.where(own.notna() | ~np.array(alone), runs[metric])})
 
 
 def finished(runs: DataFrame) -> DataFrame:
@@ -70,15 +84,6 @@ def scores(runs: DataFrame) -> list[str]:
     """The overall scores (not per domain) of finished runs, in the order of the tables."""
     present = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")]
     return sorted((name for name in present if overall(name) == name), key=lambda name: order(name, descriptions(runs)))
-
-
-def main_score(runs: DataFrame) -> str:
-    """The first of the runs' scores in the order of tables. Raises LabError if no run has one."""
-    known = {name: metric for folder in runs["folder"] for name, metric in RunFolder(folder).descriptions().items()}
-    names = [name for name in runs if name.startswith("eval/") and overall(name) == name and runs[name].notna().any()]
-    if not names:
-        raise LabError("no run has been evaluated yet")
-    return min(names, key=lambda name: order(name, known))
 
 
 def descriptions(runs: DataFrame) -> dict[str, Metric]:

@@ -9,7 +9,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.rounding import MISSING, summary
 from stargan_lab.report.runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
 from stargan_lab.report.warning_marks import WarningMarks
-from stargan_lab.tracking.metrics import lookup
+from stargan_lab.tracking.metrics import label, lookup
 
 
 def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
@@ -83,7 +83,7 @@ def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
 
 
 def _labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:
-    return {name: lookup(name, descriptions(runs)).label for name in metrics}
+    return {name: label(name, descriptions(runs)) for name in metrics}
 
 
 def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str]) -> DataFrame:

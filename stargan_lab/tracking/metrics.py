@@ -89,6 +89,13 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
     raise LabError(f"metric {name!r} is not registered{nearest(full, names(descriptions))}")
 
 
+def label(name: str, descriptions: Descriptions | None = None) -> str:
+    """The header of a logged name's column: the metric's label, with the part if it has one: ``edit/Male ↑``."""
+    metric = lookup(name, descriptions)
+    part = _REEVALUATED.sub("eval/", name).removeprefix(metric.name)
+    return metric.label.replace(metric.name.split("/", 1)[1], metric.name.split("/", 1)[1] + part, 1)
+
+
 def names(descriptions: Descriptions | None = None) -> list[str]:
     """Every known name, in the order tables show them."""
     registered = [each.name for each in (*_registered(), *_TRAINING_METRICS)]

@@ -1,6 +1,7 @@
 """Which runs may not share a table."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.runs import collect, read_csv, write_csv
+from stargan_lab.report.tables import main_table
 from stargan_lab.tracking.run_folder import RunFolder
 
 ScoredRun = Callable[..., RunFolder]
@@ -88,3 +90,28 @@ def test_one_different_run_is_refused(ablation: Ablation, runs: DataFrame, colum
     reason = {"protocol": r"scored differently \(protocol p1, zz", "code": r"trained with different code \(c1, zz"}
     with pytest.raises(LabError, match=rf"runs none1 and layer1 were {reason[column]}\).*--allow-mixed"):
         check_comparable(ablation, runs)
+
+
+def test_variants_on_different_data_may_be_scored_on_different_data(
+    ablation: Ablation, scored_run: ScoredRun, tmp_path: Path
+) -> None:
+    scored_run("n1", scoring(SCORES))
+    scored_run("i1", scoring(SCORES, data={"faces": "ffff"}, images={"faces": {"Male": {"translated": 7}}}))
+    scored_run("i2", scoring(SCORES, data={"faces": "ffff"}, batch_size=32))
+    with pytest.raises(LabError, match="scored differently"):
+        check_comparable(ablation, collect(ablation, CELLS[:2], tmp_path))
+    by_data = replace(ablation, variants=dict(ablation.variants, instance=("data.sources.faces.attributes=[Male]",)))
+    check_comparable(by_data, collect(by_data, CELLS[:2], tmp_path))
+    with pytest.raises(LabError, match="batch_size"):
+        check_comparable(by_data, collect(by_data, CELLS[::2], tmp_path))
+
+
+def test_a_run_on_one_dataset_has_that_datasets_score(
+    ablation: Ablation, scored_run: ScoredRun, tmp_path: Path
+) -> None:
+    both = {"faces": "0f0f", "moods": "1e1e"}
+    scored_run("n1", scoring({"eval/edit": 0.2}))
+    scored_run("i1", scoring({"eval/edit": 0.5, "eval/edit/faces": 0.4}, data=both))
+    of_faces = replace(ablation, primary="eval/edit/faces")
+    assert list(collect(of_faces, CELLS[:2], tmp_path)["eval/edit/faces"]) == [0.2, 0.4]
+    assert list(main_table(of_faces, collect(of_faces, CELLS[:2], tmp_path)))[:2] == ["edit/faces ↑", "edit ↑"]
