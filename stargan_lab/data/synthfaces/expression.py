@@ -10,7 +10,22 @@ import numpy as np
 from stargan_lab.data.synthfaces.canvas import Canvas, Factors, Labels, Window, power2
 from stargan_lab.data.synthfaces.face import eye_place
 from stargan_lab.data.synthfaces.identity import EXPRESSIONS, Floats
-from stargan_lab.data.synthfaces.palette import EYES, LIPSTICK, RED, TEETH, THROAT, along, between, column, mix, rgb
+from stargan_lab.data.synthfaces.palette import (
+    BROWS,
+    EYE_WHITE,
+    EYES,
+    FOLD_TINT,
+    LIPSTICK,
+    PALE_LIPS_TINT,
+    RED,
+    TEETH,
+    THROAT,
+    along,
+    between,
+    column,
+    mix,
+    rgb,
+)
 
 
 @dataclass(frozen=True)
@@ -83,12 +98,12 @@ def eyes(canvas: Canvas, f: Factors, a: Labels, hair: Floats) -> None:
     window: Window = (-0.5, 0.5, -0.40, 0.30) if shown else (-0.5, 0.5, -0.30, 0.25)
     x, y = canvas.axes(window)
     right = (x > 0).astype(np.float32)
-    male, ink = column(a["Male"]), np.broadcast_to(rgb((0.10, 0.07, 0.08)), hair.shape)
+    male, ink = column(a["Male"]), np.broadcast_to(rgb(BROWS), hair.shape)
     x, y, scale = np.abs(x) - eye_place(f), y - np.float32(0.06), between(f["eye_size"], 0.88, 1.12)
     lash, opening = 0.034 - 0.016 * male, _pose(shown, "eye")
     canvas.paint(canvas.inside(power2(x, 0.122 * scale), power2(y + lash, 0.083 * scale * opening)), ink, window)
     white = canvas.inside(power2(x, 0.115 * scale), power2(y, 0.080 * scale * opening))
-    canvas.paint(white, np.broadcast_to(rgb((0.97, 0.97, 0.96)), hair.shape), window)
+    canvas.paint(white, np.broadcast_to(rgb(EYE_WHITE), hair.shape), window)
 
     def within(shape: Floats) -> Floats:
         return np.where(opening < 1, np.minimum(shape, white), shape) if shown else shape
@@ -118,7 +133,7 @@ def nose_folds(canvas: Canvas, a: Labels, skin: Floats) -> None:
     bent = np.float32(0.5) * np.abs(x)
     for height in (0.03, 0.105):
         fold = canvas.band(y - height - bent, half)
-        canvas.paint(between(a["disgusted"], 0, 0.9) * fold, skin * rgb((0.50, 0.42, 0.42)), window)
+        canvas.paint(between(a["disgusted"], 0, 0.9) * fold, skin * rgb(FOLD_TINT), window)
 
 
 def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
@@ -134,7 +149,7 @@ def mouth(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
         curve = curve + (_pose(shown, "lift") * across + _pose(shown, "lean")) * across
     taper = 1 - power2(x, wide).value
     red = np.broadcast_to(rgb(RED), skin.shape)
-    lips = mix(mix(red, skin * rgb((0.86, 0.62, 0.58)), a["Male"]), rgb(LIPSTICK), a["Wearing_Lipstick"])
+    lips = mix(mix(red, skin * rgb(PALE_LIPS_TINT), a["Male"]), rgb(LIPSTICK), a["Wearing_Lipstick"])
     thick, line = (0.070 - 0.028 * male) * _pose(shown, "lips"), lips * np.float32(0.45)
     if not shown:
         canvas.paint(canvas.band(curve, thick * taper), lips, window)

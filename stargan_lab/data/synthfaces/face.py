@@ -5,13 +5,20 @@ import numpy as np
 from stargan_lab.data.synthfaces.canvas import Canvas, Factors, Labels, Term, Window, pick, power2, power4
 from stargan_lab.data.synthfaces.identity import Floats
 from stargan_lab.data.synthfaces.palette import (
+    AGED,
+    BIG_NOSE_TINT,
+    CHEEKS_TINT,
+    CLOTHES,
     FRAME,
     HAIR,
     LENS,
     NO_LISTED_HAIR,
+    NOSE_TINT,
     PALE,
     ROSE,
     SKIN,
+    STUBBLE,
+    WRINKLES_TINT,
     along,
     between,
     column,
@@ -24,7 +31,7 @@ def skin_color(f: Factors, a: Labels, difficulty: float) -> Floats:
     """(n, 3); grayer and darker without Young, whiter with Pale_Skin."""
     tone = 0.62 + (f["skin"] - np.float32(0.62)) * np.float32(0.20 + 0.80 * difficulty)
     fresh = along(tone, SKIN)
-    aged = fresh * np.float32(0.66) + rgb((0.13, 0.14, 0.15))
+    aged = fresh * np.float32(0.66) + rgb(AGED)
     return mix(mix(aged, fresh, a["Young"]), rgb(PALE), np.float32(0.60) * a["Pale_Skin"])
 
 
@@ -57,7 +64,7 @@ def body(canvas: Canvas, f: Factors, a: Labels, skin: Floats, hair: Floats, diff
     x, y = canvas.axes(window)
     spread = 0.10 + 0.52 * difficulty
     cloth = np.stack([f[f"clothes_{c}"] for c in ("red", "green", "blue")], axis=1)
-    cloth = (cloth - np.float32(0.5)) * np.float32(spread) + rgb((0.38, 0.46, 0.62)) * np.float32(1 - difficulty)
+    cloth = (cloth - np.float32(0.5)) * np.float32(spread) + rgb(CLOTHES) * np.float32(1 - difficulty)
     cloth = cloth + np.float32(0.49 * difficulty)
     canvas.paint(canvas.inside(power2(x, 0.92 + 0.10 * male), power2(y - 1.24, 0.55)), cloth, window)
     window = (-0.4, 0.4, 0.35, 1.0)
@@ -91,19 +98,19 @@ def head(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
     face = _face(canvas, f, a, window)
     canvas.paint(face, skin, window)
     soft = np.clip(1 - power2(np.abs(x) - np.float32(0.30), 0.15).value - power2(y - 0.27, 0.13).value, 0, 1)
-    pink = skin * rgb((1.0, 0.68, 0.66))
+    pink = skin * rgb(CHEEKS_TINT)
     canvas.paint(soft * face * between(f["blush"], 0.2, 0.8), pink, window)
     if a["Rosy_Cheeks"].any():
         round_ = canvas.inside(power2(np.abs(x) - np.float32(0.30), 0.140), power2(y - 0.295, 0.100))
         red = mix(skin, rgb(ROSE), np.full(len(skin), 0.75, dtype=np.float32))
         canvas.paint(round_ * face * (np.float32(0.70) * column(a["Rosy_Cheeks"])), red, window)
     beard = np.clip((y + 0.45 * np.abs(x) - 0.36) * 8, 0, 1) * face
-    canvas.paint(beard * (0.62 * column(a["Male"])), skin * np.float32(0.42) + rgb((0.06, 0.07, 0.09)), window)
+    canvas.paint(beard * (0.62 * column(a["Male"])), skin * np.float32(0.42) + rgb(STUBBLE), window)
 
 
 def wrinkles(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
     """Lines on the forehead and beside the mouth, bags under the eyes; none with Young."""
-    old, dark = 0.85 * column(1 - a["Young"]), skin * rgb((0.50, 0.46, 0.46))
+    old, dark = 0.85 * column(1 - a["Young"]), skin * rgb(WRINKLES_TINT)
     width = _face_width(f, a)
     window: Window = (-0.45, 0.45, -0.40, -0.05)
     x, y = canvas.axes(window)
@@ -131,7 +138,7 @@ def nose(canvas: Canvas, f: Factors, a: Labels, skin: Floats) -> None:
     low = between(f["nose_length"], 0.22, 0.28)
     wide = between(f["nose_width"], 0.055, 0.095) + between(a["Big_Nose"], 0, 0.075)
     tip, ridge = between(a["Big_Nose"], 0.048, 0.078), between(a["Big_Nose"], 0.055, 0.067)
-    shade = skin * mix(rgb((0.80, 0.72, 0.70)), rgb((0.62, 0.46, 0.46)), a["Big_Nose"])
+    shade = skin * mix(rgb(NOSE_TINT), rgb(BIG_NOSE_TINT), a["Big_Nose"])
     canvas.paint(canvas.inside(power2(x, wide), power2(y - low, tip)), shade, window)
     canvas.paint(canvas.inside(power2(x, 0.6 * wide), power2(y - low + 0.035, ridge)), skin, window)
 
