@@ -1,138 +1,139 @@
-"""What differs between variants besides the change that was meant, from the audits that runs record."""
+"""What else differs between the variants of an ablation: sizes, compute, exposure and cost of their runs."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
-from pandas import DataFrame
+from pandas import DataFrame, isna
 
-from stargan_lab.report.runs import PEAK_MEMORY, finished
-from stargan_lab.report.tables import MISSING
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.runs import finished
 
-MARK = " *"
-"""After a value that differs from the baseline's; needs no escaping in any format."""
-
+MISSING = "–"
+DIFFERENT = " *"
 TOLERANCE = 0.1
-"""Relative difference from which a measured time or memory is marked, since these vary between equal runs."""
+"""Measured costs closer than this to the baseline's, as a share of it, are not marked."""
 
-TITLES: Mapping[str, str] = {
-    "parameters.generator": "generator parameters",
-    "parameters.discriminator": "discriminator parameters",
-    "parameters.score_head": "parameters of the score head",
-    "parameters.label_head": "parameters of the label head",
-    "flops.generator": "generator FLOPs per image",
-    "flops.discriminator": "discriminator FLOPs per image",
-    "flops.discriminator_update": "FLOPs per discriminator update",
-    "flops.generator_update": "FLOPs per generator update",
-    "flops.iteration": "FLOPs per generator update with its n_critic discriminator updates",
-    "flops.run": "training FLOPs of the run",
-    "scores_per_image": "real/fake scores per image",
-    "receptive_field.convolutions": "receptive field of a score, convolutions (px)",
-    "receptive_field.measured": "image region that a score depends on (px)",
-    "penalty.weight": "weight of the Lipschitz penalty",
-    "penalty.samples": "penalty interpolates per image",
-    "penalty.reduction": "penalty on the sum or mean of scores",
-    "penalty.mean_score_slope": "slope of the mean score at zero penalty",
-    "updates.discriminator": "discriminator updates",
-    "updates.generator": "generator updates",
-    "images.batch_size": "batch size (images)",
-    "images.total": "training images seen",
-    "images.of.{}": "training images seen of {}",
-    "weights.{}": "weight of {}",
-}
-"""Row titles with units by key of an audit; ``{}`` is the name of a dataset or a loss term."""
-
-MEASURED: Mapping[str, str] = {
-    "seconds_per_step": f"seconds per step (mean; {MARK.strip()} beyond {TOLERANCE:.0%})",
-    PEAK_MEMORY: f"peak memory (MiB, mean; {MARK.strip()} beyond {TOLERANCE:.0%})",
-}
-"""Row titles by column of the runs."""
+Show = Callable[[float], str]
+Values = dict[str, str | None]
+"""A quantity by variant, as shown; None if no run of the variant has an audit."""
 
 
-def audit_table(runs: DataFrame, baseline: str) -> DataFrame:
-    """A row per quantity that differs between variants, a column per variant; cells are text.
+class Quantity(NamedTuple):
+    """How a number is shown.
 
-    ``*`` marks values that differ from the baseline's. Time and memory, means over seeds, come last. Variants whose
-    finished runs have no audit, e.g. those of older versions, have "–".
+    Attributes:
+        unit: empty for counts and dimensionless numbers.
     """
-    audits = _audits(runs)
-    equal = _equal(audits)
-    rows = {title_of(key): _cells(audits, key, baseline) for key in _keys(audits.values()) if key not in equal}
-    means = finished(runs).groupby("variant").mean(numeric_only=True)
-    for column, title in MEASURED.items():
-        if column in means and means[column].notna().any():
-            values = means[column].reindex(list(audits))
-            far = (values / values.get(baseline, float("nan")) - 1).abs() > TOLERANCE
-            rows[title] = [
-                f"{value:.3g}" + MARK * bool(far[variant]) if value == value else MISSING
-                for variant, value in values.items()
-            ]
-    titles = [f"{variant} (baseline)" if variant == baseline else variant for variant in audits]
-    return DataFrame.from_dict(rows, orient="index", columns=titles, dtype=object).rename_axis("quantity")
+
+    title: str
+    unit: str = ""
+    show: Show = "{:,}".format
+
+    @property
+    def label(self) -> str:
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def line(self, value: str) -> str:
+        return " ".join(filter(None, (self.title, value, self.unit)))
 
 
-def equal_line(runs: DataFrame) -> str:
-    """``equal in all variants: batch size (images) 16; …``, or an empty string; complements ``audit_table``."""
-    audits = _audits(runs)
-    parts = [f"{title_of(key)} {_text(key, values)}" for key, values in _equal(audits).items()]
-    return f"equal in all variants: {'; '.join(parts)}" if parts else ""
+def _scaled(scale: float) -> Show:
+    return lambda value: f"{value / scale:,.4g}" if value < 1e4 * scale else f"{value / scale:,.0f}"
 
 
-def title_of(key: str) -> str:
-    """The title of a quantity; its key if it is unknown, e.g. of a newer version."""
-    for known, title in TITLES.items():
-        prefix, braces, _ = known.partition("{}")
-        if braces and key.startswith(prefix):
-            return title.format(key.removeprefix(prefix))
-    return TITLES.get(key, key)
+_GFLOP, _NUMBER = _scaled(1e9), "{:g}".format
+_KNOWN = {
+    "parameters.generator": Quantity("generator parameters"),
+    "parameters.discriminator": Quantity("discriminator parameters"),
+    "parameters.score_head": Quantity("parameters of the real/fake head"),
+    "parameters.label_head": Quantity("parameters of the label head"),
+    "flops.generator": Quantity("generator forward pass per image", "GFLOP", _GFLOP),
+    "flops.discriminator": Quantity("discriminator forward pass per image", "GFLOP", _GFLOP),
+    "flops.discriminator_update": Quantity("discriminator update", "GFLOP", _GFLOP),
+    "flops.generator_update": Quantity("generator update", "GFLOP", _GFLOP),
+    "flops.iteration": Quantity("training iteration", "GFLOP", _GFLOP),
+    "flops.run": Quantity("whole training", "PFLOP", _scaled(1e15)),
+    "scores_per_image": Quantity("real/fake scores per image"),
+    "receptive_field.convolutions": Quantity("receptive field of a score", "px"),
+    "receptive_field.in_image": Quantity("image region that a score depends on", "px"),
+    "penalty.samples": Quantity("penalty interpolates per image"),
+    "penalty.sums_scores": Quantity("scores in the penalty", show=lambda value: "sum" if value else "mean"),
+    "penalty.slope": Quantity("gradient norm of the mean score without penalty", show=_NUMBER),
+    "updates.discriminator": Quantity("discriminator updates"),
+    "updates.generator": Quantity("generator updates"),
+    "updates.n_critic": Quantity("discriminator updates per generator update"),
+    "images.batch_size": Quantity("batch size"),
+    "images.total": Quantity("training images seen"),
+}
+_COSTS = {
+    "seconds_per_step": Quantity("seconds per step", "s", "{:.3g}".format),
+    "peak_memory_mib": Quantity("peak memory", "MiB", "{:,.0f}".format),
+}
 
 
-def _audits(runs: DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """The distinct audits of each variant's finished runs, in the order of ``runs``; seeds usually share one."""
-    audits: dict[str, list[dict[str, Any]]] = {variant: [] for variant in runs["variant"]}
-    for run in finished(runs).itertuples():
-        if run.audit and run.audit not in audits[run.variant]:
-            audits[run.variant].append(run.audit)
-    return audits
+def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
+    """The quantities that differ, and the measured costs: a row per quantity, a column per variant, cells of text.
+
+    A value that differs from the baseline's, as shown, ends with `` *``; a cost only beyond ``TOLERANCE``. Costs are
+    means over seeds. A missing value is ``–``, e.g. in runs of older versions.
+
+    Args:
+        runs: as ``report.runs.collect`` returns them; only finished runs count.
+    """
+    rows = {
+        _quantity(key).label: _marked(ablation, of) for key, of in _audits(ablation, runs).items() if not _equal(of)
+    }
+    columns = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
+    table = DataFrame.from_dict(rows | _costs(ablation, runs), orient="index", columns=columns, dtype=object)
+    return table.rename_axis("quantity")
 
 
-def _keys(audits: Iterable[list[dict[str, Any]]]) -> list[str]:
-    """All keys in the order of ``TITLES``, then as recorded."""
-    keys = dict.fromkeys(key for each in audits for audit in each for key in audit)
-    prefixes = [known.partition("{}")[0] for known in TITLES]
-    return sorted(keys, key=lambda key: next((i for i, p in enumerate(prefixes) if key.startswith(p)), len(prefixes)))
+def equal_in_all(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """A line, e.g. ``batch size 16``, per quantity that is the same in all finished runs."""
+    equal = {key: of for key, of in _audits(ablation, runs).items() if _equal(of)}
+    return [_quantity(key).line(str(next(iter(of.values())))) for key, of in equal.items()]
 
 
-def _values(audits: list[dict[str, Any]], key: str) -> list[Any]:
-    """Distinct values of a variant; None where its audit has no such quantity, nothing where it has no audit."""
-    return list(dict.fromkeys(audit.get(key) for audit in audits))
+def _audits(ablation: Ablation, runs: DataFrame) -> dict[str, Values]:
+    """Each quantity of the variants with finished runs. Several values, of runs that differ, are joined."""
+    audits = {
+        variant: [audit for audit in group if audit]
+        for variant, group in finished(runs).groupby("variant", sort=False)["audit"]
+    }
+    shown: dict[str, Values] = {}
+    for key in dict.fromkeys(key for each in audits.values() for audit in each for key in audit):
+        show = _quantity(key).show
+        texts = {v: dict.fromkeys(show(a[key]) if key in a else MISSING for a in each) for v, each in audits.items()}
+        shown[key] = {variant: " / ".join(text) or None for variant, text in texts.items()}
+    return shown
 
 
-def _equal(audits: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[Any]]:
-    """Quantities with one value in every variant, and that value."""
-    values = {key: [_values(each, key) for each in audits.values()] for key in _keys(audits.values())}
-    return {key: each[0] for key, each in values.items() if len(each[0]) == 1 and all(v == each[0] for v in each)}
+def _equal(values: Values) -> bool:
+    return len(set(values.values())) == 1
 
 
-def _cells(audits: Mapping[str, list[dict[str, Any]]], key: str, baseline: str) -> list[str]:
-    reference = _values(audits.get(baseline, []), key)
-    values = {variant: _values(each, key) for variant, each in audits.items()}
-    return [_text(key, v) + MARK * bool(reference and v and v != reference) for v in values.values()]
+def _marked(ablation: Ablation, values: Values) -> list[str]:
+    """A variant that lacks a quantity of the baseline differs from it; one without an audit may not."""
+    baseline = values.get(ablation.baseline)
+    cells = [values.get(variant) for variant in ablation.variants]
+    return [(cell or MISSING) + DIFFERENT * (None not in (cell, baseline) and cell != baseline) for cell in cells]
 
 
-def _text(key: str, values: list[Any]) -> str:
-    show = _flops if key.startswith("flops.") else _number
-    return " / ".join(show(value) for value in values) or MISSING
+def _costs(ablation: Ablation, runs: DataFrame) -> dict[str, list[str]]:
+    rows = {}
+    for column, quantity in _COSTS.items():
+        means = finished(runs).groupby("variant")[column].mean().reindex(list(ablation.variants))
+        if means.notna().any():
+            differs = (means / means[ablation.baseline] - 1).abs() > TOLERANCE
+            cells = [MISSING if isna(mean) else quantity.show(mean) for mean in means]
+            rows[quantity.label] = [cell + DIFFERENT * mark for cell, mark in zip(cells, differs, strict=True)]
+    return rows
 
 
-def _number(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _flops(value: Any) -> str:
-    """Four significant digits and an SI prefix: ``19.92 G``."""
-    if not isinstance(value, int):
-        return MISSING
-    power = max(0, min((len(str(value)) - 1) // 3, 6))
-    return f"{value / 1000**power:.4g} {' kMGTPE'[power]}".strip()
+def _quantity(key: str) -> Quantity:
+    prefix, _, name = key.rpartition(".")
+    if prefix == "weights":
+        return Quantity(f"weight of {name}", show=_NUMBER)
+    if prefix == "images.of":
+        return Quantity(f"training images seen of {name}")
+    return _KNOWN.get(key) or Quantity(key, show=_NUMBER)

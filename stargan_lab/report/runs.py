@@ -118,7 +118,7 @@ def read_csv(path: Path) -> DataFrame:
         "seed": int,
         "protocols": _parse_identities,
         "warning_details": lambda text: _parse_warnings(json.loads(text or "[]")),
-        "audit": _parse_audit,
+        "audit": lambda text: dict(json.loads(text or "{}")),
         "folder": lambda text: (path.parent / text).resolve() if text and (path.parent / text).is_dir() else None,
     }
     columns: dict[str, list[Any]] = {}
@@ -216,14 +216,6 @@ def _parse_warnings(warnings: Any) -> list[dict[str, Any]]:
         ]
     except (KeyError, TypeError):
         raise ValueError("warnings: expected a list of code, metrics and text") from None
-
-
-def _parse_audit(text: str) -> dict[str, float]:
-    """Parse a JSON mapping of numbers. Raises ValueError."""
-    record = json.loads(text or "{}")
-    if not isinstance(record, dict) or not all(isinstance(value, int | float) for value in record.values()):
-        raise ValueError("expected a mapping of numbers")
-    return record
 
 
 def _parse_identities(text: str) -> dict[str, str]:

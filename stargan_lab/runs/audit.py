@@ -51,7 +51,7 @@ def audit(config: RunConfig, generator: nn.Module, critic: nn.Module, objective:
       adversarial loss takes the average, at which the penalty is zero
     - updates.discriminator, updates.generator: in the whole run; updates.n_critic: discriminator updates per
       generator update
-    - images.batch_size, images.total, images.of.{}: per step, and seen by the discriminator in the whole run
+    - images.batch_size: per step; images.total, images.of.{}: real images in the whole run, and per dataset if several
     - weights.{}: of each loss term; that of the penalty is weights.d_gp
 
     A quantity that cannot be measured, e.g. the FLOPs of a component whose shapes depend on values, is missing, and a
@@ -101,16 +101,16 @@ def _step_flops(
     config: RunConfig, generator: nn.Module, critic: nn.Module, objective: Objective, plan: LoopPlan
 ) -> Audit:
     """FLOPs of a real training step, executed on networks without values."""
-    optimizers = [torch.optim.SGD(network.parameters()) for network in (generator, critic)]
+    g_optimizer, d_optimizer = (torch.optim.SGD(network.parameters()) for network in (generator, critic))
     precision = "float64" if config.trainer.precision == "float64" else "float32"
-    state = TrainState(generator, critic, *optimizers, Ema(generator, 0), torch.device("meta"), precision)
+    state = TrainState(generator, critic, g_optimizer, d_optimizer, Ema(generator, 0), torch.device("meta"), precision)
     size, labels = config.data.image_size, len(objective.layout.specs[0].names)
     images = torch.empty(config.batch_size, 3, size, size, device="meta")
     batch = Batch(images, images.new_empty(config.batch_size, labels), 0)
     randomness = step_randomness(config.seed, 1, config.batch_size, objective.lipschitz.samples)
     of_critic: list[int] = []
     with counting() as total:
-        state.d_optimizer.register_step_post_hook(lambda *_: of_critic.append(total()))
+        d_optimizer.register_step_post_hook(lambda *_: of_critic.append(total()))
         train_step(state, objective, batch, randomness, update_generator=True)
     of_generator = total() - of_critic[0]
     return {
@@ -140,13 +140,14 @@ def _penalty(config: RunConfig, objective: Objective, record: Audit) -> Audit:
 def _exposure(config: RunConfig, objective: Objective, plan: LoopPlan) -> Audit:
     """Updates, images and loss weights."""
     names = [spec.dataset for spec in objective.layout.specs]
+    per_dataset: Audit = {f"images.of.{name}": plan.steps_on(i) * config.batch_size for i, name in enumerate(names)}
     return {
         "updates.discriminator": plan.total_steps,
         "updates.generator": plan.generator_updates,
         "updates.n_critic": plan.n_critic,
         "images.batch_size": config.batch_size,
         "images.total": plan.total_steps * config.batch_size,
-        **{f"images.of.{name}": plan.steps_on(index) * config.batch_size for index, name in enumerate(names)},
+        **(per_dataset if len(names) > 1 else {}),
         **{f"weights.{name}": weight for name, (weight, _) in objective.terms.items()},
     }
 
