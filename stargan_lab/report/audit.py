@@ -7,8 +7,8 @@ from pandas import DataFrame, isna
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.runs import finished
+from stargan_lab.report.tables import MISSING
 
-MISSING = "–"
 DIFFERENT = " *"
 TOLERANCE = 0.1
 """Measured costs closer than this to the baseline's, as a share of it, are not marked."""

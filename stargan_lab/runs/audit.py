@@ -44,8 +44,8 @@ def audit(config: RunConfig, generator: nn.Module, critic: nn.Module, objective:
     - flops.iteration: n_critic discriminator updates and one generator update, on one dataset; flops.run: all steps
     - scores_per_image: real/fake scores of one image
     - receptive_field.convolutions: side in px of the region that one score sees through convolutions and pooling; may
-      exceed the image. receptive_field.in_image: side in px of the region of a training image that a score in its
-      middle depends on; norms and other layers over the whole map extend it, the border of the image limits it
+      exceed the image. receptive_field.in_image: side in px of the region of a training image that one score depends
+      on; at most the image, and all of it if norms or other layers over the whole map are in between
     - penalty.samples: interpolates per image, 0 without a penalty; penalty.sums_scores: 1 if it differentiates the
       sum of an image's scores, 0 if their mean; penalty.slope: gradient norm of the mean score, of which the
       adversarial loss takes the average, at which the penalty is zero
@@ -63,7 +63,7 @@ def audit(config: RunConfig, generator: nn.Module, critic: nn.Module, objective:
         shapes = shapes_only(generator), shapes_only(critic)
         record |= _attempt("networks", lambda: _networks(config, *shapes, objective))
         record |= _attempt("FLOPs of a step", lambda: _step_flops(config, *shapes, objective, plan))
-        seen = record.get("receptive_field.convolutions")
+        seen = record.get("receptive_field.convolutions", 0)
         record |= _attempt("receptive field", lambda: _field(critic, config.data.image_size, seen))
     return record | _penalty(config, objective, record) | _exposure(config, objective, plan)
 
@@ -121,9 +121,9 @@ def _step_flops(
     }
 
 
-def _field(critic: nn.Module, size: int, seen: int | float | None) -> Audit:
+def _field(critic: nn.Module, size: int, seen: int | float) -> Audit:
     """Measured only if the convolutions see less than the image: then the network is shallow and the measure cheap."""
-    return {"receptive_field.in_image": size if seen and seen >= size else measured_field(critic, size)}
+    return {"receptive_field.in_image": size if seen >= size else max(seen, measured_field(critic, size))}
 
 
 def _penalty(config: RunConfig, objective: Objective, record: Audit) -> Audit:

@@ -50,7 +50,7 @@ class _NoModules(ModuleTracker):
 def counting() -> Iterator[Callable[[], int]]:
     """Count the FLOPs in the context; yields a function that returns the count so far.
 
-    Convolutions and matrix products count, forward and backward, with two FLOPs per multiply-add.
+    Convolutions and matrix products count, forward and backward, as torch executes them: two FLOPs per multiply-add.
     """
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModules()
