@@ -16,6 +16,7 @@ Traits:
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from math import gcd
 from typing import Annotated, Any
 
@@ -149,7 +150,8 @@ class SpectralConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         matrix = self.weight.flatten(1)
-        with torch.autocast(x.device.type, enabled=False):  # half precision would bias the estimate
+        # half precision would bias the estimate; autocast does not know tensors without values
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
             left = self.u.clone()  # update_sigma must not modify what a backward pass needs
             with torch.no_grad():
                 right = functional.normalize(matrix.mT @ left, dim=0)

@@ -24,9 +24,11 @@ NOT_SCORED = "not scored"
 
 PARAMETERS = ("parameters.generator", "parameters.discriminator")
 _TEXT = ("variant", "run_id", "status", "protocol", "code", "machine", "finished", "error")
-_SECONDS = ("seconds", "seconds_per_step")
-_SCORING = ("protocols", "facts", "warnings", "descriptions", "folder")
-_CSV = ("variant", "seed", *_TEXT[1:], *_SECONDS, *PARAMETERS, "protocols", "warnings", "warning_details", "folder")
+_COST = ("seconds", "seconds_per_step", "peak_memory_mib")
+_SCORING = ("protocols", "facts", "warnings", "descriptions", "audit", "folder")
+_CSV = ("variant", "seed", *_TEXT[1:], *_COST[:2], *PARAMETERS, "protocols", "warnings", "warning_details", "folder")
+_NEW_CSV = ("peak_memory_mib", "audit")
+"""Columns that reports of older versions lack."""
 
 
 def collect(
@@ -41,11 +43,12 @@ def collect(
 
         - variant, seed, run_id, and status as in ``RunFolder`` (``planned`` for a run that never started) or NOT_SCORED
         - protocol, code: hashes of the evaluation protocol and of the code, empty where unknown; machine; error
-        - finished: date and time in UTC; seconds, seconds_per_step: of training
+        - finished: date and time in UTC; seconds, seconds_per_step, peak_memory_mib: of training
         - parameters.generator, parameters.discriminator: numbers of trainable parameters
         - protocols: score -> hash of everything its value depends on; facts: the full protocol, empty where unknown
         - warnings: of the evaluation, each with its code, text (one line) and metrics (empty: it affects all of them)
         - descriptions: name -> description of each metric that the run logged
+        - audit: as ``runs.audit.audit`` returns it; empty for runs of older versions
         - folder: Path of the run's files, or None
         - a column per metric, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where a run lacks it
     Raises:
@@ -99,16 +102,18 @@ def overall(metric: str) -> str:
 def write_csv(runs: DataFrame, path: Path) -> None:
     """Write one line per run; folders are relative to the file, and numbers have full precision.
 
-    ``protocols`` is ``eval/edit=1a2b3c4d eval/leak=…``, ``warnings`` lists codes, ``warning_details`` is JSON.
+    ``protocols`` is ``eval/edit=1a2b3c4d eval/leak=…``, ``warnings`` lists codes, ``warning_details`` and ``audit``
+    are JSON.
     """
-    metrics = [name for name in runs if name not in (*_CSV, "facts", "descriptions")]
+    metrics = [name for name in runs if name not in (*_CSV, *_NEW_CSV, "facts", "descriptions")]
     table = runs.assign(
         protocols=[" ".join(f"{score}={identity}" for score, identity in each.items()) for each in runs["protocols"]],
         warnings=[" ".join(dict.fromkeys(warning["code"] for warning in each)) for each in runs["warnings"]],
         warning_details=[json.dumps(each, ensure_ascii=False) if each else "" for each in runs["warnings"]],
+        audit=[json.dumps(each) if each else "" for each in runs["audit"]],
         folder=["" if folder is None else os.path.relpath(folder, path.parent) for folder in runs["folder"]],
     )
-    write_text(path, table[[*_CSV, *metrics]].to_csv(index=False, lineterminator="\n"))
+    write_text(path, table[[*_CSV, *_NEW_CSV, *metrics]].to_csv(index=False, lineterminator="\n"))
 
 
 def read_csv(path: Path) -> DataFrame:
@@ -127,6 +132,7 @@ def read_csv(path: Path) -> DataFrame:
         "seed": int,
         "protocols": _parse_identities,
         "warning_details": lambda text: _parse_warnings(json.loads(text or "[]")),
+        "audit": lambda text: dict(json.loads(text or "{}")),
         "folder": lambda text: (path.parent / text).resolve() if text and (path.parent / text).is_dir() else None,
     }
     columns: dict[str, list[Any]] = {}
@@ -136,10 +142,11 @@ def read_csv(path: Path) -> DataFrame:
         except (TypeError, ValueError) as error:
             raise LabError(f"{path}: column {name!r}: {error}") from None
     columns |= {"warnings": columns.pop("warning_details"), "facts": [{} for _ in table.index]}
+    columns.setdefault("audit", [{} for _ in table.index])
     columns["descriptions"] = [RunFolder(f).descriptions() if f else {} for f in columns["folder"]]
     runs = as_frame(columns)
     for name in table:
-        if name not in _CSV:
+        if name not in (*_CSV, *_NEW_CSV):
             try:
                 lookup(name, descriptions(runs))
             except LabError as error:
@@ -152,9 +159,9 @@ def read_csv(path: Path) -> DataFrame:
 def as_frame(runs: Any) -> DataFrame:
     """Order the columns and set their types, even if values are missing."""
     table = DataFrame(runs)
-    known = [*_TEXT, "seed", *_SECONDS, *PARAMETERS, *_SCORING]
+    known = [*_TEXT, "seed", *_COST, *PARAMETERS, *_SCORING]
     metrics = [name for name in table if name not in known]
-    types: dict[str, Any] = dict.fromkeys((*_SECONDS, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
+    types: dict[str, Any] = dict.fromkeys((*_COST, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
     return table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
 
 
@@ -170,9 +177,10 @@ def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> di
         "machine": str(result.get("machine") or tags.get("machine", "")),
         "finished": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M") if end else "",
         "error": str(result.get("error") or ""),
-        **{name: result.get(name) for name in _SECONDS},
+        **{name: result.get(name) for name in _COST},
         **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
         "descriptions": folder.descriptions(),
+        "audit": result.get("audit") or {},
         "folder": folder.path if folder.path.is_dir() else None,
     }
     scoring = _first_scoring(folder)

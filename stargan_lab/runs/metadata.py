@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from stargan_lab.checkpoints.run_checkpoint import state_sha256
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
@@ -13,6 +11,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import canonical_hash
+from stargan_lab.runs.audit import Audit
 from stargan_lab.runs.provenance import code_hash, environment, git_commit
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
@@ -60,13 +59,19 @@ def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunF
 
 
 def result_of(
-    config: RunConfig, run_id: str, train_state: TrainState, scores: Scores | None, progress: dict[str, Any]
+    config: RunConfig,
+    run_id: str,
+    train_state: TrainState,
+    scores: Scores | None,
+    audit: Audit,
+    progress: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of ``result.json``; ``metrics`` is empty unless the run is finished.
 
     Args:
         scores: None before the first evaluation.
-        progress: status, seconds, seconds_per_step and resumed_from.
+        audit: see ``runs.audit.audit``.
+        progress: status, seconds, seconds_per_step, peak_memory_mib and resumed_from.
     """
     return {
         "run_id": run_id,
@@ -78,13 +83,10 @@ def result_of(
         "step": train_state.step,
         "state_sha256": state_sha256(train_state),
         "parameters": {
-            "generator": _parameter_count(train_state.generator),
-            "discriminator": _parameter_count(train_state.critic),
+            "generator": audit["parameters.generator"],
+            "discriminator": audit["parameters.discriminator"],
         },
+        "audit": audit,
         "code": code_hash(config.imports),
         **environment(train_state.device.type),
     }
-
-
-def _parameter_count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())

@@ -22,6 +22,7 @@ from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import write_text
 from stargan_lab.labels import Batch
+from stargan_lab.runs.audit import audit
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
 from stargan_lab.runs.interrupt import StopSignal, stopped_line
 from stargan_lab.runs.metadata import open_tracker, reason, result_of, run_name, warning_tag
@@ -54,6 +55,7 @@ class Trainer:
         self.checkpoint_path = folder.path / CHECKPOINT
         self.meter = Meter()
         self.scores: Scores | None = None
+        self._peak_memory: float | None = None
         self._stop = StopSignal()
 
     def run(self) -> dict[str, Any]:
@@ -85,6 +87,8 @@ class Trainer:
         self.progress = Progress(self.name, resumed_from, self.plan.total_steps)
         self._timer = StepTimer()
         objective = build_objective(self.config, self.layout)
+        state = self.train_state
+        self.audit = audit(self.config, state.generator, state.critic, objective, self.plan)
         try:
             with self._batches() as batches, self._stop:
                 train(self.train_state, objective, batches, self.plan, self.meter, self)
@@ -114,7 +118,8 @@ class Trainer:
         self.progress.advance(step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        memory = {"memory/peak_mib": peak_memory_mib(self.train_state.device)}
+        self._peak_memory = peak_memory_mib(self.train_state.device)
+        memory = {"memory/peak_mib": self._peak_memory}
         self.tracker.log(step, values | self._timer.metrics(self.config.batch_size) | memory)
         self.progress.line(values)
 
@@ -191,9 +196,10 @@ class Trainer:
             "status": status,
             "seconds": round(self._seconds(), 3),
             "seconds_per_step": self._timer.median(),
+            "peak_memory_mib": self._peak_memory,
             "resumed_from": resumed_from,
         }
-        result = result_of(self.config, self.folder.run_id, self.train_state, self.scores, progress)
+        result = result_of(self.config, self.folder.run_id, self.train_state, self.scores, self.audit, progress)
         if error:
             result["error"] = error
         if self.scores:

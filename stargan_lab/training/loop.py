@@ -37,6 +37,15 @@ class LoopPlan:
         """Iteration of a step, counted from 1; each takes one batch from every dataset."""
         return (step - 1) // self.sources + 1
 
+    def steps_on(self, source: int) -> int:
+        """Steps on dataset ``source``, counted from 0, in the whole run."""
+        return len(range(source, self.total_steps, self.sources))
+
+    @property
+    def generator_updates(self) -> int:
+        """Generator updates in the whole run; a dataset's n-th step is in iteration n."""
+        return sum(self.steps_on(source) // self.n_critic for source in range(self.sources))
+
     def due(self, every: int, step: int) -> bool:
         return step == self.total_steps or (every > 0 and step % every == 0)
 

@@ -54,6 +54,8 @@ def test_result_file_has_metrics_and_provenance(first: tuple[Lab, Outcome]) -> N
     assert result["protocol"]["hash"]
     assert result["seconds"] > 0
     assert result["resumed_from"] == 0
+    assert result["audit"]["updates.discriminator"] == 4 and result["audit"]["flops.run"] > 0
+    assert result["peak_memory_mib"] == lab.rows()[-1][1]["memory/peak_mib"]
     assert len(result["state_sha256"]) == 64
     assert lab.rows()[-1][1].items() >= result["metrics"].items()
 

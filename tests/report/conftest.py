@@ -86,6 +86,7 @@ def runs_on_disk(tmp_path: Path) -> Callable[[str, int, str, float], RunFolder]:
                 "seconds": 12.5,
                 "seconds_per_step": 0.025,
                 "parameters": {"generator": 10, "discriminator": 20},
+                "audit": {"images.batch_size": 4},
                 "finished_at": 1_740_000_000.0,
             }
         )

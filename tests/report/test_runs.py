@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pandas import DataFrame
+from pandas import read_csv as read_table
 from pandas.testing import assert_frame_equal
 from scored import row, scoring
 
@@ -42,6 +43,7 @@ def test_runs_are_in_the_order_of_the_ablation(ablation: Ablation, runs_on_disk:
     runs = collect(ablation, cells, tmp_path)
     assert list(runs["run_id"]) == ["n1", "n2", "i1", "l1"]
     assert list(runs["status"]) == ["finished", "failed", "finished", "planned"]
+    assert list(runs["audit"]) == [{"images.batch_size": 4}, {}, {"images.batch_size": 4}, {}]
     columns = ["eval/edit", "parameters.generator", "parameters.discriminator", "seconds", "seconds_per_step"]
     assert list(runs.loc[0, columns]) == [0.5, 10, 20, 12.5, 0.025]
     assert list(runs.loc[0, ["code", "machine", "finished"]]) == ["c1", "2 cores", "2025-02-19 21:20"]
@@ -110,6 +112,7 @@ def test_csv_round_trip(runs: DataFrame, tmp_path: Path) -> None:
     ]
     known = {"eval/edit": "1a2b3c4d", "eval/frechet_classifier": "00000000"}
     text = {"error": 'a, "b" ±', "protocol": "00e1", "warnings": warnings, "protocols": known}
+    text |= {"audit": {"flops.run": 181_068_722_339_840_001, "penalty.slope": 1 / 3}}
     moved = row("NA", 4, folder=tmp_path / "runs" / "moved")
     complete = row("none", 1, folder=folder, **text, **{"eval/edit": 1 / 3, "parameters.generator": 7})
     runs = as_frame([complete, moved, *runs[1:].to_dict("records")])
@@ -122,6 +125,13 @@ def test_csv_round_trip(runs: DataFrame, tmp_path: Path) -> None:
     assert ",eval/edit=1a2b3c4d eval/frechet_classifier=00000000,collapse few-images," in csv
     assert str(tmp_path) not in csv
     assert len(csv.splitlines()) == 1 + len(runs)
+
+
+def test_audit_and_peak_memory_of_older_reports_are_missing(runs: DataFrame, tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    write_csv(runs, path)
+    read_table(path, dtype=object, na_filter=False).drop(columns=["audit", "peak_memory_mib"]).to_csv(path, index=False)
+    assert_frame_equal(read_csv(path), runs, check_exact=True)
 
 
 def test_the_error_names_the_column_of_a_wrong_csv(runs: DataFrame, tmp_path: Path) -> None:

@@ -37,6 +37,6 @@ def scoring(
 def row(variant: str, seed: int, **columns: Any) -> dict[str, Any]:
     """A finished run with the given columns; other text is empty, other numbers are missing."""
     text = dict.fromkeys(("protocol", "code", "machine", "finished", "error"), "")
-    rest = {"protocols": {}, "facts": {}, "warnings": [], "descriptions": {}, "folder": None}
+    rest = {"protocols": {}, "facts": {}, "warnings": [], "descriptions": {}, "audit": {}, "folder": None}
     named = {"variant": variant, "seed": seed, "run_id": f"{variant}{seed}", "status": "finished"}
     return named | text | rest | columns

@@ -193,8 +193,10 @@ def test_the_generator_is_updated_in_every_nth_iteration(
     layout: LabelLayout, n_critic: int, steps: list[int], tmp_path: Path
 ) -> None:
     record = Record(tmp_path / "last.pt")
-    launch(layout, record, plan_of(layout, n_critic=n_critic, log_every=1, total_steps=7))
+    plan = plan_of(layout, n_critic=n_critic, log_every=1, total_steps=7)
+    launch(layout, record, plan)
     assert [step for step, values in record.logged.items() if "loss/g_rec" in values] == steps
+    assert plan.generator_updates == len(steps)
 
 
 def test_logged_losses_are_means_over_the_interval(tmp_path: Path) -> None:

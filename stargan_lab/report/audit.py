@@ -1,0 +1,139 @@
+"""What else differs between the variants of an ablation: sizes, compute, exposure and cost of their runs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pandas import DataFrame, isna
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.runs import finished
+from stargan_lab.report.tables import MISSING
+
+DIFFERENT = " *"
+TOLERANCE = 0.1
+"""Measured costs closer than this to the baseline's, as a share of it, are not marked."""
+
+Show = Callable[[float], str]
+Values = dict[str, str | None]
+"""A quantity by variant, as shown; None if no run of the variant has an audit."""
+
+
+class Quantity(NamedTuple):
+    """How a number is shown.
+
+    Attributes:
+        unit: empty for counts and dimensionless numbers.
+    """
+
+    title: str
+    unit: str = ""
+    show: Show = "{:,}".format
+
+    @property
+    def label(self) -> str:
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def line(self, value: str) -> str:
+        return " ".join(filter(None, (self.title, value, self.unit)))
+
+
+def _scaled(scale: float) -> Show:
+    return lambda value: f"{value / scale:,.4g}" if value < 1e4 * scale else f"{value / scale:,.0f}"
+
+
+_GFLOP, _NUMBER = _scaled(1e9), "{:g}".format
+_KNOWN = {
+    "parameters.generator": Quantity("generator parameters"),
+    "parameters.discriminator": Quantity("discriminator parameters"),
+    "parameters.score_head": Quantity("parameters of the real/fake head"),
+    "parameters.label_head": Quantity("parameters of the label head"),
+    "flops.generator": Quantity("generator forward pass per image", "GFLOP", _GFLOP),
+    "flops.discriminator": Quantity("discriminator forward pass per image", "GFLOP", _GFLOP),
+    "flops.discriminator_update": Quantity("discriminator update", "GFLOP", _GFLOP),
+    "flops.generator_update": Quantity("generator update", "GFLOP", _GFLOP),
+    "flops.iteration": Quantity("training iteration", "GFLOP", _GFLOP),
+    "flops.run": Quantity("whole training", "PFLOP", _scaled(1e15)),
+    "scores_per_image": Quantity("real/fake scores per image"),
+    "receptive_field.convolutions": Quantity("receptive field of a score", "px"),
+    "receptive_field.in_image": Quantity("image region that a score depends on", "px"),
+    "penalty.samples": Quantity("penalty interpolates per image"),
+    "penalty.sums_scores": Quantity("scores in the penalty", show=lambda value: "sum" if value else "mean"),
+    "penalty.slope": Quantity("gradient norm of the mean score without penalty", show=_NUMBER),
+    "updates.discriminator": Quantity("discriminator updates"),
+    "updates.generator": Quantity("generator updates"),
+    "updates.n_critic": Quantity("discriminator updates per generator update"),
+    "images.batch_size": Quantity("batch size"),
+    "images.total": Quantity("training images seen"),
+}
+_COSTS = {
+    "seconds_per_step": Quantity("seconds per step", "s", "{:.3g}".format),
+    "peak_memory_mib": Quantity("peak memory", "MiB", "{:,.0f}".format),
+}
+
+
+def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
+    """The quantities that differ, and the measured costs: a row per quantity, a column per variant, cells of text.
+
+    A value that differs from the baseline's, as shown, ends with `` *``; a cost only beyond ``TOLERANCE``. Costs are
+    means over seeds. A missing value is ``–``, e.g. in runs of older versions.
+
+    Args:
+        runs: as ``report.runs.collect`` returns them; only finished runs count.
+    """
+    rows = {
+        _quantity(key).label: _marked(ablation, of) for key, of in _audits(ablation, runs).items() if not _equal(of)
+    }
+    columns = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
+    table = DataFrame.from_dict(rows | _costs(ablation, runs), orient="index", columns=columns, dtype=object)
+    return table.rename_axis("quantity")
+
+
+def equal_in_all(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """A line, e.g. ``batch size 16``, per quantity that is the same in all finished runs."""
+    equal = {key: of for key, of in _audits(ablation, runs).items() if _equal(of)}
+    return [_quantity(key).line(str(next(iter(of.values())))) for key, of in equal.items()]
+
+
+def _audits(ablation: Ablation, runs: DataFrame) -> dict[str, Values]:
+    """Each quantity of the variants with finished runs. Several values, of runs that differ, are joined."""
+    audits = {
+        variant: [audit for audit in group if audit]
+        for variant, group in finished(runs).groupby("variant", sort=False)["audit"]
+    }
+    shown: dict[str, Values] = {}
+    for key in dict.fromkeys(key for each in audits.values() for audit in each for key in audit):
+        show = _quantity(key).show
+        texts = {v: dict.fromkeys(show(a[key]) if key in a else MISSING for a in each) for v, each in audits.items()}
+        shown[key] = {variant: " / ".join(text) or None for variant, text in texts.items()}
+    return shown
+
+
+def _equal(values: Values) -> bool:
+    return len(set(values.values())) == 1
+
+
+def _marked(ablation: Ablation, values: Values) -> list[str]:
+    """A variant that lacks a quantity of the baseline differs from it; one without an audit may not."""
+    baseline = values.get(ablation.baseline)
+    cells = [values.get(variant) for variant in ablation.variants]
+    return [(cell or MISSING) + DIFFERENT * (None not in (cell, baseline) and cell != baseline) for cell in cells]
+
+
+def _costs(ablation: Ablation, runs: DataFrame) -> dict[str, list[str]]:
+    rows = {}
+    for column, quantity in _COSTS.items():
+        means = finished(runs).groupby("variant")[column].mean().reindex(list(ablation.variants))
+        if means.notna().any():
+            differs = (means / means[ablation.baseline] - 1).abs() > TOLERANCE
+            cells = [MISSING if isna(mean) else quantity.show(mean) for mean in means]
+            rows[quantity.label] = [cell + DIFFERENT * mark for cell, mark in zip(cells, differs, strict=True)]
+    return rows
+
+
+def _quantity(key: str) -> Quantity:
+    prefix, _, name = key.rpartition(".")
+    if prefix == "weights":
+        return Quantity(f"weight of {name}", show=_NUMBER)
+    if prefix == "images.of":
+        return Quantity(f"training images seen of {name}")
+    return _KNOWN.get(key) or Quantity(key, show=_NUMBER)
