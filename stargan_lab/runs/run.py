@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.config import RunConfig, initial_hashes, run_id
-from stargan_lab.console import say
+from stargan_lab.console import quietly, say
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.metadata import reason
 from stargan_lab.runs.trainer import Trainer
@@ -18,10 +18,17 @@ from stargan_lab.tracking.store import StoreError
 def run(config: RunConfig) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
+    With ``config.quiet`` it prints only its result, warnings and errors.
+
     Raises:
         LabError: in one line; recorded as the run's failure if training had started.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
     """
+    with quietly(config.quiet):
+        return _run(config)
+
+
+def _run(config: RunConfig) -> dict[str, Any]:
     sources = build_sources(config)
     hashes = initial_hashes(config)  # before the run id, to detect a change of the weights in between
     identity = run_id(config, [source.fingerprint for source in sources])
