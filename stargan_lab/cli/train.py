@@ -43,7 +43,7 @@ def train(arguments: Sequence[str]) -> int:
 
 @one_line_errors()
 def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
-    config, callbacks = check_job(base, base.hydra), Callbacks(base)
+    config, callbacks = check_job(base, base.hydra).config, Callbacks(base)
     callbacks.on_run_start(config=base, config_name=base.hydra.job.config_name)
     job = run_job(
         hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
@@ -75,7 +75,7 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     parsed = [parse_override(override, loader) for override in (*params, *base.hydra.overrides.task)]
     for overrides in BasicSweeper.split_arguments(parsed, None)[0]:
         composed = compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
-        checked.append((overrides, check_job(composed, composed.hydra)))
+        checked.append(check_job(composed, composed.hydra, overrides))
     if failures := launch(checked, base, loader, sweeper.max_batch_size):
         raise failures[0]
 
