@@ -1,17 +1,52 @@
 """Terminal output of a run: a progress bar, a line per logging interval, and the messages at start and end."""
 
+import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+_QUIET = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quietly(quiet: bool) -> Iterator[None]:
+    """Context without progress bars and without ``inform`` if ``quiet``; otherwise nothing changes."""
+    token = _QUIET.set(quiet or _QUIET.get())
+    try:
+        yield
+    finally:
+        _QUIET.reset(token)
+
 
 def say(text: str) -> None:
-    """Print to stderr, above a progress bar if there is one."""
+    """Print a result, warning or error to stderr, above a progress bar if there is one."""
     tqdm.write(text, file=sys.stderr)
+
+
+def inform(text: str) -> None:
+    """``say`` something that ``quiet=true`` hides: progress, notes and suggestions."""
+    if not _QUIET.get():
+        say(text)
+
+
+def bar(title: str, total: int | None, unit: str = "it", start: int = 0, shown: bool = True, **options: Any) -> Any:
+    """A tqdm bar from ``start`` to ``total`` that is cleared at its end, only if stderr is a terminal.
+
+    Args:
+        shown: False for no bar. There is none either in ``quietly`` or with TQDM_DISABLE, which tqdm itself ignores
+            if ``disable`` is passed.
+        options: further ones of tqdm.
+    """
+    hidden = not shown or _QUIET.get() or bool(os.environ.get("TQDM_DISABLE"))
+    disable = True if hidden else None
+    return tqdm(desc=title, total=total, initial=start, unit=unit, leave=False, disable=disable, **options)
 
 
 def short_duration(seconds: float) -> str:
@@ -43,15 +78,7 @@ class Progress:
     def __init__(self, name: str, start: int, total: int) -> None:
         self.name, self.start, self.step, self.total = name, start, start, total
         self._began = time.perf_counter()
-        self._bar = tqdm(
-            desc=name,
-            total=total,
-            initial=start,
-            unit="step",
-            leave=False,
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
-        )
+        self._bar = bar(name, total, "step", start, dynamic_ncols=True)
 
     def advance(self, step: int) -> None:
         self._bar.update(step - self.step)
@@ -65,7 +92,7 @@ class Progress:
         width = len(str(self.total))
         terms = {n.removeprefix("loss/"): v for n, v in values.items() if n.startswith("loss/") and n.count("/") == 1}
         losses = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        say(f"{self.name}  step {self.step:>{width}}/{self.total}  {losses}  {rate:.1f} steps/s  {left} left")
+        inform(f"{self.name}  step {self.step:>{width}}/{self.total}  {losses}  {rate:.1f} steps/s  {left} left")
 
     def close(self) -> None:
         self._bar.close()

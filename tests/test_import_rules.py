@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"labels", "losses", "registry", "seeding"},
     "data": {"console", "files", "labels", "registry"},
     "tracking": {"files", "registry"},
-    "evaluation": {"checkpoints", "data", "files", "labels", "registry", "seeding", "tracking"},
+    "evaluation": {"checkpoints", "console", "data", "files", "labels", "registry", "seeding", "tracking"},
     "checkpoints": {"files", "labels", "models", "registry", "tracking", "training"},
     "translation": {"console", "data", "files", "image_grid", "labels"},
     "config": {"checkpoints", "files", "registry"},

@@ -10,8 +10,12 @@ from stargan_lab.runs.finished import tag_finished
 from stargan_lab.tracking.run_folder import RunFolder
 
 
+def folder_of(cell: Cell) -> RunFolder:
+    return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id)
+
+
 def status(cell: Cell) -> str:
-    return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id).status()
+    return folder_of(cell).status()
 
 
 def distinct(cells: Sequence[Cell]) -> list[Cell]:

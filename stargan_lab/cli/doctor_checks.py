@@ -24,6 +24,7 @@ from stargan_lab.registry import family
 from stargan_lab.runs.build import pick_device
 from stargan_lab.runs.provenance import environment, git_commit
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
+from stargan_lab.tracking.store import default_database
 
 LIBRARIES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "pytorch-fid")
 GIB = 2**30
@@ -146,7 +147,7 @@ def _dataset(name: str, component: Component, size: int, outputs: Path) -> str:
 def _mlflow(config: RunConfig, outputs: Path) -> Finding:
     if not config.tracking.enabled:
         return Finding("ok", "MLflow", "disabled")
-    uri = config.tracking.uri or f"sqlite:///{outputs.absolute() / 'mlflow.db'}"
+    uri = config.tracking.uri or f"sqlite:///{default_database(outputs.absolute())}"
     if not uri.startswith("sqlite:///"):
         return Finding("note", "MLflow", f"{uri}: not checked; doctor checks only SQLite stores")
     path = Path(uri.removeprefix("sqlite:///").split("?")[0])

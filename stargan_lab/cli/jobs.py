@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -20,12 +20,26 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
-from stargan_lab.console import say
+from stargan_lab.console import inform, quietly, say
 from stargan_lab.errors import ConfigError, LabError, one_line
 from stargan_lab.files import check_writable
 from stargan_lab.registry import import_user_modules
+from stargan_lab.tracking.run_folder import RunFolder
+
+
+class Job(NamedTuple):
+    """One run to train: its overrides, validated configuration and run id."""
+
+    overrides: Sequence[str]
+    config: RunConfig
+    run_id: str
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(Path(self.config.paths.outputs) / "runs" / self.run_id)
 
 
 class Jobs:
@@ -33,27 +47,25 @@ class Jobs:
 
     Args:
         base: the composition that all jobs share.
-        configs: one per job number; empty for a sweeper that creates jobs one by one; these are validated when they
-            start.
+        jobs: by job number; empty for a sweeper that creates jobs one by one; these are validated when they start.
+        skipped: the other runs of the sweep, which count as well.
     """
 
-    def __init__(self, base: DictConfig, configs: Sequence[RunConfig] = ()) -> None:
-        self.configs = configs
-        self.stop_file = Path(base.hydra.sweep.dir).absolute() / "stopped"
+    def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
+        folder = Path(base.hydra.sweep.dir).absolute()
+        self.jobs = jobs
+        self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), folder / "jobs.txt")
+        self.stop_file = folder / "stopped"
         self.launcher_pid = os.getpid()
+        self.one_by_one = _one_by_one(base)
 
     def __call__(self, composed: DictConfig) -> Any:
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
         hydra: Any = HydraConfig.get()
-        say(f"\n[{hydra.job.num + 1}{f'/{len(self.configs)}' if self.configs else ''}]")
         try:
-            config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)[0]
-            import_user_modules(config.imports)  # a worker is a new process
-            from stargan_lab.runs.run import run  # imports torch
-
-            return run(config)
+            return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher continues with the other jobs
@@ -63,12 +75,46 @@ class Jobs:
             self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
             raise LabError("stopped") from error
 
+    def _train(self, number: int) -> dict[str, Any]:
+        config = self.jobs[number].config
+        with quietly(config.quiet), self._shown(number):
+            import_user_modules(config.imports)  # a worker is a new process
+            return _run(config)
 
-def check_job(composed: DictConfig, hydra: DictConfig) -> tuple[RunConfig, str]:
+    def _check_and_train(self, composed: DictConfig, hydra: DictConfig) -> dict[str, Any]:
+        config = check_job(composed, hydra).config
+        with quietly(config.quiet):
+            inform(f"\n[{hydra.job.num + 1}]")
+        return _run(config)
+
+    @contextmanager
+    def _shown(self, number: int) -> Iterator[None]:
+        """Print how far the sweep is: before the run, or at its start and end if other runs are trained meanwhile."""
+        from stargan_lab.runs.metadata import run_name
+
+        name = f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
+        if self.one_by_one:
+            inform(f"\n{name} — {self.progress.counts().text(estimate=True)}")
+            with self.progress.job(number):
+                yield
+            return
+        try:
+            with self.progress.job(number):
+                inform(f"started {name} — {self.progress.counts().text()}")
+                yield
+        finally:
+            inform(f"ended {name} — {self.progress.counts().text()}")
+
+
+def _run(config: RunConfig) -> dict[str, Any]:
+    from stargan_lab.runs.run import run  # imports torch
+
+    return run(config)
+
+
+def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] = ()) -> Job:
     """Validate the configuration of a job, and check that its outputs, device, data and weights are available.
 
-    Returns:
-        The configuration and its run id.
     Raises:
         ConfigError, DataError: in one line.
     """
@@ -76,7 +122,7 @@ def check_job(composed: DictConfig, hydra: DictConfig) -> tuple[RunConfig, str]:
 
     config = resolve(composed, hydra)
     check_writable("paths.outputs", Path(config.paths.outputs))
-    return config, run_id(config, check_prerequisites(config))
+    return Job(overrides, config, run_id(config, check_prerequisites(config)))
 
 
 @contextmanager
@@ -90,14 +136,16 @@ def one_line_errors() -> Iterator[None]:
 
 @one_line_errors()
 def launch(
-    jobs: Sequence[tuple[Sequence[str], RunConfig]],
+    jobs: Sequence[Job],
     base: DictConfig,
     loader: ConfigLoader,
     batch_size: int | None = None,
+    skipped: Sequence[RunFolder] = (),
 ) -> list[Exception]:
-    """Train every job, given as overrides and configuration, with the configured launcher.
+    """Train every job with the configured launcher.
 
     Args:
+        skipped: runs of the sweep that are not trained; they count in its progress.
         batch_size: how many jobs the launcher gets at a time; after a failure, no further batch starts.
     Returns:
         The errors of the jobs that failed.
@@ -107,14 +155,15 @@ def launch(
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")
-    function, callbacks = Jobs(base, [config for _, config in jobs]), Callbacks(base)
+    function, callbacks = Jobs(base, jobs, skipped), Callbacks(base)
+    function.progress.restart()
     context = HydraContext(config_loader=loader, callbacks=callbacks)
     launcher = Plugins.instance().instantiate_launcher(config=base, hydra_context=context, task_function=function)
     size, failures = batch_size or max(len(jobs), 1), []
     callbacks.on_multirun_start(config=base, config_name=base.hydra.job.config_name)
     with stopping(function, base):
         for start in range(0, len(jobs), size):
-            batch = [list(overrides) for overrides, _ in jobs[start : start + size]]
+            batch = [list(job.overrides) for job in jobs[start : start + size]]
             done = launcher.launch(batch, initial_job_idx=start)
             failures = [job._return_value for job in done if job.status == JobStatus.FAILED]
             if failures:
@@ -130,7 +179,7 @@ def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
     Raises:
         KeyboardInterrupt: at the end, if the jobs were stopped.
     """
-    if base.hydra.launcher._target_.endswith(f".{BasicLauncher.__name__}"):
+    if _one_by_one(base):
         yield
         return
     jobs.stop_file.unlink(missing_ok=True)
@@ -144,6 +193,12 @@ def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         del os.environ["TQDM_DISABLE"]
         jobs.stop_file.unlink(missing_ok=True)
+
+
+def _one_by_one(base: DictConfig) -> bool:
+    """Whether the launcher trains one run after another, in this process."""
+    target: str = base.hydra.launcher._target_
+    return target.endswith(f".{BasicLauncher.__name__}")
 
 
 def show_plain_warnings() -> None:

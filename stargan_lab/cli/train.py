@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping
 from stargan_lab.cli.multirun import Multirun, name_of, swept_keys, tagged, values_of
 from stargan_lab.config.compose import CONFIG_MODULE, CONFIG_NAME, compose_with, config_loader, parse_override, resolve
-from stargan_lab.console import outputs_flag, say
+from stargan_lab.console import inform, outputs_flag, quietly
 from stargan_lab.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ def train(arguments: Sequence[str]) -> int:
 
 @one_line_errors()
 def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
-    config, _ = check_job(base, base.hydra)
+    config = check_job(base, base.hydra).config
     from stargan_lab.runs.run import run  # imports torch
 
     callbacks = Callbacks(base)
@@ -79,15 +79,16 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parsed = [parse_override(override, loader) for override in (*params, *base.hydra.overrides.task)]
     every = BasicSweeper.split_arguments(parsed, None)[0]
-    directory, swept, checked, run_ids = Path(base.hydra.sweep.dir), swept_keys(every), [], []
+    directory, swept, checked = Path(base.hydra.sweep.dir), swept_keys(every), []
     for overrides in every:
         composed = compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
-        config, run_id = check_job(composed, composed.hydra)
-        checked.append((overrides, tagged(directory, swept, config)))
-        run_ids.append(run_id)
-    Multirun(name_of(directory), tuple(values_of(config, swept)), tuple(run_ids)).write(directory)
+        job = check_job(composed, composed.hydra, overrides)
+        checked.append(job._replace(config=tagged(directory, swept, job.config)))
+    by, run_ids = tuple(values_of(checked[0].config, swept)), tuple(job.run_id for job in checked)
+    Multirun(name_of(directory), by, run_ids).write(directory)
     failures = launch(checked, base, loader, sweeper.max_batch_size)
-    say(f"next: stargan-lab report --multirun latest{outputs_flag(Path(config.paths.outputs))}")
+    with quietly(checked[0].config.quiet):
+        inform(f"next: stargan-lab report --multirun latest{outputs_flag(Path(checked[0].config.paths.outputs))}")
     if failures:
         raise failures[0]
 

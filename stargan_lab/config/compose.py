@@ -59,7 +59,7 @@ def compose_raw(overrides: Sequence[str], config_dir: str | Path | None = None) 
 def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunConfig:
     """Validate a composed configuration; warns with a Note if a preset changes the image size of user-selected data.
 
-    Options that a preset sets for a component other than the selected one are dropped.
+    Options that a preset sets for a component other than the selected one are dropped. With ``quiet`` nothing is noted.
 
     Args:
         hydra: the ``hydra`` node of the same composition: the overrides and the group choices.
@@ -73,7 +73,7 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
         if isinstance(raw.get(group), dict):
             raw[group] = _drop_preset_options(group, raw[group], hydra, set_by_user)
     config = validate(raw, rules)
-    if rules and "data" in set_by_user and "data.image_size" not in set_by_user:
+    if rules and not config.quiet and "data" in set_by_user and "data.image_size" not in set_by_user:
         _note_image_size(config.data.image_size, hydra)
     return config
 

@@ -160,6 +160,7 @@ class RunConfig(Model):
         "permuted", description="how the target labels of a training batch are chosen"
     )
     imports: tuple[str, ...] = Field((), description="modules that register your components, e.g. [my_norms]")
+    quiet: bool = Field(False, description="no progress bars and no notes, only results, warnings and errors")
     data: DataConfig
     generator: Component = Field(description="Translates images.")
     discriminator: Component = Field(description="Scores images as real or fake and classifies their labels.")

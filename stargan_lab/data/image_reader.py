@@ -13,9 +13,8 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
-from stargan_lab import files
+from stargan_lab import console, files
 from stargan_lab.errors import DataError, one_line
 
 T = TypeVar("T")
@@ -151,7 +150,7 @@ def reader_threads() -> ThreadPoolExecutor:
 
 def map_files(function: Callable[[Path], T], paths: Sequence[Path], title: str) -> Iterator[T]:
     """Apply ``function`` to every path on several threads, with a progress bar; results are in order."""
-    with reader_threads() as pool, tqdm(total=len(paths), desc=title, unit="image", leave=False, disable=None) as bar:
+    with reader_threads() as pool, console.bar(title, len(paths), "image") as bar:
         for start in range(0, len(paths), _CHUNK):
             for result in pool.map(function, paths[start : start + _CHUNK]):
                 yield result

@@ -11,10 +11,10 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from stargan_lab import files
 from stargan_lab.checkpoints.weight_files import load_weights
+from stargan_lab.console import bar, inform
 from stargan_lab.data.protocols import ImageSet, ImageSource
 from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import LabError
@@ -148,6 +148,7 @@ def trained_classifier(
     path = outputs / "cache" / "classifiers" / f"{identity}.pt"
 
     def train(file: BinaryIO) -> None:
+        inform(f"{source.name}: training the attribute classifier that scores translations, once; cached as {path}")
         with cpu_threads(RECIPE.threads):
             torch.save(_train(source, image_size, device, progress), file)
 
@@ -193,9 +194,7 @@ def _train(source: ImageSource, image_size: int, device: torch.device, progress:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     batches = _batches(train, batch_size, source.flip)
     with torch.enable_grad():
-        for _ in tqdm(
-            range(steps), desc=f"training classifier of {source.name}", leave=False, disable=None if progress else True
-        ):
+        for _ in bar(f"training classifier of {source.name}", None, "step", shown=progress, iterable=range(steps)):
             images, labels = next(batches)
             logits = network(to_float(images.to(device)))
             loss = _loss(logits, labels.to(device), source.spec.kind)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from stargan_lab import console
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import LabError
@@ -40,7 +41,7 @@ class Context:
         return images if self.max_images is None else min(images, self.max_images)
 
     def bar(self, title: str, total: int) -> "tqdm[Any]":
-        return tqdm(total=total, desc=title, leave=False, disable=None if self.progress else True)
+        return console.bar(title, total, shown=self.progress)
 
     @torch.no_grad()
     def translate(self, translate: Translate, images: Tensor, labels: Tensor, index: int, dataset: str) -> Tensor:

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from stargan_lab import files
+from stargan_lab import console, files
 from stargan_lab.data import image_reader
 from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
 from stargan_lab.errors import DataError, LabError, nearest, one_line, preview
@@ -66,7 +65,7 @@ class ImageFolder:
         title = f"{extractor.name} features of {self.path.name}"
         with (
             image_reader.reader_threads() as pool,
-            tqdm(total=self.count, desc=title, leave=False, disable=None) as bar,
+            console.bar(title, self.count) as bar,
         ):
             for batch in batches(self.images, batch_size(extractor, device)):
                 rows = compute_features(extractor, torch.stack(list(pool.map(read_pixels, batch)))).numpy()

@@ -6,9 +6,8 @@ from typing import BinaryIO
 from urllib.request import urlopen
 
 import torch
-from tqdm import tqdm
 
-from stargan_lab import files
+from stargan_lab import console, files
 from stargan_lab.errors import LabError, OptionError
 
 VERIFIED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -75,9 +74,7 @@ def _download(url: str, file: BinaryIO) -> None:
     try:
         with urlopen(url, timeout=60) as response:
             total = int(response.headers.get("Content-Length") or 0) or None
-            with tqdm(
-                total=total, unit="B", unit_scale=True, desc="Inception weights", leave=False, disable=None
-            ) as bar:
+            with console.bar("Inception weights", total, "B", unit_scale=True) as bar:
                 while chunk := response.read(1 << 20):
                     file.write(chunk)
                     digest.update(chunk)

@@ -162,7 +162,8 @@ def as_frame(runs: Any) -> DataFrame:
     known = [*_TEXT, "seed", *_COST, *PARAMETERS, *_SCORING]
     metrics = [name for name in table if name not in known]
     types: dict[str, Any] = dict.fromkeys((*_COST, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
-    return table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
+    typed = table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
+    return typed.copy()  # joins the columns of a type; pandas warns if a frame with 100 separate ones gets another
 
 
 def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> dict[str, Any]:

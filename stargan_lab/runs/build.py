@@ -10,6 +10,7 @@ from torch import nn
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.checkpoints.weight_files import ROLES, Role
 from stargan_lab.config import Component, RunConfig
+from stargan_lab.console import quietly
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError
@@ -46,8 +47,9 @@ def check_prerequisites(config: RunConfig) -> list[str]:
     sources = build_sources(config)
     if config.initial.generator is not None or config.initial.discriminator is not None:
         build_networks(config, build_layout(sources))
-    fingerprints = [source.fingerprint for source in sources]
-    check_file_names(sources, config.trainer.sample_images)
+    with quietly(config.quiet):  # hashing images shows a bar
+        fingerprints = [source.fingerprint for source in sources]
+        check_file_names(sources, config.trainer.sample_images)
     return fingerprints
 
 

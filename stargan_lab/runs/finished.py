@@ -7,7 +7,7 @@ import yaml
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.evaluation_overrides import as_override, evaluation_changes
-from stargan_lab.console import outputs_flag, say
+from stargan_lab.console import inform, outputs_flag, quietly
 from stargan_lab.runs.metadata import ablation_tags, open_store
 from stargan_lab.runs.provenance import code_hash
 from stargan_lab.tracking.run_folder import RunFolder
@@ -16,9 +16,10 @@ from stargan_lab.tracking.sync import add_tags
 
 def update_finished(config: RunConfig, run_id: str) -> None:
     """Tag the finished run of ``config``, and print how it differs from ``config``; silent for a run just trained."""
-    tag_finished(config, run_id)
-    for note in differences(config, run_id):
-        say(f"note: {note}")
+    with quietly(config.quiet):
+        tag_finished(config, run_id)
+        for note in differences(config, run_id):
+            inform(f"note: {note}")
 
 
 def tag_finished(config: RunConfig, run_id: str) -> None:

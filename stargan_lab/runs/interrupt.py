@@ -6,7 +6,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from stargan_lab.console import say
+from stargan_lab.console import inform
 
 
 def stopped_line(step: int, checkpoint: Path) -> str:
@@ -36,4 +36,4 @@ class StopSignal:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        say("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")
+        inform("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")

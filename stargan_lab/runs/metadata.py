@@ -7,6 +7,7 @@ from typing import Any
 from stargan_lab.checkpoints.run_checkpoint import state_sha256
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
+from stargan_lab.console import inform
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.evaluator import Scores
@@ -14,7 +15,7 @@ from stargan_lab.files import canonical_hash
 from stargan_lab.runs.audit import Audit
 from stargan_lab.runs.provenance import code_hash, environment, git_commit
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.store import Store, default_database
 from stargan_lab.tracking.tracker import Tracker
 from stargan_lab.training.updates import TrainState
 
@@ -36,8 +37,12 @@ def warning_tag(warnings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def open_store(config: RunConfig) -> Store | None:
     """The run's MLflow store, None if tracking is disabled. Raises StoreError."""
-    tracking = config.tracking
-    return Store.open(Path(config.paths.outputs), tracking.uri, tracking.experiment) if tracking.enabled else None
+    tracking, outputs = config.tracking, Path(config.paths.outputs)
+    if not tracking.enabled:
+        return None
+    if tracking.uri is None and not (database := default_database(outputs)).exists():
+        inform(f"creating the MLflow database {database}, once")
+    return Store.open(outputs, tracking.uri, tracking.experiment)
 
 
 def reason(error: Exception) -> str:

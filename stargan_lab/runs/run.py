@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
-from stargan_lab.console import say
+from stargan_lab.console import quietly, say
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.finished import update_finished
 from stargan_lab.runs.metadata import reason
@@ -19,6 +19,8 @@ from stargan_lab.tracking.store import StoreError
 def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
+    With ``config.quiet`` it prints only its result, warnings and errors.
+
     Args:
         config: from ``compose``, or the overrides to compose it from, e.g. ``["preset=tiny", "seed=1"]``.
     Raises:
@@ -27,6 +29,11 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """
     if not isinstance(config, RunConfig):
         config = compose(config)
+    with quietly(config.quiet):
+        return _run(config)
+
+
+def _run(config: RunConfig) -> dict[str, Any]:
     sources = build_sources(config)
     hashes = initial_hashes(config)  # before the run id, to detect a change of the weights in between
     identity = run_id(config, [source.fingerprint for source in sources])

@@ -33,11 +33,6 @@ def scores_average(config: RunConfig) -> bool:
     return config.evaluation.checkpoint == "average"
 
 
-def remarks(scores: Scores) -> list[str]:
-    """Lines to print with the scores, warnings first."""
-    return [f"warning: {w['text']}" for w in scores.warnings] + [f"note: {note}" for note in scores.notes]
-
-
 def scores_path(folder: RunFolder, protocol_hash: str) -> Path:
     """The file of a run's scores under the protocol with this hash."""
     return folder.scores / f"{protocol_hash}.json"

@@ -14,7 +14,7 @@ from stargan_lab.checkpoints.run_checkpoint import restore, save
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, Role
 from stargan_lab.config import RunConfig
 from stargan_lab.config.identity import thread_count
-from stargan_lab.console import Progress, closing, say
+from stargan_lab.console import Progress, closing, inform, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
@@ -27,7 +27,7 @@ from stargan_lab.runs.build import build_layout, build_loop_plan, build_objectiv
 from stargan_lab.runs.interrupt import StopSignal, stopped_line
 from stargan_lab.runs.metadata import open_tracker, reason, result_of, run_name, warning_tag
 from stargan_lab.runs.samples import SampleWriter
-from stargan_lab.runs.scores import build_evaluator, remarks, scores_average, write_scores
+from stargan_lab.runs.scores import build_evaluator, scores_average, write_scores
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
@@ -61,7 +61,7 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
         config, folder = self.config, self.folder
-        say(f"{self.name}  ·  run {folder.run_id}  ·  {folder.path}")
+        inform(f"{self.name}  ·  run {folder.run_id}  ·  {folder.path}")
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()
@@ -131,8 +131,10 @@ class Trainer:
         with self._timer.paused():
             self.scores = self.evaluator.score(self._translator(scores_average(self.config)))
             self.tracker.log(step, self.scores.metrics)
-            for line in remarks(self.scores):
-                say(f"{self.name}  {line}")
+            for warning in self.scores.warnings:
+                say(f"{self.name}  warning: {warning['text']}")
+            for note in self.scores.notes:
+                inform(f"{self.name}  note: {note}")
 
     def checkpoint(self, step: int) -> None:
         with self._timer.paused():
@@ -150,7 +152,9 @@ class Trainer:
         """Scores under different protocols must not form one curve."""
         before, now = self.folder.tags().get("protocol"), self.evaluator.protocol["hash"]
         if before not in (None, now) and (count := self.folder.drop("eval/")):
-            say(f"note: dropped {count} rows of scores under protocol {before}; the run is now evaluated under {now}")
+            inform(
+                f"note: dropped {count} rows of scores under protocol {before}; the run is now evaluated under {now}"
+            )
         self.folder.update_tags({"protocol": now})
 
     def _translator(self, averaged: bool) -> Translator:
@@ -170,7 +174,7 @@ class Trainer:
         if not self.checkpoint_path.exists():
             return 0
         restore(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
-        say(f"resuming from step {self.train_state.step}")
+        inform(f"resuming from step {self.train_state.step}")
         return self.train_state.step
 
     @contextmanager

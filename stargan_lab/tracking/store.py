@@ -50,7 +50,7 @@ class Store:
             StoreError: the store cannot be opened.
         """
         outputs = outputs.resolve()
-        uri = uri or f"sqlite:///{outputs / 'mlflow.db'}"
+        uri = uri or f"sqlite:///{default_database(outputs)}"
         lock = _lock_path(outputs, uri)
         with _one_line(uri, "cannot be opened"), locked(lock):
             client = _client(uri)  # sets up a new database
@@ -123,6 +123,11 @@ class Store:
             else:
                 at = round((time.time() if end is None else end) * 1000)
                 self.client.set_terminated(mlflow_id, MLFLOW_STATUS[status], at)
+
+
+def default_database(outputs: Path) -> Path:
+    """The SQLite database of a store without a URI."""
+    return outputs / "mlflow.db"
 
 
 def _client(uri: str) -> "MlflowClient":

@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from stargan_lab.console import say
+from stargan_lab.console import bar, say
 from stargan_lab.data.image_reader import IMAGE_EXTENSIONS, decode, images_in, read_bytes, to_rgb_as_displayed
 from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
 from stargan_lab.errors import ConfigError, DataError, one_line
@@ -122,7 +121,7 @@ def translate_images(
     rows: list[GridRow] = []
     unread = 0
     named = list(zip(paths, unique_stems(paths), strict=True))
-    for path, stem in tqdm(named, "translating", unit="image", disable=None):
+    for path, stem in bar("translating", None, "image", iterable=named):
         try:
             image = decode(read_bytes(path), path, to_rgb_as_displayed)
         except DataError as error:

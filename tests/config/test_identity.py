@@ -34,6 +34,7 @@ def test_settings_that_cannot_change_results_are_left_out() -> None:
             "trainer.workers=2",
             "trainer.sample_images=2",
             "evaluation.batch_size=3",
+            "quiet=true",
             "data.sources.faces.root=/somewhere",
         )
         == identity()

@@ -17,6 +17,7 @@ from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.evaluator import Options, Scores, assemble
 from stargan_lab.evaluation.ground_truth import ground_truth_images
+from stargan_lab.evaluation.metrics import ground_truth
 from stargan_lab.labels import target_labels
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
@@ -46,6 +47,7 @@ def perfect_scores(
 def test_the_perfect_translator_has_perfect_scores(perfect_scores: Scores) -> None:
     m = perfect_scores.metrics
     assert m["eval/edit"] == 1 and m["eval/leak"] == 0 and m["eval/identity"] == 1 and m["eval/reconstruction"] == 0
+    assert m["eval/identity_rank"] == 1
     assert m["eval/accuracy"] >= 0.97
 
 
@@ -55,12 +57,32 @@ def test_the_identity_has_the_worst_scores(identity_scores: Scores, perfect_scor
     assert m["eval/leak"] < 1 / 255  # outside M input and ground truth differ by at most one gray level
     assert m["eval/accuracy"] < 0.03
     assert m["eval/frechet_classifier"] > 10 * perfect_scores.metrics["eval/frechet_classifier"]
-    assert m["eval/identity"] < 1
+    assert m["eval/identity"] < 1 and 0.5 < m["eval/identity_rank"] < 1
+
+
+def test_an_output_without_identity_is_ranked_at_chance(faces: ImageSource, outputs: Path) -> None:
+    blank = score(lambda images, labels, index: torch.zeros_like(images), [faces], outputs)
+    assert blank.metrics["eval/identity"] < 0.1
+    assert blank.metrics["eval/identity_rank"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_identity_metrics_share_their_distances(
+    faces: ImageSource, outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    original = ground_truth.gallery_distances
+    monkeypatch.setattr(ground_truth, "gallery_distances", lambda *both: calls.append(1) or original(*both))
+    counts = []
+    for metrics in ({"identity_rank": False}, {}):
+        calls.clear()
+        score(unchanged, [faces], outputs, max_images=10, metrics=metrics)
+        counts.append(len(calls))
+    assert counts[0] == counts[1] > 0
 
 
 def test_each_metric_is_the_mean_of_its_domains(identity_scores: Scores, faces: ImageSource) -> None:
     overall = [name for name in identity_scores.metrics if name.count("/") == 1]
-    assert overall == list(identity_scores.protocol["metrics"]) and len(overall) == 15
+    assert overall == list(identity_scores.protocol["metrics"]) and len(overall) == 16
     for name in set(overall) - {"eval/frechet_classifier_pooled"}:
         domains = [identity_scores.metrics[f"{name}/{domain}"] for domain in faces.spec.names]
         assert identity_scores.metrics[name] == pytest.approx(fmean(domains))

@@ -13,7 +13,7 @@ from processes import NO_MLFLOW, Lab, Outcome, computed, finish
 pytestmark = pytest.mark.integration
 
 LOSSES = {f"loss/{term}" for term in ("d_real", "d_fake", "d_cls", "d_gp", "g_fake", "g_rec", "g_cls")}
-SCORES = {f"eval/{name}" for name in ("edit", "leak", "identity", "accuracy", "reconstruction", "frechet_classifier")}
+SCORES = {f"eval/{name}" for name in ("edit", "leak", "identity_rank", "accuracy", "frechet_classifier")}
 
 
 def test_run_finishes_and_prints_its_folder(first: tuple[Lab, Outcome]) -> None:
@@ -22,6 +22,8 @@ def test_run_finishes_and_prints_its_folder(first: tuple[Lab, Outcome]) -> None:
     assert f"run {lab.run().name}" in outcome.err
     assert f"outputs/runs/{lab.run().name}" in outcome.lines()[-1]
     assert "Traceback" not in outcome.err
+    assert "training the attribute classifier" in outcome.err and "cached as outputs/cache/classifiers/" in outcome.err
+    assert "creating the MLflow database outputs/mlflow.db" in outcome.err
     assert "\r" not in outcome.err, "bars are for terminals"
     assert {path.name for path in lab.folder.iterdir()} == {"outputs"}
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from processes import RATES, Lab, Outcome, finish
+from processes import NO_MLFLOW, RATES, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
 
@@ -90,8 +91,17 @@ def test_sweep_trains_every_cell(swept: Swept) -> None:
     assert swept.sweep.code == 0, swept.sweep.err
     assert set(swept.ids) <= swept.lab.run_ids()
     assert {swept.lab.result(run_id)["status"] for run_id in swept.ids} == {"finished"}
-    for position in range(1, 5):
-        assert f"[{position}/4]" in swept.sweep.err
+    lines = [line for line in swept.sweep.lines() if line.startswith(("started [", "ended ["))]
+    assert lines == [
+        "started [1/4] none · seed 0 — 0 finished, 0 failed, 1 running, 3 left",
+        "ended [1/4] none · seed 0 — 1 finished, 0 failed, 3 left",
+        "started [2/4] none · seed 1 — 1 finished, 0 failed, 1 running, 2 left",
+        "ended [2/4] none · seed 1 — 2 finished, 0 failed, 2 left",
+        "started [3/4] layer · seed 0 — 2 finished, 0 failed, 1 running, 1 left",
+        "ended [3/4] layer · seed 0 — 3 finished, 0 failed, 1 left",
+        "started [4/4] layer · seed 1 — 3 finished, 0 failed, 1 running, 0 left",
+        "ended [4/4] layer · seed 1 — 4 finished, 0 failed, 0 left",
+    ]
     runs = swept.lab.mlflow().runs()
     tags = [runs[run_id].data.tags for run_id in swept.ids]
     assert [(tag["ablation.norms"], tag["seed"]) for tag in tags] == [
@@ -193,6 +203,27 @@ def test_sweep_runs_in_parallel_under_joblib(lab: Lab) -> None:
     assert outcome.code == 0, outcome.err
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2
     assert len(lab.mlflow().runs()) == 2
+    shown = [line for line in outcome.err.splitlines() if line.startswith(("started [", "ended ["))]
+    assert sorted(line.partition(" —")[0] for line in shown) == [
+        "ended [1/2] none · seed 0",
+        "ended [2/2] layer · seed 0",
+        "started [1/2] none · seed 0",
+        "started [2/2] layer · seed 0",
+    ]
+    assert shown[-1].endswith("— 2 finished, 0 failed, 0 left")
+
+
+def test_progress_of_a_sweep_is_hidden_or_continued(lab: Lab) -> None:
+    lab.write("experiments/norms.yaml", NORMS)
+    quiet = lab("sweep", "norms", "--quiet", "seed=0", NO_MLFLOW)
+    assert quiet.code == 0 and "(baseline)" in quiet.out
+    kinds = [f"{variant} · seed 0  {kind}" for variant in ("none", "layer") for kind in ("warning: ", "finished in ")]
+    assert [line for line in quiet.lines() if not line.startswith((*kinds, "samples: ", "wrote "))] == []
+
+    more = lab("sweep", "norms", "seed=0,1", NO_MLFLOW)
+    third, fourth = (line for line in more.lines() if line.startswith("["))
+    assert third == "[3/4] none · seed 1 — 2 finished, 0 failed, 2 left"
+    assert re.fullmatch(r"\[4/4\] layer · seed 1 — 3 finished, 0 failed, 1 left, about \d+ (s|min) left", fourth)
 
 
 def test_concurrent_sweeps_share_the_work(lab: Lab) -> None:

@@ -236,6 +236,13 @@ EVALUATION = [
         "tests/evaluation/test_ground_truth_metrics.py",
     ),
     (
+        "identity rank: a tie counts as farther",
+        "evaluation/metrics/ground_truth.py",
+        "tied / 2",
+        "tied",
+        "tests/evaluation/test_ground_truth_metrics.py",
+    ),
+    (
         "accuracy counts unchanged labels",
         "evaluation/metrics/accuracy.py",
         "correct.masked_fill(batch.source_labels[:, batch.domain] == target, torch.nan)",

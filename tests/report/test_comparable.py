@@ -56,6 +56,19 @@ def test_a_different_instrument_affects_only_its_score(
     check_comparable(ablation, runs[:2])
 
 
+@pytest.mark.filterwarnings("error")
+def test_any_number_of_scores_is_compared_without_warnings(
+    ablation: Ablation, scored_run: ScoredRun, tmp_path: Path
+) -> None:
+    per_domain = {f"eval/edit/{number}": 0.1 for number in range(150)}
+    for run_id in ("n1", "i1", "i2"):
+        scored_run(run_id, scoring(SCORES | per_domain))
+    runs = collect(ablation, CELLS, tmp_path)
+    check_comparable(ablation, runs)
+    write_csv(runs, tmp_path / "report.csv")
+    assert mixed(read_csv(tmp_path / "report.csv")) == {}
+
+
 def test_a_score_that_some_runs_lack_does_not_affect_the_others(
     ablation: Ablation, scored_run: ScoredRun, tmp_path: Path
 ) -> None:

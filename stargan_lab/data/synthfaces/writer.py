@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
-from stargan_lab import files
+from stargan_lab import console, files
 from stargan_lab.data.annotations import ATTRIBUTE_FILE, PARTITION_FILE, SPLITS
 from stargan_lab.data.synthfaces.identity import EXPRESSIONS
 from stargan_lab.data.synthfaces.renderer import render
@@ -72,7 +71,7 @@ def _render_files(root: Path, spec: SynthSpec, path_of: Callable[[int, str], str
         (total, len(spec.attributes)): the attribute values.
     """
     values = []
-    with tqdm(total=spec.total, desc=title, unit="image", leave=False, disable=None) as bar:
+    with console.bar(title, spec.total, "image") as bar:
         for start in range(0, spec.total, _CHUNK):
             numbers = range(start, min(start + _CHUNK, spec.total))
             faces = spec.sample(numbers)

@@ -42,6 +42,7 @@ class ImageBatch:
     indices: range
     _ground_truth: GroundTruthImages | None
     _reconstruct: Callable[[], Tensor]
+    _results: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def domain_name(self) -> str:
@@ -66,6 +67,13 @@ class ImageBatch:
         """Positions in the batch and the (g, 3, H, W) uint8 gallery that these images share: the first g identities of
         the test split, rendered with the images' target labels. Images of other identities are left out."""
         return iter(()) if self._ground_truth is None else self._ground_truth.galleries_of(self.domain, self.indices)
+
+    def once(self, function: "Callable[[ImageBatch], T]") -> T:
+        """``function(self)``, computed once for all metrics that need it."""
+        if function not in self._results:
+            self._results[function] = function(self)
+        result: T = self._results[function]
+        return result
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""How many runs of a sweep are finished, failed, running and left, and how long the rest takes."""
+
+from pathlib import Path
+
+import pytest
+
+from stargan_lab.cli.sweep_progress import Counts, SweepProgress
+from stargan_lab.tracking.run_folder import RunFolder
+
+
+def folders(outputs: Path, number: int) -> list[RunFolder]:
+    created = [RunFolder(outputs / "runs" / f"{index:012x}") for index in range(number)]
+    for folder in created:
+        folder.path.mkdir(parents=True)
+    return created
+
+
+def end(folder: RunFolder, status: str) -> None:
+    folder.write_result({"status": status, "metrics": {}})
+
+
+def counted(progress: SweepProgress) -> tuple[int, int, int, int]:
+    counts = progress.counts()
+    return counts.finished, counts.failed, counts.running, counts.left
+
+
+def test_every_run_is_counted_once(tmp_path: Path) -> None:
+    done, broken, first, second, third = runs = folders(tmp_path, 5)
+    end(done, "finished")
+    end(broken, "failed")
+    end(third, "failed")  # in an earlier sweep; to be trained again
+    progress = SweepProgress(runs, 3, tmp_path / "jobs.txt")
+    assert [progress.position(job) for job in range(3)] == ["[3/5]", "[4/5]", "[5/5]"]
+    assert counted(progress) == (1, 1, 0, 3)
+    with progress.job(0), SweepProgress(runs, 3, tmp_path / "jobs.txt").job(1):  # as two processes do
+        assert counted(progress) == (1, 1, 2, 1)
+        with first.claim():
+            assert counted(progress) == (1, 1, 2, 1)
+        end(second, "finished")
+        assert counted(progress) == (2, 1, 1, 1)
+        end(first, "interrupted")
+    assert counted(progress) == (2, 1, 0, 2)
+    with pytest.raises(OSError), progress.job(2):  # fails before it can record anything in its folder
+        raise OSError
+    assert counted(progress) == (2, 2, 0, 1)
+    progress.restart()
+    assert counted(progress) == (2, 1, 0, 2)
+
+
+def test_only_runs_that_this_sweep_trained_are_timed(tmp_path: Path) -> None:
+    trained, already, broken, _ = runs = folders(tmp_path, 4)
+    journal = tmp_path / "jobs.txt"
+    progress = SweepProgress(runs, 4, journal)
+    assert progress.counts().seconds_per_run is None
+    end(already, "finished")
+    with progress.job(1):
+        pass
+    assert progress.counts().seconds_per_run is None
+    with progress.job(0):
+        end(trained, "finished")
+    with progress.job(2):
+        end(broken, "failed")
+    seconds = [float(line.split()[2]) for line in journal.read_text().splitlines() if line.startswith("end 0")]
+    assert [progress.counts().seconds_per_run] == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "text"),
+    [
+        (None, 9, "3 finished, 0 failed, 9 left"),
+        (40.0, 6, "3 finished, 0 failed, 6 left, about 4 min left"),
+        (1.0, 6, "3 finished, 0 failed, 6 left, about 10 s left"),
+        (11.2, 8, "3 finished, 0 failed, 8 left, about 90 s left"),
+        (3000.0, 5, "3 finished, 0 failed, 5 left, about 4 h 10 min left"),
+    ],
+)
+def test_time_left_is_an_estimate(seconds: float | None, left: int, text: str) -> None:
+    assert Counts(3, 0, 0, left, seconds).text(estimate=True) == text
+    assert Counts(3, 0, 2, left, seconds).text() == f"3 finished, 0 failed, 2 running, {left} left"
