@@ -3,8 +3,9 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -145,24 +146,16 @@ def as_frame(runs: Any) -> DataFrame:
 
 
 def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> dict[str, Any]:
-    result, tags, status = folder.result() or {}, folder.tags(), folder.status()
-    end, parameters = result.get("finished_at"), result.get("parameters") or {}
+    result, tags = folder.result(), folder.tags()
     run = {
         "variant": variant,
         "seed": seed,
-        "run_id": folder.run_id,
-        "status": status,
-        "code": str(tags.get("code", "")),
-        "machine": str(result.get("machine") or tags.get("machine", "")),
-        "finished": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M") if end else "",
-        "error": str(result.get("error") or ""),
-        **{name: result.get(name) for name in _SECONDS},
-        **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
+        **outcome(folder, result, tags),
         "descriptions": folder.descriptions(),
         "folder": folder.path if folder.path.is_dir() else None,
     }
-    scoring = _first_scoring(folder)
-    if protocol is None or status != "finished":
+    scoring = first_scoring(folder, result, tags)
+    if protocol is None or run["status"] != "finished":
         return run | scoring
     path = folder.scores / f"{protocol}.json"
     if path.exists():
@@ -173,11 +166,36 @@ def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> di
     return run | _parse_scoring({"protocol": ""}, path) | {"status": NOT_SCORED, "error": error}
 
 
-def _first_scoring(folder: RunFolder) -> dict[str, Any]:
-    """The scores in ``result.json``; no metrics if the run does not have that file."""
-    result = folder.result() or {}
-    protocol = result.get("protocol") or folder.tags().get("protocol", "")
-    return _parse_scoring(result | {"protocol": protocol}, folder.result_path)
+def outcome(folder: RunFolder, result: Mapping[str, Any] | None, tags: Mapping[str, str]) -> dict[str, Any]:
+    """The columns of ``collect`` that do not depend on an evaluation, from the content of result.json and tags.json."""
+    status, result = folder.status_with(result), result or {}
+    parameters = result.get("parameters") or {}
+    return {
+        "run_id": folder.run_id,
+        "status": status,
+        "code": str(tags.get("code", "")),
+        "machine": str(result.get("machine") or tags.get("machine", "")),
+        "finished": utc_text(result.get("finished_at")),
+        "error": str(result.get("error") or ""),
+        **{name: result.get(name) for name in _SECONDS},
+        **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
+    }
+
+
+def utc_text(seconds: float | None) -> str:
+    """Unix seconds as date and time in UTC, to the minute; empty for None."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
+
+
+def first_scoring(folder: RunFolder, result: Mapping[str, Any] | None, tags: Mapping[str, str]) -> dict[str, Any]:
+    """The scores in ``result.json`` as columns of ``collect``; no metrics if the run does not have that file.
+
+    Raises:
+        LabError: names the file.
+    """
+    result = result or {}
+    protocol = result.get("protocol") or tags.get("protocol", "")
+    return _parse_scoring({**result, "protocol": protocol}, folder.result_path)
 
 
 def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
@@ -192,11 +210,18 @@ def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
         raise LabError(f"{path}: {reason}") from None
     return {
         "protocol": protocol if isinstance(protocol, str) else facts.get("hash") or canonical_hash(facts)[:12],
-        "protocols": {overall(name): metric_identity(facts, name) for name in metrics} if facts else {},
+        "protocols": dict(_identities(json.dumps(facts), tuple(metrics))) if facts else {},
         "facts": facts,
         "warnings": warnings,
         **metrics,
     }
+
+
+@lru_cache(maxsize=256)
+def _identities(facts: str, metrics: tuple[str, ...]) -> dict[str, str]:
+    """Score -> ``metric_identity`` under a protocol, given as JSON; most runs of a report share one protocol."""
+    protocol = json.loads(facts)
+    return {score: metric_identity(protocol, score) for score in dict.fromkeys(map(overall, metrics))}
 
 
 def _parse_warnings(warnings: Any) -> list[dict[str, Any]]:
@@ -229,7 +254,10 @@ def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:
         protocol
         for folder in folders
         if folder.status() == "finished"
-        for protocol in {_first_scoring(folder)["protocol"], *(path.stem for path in folder.scores.glob("*.json"))}
+        for protocol in {
+            first_scoring(folder, folder.result(), folder.tags())["protocol"],
+            *(path.stem for path in folder.scores.glob("*.json")),
+        }
         if protocol
     )
     matching = [protocol for protocol in runs_under if protocol.startswith(prefix)]
