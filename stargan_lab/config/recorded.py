@@ -7,9 +7,11 @@ from typing import Any
 
 import yaml
 
+from stargan_lab.config.compose import compose
 from stargan_lab.config.identity import NOT_IDENTITY, NOT_IDENTITY_IN_TRAINER
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
+from stargan_lab.registry import family, import_user_modules
 
 _OMITTED = {*NOT_IDENTITY, *(f"trainer.{key}" for key in NOT_IDENTITY_IN_TRAINER)} - {"evaluation"}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -63,3 +65,28 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(key if key in COMPONENTS and name == "name" else f"{key}.{name}", below)
     else:
         yield key, as_yaml(value) if isinstance(value, Mapping | list | tuple) else value
+
+
+def changed_keys(text: str) -> dict[str, tuple[Any, Any]]:
+    """The keys in the text of a ``config.yaml`` that differ from their defaults: key -> (value, default).
+
+    The defaults of options are those of the selected component; a key without a default has None.
+
+    Raises:
+        ValueError: as ``read_keys``; ConfigError: a component in it no longer exists.
+    """
+    keys, raw = read_keys(text), yaml.load(text, _LOADER)
+    import_user_modules(raw.get("imports") or ())
+    defaults = compose().flat()
+    for group in set(COMPONENTS) & keys.keys():
+        defaults[group] = {"name": defaults[group]["name"], **_defaults(group, keys[group])}
+    sources = (raw.get("data") or {}).get("sources") or {}
+    kind = {"kind": next(iter(defaults["data"]["sources"].values()))["kind"]}
+    defaults["data"]["sources"] = {name: kind | _defaults("dataset", each["kind"]) for name, each in sources.items()}
+    known = keys_of(defaults)
+    return {key: (value, known.get(key)) for key, value in keys.items() if value != known.get(key)}
+
+
+def _defaults(family_name: str, component: str) -> dict[str, Any]:
+    options = family(family_name).options(component).values()
+    return {option.name: None if option.default is option.empty else option.default for option in options}

@@ -59,7 +59,13 @@ def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
     if not (root / "runs").is_dir():
         raise LabError(f"{root / 'runs'}: no such directory; runs are written to the directory paths.outputs")
     conditions = [_parse(word) for word in filters]
-    runs = _as_frame([run for folder in run_folders(root) if (run := _read(folder)) is not None])
+    rows = []
+    for folder in run_folders(root):
+        try:
+            rows.append(_row(folder))
+        except LabError as error:
+            say(f"warning: run {folder.run_id} is left out: {error}")
+    runs = _as_frame(rows)
     for key, condition in conditions if len(runs) else ():
         runs = runs[condition(runs, key)]
     return runs.reset_index(drop=True)
@@ -96,28 +102,30 @@ def spelled(value: Any) -> str | float:
     return str(value).lower() if isinstance(value, bool) else float(value)
 
 
-def _read(folder: RunFolder) -> dict[str, Any] | None:
-    """One row; None, after a warning, if the run's files are damaged."""
+def read_runs(folders: Iterable[RunFolder]) -> DataFrame:
+    """These runs, in this order, with the columns of ``load_runs``. Raises LabError if a run's files are damaged."""
+    return _as_frame([_row(folder) for folder in folders])
+
+
+def _row(folder: RunFolder) -> dict[str, Any]:
+    """The parts of one row. Raises LabError that names the damaged file."""
     try:
         result, tags = folder.result(), folder.tags()
         record = outcome(folder, result, tags)
         state = read_json(folder.state_path) if folder.state_path.exists() else {}
         scoring = first_scoring(folder, result, tags)
+        names = {"name": state.get("run_name", folder.run_id), "started": utc_text(folder.started())}
         return {
-            "record": {key: record[key] for key in RECORD if key in record}
-            | {"name": state.get("run_name", folder.run_id), "started": utc_text(folder.started())},
+            "record": {key: record[key] for key in RECORD if key in record} | names,
             "config": _read_config(folder.config_path),
             "tags": {key: variant for key, variant in tags.items() if key.startswith(ABLATION)},
-            "provenance": {key: record.get(key, tags.get(key, "")) for key in PROVENANCE}
+            "provenance": {key: record.get(key, tags.get(key, "")) for key in PROVENANCE[1:]}
             | {"protocol": scoring["protocol"]},
             "metrics": {name: value for name, value in scoring.items() if "/" in name},
             "folder": folder.path,
         }
-    except LabError as error:
-        say(f"warning: run {folder.run_id} is left out: {error}")
     except (OSError, TypeError, ValueError, AttributeError) as error:  # valid JSON of another shape
-        say(f"warning: run {folder.run_id} is left out: {folder.path}: damaged ({one_line(error)})")
-    return None
+        raise LabError(f"{folder.path}: damaged ({one_line(error)})") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:

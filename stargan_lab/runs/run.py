@@ -1,12 +1,12 @@
 """One run from start to end: data, training, scores, records. The same call resumes an interrupted run."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.config import RunConfig, initial_hashes, run_id
+from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
 from stargan_lab.console import say
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.metadata import reason
@@ -15,13 +15,17 @@ from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import StoreError
 
 
-def run(config: RunConfig) -> dict[str, Any]:
+def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
+    Args:
+        config: from ``compose``, or the overrides to compose, e.g. ``["preset=tiny", "seed=1"]``.
     Raises:
         LabError: in one line; recorded as the run's failure if training had started.
         Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
     """
+    if not isinstance(config, RunConfig):
+        config = compose(config)
     sources = build_sources(config)
     hashes = initial_hashes(config)  # before the run id, to detect a change of the weights in between
     identity = run_id(config, [source.fingerprint for source in sources])

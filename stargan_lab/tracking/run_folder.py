@@ -207,7 +207,7 @@ class RunFolder:
 
 def run_folders(outputs: Path) -> list[RunFolder]:
     """The runs with any records, sorted by id."""
-    folders = [RunFolder(path) for path in sorted((outputs / "runs").glob("*")) if path.is_dir()]
+    folders = [RunFolder(path) for path in sorted((outputs / "runs").glob("[!.]*")) if path.is_dir()]
     return [f for f in folders if f.config_path.exists() or f.metrics_path.exists() or f.result_path.exists()]
 
 

@@ -48,10 +48,10 @@ def test_build_networks_from_a_configuration(here: Path) -> None:
 
 @pytest.mark.integration
 def test_run_equals_the_train_command(first: tuple[Lab, Outcome], lab: Lab, capfd: pytest.CaptureFixture[str]) -> None:
-    config = compose(["preset=tiny", f"paths.outputs={lab.outputs}"])
-    result = run(config)
+    overrides = ["preset=tiny", f"paths.outputs={lab.outputs}"]
+    result = run(overrides)
     expected = first[0].result()
     for key in ("run_id", "status", "state_sha256", "metrics"):
         assert result[key] == expected[key], key
-    assert run(config)["state_sha256"] == expected["state_sha256"]
+    assert run(compose(overrides))["state_sha256"] == expected["state_sha256"]
     assert "already finished: run" in capfd.readouterr().err
