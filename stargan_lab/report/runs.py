@@ -69,13 +69,15 @@ def finished(runs: DataFrame) -> DataFrame:
 
 def scores(runs: DataFrame) -> list[str]:
     """The overall scores (not per domain) of finished runs, in the order of the tables."""
-    present = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")]
-    return sorted((name for name in present if overall(name) == name), key=lambda name: order(name, descriptions(runs)))
+    described, names = descriptions(runs), [name for name in runs if name.startswith("eval/") and overall(name) == name]
+    present = finished(runs)[names].notna().any()
+    return sorted((name for name in names if present[name]), key=lambda name: order(name, described))
 
 
 def descriptions(runs: DataFrame) -> dict[str, Metric]:
     """The metrics of all runs by name, as the runs describe them."""
-    return {name: metric for each in runs["descriptions"] for name, metric in each.items()}
+    distinct = {id(each): each for each in runs["descriptions"]}  # as_frame makes equal ones the same object
+    return {name: metric for each in distinct.values() for name, metric in each.items()}
 
 
 def overall(metric: str) -> str:
@@ -142,7 +144,10 @@ def as_frame(runs: Any) -> DataFrame:
     known = [*_TEXT, "seed", *_SECONDS, *PARAMETERS, *_SCORING]
     metrics = [name for name in table if name not in known]
     types: dict[str, Any] = dict.fromkeys((*_SECONDS, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
-    return table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
+    table = table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
+    shared: dict[Any, Any] = {}
+    table["descriptions"] = [shared.setdefault(tuple(each.items()), each) for each in table["descriptions"]]
+    return table
 
 
 def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> dict[str, Any]:
