@@ -13,9 +13,10 @@ _PUBLIC = {
     "ConfigError": "stargan_lab.errors",
     "LabError": "stargan_lab.errors",
     "build_networks": "stargan_lab.runs.build",
+    "load_runs": "stargan_lab.report.query",
     "run": "stargan_lab.runs.run",
 }
-__all__ = ["ConfigError", "LabError", "__version__", "build_networks", "compose", "run"]
+__all__ = ["ConfigError", "LabError", "__version__", "build_networks", "compose", "load_runs", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"checkpoints", "config", "console", "data", "evaluation", "files", "image_grid", "labels", "losses"}
     | {"models", "registry", "seeding", "tracking", "training", "translation"},
     "ablation": {"config", "console", "registry", "runs", "tracking"},
-    "report": {"ablation", "config", "evaluation", "files", "image_grid", "tracking"},
+    "report": {"ablation", "config", "console", "evaluation", "files", "image_grid", "tracking"},
     "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
     | {"tracking", "translation"},
     "__main__": {"cli"},

@@ -7,7 +7,7 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.config.compose import compose_raw, to_plain
-from stargan_lab.config.factors import factor, variant_name
+from stargan_lab.config.factors import variant_name
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError, nearest, unknown
@@ -16,7 +16,10 @@ from stargan_lab.registry import family
 Cells = list[tuple[str, int, str]]
 """Variant, seed and run id of each run."""
 
-_CONSTANT = ("run_id", "status", "finished", "seconds", "folder")
+NOT_CONFIGURATION = (
+    *("run_id", "name", "status", "started", "finished", "seconds", "seconds_per_step"),
+    *("protocol", "code", "data", "machine", "error", "folder"),
+)
 
 
 def ablation_of(
@@ -40,7 +43,7 @@ def ablation_of(
         ConfigError: a key or the baseline is unknown.
         LabError: two runs of a variant have the same seed; the message names a key in which they differ.
     """
-    keys = [factor(key) if factor(key) in runs else key for key in by]
+    keys = [key if key in runs else key.removesuffix(".name") for key in by]
     for key in [*keys, seed_key]:
         if key not in runs:
             raise ConfigError(f"{key}: no run has this key{nearest(key, map(str, runs))}")
@@ -72,7 +75,7 @@ def ablation_of(
 
 def also_differing(runs: DataFrame, keys: Sequence[str]) -> list[str]:
     """Configuration keys other than ``keys`` whose values differ between the runs."""
-    skipped = {*_CONSTANT, *map(factor, keys), *keys}
+    skipped = {*NOT_CONFIGURATION, *keys, *(key.removesuffix(".name") for key in keys)}
     shown = [k for k in runs if k not in skipped and "/" not in k and not k.startswith(("ablation.", "evaluation."))]
     return [key for key in shown if runs[key].map(lambda value: as_yaml(_value(value))).nunique() > 1]
 
@@ -100,8 +103,10 @@ def _default_variant(runs: DataFrame, settings: dict[str, dict[str, str]], names
 def _default(key: str, row: Any, defaults: Any) -> Any:
     """The default of a key: of a component's option, from its signature; otherwise from the composed defaults."""
     group, _, option = key.partition(".")
-    if group in COMPONENTS and option != "name":
-        component = row.get(f"{group}.name")
+    if group in COMPONENTS and not option:
+        return defaults[group]["name"]
+    if group in COMPONENTS:
+        component = row.get(group)
         options = family(group).options(component) if component in family(group).names() else {}
         return options[option].default if option in options else None
     for part in key.split("."):

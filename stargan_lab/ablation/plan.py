@@ -10,7 +10,6 @@ from stargan_lab.config.compose import key_of
 from stargan_lab.config.evaluation_overrides import as_override
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.runs.build import check_prerequisites
 from stargan_lab.tracking.metrics import lookup
 
 
@@ -39,6 +38,8 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
         ConfigError: a cell's configuration is invalid, or ``extra`` overrides a key that the variants set.
         DataError: a dataset is missing or damaged.
     """
+    from stargan_lab.runs.build import check_prerequisites  # imports torch, which a report does not need
+
     extra, seeds = _split_seeds(extra, ablation.seeds)
     varied = list(dict.fromkeys(key_of(o) for overrides in ablation.variants.values() for o in overrides))
     for override in extra:

@@ -53,7 +53,7 @@ def presets(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[
 
 def run_ids(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     outputs = Path(parsed_args.outputs).expanduser()
-    return [path.parent.name for path in outputs.glob("runs/*/config.yaml")]
+    return [path.parent.name for path in outputs.glob("runs/[!.]*/config.yaml")]
 
 
 def runs_and_evaluation(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:

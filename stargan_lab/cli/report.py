@@ -98,7 +98,7 @@ class Report:
 def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
     from stargan_lab.ablation.spec import load
     from stargan_lab.errors import ConfigError
-    from stargan_lab.report.runs import read_csv
+    from stargan_lab.report.runs_csv import read_csv
 
     if args.by or args.baseline:
         raise ConfigError("--by, --baseline: only with --runs and --multirun; an ablation file states them")

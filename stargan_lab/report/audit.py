@@ -6,8 +6,8 @@ from typing import NamedTuple
 from pandas import DataFrame, isna
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.rounding import MISSING
 from stargan_lab.report.runs import finished
-from stargan_lab.report.tables import MISSING
 
 DIFFERENT = " *"
 TOLERANCE = 0.1

@@ -14,12 +14,14 @@ _DATA = ("data.", "images.", "groups.", "data:", "images:", "groups:", "instrume
 def mixed(runs: DataFrame) -> dict[str, DataFrame]:
     """Each score that was computed in different ways, with the first two runs that differ."""
     result = {}
+    done = finished(runs)
     for score in scores(runs):
-        scored = finished(runs).dropna(subset=score)
-        ways = [run.protocols.get(score, run.protocol) for run in scored.itertuples()]
-        distinct = scored.assign(way=ways).drop_duplicates("way")
-        if len(distinct) > 1:
-            result[score] = distinct[:2]
+        scored = done[done[score].notna()]
+        ways = [
+            each.get(score, protocol) for each, protocol in zip(scored["protocols"], scored["protocol"], strict=True)
+        ]
+        if len(set(ways)) > 1:
+            result[score] = scored.assign(way=ways).drop_duplicates("way")[:2]
     return result
 
 

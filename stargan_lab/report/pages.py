@@ -12,12 +12,13 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, preview, unknown
 from stargan_lab.files import write_text
-from stargan_lab.report import effects, tables, variance_tables
+from stargan_lab.report import audit, effects, tables, variance_tables
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.curves import draw_curves
 from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
-from stargan_lab.report.runs import finished, write_csv
+from stargan_lab.report.runs import finished
+from stargan_lab.report.runs_csv import write_csv
 from stargan_lab.report.warning_marks import WarningMarks
 
 FORMATS = ("md", "csv", "html", "tex")
@@ -106,6 +107,7 @@ def _render(
         ablation=ablation,
         tables=tables,
         effects=effects,
+        audit=audit,
         variance_tables=variance_tables,
         runs=runs,
         warnings=WarningMarks(runs).lines(),

@@ -1,114 +1,229 @@
-"""All runs of an outputs directory as one table, with filters by configuration, status, ablation and scores.
+"""All runs of an outputs directory as a DataFrame, selected by the values of their columns."""
 
-load_runs("outputs", "discriminator.norm=none,layer", "status=finished")["eval/edit"].mean()
-"""
-
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+import operator
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
-from stargan_lab.config.factors import factor
-from stargan_lab.errors import ConfigError, LabError, nearest
-from stargan_lab.report.runs import overall
+from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.recorded import read_keys
+from stargan_lab.console import say
+from stargan_lab.errors import ConfigError, LabError, nearest, one_line
+from stargan_lab.files import read_json
+from stargan_lab.report.runs import first_scoring, outcome, overall, utc_text
 from stargan_lab.tracking.metrics import order
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where libyaml is available
-NOT_SHOWN = ("paths", "tracking", "imports", "initial")
 ABLATION = "ablation."
+RECORD = ("run_id", "name", "status", "started", "finished", "seconds", "seconds_per_step")
+PROVENANCE = ("protocol", "code", "data", "machine", "error")
+_LAST = "folder"
+_COMPARE: dict[str, Callable[[Any, float], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
-    """One row per run, in the order in which they finished; unfinished ones last.
+    """The runs in ``outputs/runs``, sorted by id; the index counts from 0.
 
     Args:
-        outputs: the outputs directory.
-        filters: ``key=value`` or ``key=value,value``, all of which must hold. A key is a column, the name of a group
-            (``generator=unet``), or ``ablation`` (``ablation=quickstart``: runs of any variant).
+        filters: conditions that all hold: ``KEY=VALUE,VALUE`` with values as in YAML (``null`` also matches runs
+            without the key), ``KEY<NUMBER`` (also ``<=``, ``>``, ``>=``), or ``ablation=NAME`` for the runs of an
+            ablation's variants. E.g. ``discriminator.norm=none,layer``, ``seed=0``, ``eval/edit>0.5``.
     Returns:
-        Columns: ``run_id``; ``status`` as in ``RunFolder``, or ``damaged``; ``finished``, date and time in UTC;
-        ``seconds``; every configuration key, e.g. ``seed``, ``discriminator.name`` and ``discriminator.norm``;
-        ``ablation.NAME``, the variant; every score, e.g. ``eval/edit`` and ``eval/edit/Male``; ``folder``.
+        One row per run. Columns:
+
+        - run_id, name, status (see ``RunFolder``); started, finished: date and time in UTC, empty if unknown;
+          seconds, seconds_per_step: of training
+        - a column per recorded key that can change weights or scores, as an override spells it, e.g. ``seed``,
+          ``discriminator`` and ``discriminator.norm``; None where a run lacks it; lists are text
+        - ``ablation.NAME``: the run's variant in an ablation, or None
+        - protocol, code, data: hashes, empty where unknown; machine; error
+        - a column per metric of the first evaluation, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where missing
+        - folder: Path of the run's files
+
+        A run whose files are damaged is left out, with a one-line warning on stderr.
     Raises:
-        ConfigError: a filter is invalid, or its key is unknown.
+        ConfigError: a filter is invalid, or no run has its key.
+        LabError: there is no directory ``outputs/runs``.
     """
-    table = DataFrame([_row(folder) for folder in run_folders(Path(outputs))])
-    if table.empty:
-        return DataFrame(columns=["run_id", "status", "seed", "finished", "seconds", "folder"])
-    table = table.sort_values("end", kind="stable", na_position="last", ignore_index=True).drop(columns="end")
-    for text in filters:
-        table = table[_matches(table, text)]
-    return (table if table.empty else table.dropna(axis="columns", how="all")).reset_index(drop=True)
+    root = Path(outputs)
+    if not (root / "runs").is_dir():
+        raise LabError(f"{root / 'runs'}: no such directory; runs are written to the directory paths.outputs")
+    conditions = [_parse(word) for word in filters]
+    rows = []
+    for folder in run_folders(root):
+        try:
+            rows.append(_row(folder))
+        except LabError as error:
+            say(f"warning: run {folder.run_id} is left out: {error}")
+    runs = _as_frame(rows)
+    for key, condition in conditions if len(runs) else ():
+        runs = runs[condition(runs, key)]
+    return runs.reset_index(drop=True)
 
 
 def main_score(runs: DataFrame) -> str:
     """The first of the runs' scores in the order of tables. Raises LabError if no run has one."""
     known = {name: metric for folder in runs["folder"] for name, metric in RunFolder(folder).descriptions().items()}
-    names = [name for name in runs if name.startswith("eval/") and overall(name) == name and runs[name].notna().any()]
+    names = [name for name in scores(runs) if name.startswith("eval/") and overall(name) == name and runs[name].any()]
     if not names:
         raise LabError("no run has been evaluated yet")
     return min(names, key=lambda name: order(name, known))
 
 
+def config_keys(runs: DataFrame) -> list[str]:
+    """The columns that are keys of the configuration."""
+    columns = list(runs)
+    return columns[len(RECORD) : columns.index(PROVENANCE[0]) - len(ablations(runs))]
+
+
+def ablations(runs: DataFrame) -> list[str]:
+    """The columns ``ablation.NAME``."""
+    return [name for name in runs if name.startswith(ABLATION)]
+
+
+def scores(runs: DataFrame) -> list[str]:
+    """The columns of metrics, overall ones and those per domain."""
+    columns = list(runs)
+    return columns[columns.index(PROVENANCE[-1]) + 1 : -1]
+
+
+def differing(runs: DataFrame) -> list[str]:
+    """The keys of the configuration whose values differ between the runs; null and a missing key are the same."""
+    return [key for key in config_keys(runs) if len({spelled(value) for value in runs[key]}) > 1]
+
+
+def spelled(value: Any) -> str | float:
+    """A value of a column as a filter compares it: a number as float, anything else as text in YAML spelling."""
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else float(value)
+
+
+def read_runs(folders: Iterable[RunFolder]) -> DataFrame:
+    """These runs, in this order, with the columns of ``load_runs``. Raises LabError if a run's files are damaged."""
+    return _as_frame([_row(folder) for folder in folders])
+
+
 def _row(folder: RunFolder) -> dict[str, Any]:
-    row: dict[str, Any] = {"run_id": folder.run_id, "folder": folder.path, "end": None}
+    """The parts of one row. Raises LabError that names the damaged file."""
     try:
-        result, tags = folder.result() or {}, folder.tags()
-        config = yaml.load(folder.config_path.read_bytes(), LOADER) if folder.config_path.exists() else {}
-        end = result.get("finished_at")
+        result, tags = folder.result(), folder.tags()
+        record = outcome(folder, result, tags)
+        state = read_json(folder.state_path) if folder.state_path.exists() else {}
+        scoring = first_scoring(folder, result, tags)
+        names = {"name": state.get("run_name", folder.run_id), "started": utc_text(folder.started())}
         return {
-            **row,
-            "end": end,
-            "status": folder.status(),
-            "finished": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M") if end else None,
-            "seconds": result.get("seconds"),
-            **dict(_flat({key: value for key, value in config.items() if key not in NOT_SHOWN})),
-            **{key: value for key, value in tags.items() if key.startswith(ABLATION)},
-            **{name: float(value) for name, value in result.get("metrics", {}).items()},
+            "record": {key: record[key] for key in RECORD if key in record} | names,
+            "config": _read_config(folder.config_path),
+            "tags": {key: variant for key, variant in tags.items() if key.startswith(ABLATION)},
+            "provenance": {key: record.get(key, tags.get(key, "")) for key in PROVENANCE[1:]}
+            | {"protocol": scoring["protocol"]},
+            "metrics": {name: value for name, value in scoring.items() if "/" in name},
+            "folder": folder.path,
         }
-    except (LabError, OSError, yaml.YAMLError, AttributeError, TypeError, ValueError):
-        return row | {"status": "damaged"}
+    except (OSError, TypeError, ValueError, AttributeError) as error:  # valid JSON of another shape
+        raise LabError(f"{folder.path}: damaged ({one_line(error)})") from None
 
 
-def _flat(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in raw.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _read_config(path: Path) -> dict[str, Any]:
+    """Empty if the run failed before it wrote its configuration."""
+    if not path.exists():
+        return {}
+    try:
+        return read_keys(path.read_text())
+    except ValueError as error:
+        raise LabError(f"{path}: cannot be read as YAML ({error})") from None
 
 
-def _matches(table: DataFrame, text: str) -> "pd.Series[bool]":
-    key, separator, values = text.partition("=")
-    if not separator:
-        raise ConfigError(f"{text}: not a valid filter; expected key=value, or key=value,value")
+def _as_frame(runs: list[dict[str, Any]]) -> DataFrame:
+    """Columns in the order of ``load_runs``; those without missing values get their natural types."""
+
+    def columns(part: str, names: Iterable[str] | None = None) -> dict[str, Series]:
+        rows = [run[part] for run in runs]
+        names = dict.fromkeys(name for row in rows for name in row) if names is None else names
+        return {name: Series([row.get(name) for row in rows], dtype=object) for name in names}
+
+    metrics = {name: column.astype(float) for name, column in columns("metrics").items()}
+    frame = {
+        **{key: _natural(column) for key, column in columns("record", RECORD).items()},
+        **{key: _natural(column) for key, column in columns("config").items()},
+        **dict(sorted(columns("tags").items())),
+        **columns("provenance", PROVENANCE),
+        **metrics,
+        _LAST: Series([run["folder"] for run in runs], dtype=object),
+    }
+    return DataFrame(frame).astype({"seconds": float, "seconds_per_step": float})
+
+
+def _natural(column: Series) -> Series:
+    return column if column.isna().any() else column.infer_objects()
+
+
+def _parse(word: str) -> tuple[str, Callable[[DataFrame, str], Any]]:
+    """Key and condition of a filter. Raises ConfigError."""
+    match = re.fullmatch(r"([^=<>]+)(<=|>=|=|<|>)(.+)", word)
+    if match is None:
+        raise ConfigError(f"{word}: not a valid filter, expected KEY=VALUE,VALUE or KEY<NUMBER")
+    key, sign, text = match.groups()
+    if sign != "=":
+        try:
+            limit = float(text)
+        except ValueError:
+            raise ConfigError(f"{word}: expected a number after {sign}, got {text!r}") from None
+        return key, lambda runs, key: _compare(runs, key, _COMPARE[sign], limit)
+    wanted = _wanted(word, text)
     if key == "ablation":
-        columns = [ABLATION + value for value in values.split(",")]
-        return table.reindex(columns=columns).notna().any(axis="columns")
-    column = key if key in table else factor(key)
-    if column not in table:
-        raise ConfigError(f"{key}: no run has this key{nearest(key, map(str, table))}")
-    wanted = [_plain(value) for value in _values(values)]
-    return table[column].map(lambda value: _plain(value) in wanted)
+        return key, lambda runs, _: _in_ablation(runs, wanted)
+    return key, lambda runs, key: _column(runs, key).map(lambda value: spelled(value) in wanted)
 
 
-def _values(text: str) -> list[Any]:
-    """Comma-separated YAML values; a list in brackets is one value."""
-    parsed = yaml.safe_load(f"[{text}]")
-    return parsed if isinstance(parsed, list) else [text]
+def _wanted(word: str, text: str) -> set[str | float]:
+    """Everything that ``spelled`` can return for one of the values; ``3`` is a number, and the name of a variant."""
+    try:
+        values, texts = (yaml.load(f"[{text}]", loader) for loader in (yaml.SafeLoader, yaml.BaseLoader))
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{word}: not a valid list of values ({one_line(error)})") from None
+    wanted: set[str | float] = set()
+    for value, written in zip(values, texts, strict=True):
+        if isinstance(written, list | dict):
+            wanted.add(as_yaml(value))
+        else:
+            wanted |= {written, spelled(value) if value is None or isinstance(value, bool | int | float) else written}
+            with suppress(ValueError):
+                wanted.add(float(written))  # YAML reads 1e-4 as text
+    return wanted
 
 
-def _plain(value: Any) -> Any:
-    """A form in which equal values are equal: numbers as float, nothing as None."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int | float):
-        return None if value != value else float(value)
-    return value if value is None else str(value)
+def _compare(runs: DataFrame, key: str, compare: Callable[[Any, float], Any], limit: float) -> Series:
+    """Runs whose value is not a number do not match."""
+    return compare(pd.to_numeric(_column(runs, key), errors="coerce"), limit)
+
+
+def _in_ablation(runs: DataFrame, names: Iterable[str | float]) -> Series:
+    columns = [f"{ABLATION}{name}" for name in names if isinstance(name, str)]
+    for column in columns:
+        if column not in runs:
+            known = [name.removeprefix(ABLATION) for name in ablations(runs)]
+            name = column.removeprefix(ABLATION)
+            raise ConfigError(f"ablation={name}: no run of ablation {name!r}{nearest(name, known)}")
+    return runs[columns].notna().any(axis="columns")
+
+
+def _column(runs: DataFrame, key: str) -> Series:
+    """Raises ConfigError with the nearest key."""
+    if key not in runs or key == _LAST:
+        raise ConfigError(f"{key}: no run has this key{nearest(key, [name for name in runs if name != _LAST])}")
+    return runs[key]

@@ -1,34 +1,30 @@
-"""The runs of an ablation as a DataFrame, read from the runs' own files or from the CSV of a report."""
+"""The runs of an ablation as a DataFrame, read from the runs' own files."""
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.errors import LabError, counted, one_line
+from stargan_lab.errors import LabError, counted
 from stargan_lab.evaluation.protocol import metric_identity
-from stargan_lab.files import canonical_hash, read_json, write_text
-from stargan_lab.tracking.metrics import Metric, lookup, order
+from stargan_lab.files import canonical_hash, read_json
+from stargan_lab.tracking.metrics import Metric, order
 from stargan_lab.tracking.run_folder import RunFolder
 
 NOT_SCORED = "not scored"
 """Status of a finished run without scores under the requested protocol."""
 
 PARAMETERS = ("parameters.generator", "parameters.discriminator")
-_TEXT = ("variant", "run_id", "status", "protocol", "code", "machine", "finished", "error")
-_COST = ("seconds", "seconds_per_step", "peak_memory_mib")
-_SCORING = ("protocols", "facts", "warnings", "descriptions", "audit", "folder")
-_CSV = ("variant", "seed", *_TEXT[1:], *_COST[:2], *PARAMETERS, "protocols", "warnings", "warning_details", "folder")
-_NEW_CSV = ("peak_memory_mib", "audit")
-"""Columns that reports of older versions lack."""
+TEXT = ("variant", "run_id", "status", "protocol", "code", "machine", "finished", "error")
+COST = ("seconds", "seconds_per_step", "peak_memory_mib")
+SCORING = ("protocols", "facts", "warnings", "descriptions", "audit", "folder")
 
 
 def collect(
@@ -85,13 +81,15 @@ def finished(runs: DataFrame) -> DataFrame:
 
 def scores(runs: DataFrame) -> list[str]:
     """The overall scores (not per domain) of finished runs, in the order of the tables."""
-    present = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith("eval/")]
-    return sorted((name for name in present if overall(name) == name), key=lambda name: order(name, descriptions(runs)))
+    described, names = descriptions(runs), [name for name in runs if name.startswith("eval/") and overall(name) == name]
+    present = finished(runs)[names].notna().any()
+    return sorted((name for name in names if present[name]), key=lambda name: order(name, described))
 
 
 def descriptions(runs: DataFrame) -> dict[str, Metric]:
     """The metrics of all runs by name, as the runs describe them."""
-    return {name: metric for each in runs["descriptions"] for name, metric in each.items()}
+    distinct = {id(each): each for each in runs["descriptions"]}  # as_frame makes equal ones the same object
+    return {name: metric for each in distinct.values() for name, metric in each.items()}
 
 
 def overall(metric: str) -> str:
@@ -99,93 +97,31 @@ def overall(metric: str) -> str:
     return "/".join(metric.split("/")[:2])
 
 
-def write_csv(runs: DataFrame, path: Path) -> None:
-    """Write one line per run; folders are relative to the file, and numbers have full precision.
-
-    ``protocols`` is ``eval/edit=1a2b3c4d eval/leak=…``, ``warnings`` lists codes, ``warning_details`` and ``audit``
-    are JSON.
-    """
-    metrics = [name for name in runs if name not in (*_CSV, *_NEW_CSV, "facts", "descriptions")]
-    table = runs.assign(
-        protocols=[" ".join(f"{score}={identity}" for score, identity in each.items()) for each in runs["protocols"]],
-        warnings=[" ".join(dict.fromkeys(warning["code"] for warning in each)) for each in runs["warnings"]],
-        warning_details=[json.dumps(each, ensure_ascii=False) if each else "" for each in runs["warnings"]],
-        audit=[json.dumps(each) if each else "" for each in runs["audit"]],
-        folder=["" if folder is None else os.path.relpath(folder, path.parent) for folder in runs["folder"]],
-    )
-    write_text(path, table[[*_CSV, *_NEW_CSV, *metrics]].to_csv(index=False, lineterminator="\n"))
-
-
-def read_csv(path: Path) -> DataFrame:
-    """The runs that ``write_csv`` wrote, without ``facts``; the folder of a run that was moved is None.
-
-    Raises:
-        LabError: names the file, and the column that is missing or has an invalid value.
-    """
-    try:
-        table = pd.read_csv(path, dtype=object, na_filter=False, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise LabError(f"{path}: cannot be read as CSV ({one_line(error)})") from None
-    if missing := [name for name in _CSV if name not in table]:
-        raise LabError(f"{path}: column {missing[0]!r} is missing; expected the CSV file of a report")
-    convert: dict[str, Callable[[str], Any]] = dict.fromkeys((*_TEXT, "warnings"), str) | {
-        "seed": int,
-        "protocols": _parse_identities,
-        "warning_details": lambda text: _parse_warnings(json.loads(text or "[]")),
-        "audit": lambda text: dict(json.loads(text or "{}")),
-        "folder": lambda text: (path.parent / text).resolve() if text and (path.parent / text).is_dir() else None,
-    }
-    columns: dict[str, list[Any]] = {}
-    for name in table:
-        try:
-            columns[name] = [convert.get(name, lambda text: float(text or "nan"))(text) for text in table[name]]
-        except (TypeError, ValueError) as error:
-            raise LabError(f"{path}: column {name!r}: {error}") from None
-    columns |= {"warnings": columns.pop("warning_details"), "facts": [{} for _ in table.index]}
-    columns.setdefault("audit", [{} for _ in table.index])
-    columns["descriptions"] = [RunFolder(f).descriptions() if f else {} for f in columns["folder"]]
-    runs = as_frame(columns)
-    for name in table:
-        if name not in (*_CSV, *_NEW_CSV):
-            try:
-                lookup(name, descriptions(runs))
-            except LabError as error:
-                raise LabError(f"{path}: column {name!r}: {error}") from None
-    for run in runs[runs.duplicated(["variant", "seed"])].itertuples():
-        raise LabError(f"{path}: variant {run.variant} has more than one run with seed {run.seed}")
-    return runs
-
-
 def as_frame(runs: Any) -> DataFrame:
     """Order the columns and set their types, even if values are missing."""
     table = DataFrame(runs)
-    known = [*_TEXT, "seed", *_COST, *PARAMETERS, *_SCORING]
+    known = [*TEXT, "seed", *COST, *PARAMETERS, *SCORING]
     metrics = [name for name in table if name not in known]
-    types: dict[str, Any] = dict.fromkeys((*_COST, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
+    types: dict[str, Any] = dict.fromkeys((*COST, *metrics), float) | dict.fromkeys(PARAMETERS, "Int64")
     typed = table.reindex(columns=[*known, *metrics]).astype(types | {"seed": int})
-    return typed.copy()  # joins the columns of a type; pandas warns if a frame with 100 separate ones gets another
+    typed = typed.copy()  # joins the columns of a type; pandas warns if a frame with 100 separate ones gets another
+    shared: dict[Any, Any] = {}
+    typed["descriptions"] = [shared.setdefault(tuple(each.items()), each) for each in typed["descriptions"]]
+    return typed
 
 
 def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> dict[str, Any]:
-    result, tags, status = folder.result() or {}, folder.tags(), folder.status()
-    end, parameters = result.get("finished_at"), result.get("parameters") or {}
+    result, tags = folder.result(), folder.tags()
     run = {
         "variant": variant,
         "seed": seed,
-        "run_id": folder.run_id,
-        "status": status,
-        "code": str(tags.get("code", "")),
-        "machine": str(result.get("machine") or tags.get("machine", "")),
-        "finished": datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M") if end else "",
-        "error": str(result.get("error") or ""),
-        **{name: result.get(name) for name in _COST},
-        **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
+        **outcome(folder, result, tags),
         "descriptions": folder.descriptions(),
-        "audit": result.get("audit") or {},
+        "audit": (result or {}).get("audit") or {},
         "folder": folder.path if folder.path.is_dir() else None,
     }
-    scoring = _first_scoring(folder)
-    if protocol is None or status != "finished":
+    scoring = first_scoring(folder, result, tags)
+    if protocol is None or run["status"] != "finished":
         return run | scoring
     path = folder.scores / f"{protocol}.json"
     if path.exists():
@@ -196,11 +132,36 @@ def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> di
     return run | _parse_scoring({"protocol": ""}, path) | {"status": NOT_SCORED, "error": error}
 
 
-def _first_scoring(folder: RunFolder) -> dict[str, Any]:
-    """The scores in ``result.json``; no metrics if the run does not have that file."""
-    result = folder.result() or {}
-    protocol = result.get("protocol") or folder.tags().get("protocol", "")
-    return _parse_scoring(result | {"protocol": protocol}, folder.result_path)
+def outcome(folder: RunFolder, result: Mapping[str, Any] | None, tags: Mapping[str, str]) -> dict[str, Any]:
+    """The columns of ``collect`` that do not depend on an evaluation, from the content of result.json and tags.json."""
+    status, result = folder.status_with(result), result or {}
+    parameters = result.get("parameters") or {}
+    return {
+        "run_id": folder.run_id,
+        "status": status,
+        "code": str(tags.get("code", "")),
+        "machine": str(result.get("machine") or tags.get("machine", "")),
+        "finished": utc_text(result.get("finished_at")),
+        "error": str(result.get("error") or ""),
+        **{name: result.get(name) for name in COST},
+        **{name: parameters.get(name.removeprefix("parameters.")) for name in PARAMETERS},
+    }
+
+
+def utc_text(seconds: float | None) -> str:
+    """Unix seconds as date and time in UTC, to the minute; empty for None."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M") if seconds else ""
+
+
+def first_scoring(folder: RunFolder, result: Mapping[str, Any] | None, tags: Mapping[str, str]) -> dict[str, Any]:
+    """The scores in ``result.json`` as columns of ``collect``; no metrics if the run does not have that file.
+
+    Raises:
+        LabError: names the file.
+    """
+    result = result or {}
+    protocol = result.get("protocol") or tags.get("protocol", "")
+    return _parse_scoring({**result, "protocol": protocol}, folder.result_path)
 
 
 def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
@@ -209,20 +170,27 @@ def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
         metrics = {str(name): float(value) for name, value in record.get("metrics", {}).items()}
         protocol = record["protocol"]  # in very old records only its hash
         facts = {} if isinstance(protocol, str) else dict(protocol)
-        warnings = _parse_warnings(record.get("warnings"))
+        warnings = parse_warnings(record.get("warnings"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = error if isinstance(error, ValueError) else "expected a mapping with metrics and protocol"
         raise LabError(f"{path}: {reason}") from None
     return {
         "protocol": protocol if isinstance(protocol, str) else facts.get("hash") or canonical_hash(facts)[:12],
-        "protocols": {overall(name): metric_identity(facts, name) for name in metrics} if facts else {},
+        "protocols": dict(_identities(json.dumps(facts), tuple(metrics))) if facts else {},
         "facts": facts,
         "warnings": warnings,
         **metrics,
     }
 
 
-def _parse_warnings(warnings: Any) -> list[dict[str, Any]]:
+@lru_cache(maxsize=256)
+def _identities(facts: str, metrics: tuple[str, ...]) -> dict[str, str]:
+    """Score -> ``metric_identity`` under a protocol, given as JSON; most runs of a report share one protocol."""
+    protocol = json.loads(facts)
+    return {score: metric_identity(protocol, score) for score in dict.fromkeys(map(overall, metrics))}
+
+
+def parse_warnings(warnings: Any) -> list[dict[str, Any]]:
     """Check the warnings of an evaluation, plain JSON or None. Raises ValueError."""
     try:
         return [
@@ -231,15 +199,6 @@ def _parse_warnings(warnings: Any) -> list[dict[str, Any]]:
         ]
     except (KeyError, TypeError):
         raise ValueError("warnings: expected a list of code, metrics and text") from None
-
-
-def _parse_identities(text: str) -> dict[str, str]:
-    """Parse ``metric=hash metric=hash``. Raises ValueError."""
-    pairs = [word.partition("=") for word in text.split()]
-    for score, _, identity in pairs:
-        if not score or not identity:
-            raise ValueError(f"expected metric=hash, got {score!r}")
-    return {score: identity for score, _, identity in pairs}
 
 
 def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:
@@ -252,7 +211,10 @@ def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:
         protocol
         for folder in folders
         if folder.status() == "finished"
-        for protocol in {_first_scoring(folder)["protocol"], *(path.stem for path in folder.scores.glob("*.json"))}
+        for protocol in {
+            first_scoring(folder, folder.result(), folder.tags())["protocol"],
+            *(path.stem for path in folder.scores.glob("*.json")),
+        }
         if protocol
     )
     matching = [protocol for protocol in runs_under if protocol.startswith(prefix)]

@@ -1,9 +1,10 @@
 """The tables of a report, as DataFrames of text: means and deviations. Effects and verdicts are in ``effects``."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.rounding import MISSING, summary
@@ -20,7 +21,8 @@ def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
 
 def main_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
     """The primary metric, the secondary ones, then the other scores of finished runs that are registered as main."""
-    main = (score for score in scores(runs) if lookup(score, descriptions(runs)).main)
+    described = descriptions(runs)
+    main = (score for score in scores(runs) if lookup(score, described).main)
     return list(dict.fromkeys([ablation.primary, *(s for s in ablation.secondary if s in runs), *main]))
 
 
@@ -57,7 +59,8 @@ def domain_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
 
 def missing_runs(ablation: Ablation, runs: DataFrame) -> list[str]:
     """A line for each variant and seed without a value in the main table, with the reason."""
-    runs_by_cell = {(run["variant"], run["seed"]): run for _, run in runs.iterrows()}
+    needed = runs.reindex(columns=["variant", "seed", "run_id", "status", "error", ablation.primary])
+    runs_by_cell = {(run["variant"], run["seed"]): run for run in needed.to_dict("records")}
     lines = []
     for variant in ablation.variants:
         for seed in sorted({*ablation.seeds, *runs.loc[runs["variant"] == variant, "seed"]}):
@@ -67,33 +70,32 @@ def missing_runs(ablation: Ablation, runs: DataFrame) -> list[str]:
     return lines
 
 
-def _missing(run: Series, primary: str) -> str:
+def _missing(run: Mapping[str, Any], primary: str) -> str:
     """Why a run has no value in the main table; empty if it has one."""
     if run["status"] == NOT_SCORED:
-        return run["error"]
+        return str(run["error"])
     if run["status"] != "finished":
         return ": ".join(filter(None, (f"{run['status']} (run {run['run_id']})", run["error"])))
-    return f"no {primary} (run {run['run_id']})" if pd.isna(run.get(primary)) else ""
+    return f"no {primary} (run {run['run_id']})" if pd.isna(run[primary]) else ""
 
 
 def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
     """A line for each metric in the tables, with its description."""
     metrics = [*main_metrics(ablation, runs), *further_metrics(ablation, runs)]
-    return [f"{metric.label}: {metric.meaning}" for metric in (lookup(name, descriptions(runs)) for name in metrics)]
+    described = descriptions(runs)
+    return [f"{metric.label}: {metric.meaning}" for metric in (lookup(name, described) for name in metrics)]
 
 
 def _labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:
-    return {name: label(name, descriptions(runs)) for name in metrics}
+    described = descriptions(runs)
+    return {name: label(name, described) for name in metrics}
 
 
 def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str]) -> DataFrame:
     """``0.431 ± 0.012 (3) [a]``: a row per variant, a column per metric in ``titles``."""
-    marks = WarningMarks(runs)
-    cells = {}
-    for metric, title in titles.items():
-        values = by_seed(ablation, runs, metric)
-        cells[title] = [
-            summary(values[v], lookup(metric, descriptions(runs))) + marks.of(v, metric) for v in ablation.variants
-        ]
+    marks, described, cells = WarningMarks(runs), descriptions(runs), {}
+    for name, title in titles.items():
+        values, metric = by_seed(ablation, runs, name), lookup(name, described)
+        cells[title] = [summary(values[v], metric) + marks.of(v, name) for v in ablation.variants]
     variants = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
     return DataFrame(cells, index=variants).rename_axis("variant")

@@ -1,6 +1,7 @@
 """Letters that mark the scores affected by evaluation warnings, and the line that explains each letter."""
 
 from string import ascii_letters
+from typing import Any
 
 import pandas as pd
 from pandas import DataFrame
@@ -12,21 +13,27 @@ class WarningMarks:
     """A letter per warning code, in the order in which the codes occur in finished runs."""
 
     def __init__(self, runs: DataFrame) -> None:
-        shown = scores(runs)
-        self._runs = len(finished(runs))
-        self._warnings = [
-            # a warning without metrics affects every score of its run; one with metrics also those the run lacks
-            warning | {"run": run, "scores": set(map(overall, warning["metrics"])) or set(run[shown].dropna().index)}
-            for _, run in finished(runs).iterrows()
-            for warning in run["warnings"]
-        ]
-        codes = dict.fromkeys(w["code"] for w in self._warnings if w["scores"] & set(shown))
+        done, shown = finished(runs), scores(runs)
+        self._runs = len(done)
+        self._warnings: list[dict[str, Any]] = []
+        affecting: dict[tuple[str, str], set[str]] = {}
+        for index, run in zip(
+            done.index, done[["variant", "seed", "run_id", "warnings"]].to_dict("records"), strict=True
+        ):
+            for warning in run.pop("warnings"):
+                # a warning without metrics affects every score of its run; one with metrics also those the run lacks
+                names = set(map(overall, warning["metrics"])) or set(done.loc[index, shown].dropna().index)
+                self._warnings.append(warning | {"run": run, "shown": bool(names & set(shown))})
+                for name in names:
+                    affecting.setdefault((run["variant"], name), set()).add(warning["code"])
+        codes = dict.fromkeys(w["code"] for w in self._warnings if w["shown"])
         self._letters = dict(zip(codes, ascii_letters, strict=False))
+        self._codes = affecting
 
     def of(self, variant: str, metric: str) -> str:
         """The mark after a variant's value of a metric, overall or per domain: `` [a, c]``, or nothing."""
-        affecting = [w for w in self._warnings if w["run"]["variant"] == variant and overall(metric) in w["scores"]]
-        letters = sorted({self._letters[w["code"]] for w in affecting if w["code"] in self._letters})
+        codes = self._codes.get((variant, overall(metric)), set())
+        letters = sorted(self._letters[code] for code in codes if code in self._letters)
         return f" [{', '.join(letters)}]" if letters else ""
 
     def lines(self) -> list[str]:

@@ -97,6 +97,14 @@ class RunFolder:
         lines = self.metrics_path.read_bytes().split(b"\n")
         return [row for number, line in enumerate(lines, 1) if (row := self._parse(line, number, len(lines)))]
 
+    def started(self) -> float | None:
+        """Time of the first row in Unix seconds, None if there is none."""
+        if not self.metrics_path.exists():
+            return None
+        with self.metrics_path.open("rb") as file:
+            row = self._parse(file.readline(), 1, 1)
+        return row.time if row else None
+
     def truncate_after(self, step: int) -> int:
         """Drop the rows after ``step`` and an incomplete last line; returns the number of remaining rows.
 
@@ -136,7 +144,11 @@ class RunFolder:
         write_json(self.result_path, dict(result))
 
     def tags(self) -> dict[str, str]:
-        return dict(read_json(self.tags_path)) if self.tags_path.exists() else {}
+        """The content of tags.json, empty if it does not exist. Raises LabError if it is damaged."""
+        tags = read_json(self.tags_path) if self.tags_path.exists() else {}
+        if not isinstance(tags, dict):
+            raise LabError(f"{self.tags_path}: expected a mapping")
+        return tags
 
     def update_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags, keeping those that another process adds at the same time."""
@@ -160,7 +172,10 @@ class RunFolder:
         Raises:
             LabError: result.json is damaged.
         """
-        result = self.result()
+        return self.status_with(self.result())
+
+    def status_with(self, result: Mapping[str, Any] | None) -> Status:
+        """As ``status``, for a result that has been read already."""
         if result is not None and result["status"] == "finished":
             return "finished"
         if is_locked(self.lock_path):
@@ -192,7 +207,7 @@ class RunFolder:
 
 def run_folders(outputs: Path) -> list[RunFolder]:
     """The runs with any records, sorted by id."""
-    folders = [RunFolder(path) for path in sorted((outputs / "runs").glob("*")) if path.is_dir()]
+    folders = [RunFolder(path) for path in sorted((outputs / "runs").glob("[!.]*")) if path.is_dir()]
     return [f for f in folders if f.config_path.exists() or f.metrics_path.exists() or f.result_path.exists()]
 
 

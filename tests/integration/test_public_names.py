@@ -11,9 +11,11 @@ from processes import Lab, Outcome
 import stargan_lab
 from stargan_lab import build_networks, compose, run
 
+FUNCTIONS = {"build_networks", "compose", "load_runs", "run"}
+
 
 def test_public_names_exist() -> None:
-    assert set(stargan_lab.__all__) == {"ConfigError", "LabError", "__version__", "build_networks", "compose", "run"}
+    assert set(stargan_lab.__all__) == {"ConfigError", "LabError", "__version__"} | FUNCTIONS
     for name in stargan_lab.__all__:
         assert getattr(stargan_lab, name) is not None
     with pytest.raises(AttributeError, match="buidl_networks"):
@@ -22,9 +24,10 @@ def test_public_names_exist() -> None:
 
 def test_public_names_are_functions() -> None:
     """A module of the same name would replace a public name when it is imported."""
-    code = "from stargan_lab import build_networks, compose, run; print(build_networks, compose, run)"
+    names = ", ".join(sorted(FUNCTIONS))
+    code = f"from stargan_lab import {names}; print({names})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.count("<function ") == 3, done.stdout
+    assert done.stdout.count("<function ") == len(FUNCTIONS), done.stdout
 
 
 def test_build_networks_from_a_configuration(here: Path) -> None:
@@ -45,10 +48,10 @@ def test_build_networks_from_a_configuration(here: Path) -> None:
 
 @pytest.mark.integration
 def test_run_equals_the_train_command(first: tuple[Lab, Outcome], lab: Lab, capfd: pytest.CaptureFixture[str]) -> None:
-    config = compose(["preset=tiny", f"paths.outputs={lab.outputs}"])
-    result = run(config)
+    overrides = ["preset=tiny", f"paths.outputs={lab.outputs}"]
+    result = run(overrides)
     expected = first[0].result()
     for key in ("run_id", "status", "state_sha256", "metrics"):
         assert result[key] == expected[key], key
-    assert run(config)["state_sha256"] == expected["state_sha256"]
+    assert run(compose(overrides))["state_sha256"] == expected["state_sha256"]
     assert "already finished: run" in capfd.readouterr().err

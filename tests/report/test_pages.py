@@ -11,7 +11,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
-from stargan_lab.report.runs import read_csv
+from stargan_lab.report.runs_csv import read_csv
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 

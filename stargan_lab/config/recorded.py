@@ -1,0 +1,92 @@
+"""A recorded configuration as flat keys, each as an override spells it: ``discriminator``, ``discriminator.norm``."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from stargan_lab.config.compose import compose
+from stargan_lab.config.identity import NOT_IDENTITY, NOT_IDENTITY_IN_TRAINER
+from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.schema import COMPONENTS
+from stargan_lab.registry import family, import_user_modules
+
+_OMITTED = {*NOT_IDENTITY, *(f"trainer.{key}" for key in NOT_IDENTITY_IN_TRAINER)} - {"evaluation"}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TOP_LEVEL = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
+
+
+def read_keys(text: str) -> dict[str, Any]:
+    """The keys in the text of a ``config.yaml``; see ``keys_of``.
+
+    Parsing takes milliseconds, so top-level sections are parsed separately and equal ones of many runs only once.
+    Text that is not a plain sequence of sections, e.g. with an alias to another section, is parsed as a whole.
+
+    Raises:
+        ValueError: the text is not valid YAML, or not a mapping.
+    """
+    sections = [_section(part) for part in _TOP_LEVEL.split(text) if part.strip()]
+    if all(section is not None for section in sections):
+        names = [name for name, _ in filter(None, sections)]
+        if names and len(set(names)) == len(names):
+            return {key: value for _, keys in filter(None, sections) for key, value in keys.items()}
+    try:
+        return keys_of(yaml.load(text, _LOADER))
+    except (yaml.YAMLError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def keys_of(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Every key that can change weights or scores, with its value; lists are text in YAML spelling.
+
+    Args:
+        raw: nested, as ``RunConfig.flat`` returns it.
+    """
+    return {key: value for name, below in raw.items() for key, value in _flat(str(name), below)}
+
+
+@lru_cache(maxsize=4096)
+def _section(text: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Name and keys of one top-level section; None if the text is anything else."""
+    try:
+        raw = yaml.load(text, _LOADER)
+    except (yaml.YAMLError, ValueError):
+        return None
+    return (str(next(iter(raw))), keys_of(raw)) if isinstance(raw, dict) and len(raw) == 1 else None
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if key in _OMITTED:
+        return
+    if isinstance(value, Mapping) and value:
+        for name, below in value.items():
+            yield from _flat(key if key in COMPONENTS and name == "name" else f"{key}.{name}", below)
+    else:
+        yield key, as_yaml(value) if isinstance(value, Mapping | list | tuple) else value
+
+
+def changed_keys(text: str) -> dict[str, tuple[Any, Any]]:
+    """The keys in the text of a ``config.yaml`` that differ from their defaults: key -> (value, default).
+
+    The defaults of options are those of the selected component; a key without a default has None.
+
+    Raises:
+        ValueError: as ``read_keys``; ConfigError: a component in it no longer exists.
+    """
+    keys, raw = read_keys(text), yaml.load(text, _LOADER)
+    import_user_modules(raw.get("imports") or ())
+    defaults = compose().flat()
+    for group in set(COMPONENTS) & keys.keys():
+        defaults[group] = {"name": defaults[group]["name"], **_defaults(group, keys[group])}
+    sources = (raw.get("data") or {}).get("sources") or {}
+    kind = {"kind": next(iter(defaults["data"]["sources"].values()))["kind"]}
+    defaults["data"]["sources"] = {name: kind | _defaults("dataset", each["kind"]) for name, each in sources.items()}
+    known = keys_of(defaults)
+    return {key: (value, known.get(key)) for key, value in keys.items() if value != known.get(key)}
+
+
+def _defaults(family_name: str, component: str) -> dict[str, Any]:
+    options = family(family_name).options(component).values()
+    return {option.name: None if option.default is option.empty else option.default for option in options}
