@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from stargan_lab import compose
-from stargan_lab.config.recorded import keys_of, read_keys
+from stargan_lab.config.recorded import _section, keys_of, read_keys
 
 
 def test_keys_are_spelled_as_overrides_and_can_all_change_results() -> None:
@@ -51,3 +51,11 @@ def test_any_spelling_of_the_file_is_read_as_yaml_does(text: str) -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         read_keys(text)
+
+
+def test_sections_that_many_files_share_are_parsed_once() -> None:
+    raw = compose(["preset=tiny"]).flat()
+    texts = [yaml.safe_dump({**raw, "seed": seed}, sort_keys=False) for seed in range(20)]
+    _section.cache_clear()
+    assert [read_keys(text)["seed"] for text in texts] == list(range(20))
+    assert _section.cache_info().misses == len(raw) + 19

@@ -18,7 +18,19 @@ def test_help_is_quick(tmp_path: Path) -> None:
     outcomes = [lab("--help") for _ in range(5)]
     assert {outcome.code for outcome in outcomes} == {0}
     assert median(outcome.seconds for outcome in outcomes) < SECONDS
-    for command in ("train", "sweep", "report", "evaluate", "fid", "data", "track", "ui", "export", "translate"):
+    for command in (
+        "train",
+        "sweep",
+        "report",
+        "runs",
+        "evaluate",
+        "fid",
+        "data",
+        "track",
+        "ui",
+        "export",
+        "translate",
+    ):
         assert f"    {command}" in [line[: 4 + len(command)] for line in outcomes[0].out.splitlines()], command
     assert lab.files() == set()
 
