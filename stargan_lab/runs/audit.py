@@ -15,7 +15,7 @@ from stargan_lab.errors import one_line
 from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
 from stargan_lab.runs.network_measures import (
-    counting,
+    FlopCounter,
     graph_of,
     leaves,
     measured_field,
@@ -34,7 +34,7 @@ Audit = dict[str, int | float]
 def audit(config: RunConfig, generator: nn.Module, critic: nn.Module, objective: Objective, plan: LoopPlan) -> Audit:
     """Sizes, compute and exposure of a run. Networks and random states are left as they were.
 
-    Keys; ``{}`` is the name of a dataset or a loss term, FLOPs are those of ``network_measures.counting``:
+    Keys; ``{}`` is the name of a dataset or a loss term, FLOPs are those of ``network_measures.FlopCounter``:
 
     - parameters.generator, parameters.discriminator: trainable; parameters.score_head, parameters.label_head: those
       that only the real/fake scores or only the label logits depend on
@@ -81,9 +81,9 @@ def _networks(config: RunConfig, generator: nn.Module, critic: nn.Module, object
     """Forward FLOPs, scores, heads and receptive field, of networks without values."""
     size, count = config.data.image_size, config.batch_size
     images = torch.empty(count, 3, size, size, dtype=_dtype(config), device="meta", requires_grad=True)
-    with torch.no_grad(), counting() as generator_flops:
+    with torch.no_grad(), FlopCounter() as of_generator:
         generator(images.detach(), images.new_empty(count, objective.layout.generator_width))
-    with counting() as critic_flops:
+    with FlopCounter() as of_critic:
         scores, logits = critic(images)
     graph = graph_of(scores)
     of_scores, of_logits = leaves(graph), leaves(graph_of(logits))
@@ -91,8 +91,8 @@ def _networks(config: RunConfig, generator: nn.Module, critic: nn.Module, object
     return {
         "parameters.score_head": size_of(of_scores - of_logits),
         "parameters.label_head": size_of(of_logits - of_scores),
-        "flops.generator": generator_flops() // count,
-        "flops.discriminator": critic_flops() // count,
+        "flops.generator": of_generator.total // count,
+        "flops.discriminator": of_critic.total // count,
         "scores_per_image": scores[0].numel(),
     } | ({} if field is None else {"receptive_field.convolutions": field})
 
@@ -109,10 +109,10 @@ def _step_flops(
     batch = Batch(images, images.new_empty(config.batch_size, labels), 0)
     randomness = step_randomness(config.seed, 1, config.batch_size, objective.lipschitz.samples)
     of_critic: list[int] = []
-    with counting() as total:
-        d_optimizer.register_step_post_hook(lambda *_: of_critic.append(total()))
+    with FlopCounter() as flops:
+        d_optimizer.register_step_post_hook(lambda *_: of_critic.append(flops.total))
         train_step(state, objective, batch, randomness, update_generator=True)
-    of_generator = total() - of_critic[0]
+    of_generator = flops.total - of_critic[0]
     return {
         "flops.discriminator_update": of_critic[0],
         "flops.generator_update": of_generator,

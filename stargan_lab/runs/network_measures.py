@@ -1,7 +1,6 @@
 """Measures of built networks: parameters, FLOPs and receptive field. All but ``measured_field`` use shapes alone."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from copy import deepcopy
 from graphlib import TopologicalSorter
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import Node
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from stargan_lab.seeding import generator_for
 
@@ -36,26 +35,20 @@ def trainable(network: nn.Module) -> int:
     return size_of(parameter for parameter in network.parameters() if parameter.requires_grad)
 
 
-class _NoModules(ModuleTracker):
-    """No count per module: the hooks for it do not support gradients with respect to a network's input."""
-
-    def __enter__(self) -> "_NoModules":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def counting() -> Iterator[Callable[[], int]]:
-    """Count the FLOPs in the context; yields a function that returns the count so far.
+class FlopCounter(TorchDispatchMode):
+    """Counts FLOPs in its context by torch's formulas, those of ``FlopCounterMode``.
 
     Convolutions and matrix products count, forward and backward, as torch executes them: two FLOPs per multiply-add.
+    ``FlopCounterMode`` itself takes longer, and its counts per module do not support gradients of a network's input.
     """
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _NoModules()
-    with counter:
-        yield counter.get_total_flops
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func._overloadpacket):
+            self.total += formula(*args, **(kwargs or {}), out_val=output)
+        return output
 
 
 def graph_of(output: Tensor) -> Graph:
