@@ -47,7 +47,7 @@ def overview(axes: Sequence[Axis]) -> str:
 
 def details(axis: Axis) -> str:
     """Entries and options of an axis with allowed values, meanings and sources."""
-    lines = [f"{axis.key}   ({_usage(axis)})"]
+    lines = [f"{axis.title}   ({_usage(axis)})"]
     lines += _wrapped(axis.summary, 2) if axis.summary else []
     for entry in axis.entries:
         mark = " *" if entry.selected else ""
@@ -76,7 +76,8 @@ def _is_key(axis: Axis) -> bool:
 
 
 def _names(axis: Axis) -> str:
-    return ", ".join(f"{e.name}{'*' * e.selected}{' (yours)' if e.origin else ''}" for e in axis.entries)
+    names = ", ".join(f"{e.name}{'*' * e.selected}{' (yours)' if e.origin else ''}" for e in axis.entries)
+    return f"{axis.kind}: {names}" if axis.kind else names
 
 
 def _values(axis: Axis) -> Iterator[tuple[str, str]]:
@@ -126,7 +127,7 @@ def _wrapped(text: str, indent: int, hang: int = 0) -> list[str]:
 
 
 def _chapter(axis: Axis) -> list[str]:
-    lines = [f"## {axis.key}", "", f"{axis.summary} Set with `{_usage(axis)}`.".strip(), ""]
+    lines = [f"## {axis.title}", "", f"{axis.summary} Set with `{_usage(axis)}`.".strip(), ""]
     if axis.options:
         lines += [*_table(axis.options), ""]
     if axis.entries:

@@ -55,6 +55,7 @@ class Axis:
         entries: the names it can be set to.
         options: settings below it; for a single key, the key itself.
         options_key: where the options of an entry are set.
+        kind: what its entries are, if other axes have the same key; else empty.
     """
 
     key: str
@@ -63,6 +64,12 @@ class Axis:
     entries: tuple[Entry, ...] = ()
     options: tuple[Option, ...] = ()
     options_key: str = ""
+    kind: str = ""
+
+    @property
+    def title(self) -> str:
+        """The key, with the kind of entries if there is one; unique."""
+        return f"{self.key} ({self.kind})" if self.kind else self.key
 
     @property
     def names(self) -> set[str]:
@@ -136,14 +143,17 @@ def _section(key: str, model: type[BaseModel], values: Mapping[str, Any], yamls:
 def _referring(key: str, summary: str, annotation: Any, value: Any) -> Iterator[Axis]:
     """One axis for each family that a field refers to; ``NAME`` stands for the keys of a mapping."""
     types = [member for base in get_args(annotation)[:1] for member in (base, *get_args(base))]
-    for referenced in referenced_families(annotation):
+    referred = referenced_families(annotation)
+    for referenced in referred:
         if dict[str, Component] in types:
             path, options_key, selected = f"{key}.NAME.kind", f"{key}.NAME", {item["kind"] for item in value.values()}
         elif any(get_origin(member) is dict for member in types):
             path, options_key, selected = f"{key}.NAME", f"{key}.NAME", set(value or ())
         else:
             path, options_key, selected = key, key.rpartition(".")[0], {str(value)}
-        yield Axis(path, referenced, _sentence(summary), _entries(referenced, selected, None), options_key=options_key)
+        kind = f"{referenced.replace('_', ' ')}s" if len(referred) > 1 else ""
+        entries = _entries(referenced, selected, None)
+        yield Axis(path, referenced, _sentence(summary), entries, options_key=options_key, kind=kind)
 
 
 def _nested(group: str, selected: Mapping[str, Any]) -> Iterator[Axis]:
