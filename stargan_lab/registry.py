@@ -44,7 +44,7 @@ _FACTS: Mapping[str, tuple[str, ...]] = {
     "extractor": ("labels",),
     "image_metric": (*_DISPLAY, "version", "uses", "needs", "excludes"),
     "feature_metric": (*_DISPLAY, "version"),
-    "loss_term": _DISPLAY,
+    "loss_term": (*_DISPLAY, "weight"),
 }
 """What an entry of a family may declare in addition to source and traits; each family's module explains its own."""
 

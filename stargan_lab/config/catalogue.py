@@ -33,6 +33,7 @@ class Entry:
         origin: the user's module or folder that defines it; empty for the package's own.
         selected: the configuration uses it.
         has_file: the configuration group has a YAML file for it.
+        weight: of a loss term of every objective, which cannot be added: the key of its weight, or 1; else empty.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Entry:
     origin: str = ""
     selected: bool = False
     has_file: bool = True
+    weight: str = ""
     options: tuple[Option, ...] = ()
 
 
@@ -182,6 +184,7 @@ def _entries(name: str, selected: set[str], yamls: Mapping[str, Path] | None) ->
             "" if registry.shipped(entry) else registry.get(entry).__module__,
             entry in selected,
             yamls is None or entry in yamls,
+            registry.facts(entry).get("weight", ""),
             _options(name, entry),
         )
         for entry in registry.names()

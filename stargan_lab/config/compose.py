@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config.schema import COMPONENTS, RunConfig
-from stargan_lab.config.validate import validate
+from stargan_lab.config.validate import standard_term_refusal, validate
 from stargan_lab.errors import ConfigError, nearest, one_line, unknown
 from stargan_lab.registry import family, import_user_modules
 
@@ -209,7 +209,8 @@ def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:
 
 def _unknown_key(key: str, composed: DictConfig) -> str:
     if re.match(r"(terms|evaluation\.metrics|.*_options)\.", key):  # mappings that take any number of keys
-        return f"{key}: not set; add it with +{key}=VALUE"
+        refusal = standard_term_refusal(key.split(".")[1]) if key.startswith("terms.") else None
+        return refusal or f"{key}: not set; add it with +{key}=VALUE"
     if not key.startswith("hydra."):
         composed = _without_hydra(composed)
     parent = key.rpartition(".")[0]

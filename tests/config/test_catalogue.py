@@ -108,6 +108,14 @@ def test_titles_tell_axes_of_one_key_apart(all_axes: list[Axis]) -> None:
     assert details(find("feature_metric", all_axes)[0]).startswith("evaluation.metrics.NAME (feature metrics)   (")
 
 
+def test_terms_of_every_objective_are_told_from_those_that_can_be_added(all_axes: list[Axis]) -> None:
+    (terms,) = find("terms", all_axes)
+    row = overview([terms]).splitlines()[1].split()
+    assert " ".join(row).startswith("terms.NAME r1, total_variation; in every objective: d_cls, d_fake, d_gp")
+    assert "classification loss of real images. In every objective; weight: weights.cls. |" in page([terms])
+    assert " ".join(details(terms).split()).count("In every objective; weight: ") == 7
+
+
 def test_find_suggests_the_nearest_name(all_axes: list[Axis]) -> None:
     with pytest.raises(ConfigError, match="'discriminater'; did you mean 'discriminator'"):
         find("discriminater", all_axes)
