@@ -12,6 +12,28 @@ class ConfigError(LabError):
     """Invalid configuration; the message names the key, the nearest valid one and the allowed values."""
 
 
+class OptionError(ConfigError):
+    """An option of a feature extractor, named by the message as a key of ``evaluation`` and by ``as_flag`` as a flag.
+
+    Args:
+        reason: what is wrong.
+        values: what to set the option to; empty if the reason says it.
+    """
+
+    def __init__(self, option: str, reason: str, values: str = "") -> None:
+        super().__init__(option, reason, values)
+
+    def __str__(self) -> str:
+        return self._line(f"evaluation.{self.args[0]}", "=")
+
+    def as_flag(self) -> ConfigError:
+        return ConfigError(self._line(f"--{self.args[0]}", " "))
+
+    def _line(self, name: str, assign: str) -> str:
+        _, reason, values = self.args
+        return f"{name}: {reason}" + (f"; set {name}{assign}{values}" if values else "")
+
+
 class DataError(LabError):
     """Missing, empty or damaged dataset; the message names the path."""
 

@@ -27,14 +27,6 @@ examples:
   stargan-lab fid photos translations --weights mine.pth --allow-unverified
   stargan-lab fid photos translations --features torchscript --weights mine.pt"""
 
-_KEYS_AS_FLAGS = {
-    "evaluation.weights=": "--weights ",
-    "evaluation.": "--",
-    "or null for": "or omit it for",
-    "set it to null": "omit it",
-}
-"""Rewrites the configuration keys in an extractor's error as flags."""
-
 
 def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "fid", "compute the Fréchet distance between two image directories", run, EPILOG)
@@ -88,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _extractor(args: argparse.Namespace, outputs: Path, device: "torch.device") -> "Extractor":
-    """The requested extractor. Raises ConfigError for unofficial Inception weights unless they are allowed."""
-    from stargan_lab.errors import ConfigError, LabError
+    """The requested extractor. Raises ConfigError for invalid flags, and for unofficial weights unless allowed."""
+    from stargan_lab.errors import ConfigError, OptionError
     from stargan_lab.evaluation.extractors import build_extractor
     from stargan_lab.registry import import_user_modules
     from stargan_lab.tracking.metrics import metric_name
@@ -97,11 +89,8 @@ def _extractor(args: argparse.Namespace, outputs: Path, device: "torch.device") 
     import_user_modules([name.strip() for name in args.imports.split(",")] if args.imports else [])
     try:
         extractor = build_extractor(args.features, outputs, device, None, weights=args.weights, dims=args.dims)
-    except LabError as error:
-        message = str(error)
-        for key, flag in _KEYS_AS_FLAGS.items():
-            message = message.replace(key, flag)
-        raise type(error)(message) from None
+    except OptionError as error:
+        raise error.as_flag() from None
     if _verified(extractor) is False and not args.allow_unverified:
         name = metric_name("frechet", extractor.label).removeprefix("eval/")
         raise ConfigError(

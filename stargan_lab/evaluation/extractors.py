@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import ConfigError, LabError, one_line
+from stargan_lab.errors import LabError, OptionError, one_line
 from stargan_lab.evaluation import inception_weights as weight_files
 from stargan_lab.evaluation.attribute_classifier import RECIPE, AttributeClassifier
 from stargan_lab.evaluation.inception import DIMS, FID_DIMS, MIB, UNVERIFIED, InceptionExtractor, inception_label
@@ -193,10 +193,11 @@ def inception(
         dims: 64, 192, 768 or 2048.
     Raises:
         WeightsMissing: weights is None and no cache has the file.
-        LabError: the file does not exist, cannot be read or does not match the network.
+        OptionError: the file does not exist, or dims is another number.
+        LabError: the file cannot be read or does not match the network.
     """
     if dims not in DIMS:
-        raise ConfigError(f"evaluation.dims: expected one of {', '.join(map(str, DIMS))} for Inception, got {dims}")
+        raise OptionError("dims", f"expected one of {', '.join(map(str, DIMS))} for Inception, got {dims}")
     try:
         return InceptionExtractor(weight_files.find_weights(weights, outputs), device, dims)
     except weight_files.WeightsMissing as missing:
@@ -223,11 +224,11 @@ def torchscript(
     Args:
         weights: path of the file.
     Raises:
-        ConfigError: ``weights`` is not a path.
+        OptionError: ``weights`` is not the path of a file.
         LabError: the file is not a TorchScript file.
     """
     if weights is None or weights == weight_files.DOWNLOAD:
-        raise ConfigError("evaluation.weights: extractor 'torchscript' needs the path of a TorchScript file")
+        raise OptionError("weights", "extractor 'torchscript' needs the path of a TorchScript file")
     return TorchScriptExtractor(weight_files.find_weights(weights, outputs), device)
 
 
@@ -239,13 +240,14 @@ def build_extractor(
     Args:
         options: weights and dims, None for the extractor's defaults, and any of its other options.
     Raises:
-        ConfigError: an unknown name, or an option that the extractor does not have.
+        ConfigError: an unknown name.
+        OptionError: an option that the extractor does not have, or an invalid value.
     """
     parameters = extractor.options(name)
     given = {key: value for key, value in options.items() if key not in KEYS or value is not None}
     if extra := [key for key in given if key not in parameters]:
         where = extra[0] if extra[0] in KEYS else f"extractor_options.{extra[0]}"
-        raise ConfigError(f"evaluation.{where}: extractor {name!r} has no option {extra[0]}; set it to null")
+        raise OptionError(where, f"extractor {name!r} has no option {extra[0]}")
     built: Extractor = extractor.build(name, outputs, device, classifier, **given)
     check_extractor(name, built)
     defaults = {key: parameter.default for key, parameter in parameters.items()}

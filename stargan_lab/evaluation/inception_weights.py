@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from stargan_lab import files
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, OptionError
 
 VERIFIED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """SHA-256 of the official file, TensorFlow's FID Inception as published by pytorch-fid; only it gives FID."""
@@ -17,7 +17,7 @@ VERIFIED_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb912
 DOWNLOAD = "download"
 
 
-class WeightsMissing(LabError):
+class WeightsMissing(OptionError):
     """There are no Inception weights; the message says how to get them.
 
     Attributes:
@@ -44,21 +44,21 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
 
     Raises:
         WeightsMissing: weights is None and no cache has the file.
-        LabError: the path does not exist, or the download failed or was not the official file.
+        OptionError: the path does not exist.
+        LabError: the download failed or was not the official file.
     """
     paths = cache_paths(outputs)
     if weights not in (None, DOWNLOAD):
         path = Path(str(weights)).expanduser()
         if not path.is_file():
-            raise LabError(f"evaluation.weights: {path} is not a file; set a path, {DOWNLOAD!r}, or null for the cache")
+            raise OptionError("weights", f"{path} is not a file", f"{DOWNLOAD} or a path")
         return path
     cached = next((path for path in paths if path.is_file() and (weights is None or is_official(path))), None)
     if cached is not None:
         return cached
     if weights is None:
-        raise WeightsMissing(
-            f"no Inception weights, so no FID: set evaluation.weights={DOWNLOAD} or a path, or copy them to {paths[0]}"
-        )
+        values = f"{DOWNLOAD} or a path, or copy them to {paths[0]}"
+        raise WeightsMissing("weights", "no Inception weights, so no FID", values)
     with files.locked(paths[0].with_suffix(".lock")):  # not make_once: a file that is not official is replaced
         if not (paths[0].is_file() and is_official(paths[0])):
             files.write_atomically(paths[0], lambda file: _download(official_url(), file))
@@ -84,7 +84,7 @@ def _download(url: str, file: BinaryIO) -> None:
                     bar.update(len(chunk))
     except OSError as error:
         raise LabError(
-            f"{url}: download failed ({error}); download the file manually and set evaluation.weights to its path"
+            f"{url}: download failed ({error}); download the file manually and give its path as the weights"
         ) from None
     if digest.hexdigest() != VERIFIED_SHA256:
         raise LabError(

@@ -387,10 +387,11 @@ def test_invalid_flags_are_refused(pair: Path, refused: Callable[..., str], monk
     monkeypatch.setenv("TORCH_HOME", str(pair / "torch"))
     (pair / "blocked").write_text("")
     for arguments, message, code in (
-        ([], "--weights download", 1),
+        ([], "--weights: no Inception weights, so no FID; set --weights download or a path", 2),
+        (["--weights", "no.pth"], "--weights: no.pth is not a file; set --weights download or a path", 2),
         (["--features", "pixel"], "unknown extractor 'pixel'; did you mean 'pixels'?", 2),
         (["--features", "classifier"], "needs a dataset with labels", 1),
-        ([*PIXELS, "--dims", "64"], "--dims: ", 2),
+        ([*PIXELS, "--dims", "64"], "--dims: extractor 'pixels' has no option dims", 2),
         (["--dims", "100"], "64, 192, 768, 2048", 2),
         ([*PIXELS, "--device", "gpu"], "--device: expected auto, cpu, cuda or cuda:N, got 'gpu'", 2),
         ([*PIXELS, "--device", "cuda:99"], "--device: cuda:99 is not available", 2),
