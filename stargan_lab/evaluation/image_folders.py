@@ -18,8 +18,15 @@ from stargan_lab import files
 from stargan_lab.data import image_reader
 from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
 from stargan_lab.errors import DataError, LabError, nearest, one_line, preview
-from stargan_lab.evaluation.extractors import Extractor, compute_features
-from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, cache_key, cached_moments, in_batches
+from stargan_lab.evaluation.extractors import Extractor
+from stargan_lab.evaluation.features import (
+    LARGEST_DIMS,
+    batch_size,
+    cache_key,
+    cached_moments,
+    compute_features,
+    in_batches,
+)
 from stargan_lab.evaluation.frechet import Array, Moments
 
 Gaussian = tuple[Array, Array]
