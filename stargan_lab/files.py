@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.errors import ConfigError, LabError, LockedError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -57,14 +57,14 @@ def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[None]:
     """Hold an exclusive lock on ``path`` across processes; the OS releases it if the process dies.
 
     Raises:
-        LabError: the lock is not acquired within ``timeout`` seconds (-1: wait forever); ``busy`` is the message.
+        LockedError: the lock is not acquired within ``timeout`` seconds (-1: wait forever); ``busy`` is the message.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
-        raise LabError(busy or f"{path}: locked by another process") from None
+        raise LockedError(busy or f"{path}: locked by another process") from None
     try:
         yield
     finally:

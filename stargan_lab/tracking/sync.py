@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
 from stargan_lab.tracking.publish import rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
@@ -28,18 +28,16 @@ def sync(outputs: Path, store: Store) -> Synced:
     """
     done = Synced()
     for folder in run_folders(outputs):
-        busy = f"{folder.run_id} is being trained"
         try:
-            with locked(folder.lock_path, timeout=0.2, busy=busy):
+            with locked(folder.lock_path, timeout=0.2):
                 rebuild(store, folder)
                 done.written.append(folder.run_id)
         except StoreError:
             raise
+        except LockedError:
+            done.training.append(folder.run_id)
         except LabError as error:
-            if str(error) == busy:
-                done.training.append(folder.run_id)
-            else:
-                done.damaged.append(str(error))
+            done.damaged.append(str(error))
     return done
 
 
