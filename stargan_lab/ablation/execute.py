@@ -11,7 +11,11 @@ from stargan_lab.tracking.run_folder import RunFolder
 
 
 def status(cell: Cell) -> str:
-    return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id).status()
+    return _folder(cell).status()
+
+
+def _folder(cell: Cell) -> RunFolder:
+    return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id)
 
 
 def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
@@ -23,7 +27,7 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
     for cell in cells:
         now = status(cell)
         if now == "finished":
-            tag_finished(cell.config, cell.run_id)
+            tag_finished(cell.config, _folder(cell))
         elif now == "failed" and not retry_failed:
             say(f"{cell.title}: failed earlier; use --retry-failed to train it again")
         elif now == "running":

@@ -43,6 +43,8 @@ class Jobs:
         self.launcher_pid = os.getpid()
 
     def __call__(self, composed: DictConfig) -> Any:
+        from stargan_lab.runs.run import run
+
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
@@ -51,7 +53,7 @@ class Jobs:
         try:
             config = self.configs[hydra.job.num] if self.configs else check_job(composed, hydra)
             import_user_modules(config.imports)  # a worker is a new process
-            return train_run(config)
+            return run(config)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher continues with the other jobs
@@ -60,16 +62,6 @@ class Jobs:
                 raise
             self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
             raise LabError("stopped") from error
-
-
-def train_run(config: RunConfig) -> dict[str, Any]:
-    """Train a run, or tag it and print notes if it has already finished; returns the content of its result.json."""
-    from stargan_lab.runs.finished import update_finished
-    from stargan_lab.runs.run import run
-
-    result = run(config)
-    update_finished(config, result["run_id"])
-    return result
 
 
 def check_job(composed: DictConfig, hydra: DictConfig) -> RunConfig:

@@ -13,7 +13,7 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping, train_run
+from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping
 from stargan_lab.config.compose import CONFIG_MODULE, CONFIG_NAME, compose_with, config_loader, parse_override, resolve
 from stargan_lab.errors import ConfigError
 
@@ -43,11 +43,13 @@ def train(arguments: Sequence[str]) -> int:
 
 @one_line_errors()
 def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
+    from stargan_lab.runs.run import run
+
     config, callbacks = check_job(base, base.hydra), Callbacks(base)
     callbacks.on_run_start(config=base, config_name=base.hydra.job.config_name)
     job = run_job(
         hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
-        task_function=lambda composed: train_run(config),
+        task_function=lambda composed: run(config),
         config=base,
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,

@@ -14,29 +14,27 @@ from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.sync import add_tags
 
 
-def update_finished(config: RunConfig, run_id: str) -> None:
-    """Tag the finished run of ``config``, and print how it differs from ``config``; silent for a run just trained."""
-    tag_finished(config, run_id)
-    for note in differences(config, run_id):
+def update_finished(config: RunConfig, folder: RunFolder) -> None:
+    """Tag the finished run of ``config``, and print how it differs from ``config``. Raises StoreError."""
+    tag_finished(config, folder)
+    for note in differences(config, folder):
         say(f"note: {note}")
 
 
-def tag_finished(config: RunConfig, run_id: str) -> None:
-    """Add the ablations of ``config`` to a finished run, in its folder and in MLflow."""
-    folder = RunFolder(Path(config.paths.outputs) / "runs" / run_id)
+def tag_finished(config: RunConfig, folder: RunFolder) -> None:
+    """Add the ablations of ``config`` to a finished run, in its folder and in MLflow. Raises StoreError."""
     tags = folder.tags()
     if missing := {key: value for key, value in ablation_tags(config).items() if tags.get(key) != value}:
         add_tags(folder, missing, open_store(config))
 
 
-def differences(config: RunConfig, run_id: str) -> list[str]:
+def differences(config: RunConfig, folder: RunFolder) -> list[str]:
     """Notes on evaluation settings and code, which are not part of the run id, if the run's differ from the current."""
     outputs = Path(config.paths.outputs)
-    folder = RunFolder(outputs / "runs" / run_id)
     notes = []
     if settings := evaluation_changes(yaml.safe_load(folder.config_path.read_text()), config):
         overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in settings.items())
-        command = f"stargan-lab evaluate {run_id} {overrides}{outputs_flag(outputs)}"
+        command = f"stargan-lab evaluate {folder.run_id} {overrides}{outputs_flag(outputs)}"
         notes.append(f"evaluated with different settings ({', '.join(settings)}); re-evaluate with `{command}`")
     code = folder.tags().get("code")
     if code is not None and code != code_hash(config.imports):

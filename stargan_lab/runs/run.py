@@ -9,6 +9,7 @@ from typing import Any
 from stargan_lab.config import RunConfig, initial_hashes, run_id
 from stargan_lab.console import say
 from stargan_lab.runs.build import build_sources
+from stargan_lab.runs.finished import update_finished
 from stargan_lab.runs.metadata import reason
 from stargan_lab.runs.trainer import Trainer
 from stargan_lab.tracking.run_folder import RunFolder
@@ -16,7 +17,9 @@ from stargan_lab.tracking.store import StoreError
 
 
 def run(config: RunConfig) -> dict[str, Any]:
-    """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
+    """Train, evaluate and record one run; returns the content of its ``result.json``.
+
+    A finished run is not trained again: it gets the ablations of ``config``, and notes say how it differs.
 
     Raises:
         LabError: in one line; recorded as the run's failure if training had started.
@@ -32,6 +35,7 @@ def run(config: RunConfig) -> dict[str, Any]:
                 with _recorded_failure(folder):
                     return Trainer(config, sources, folder, hashes).run()
     say(f"already finished: run {identity} in {folder.path}")
+    update_finished(config, folder)
     return result
 
 

@@ -14,7 +14,6 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
 import stargan_lab.cli.report
-import stargan_lab.runs.finished
 import stargan_lab.runs.run
 from stargan_lab.cli.main import main
 from stargan_lab.config import RunConfig
@@ -28,7 +27,6 @@ def trained(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that would have been trained."""
     configs: list[RunConfig] = []
     monkeypatch.setattr(stargan_lab.runs.run, "run", lambda config: configs.append(config) or {"run_id": "none"})
-    monkeypatch.setattr(stargan_lab.runs.finished, "update_finished", lambda config, run_id: None)
     monkeypatch.setattr(stargan_lab.cli.report, "print_report", lambda *arguments: None)
     (here / "experiments").mkdir()
     (here / "experiments" / "norms.yaml").write_text(
