@@ -30,7 +30,7 @@ class Entry:
     """One value of an axis.
 
     Attributes:
-        origin: the user's module or folder that defines it; empty for the package's own.
+        origin: the user's module or directory that defines it; empty for the package's own.
         selected: the configuration uses it.
         has_file: the configuration group has a YAML file for it.
         weight: of a loss term of every objective, which cannot be added: the key of its weight, or 1; else empty.
@@ -85,7 +85,7 @@ def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
 
     Args:
         config: validated, so that the user's modules are imported.
-        config_dir: folder with the user's YAML files.
+        config_dir: directory with the user's YAML files.
     """
     flat, yamls = config.flat(), _group_files(config_dir)
     summary = "Bundles of settings. A preset changes the defaults; other overrides take precedence over it."

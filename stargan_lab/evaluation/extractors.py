@@ -138,7 +138,7 @@ def classifier(outputs: Path, device: torch.device, classifier: AttributeClassif
         LabError: ``classifier`` is None.
     """
     if classifier is None:
-        raise LabError("extractor 'classifier': needs a dataset with labels; use 'inception' for image folders")
+        raise LabError("extractor 'classifier': needs a dataset with labels; use 'inception' for image directories")
     return ClassifierExtractor(classifier)
 
 

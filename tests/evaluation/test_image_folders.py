@@ -324,7 +324,7 @@ def test_unusable_arguments_are_refused_before_any_work(pair: Path, refused: Cal
         ("empty", "empty: no images found (.jpg, .jpeg"),
         ("classes", "classes: no images found (only in subfolders: female, male)"),
         ("one", "one: found only one image; a covariance needs at least 2"),
-        ("photos.zip", "photos.zip: expected a folder of images, or an .npz"),
+        ("photos.zip", "photos.zip: expected a directory of images, or an .npz"),
     ):
         for arguments in ((argument, "b"), ("a", argument)):
             assert message in refused(*arguments, *PIXELS)
@@ -350,7 +350,7 @@ def test_unreadable_images_are_named(pair: Path, refused: Callable[..., str]) ->
 def test_an_image_that_changes_while_being_read_is_refused(pair: Path) -> None:
     before = read_info(pair / "a" / "000.png")
     shutil.copy(pair / "b" / "000.png", pair / "a" / "000.png")
-    with pytest.raises(DataError, match=r"a/000\.png: changed while its folder was being read"):
+    with pytest.raises(DataError, match=r"a/000\.png: changed while its directory was being read"):
         read_pixels(before)
 
 
