@@ -33,6 +33,10 @@ class DataError(LabError):
     """Missing, empty or damaged dataset; the message names the path."""
 
 
+class LockedError(LabError):
+    """Another process holds a lock; the message names the run or the lock file."""
+
+
 class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 

@@ -44,7 +44,7 @@ _FACTS: Mapping[str, tuple[str, ...]] = {
     "extractor": ("labels",),
     "image_metric": (*_DISPLAY, "version", "uses", "needs", "excludes"),
     "feature_metric": (*_DISPLAY, "version"),
-    "loss_term": _DISPLAY,
+    "loss_term": (*_DISPLAY, "weight"),
 }
 """What an entry of a family may declare in addition to source and traits; each family's module explains its own."""
 
@@ -216,7 +216,7 @@ def families() -> list[str]:
 
 
 def import_user_modules(names: Any) -> None:
-    """Import the modules listed in ``imports``, also from the current folder, to register their components.
+    """Import the modules listed in ``imports``, also from the current directory, to register their components.
 
     Raises:
         ConfigError: a module cannot be imported.
@@ -232,4 +232,4 @@ def import_user_modules(names: Any) -> None:
         except Exception as error:  # a user module can raise anything
             raise ConfigError(f"imports: cannot import {name!r} ({one_line(error)})") from None
         if sys.modules[name].__file__ is None:
-            raise ConfigError(f"imports: {name!r} is a folder without __init__.py; add one, or name a module inside it")
+            raise ConfigError(f"imports: {name!r} is a directory without __init__.py; add one, or name a module in it")

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import pytest
 
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import (
     canonical_hash,
     is_locked,
@@ -217,9 +217,9 @@ def test_a_lock_excludes_other_processes(tmp_path: Path) -> None:
     assert not path.parent.exists()  # checking creates nothing
     with holder(path) as process:
         assert is_locked(path)
-        with pytest.raises(LabError, match=r"a\.lock: locked by another process"), locked(path, timeout=0):
+        with pytest.raises(LockedError, match=r"a\.lock: locked by another process"), locked(path, timeout=0):
             pass
-        with pytest.raises(LabError, match=r"^run 7 is being trained$"), locked(path, 0, "run 7 is being trained"):
+        with pytest.raises(LockedError, match=r"^run 7 is being trained$"), locked(path, 0, "run 7 is being trained"):
             pass
         process.communicate("go\n", timeout=30)
         assert process.returncode == 0

@@ -13,7 +13,7 @@ LABELS = "labels.json"
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
-"""The reference implementation's defaults: attributes, class folders in order, mutually exclusive hair colors."""
+"""The reference implementation's defaults: attributes, class directories in order, mutually exclusive hair colors."""
 
 
 def as_plain(layout: LabelLayout) -> list[dict[str, Any]]:

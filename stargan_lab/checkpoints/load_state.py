@@ -13,7 +13,7 @@ DEFAULTS = {"generator": "generator=resnet", "discriminator": "discriminator=pat
 
 
 def start_from(network: nn.Module, role: Role, text: str, outputs: Path, expected: str | None = None) -> nn.Module:
-    """Load the weights named by ``initial.<role>``: a file, a run's folder or id. Optimizers start from scratch.
+    """Load the weights named by ``initial.<role>``: a file, a run folder or id. Optimizers start from scratch.
 
     For a run, its raw weights are used, not its moving average.
 

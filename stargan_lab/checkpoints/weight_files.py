@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 def locate(text: str, outputs: Path) -> Path:
-    """The checkpoint that ``text`` names: a file, a run's folder, or a run id (a prefix is enough).
+    """The checkpoint that ``text`` names: a file, a run folder, or a run id (a prefix is enough).
 
     Raises:
         ConfigError: it does not exist, or the prefix is ambiguous.
@@ -80,7 +80,7 @@ def locate_initial(text: str, outputs: Path) -> Path:
 
 def _checkpoint_in(folder: Path) -> Path:
     if not (folder / CHECKPOINT).is_file():
-        raise ConfigError(f"{folder}: contains no {CHECKPOINT}; expected a run's folder with a checkpoint, or a file")
+        raise ConfigError(f"{folder}: contains no {CHECKPOINT}; expected a run folder with a checkpoint, or a file")
     return folder / CHECKPOINT
 
 

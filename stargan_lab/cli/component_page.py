@@ -47,12 +47,12 @@ def overview(axes: Sequence[Axis]) -> str:
 
 def details(axis: Axis) -> str:
     """Entries and options of an axis with allowed values, meanings and sources."""
-    lines = [f"{axis.key}   ({_usage(axis)})"]
+    lines = [f"{axis.title}   ({_usage(axis)})"]
     lines += _wrapped(axis.summary, 2) if axis.summary else []
     for entry in axis.entries:
         mark = " *" if entry.selected else ""
         lines += ["", f"  {entry.name}{mark}{_origin(entry, axis)}"]
-        lines += _wrapped(entry.summary, 4)
+        lines += _wrapped(_summary(entry), 4)
         lines += _wrapped(f"Source: {entry.source}", 4) if entry.source else []
         lines += [line for option in entry.options for line in _option(option, 6)]
     lines += [""] if axis.options else []
@@ -80,7 +80,10 @@ def _is_key(axis: Axis) -> bool:
 
 
 def _names(axis: Axis) -> str:
-    return ", ".join(f"{e.name}{'*' * e.selected}{' (yours)' if e.origin else ''}" for e in axis.entries)
+    free = [entry for entry in axis.entries if not entry.weight]
+    names = ", ".join(f"{e.name}{'*' * e.selected}{' (yours)' if e.origin else ''}" for e in free)
+    built_in = ", ".join(entry.name for entry in axis.entries if entry.weight)
+    return (f"{axis.kind}: " if axis.kind else "") + names + (f"; in every objective: {built_in}" if built_in else "")
 
 
 def _values(axis: Axis) -> Iterator[tuple[str, str]]:
@@ -118,6 +121,10 @@ def _origin(entry: Entry, axis: Axis) -> str:
     return f"   yours, from {entry.origin}{without_file}"
 
 
+def _summary(entry: Entry) -> str:
+    return f"{entry.summary} In every objective; weight: {entry.weight}." if entry.weight else entry.summary
+
+
 def _option(option: Option, indent: int) -> list[str]:
     value = f"{option.key}={option.default}" if option.default is not None else f"{option.key}   (required)"
     head = _wrapped(f"{value}   {option.takes}", indent, hang=4)
@@ -137,7 +144,7 @@ def _chapter(axis: Axis, title: str) -> list[str]:
         lines += ["| name | description | source |", "|---|---|---|"]
         for entry in axis.entries:
             star = " ★" if entry.selected else ""
-            lines.append(f"| `{entry.name}`{star} | {_cell(entry.summary)} | {_cell(entry.source)} |")
+            lines.append(f"| `{entry.name}`{star} | {_cell(_summary(entry))} | {_cell(entry.source)} |")
         lines.append("")
     for entry in axis.entries:
         if entry.options:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -38,10 +39,25 @@ def train(arguments: Sequence[str]) -> int:
     base = compose_with(loader, parsed.overrides, mode, parsed.config_name or CONFIG_NAME)
     if parsed.cfg or parsed.info:
         resolve(base, base.hydra)
+        if parsed.cfg and not (parsed.multirun or parsed.info or parsed.run):
+            trained = without_surplus_options(base, base.hydra)
+            _Shown(trained, loader).show_cfg("", [], parsed.cfg, parsed.package, parsed.resolve)
+            return 0
         return _inform(parser, parsed)
     configure_log(base.hydra.hydra_logging, base.hydra.verbose)
     (_train_several if parsed.multirun else _train_one)(base, loader)
     return 0
+
+
+class _Shown(Hydra):
+    """Prints a composition, which Hydra itself would compose again, with a preset's options for other components."""
+
+    def __init__(self, composed: DictConfig, loader: ConfigLoader) -> None:
+        super().__init__(composed.hydra.job.name, loader)
+        self._composed = composed
+
+    def compose_config(self, *args: Any, **kwargs: Any) -> DictConfig:
+        return self._composed
 
 
 @one_line_errors()

@@ -30,9 +30,10 @@ class Entry:
     """One value of an axis.
 
     Attributes:
-        origin: the user's module or folder that defines it; empty for the package's own.
+        origin: the user's module or directory that defines it; empty for the package's own.
         selected: the configuration uses it.
         has_file: the configuration group has a YAML file for it.
+        weight: of a loss term of every objective, which cannot be added: the key of its weight, or 1; else empty.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Entry:
     origin: str = ""
     selected: bool = False
     has_file: bool = True
+    weight: str = ""
     options: tuple[Option, ...] = ()
 
 
@@ -58,6 +60,7 @@ class Axis:
         entries: the names it can be set to.
         options: settings below it; for a single key, the key itself.
         options_key: where the options of an entry are set.
+        kind: what its entries are, if other axes have the same key; else empty.
     """
 
     key: str
@@ -66,6 +69,12 @@ class Axis:
     entries: tuple[Entry, ...] = ()
     options: tuple[Option, ...] = ()
     options_key: str = ""
+    kind: str = ""
+
+    @property
+    def title(self) -> str:
+        """The key, with the kind of entries if there is one; unique."""
+        return f"{self.key} ({self.kind})" if self.kind else self.key
 
     @property
     def names(self) -> set[str]:
@@ -79,7 +88,7 @@ def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
 
     Args:
         config: validated, so that the user's modules are imported.
-        config_dir: folder with the user's YAML files.
+        config_dir: directory with the user's YAML files.
     """
     flat, yamls = config.flat(), _group_files(config_dir)
     summary = "Bundles of settings. A preset changes the defaults; other overrides take precedence over it."
@@ -139,14 +148,17 @@ def _section(key: str, model: type[BaseModel], values: Mapping[str, Any], yamls:
 def _referring(key: str, summary: str, annotation: Any, value: Any) -> Iterator[Axis]:
     """One axis for each family that a field refers to; ``NAME`` stands for the keys of a mapping."""
     types = [member for base in get_args(annotation)[:1] for member in (base, *get_args(base))]
-    for referenced in referenced_families(annotation):
+    referred = referenced_families(annotation)
+    for referenced in referred:
         if dict[str, Component] in types:
             path, options_key, selected = f"{key}.NAME.kind", f"{key}.NAME", {item["kind"] for item in value.values()}
         elif any(get_origin(member) is dict for member in types):
             path, options_key, selected = f"{key}.NAME", f"{key}.NAME", set(value or ())
         else:
             path, options_key, selected = key, key.rpartition(".")[0], {str(value)}
-        yield Axis(path, referenced, _sentence(summary), _entries(referenced, selected, None), options_key=options_key)
+        kind = f"{referenced.replace('_', ' ')}s" if len(referred) > 1 else ""
+        entries = _entries(referenced, selected, None)
+        yield Axis(path, referenced, _sentence(summary), entries, options_key=options_key, kind=kind)
 
 
 def _nested(group: str, selected: Mapping[str, Any]) -> Iterator[Axis]:
@@ -175,6 +187,7 @@ def _entries(name: str, selected: set[str], yamls: Mapping[str, Path] | None) ->
             "" if registry.shipped(entry) else registry.get(entry).__module__,
             entry in selected,
             yamls is None or entry in yamls,
+            registry.facts(entry).get("weight", ""),
             _options(name, entry),
         )
         for entry in registry.names()

@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from stargan_lab.config.schema import COMPONENTS, RunConfig
-from stargan_lab.config.validate import validate
+from stargan_lab.config.validate import standard_term_refusal, validate
 from stargan_lab.errors import ConfigError, nearest, one_line, unknown
 from stargan_lab.registry import family, import_user_modules
 
@@ -68,14 +69,21 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
     """
     raw = to_plain(composed)
     import_user_modules(raw.get("imports", ()))  # registers components, whose options determine what is dropped
-    set_by_user = {key_of(override) for override in hydra.overrides.task}
-    for group in COMPONENTS:
-        if isinstance(raw.get(group), dict):
-            raw[group] = _drop_preset_options(group, raw[group], hydra, set_by_user)
+    for group, option in _surplus_options(raw, hydra):
+        del raw[group][option]
     config = validate(raw, rules)
     if rules and not config.quiet and "data" in set_by_user and "data.image_size" not in set_by_user:
         _note_image_size(config.data.image_size, hydra)
     return config
+
+
+def without_surplus_options(composed: DictConfig, hydra: DictConfig) -> DictConfig:
+    """A copy of a composition without the options that ``resolve``, which was called before, drops."""
+    result = deepcopy(composed)
+    with open_dict(result):
+        for group, option in _surplus_options(to_plain(composed), hydra):
+            del result[group][option]
+    return result
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:
@@ -101,25 +109,29 @@ def key_of(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
 
 
-def _drop_preset_options(
-    group: str, options: dict[str, Any], hydra: DictConfig, set_by_user: set[str]
-) -> dict[str, Any]:
-    """The options of a group without those that a preset sets for another component.
+def _set_by_user(hydra: DictConfig) -> set[str]:
+    return {key_of(override) for override in hydra.overrides.task}
 
-    An unknown option stays, to be rejected later, if the user or the component's YAML sets it or no component has it.
+
+def _surplus_options(raw: Mapping[str, Any], hydra: DictConfig) -> list[tuple[str, str]]:
+    """(group, option) of the options that a preset sets for another component than the selected one."""
+    groups = [group for group in COMPONENTS if isinstance(raw.get(group), dict)]
+    return [(group, option) for group in groups for option in _surplus(group, raw[group], hydra)]
+
+
+def _surplus(group: str, options: Mapping[str, Any], hydra: DictConfig) -> set[str]:
+    """The surplus options of a group. An unknown option stays, to be rejected later, if the user or the component's
+    YAML sets it or no component has it.
     """
     registry, name = family(group), options.get("name")
-    if name not in registry.names():
-        return options
-    surplus = options.keys() - registry.options(name).keys() - {"name"}
-    if not surplus:
-        return options
+    known = {"name", *registry.options(name)} if name in registry.names() else options.keys()
+    if not (surplus := options.keys() - known):
+        return set()
     result = ConfigRepository(_search_path(hydra)).load_config(f"{group}/{hydra.runtime.choices[group]}")
     file: Any = result.config if result else {}
     required = set(file) if file.get("name") == name else set()
     valid = {option for component in registry.names() for option in registry.options(component)}
-    dropped = {key for key in surplus if key in valid and key not in required and f"{group}.{key}" not in set_by_user}
-    return {key: value for key, value in options.items() if key not in dropped}
+    return {key for key in (surplus & valid) - required if f"{group}.{key}" not in _set_by_user(hydra)}
 
 
 def _note_image_size(size: int, hydra: DictConfig) -> None:
@@ -209,7 +221,8 @@ def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:
 
 def _unknown_key(key: str, composed: DictConfig) -> str:
     if re.match(r"(terms|evaluation\.metrics|.*_options)\.", key):  # mappings that take any number of keys
-        return f"{key}: not set; add it with +{key}=VALUE"
+        refusal = standard_term_refusal(key.split(".")[1]) if key.startswith("terms.") else None
+        return refusal or f"{key}: not set; add it with +{key}=VALUE"
     if not key.startswith("hydra."):
         composed = _without_hydra(composed)
     parent = key.rpartition(".")[0]

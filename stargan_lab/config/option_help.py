@@ -17,9 +17,9 @@ def described(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         base, *metadata = arguments
-        for item in metadata:
-            if isinstance(item, Ref):
-                return ", ".join(family(item.family).names())
+        referenced = [item.family for item in metadata if isinstance(item, Ref)]
+        if referenced and get_origin(base) is not dict:
+            return ", ".join(name for each in referenced for name in family(each).names())
         constraints = [c for item in metadata if isinstance(item, FieldInfo) for c in item.metadata]
         return described(base) + _range(constraints)
     if origin in (Union, types.UnionType):

@@ -153,14 +153,26 @@ def _terms(raw: Any) -> dict[str, TermConfig]:
     return {name: _term(name, raw[name]) for name in sorted(map(str, raw))}
 
 
+def standard_term_refusal(name: str) -> str | None:
+    """Why the loss term ``name`` cannot be added, if it is one of every objective; else None."""
+    if name not in family("loss_term").names() or name in (allowed := _addable_terms()):
+        return None
+    weight = family("loss_term").facts(name)["weight"]
+    set_by = f"set {weight} instead" if "." in weight else f"its weight is {weight}"
+    return f"terms.{name}: already part of every objective; {set_by}; allowed: {', '.join(allowed)}"
+
+
+def _addable_terms() -> list[str]:
+    terms = family("loss_term")
+    return [name for name in terms.names() if "weight" not in terms.facts(name)]
+
+
 def _term(name: str, raw: Mapping[str, Any]) -> TermConfig:
     registry = family("loss_term")
-    allowed = [known for known in registry.names() if not registry.has(known, "standard")]
-    if name not in allowed:
-        standard = "already part of every objective; see weights and lipschitz.weight; allowed: " + ", ".join(allowed)
-        raise ConfigError(
-            f"terms.{name}: {standard if name in registry.names() else unknown('loss term', name, allowed)}"
-        )
+    if refusal := standard_term_refusal(name):
+        raise ConfigError(refusal)
+    if name not in (allowed := _addable_terms()):
+        raise ConfigError(f"terms.{name}: {unknown('loss term', name, allowed)}")
     if getattr(registry.get(name), "network", None) not in ("generator", "discriminator"):
         raise ConfigError(f"terms.{name}: its class must set network = 'generator' or 'discriminator'")
     if "weight" in registry.options(name):

@@ -39,7 +39,7 @@ ROW_PROBLEMS = (BLANK, WRONG_COUNT, WRONG_VALUE, DUPLICATE, MALFORMED, NO_SPLIT)
 """Kinds of problems that affect a single row, which can be skipped."""
 
 ProblemHandler = Callable[[str, Path, str], None]
-"""Called with the kind of problem (a plural such as "blank lines"), the file or folder, and a description."""
+"""Called with the kind of problem (a plural such as "blank lines"), the file or directory, and a description."""
 
 
 def raise_problem(kind: str, path: Path, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""CelebA, or any folder in its layout: one folder of images, an attribute file and a partition file."""
+"""CelebA, or any directory in its layout: one directory of images, an attribute file and a partition file."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ IMAGE_FOLDERS = ("images", "img_align_celeba")
 
 @dataclass(frozen=True)
 class CelebAListing:
-    """A folder in CelebA's layout (a ``Listing``).
+    """A directory in CelebA's layout (a ``Listing``).
 
     Attributes:
         attributes: the labels, in this order.
@@ -153,12 +153,13 @@ def celeba(
     max_valid: Limit = None,
     max_test: Limit = None,
 ) -> PackedSource:
-    """CelebA, or any folder in its layout.
+    """CelebA, or any directory in its layout.
 
     EXIF orientation is ignored, as in the reference; ``data check`` lists the images that have one.
 
     Args:
-        root: folder with ``images/`` (or ``img_align_celeba/``), ``list_attr_celeba.txt``, ``list_eval_partition.txt``.
+        root: directory with ``images/`` (or ``img_align_celeba/``), ``list_attr_celeba.txt`` and
+            ``list_eval_partition.txt``.
         attributes: the labels, in this order.
         split: ``official``, or ``reference``: 1,999 test images, no validation, identities shared between splits.
         crop: side of the centered square in px; null: the shorter side.

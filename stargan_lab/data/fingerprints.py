@@ -31,7 +31,7 @@ def hash_split(folder: Path, names: Sequence[str], skip_unreadable: bool, cache:
     Args:
         names: relative to ``folder``.
         skip_unreadable: also decode every file, and report those that fail instead of hashing them.
-        cache: folder for the results.
+        cache: directory for the results.
         title: shown by the progress bar.
     Raises:
         MissingImageError: a file is missing and ``skip_unreadable`` is off; names the first missing file.

@@ -1,4 +1,4 @@
-"""Class folders as in torchvision's ImageFolder: ``train/<class>/…``, ``test/<class>/…``, optionally ``valid``."""
+"""Class directories as in torchvision's ImageFolder: ``train/<class>/…``, ``test/<class>/…``, optionally ``valid``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _LAYOUT = "train/<class>/… and test/<class>/…"
 
 @dataclass(frozen=True)
 class FolderListing:
-    """Class folders (a ``Listing``). Files alternate between classes, so that the first n cover all classes.
+    """Class directories (a ``Listing``). Files alternate between classes, so that the first n cover all classes.
 
     Attributes:
         classes: the classes to use, in this order; None: all classes of train, sorted.
@@ -75,10 +75,10 @@ class FolderListing:
     def notes(self) -> Iterator[tuple[str, str]]:
         for name in _subfolders(self.root):
             if name not in SPLITS:
-                yield "folders other than train, valid and test", name
+                yield "directories other than train, valid and test", name
         for folder in (self.root / which for which in SPLITS if (self.root / which).is_dir()):
             for path in images_in(folder):
-                yield "images outside class folders", f"{folder.name}/{path.name}"
+                yield "images outside class directories", f"{folder.name}/{path.name}"
             for name in _subfolders(folder):
                 if name not in self.spec.names:
                     yield "unselected classes", f"{folder.name}/{name}"
@@ -103,11 +103,11 @@ class FolderListing:
             if missing or (extra and self.classes is None):
                 differences = [f"missing {', '.join(missing)}"] if missing else []
                 differences += [f"extra {', '.join(extra)}"] if extra else []
-                problem = f"class folders differ from train/: {'; '.join(differences)}"
+                problem = f"class directories differ from train/: {'; '.join(differences)}"
                 on_problem("splits whose classes differ from train", folder, problem)
             for name in self.spec.names:
                 if name in present[which] and not _images_below(folder / name):
-                    on_problem("empty class folders", folder / name, "contains no images")
+                    on_problem("empty class directories", folder / name, "contains no images")
 
     @property
     def _key(self) -> str:
@@ -115,10 +115,10 @@ class FolderListing:
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """The folders of the splits; train and test are required.
+    """The directories of the splits; train and test are required.
 
     Raises:
-        DataError: the layout is wrong; the message describes the folder and suggests a fix.
+        DataError: the layout is wrong; the message describes the directory and suggests a fix.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such directory; expected {_LAYOUT}")
@@ -132,7 +132,7 @@ def find_splits(root: Path) -> dict[str, Path]:
 
 
 def _layout_problem(root: Path, splits: list[str]) -> str:
-    """A guess at the layout of a folder without train or test."""
+    """A guess at the layout of a directory without train or test."""
     folders = _subfolders(root)
     if splits:
         missing = "test" if "train" in splits else "train"
@@ -142,19 +142,19 @@ def _layout_problem(root: Path, splits: list[str]) -> str:
     if (root / ATTRIBUTE_FILE).exists():
         return f"contains {ATTRIBUTE_FILE}, so it has CelebA's layout; set kind=celeba"
     if classes := [name for name in folders if images_in(root / name)]:
-        return f"found class folders ({preview(classes)}) but no train/ and test/; expected {_LAYOUT}"
+        return f"found class directories ({preview(classes)}) but no train/ and test/; expected {_LAYOUT}"
     return f"{_contents(root)}; expected {_LAYOUT}"
 
 
 def _contents(folder: Path) -> str:
-    """One line on what ``folder`` contains instead of class folders."""
+    """One line on what ``folder`` contains instead of class directories."""
     if images := [path.name for path in images_in(folder)]:
-        return f"found images outside class folders ({preview(images)})"
-    return f"found {preview(_subfolders(folder)) or 'no folders'}"
+        return f"found images outside class directories ({preview(images)})"
+    return f"found {preview(_subfolders(folder)) or 'no directories'}"
 
 
 def _subfolders(folder: Path) -> list[str]:
-    """Names of the non-hidden folders in ``folder``, sorted."""
+    """Names of the non-hidden directories in ``folder``, sorted."""
     return [path.name for path in list_folder(folder) if path.is_dir() and not path.name.startswith(".")]
 
 
@@ -177,12 +177,12 @@ def image_folder(
     max_valid: Limit = None,
     max_test: Limit = None,
 ) -> PackedSource:
-    """Class folders, e.g. RaFD; each image has exactly one class.
+    """Class directories, e.g. RaFD; each image has exactly one class.
 
     EXIF orientation is ignored, as in the reference; ``data check`` lists the images that have one.
 
     Args:
-        root: folder with ``train/<class>/…``, ``test/<class>/…`` and optionally ``valid/<class>/…``.
+        root: directory with ``train/<class>/…``, ``test/<class>/…`` and optionally ``valid/<class>/…``.
         classes: the classes to use, in this order; null: all, sorted.
         crop: side of the centered square in px; null: the shorter side.
         flip: flip training images left to right with probability 1/2.

@@ -57,7 +57,7 @@ def images_in(folder: Path) -> list[Path]:
     """Image files directly in ``folder``, sorted by name. Includes broken links, so that reading them fails.
 
     Raises:
-        DataError: the folder cannot be listed.
+        DataError: the directory cannot be listed.
     """
     return [path for path in list_folder(folder) if is_image(path.name) and not path.is_dir()]
 

@@ -16,7 +16,7 @@ Unreadable = Literal["stop", "skip"]
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Which images of a folder are used, and how.
+    """Which images of a directory are used, and how.
 
     Attributes:
         crop: side of the centered square in px; None: the shorter side.

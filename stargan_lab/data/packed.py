@@ -54,11 +54,11 @@ class PackedSet:
 
 
 class PackedSource:
-    """A folder of labeled images (an ``ImageSource``).
+    """A directory of labeled images (an ``ImageSource``).
 
     Args:
-        outputs: folder for caches.
-        generated: the SynthFaces to generate into the folder if missing; None for any other dataset.
+        outputs: directory for caches.
+        generated: the SynthFaces to generate into the directory if missing; None for any other dataset.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class PackedSource:
 
     @cached_property
     def ground_truth(self) -> GroundTruth | None:
-        """The exact ground truth if the folder contains SynthFaces."""
+        """The exact ground truth if the directory contains SynthFaces."""
         spec = self._generated or read_spec(self.root)
         if spec is None:
             return None
@@ -126,7 +126,7 @@ class PackedSource:
         return [name for which in self.listed for name in self._hashes[which].unreadable] if self._skips else []
 
     def listing(self) -> Listing:
-        """The listing of the folder, once SynthFaces has been generated into it."""
+        """The listing of the directory, once SynthFaces has been generated into it."""
         if self._generated is not None:
             make_synthfaces(self.root, self._generated)
         return self._listing

@@ -1,4 +1,4 @@
-"""Interfaces of the data package: datasets as training and evaluation use them, and listings of image folders.
+"""Interfaces of the data package: datasets as training and evaluation use them, and listings of image directories.
 
 Shapes: n images of a split, A labels, H W pixels.
 """
@@ -82,7 +82,7 @@ class SplitFiles:
 
 
 class Listing(Protocol):
-    """The labeled images of a folder according to its annotation files or class folders; no image is opened."""
+    """The labeled images of a directory according to its annotation files or class directories; no image is opened."""
 
     @property
     def dataset(self) -> str:
@@ -94,12 +94,12 @@ class Listing(Protocol):
 
     @property
     def spec(self) -> LabelSpec:
-        """The labels. Raises DataError when they come from class folders and there are none."""
+        """The labels. Raises DataError when they come from class directories and there are none."""
         ...
 
     @property
     def folder(self) -> Path:
-        """The folder that file names are relative to. Raises DataError, with the expected layout, if it is missing."""
+        """The directory that file names are relative to. Raises DataError with the expected layout if it is missing."""
         ...
 
     def splits(self, on_problem: ProblemHandler = raise_problem) -> Mapping[str, SplitFiles]:
@@ -111,7 +111,7 @@ class Listing(Protocol):
         ...
 
     def generated_names(self, spec: SynthSpec, which: str) -> list[str]:
-        """The names that ``splits`` will list for a split once ``spec`` has been generated into the folder."""
+        """The names that ``splits`` will list for a split once ``spec`` has been generated into the directory."""
         ...
 
     def notes(self) -> Iterator[tuple[str, str]]:
@@ -119,5 +119,5 @@ class Listing(Protocol):
         ...
 
     def with_all_labels(self) -> "Listing":
-        """The same folder with all available labels."""
+        """The same directory with all available labels."""
         ...

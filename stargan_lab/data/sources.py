@@ -16,7 +16,7 @@ def open_sources(sources: Mapping[str, Mapping[str, Any]], image_size: int, outp
     Args:
         sources: name -> ``kind``, a registered name, and its options.
         image_size: side of the images in px.
-        outputs: folder for caches and generated datasets.
+        outputs: directory for caches and generated datasets.
     Raises:
         ConfigError: an unknown ``kind``.
     """

@@ -70,7 +70,7 @@ def check(source: ImageSource) -> Report:
         DataError: the source does not consist of image files.
     """
     if not isinstance(source, PackedSource):
-        raise DataError(f"{source.name}: only folders of images can be checked")
+        raise DataError(f"{source.name}: only directories of images can be checked")
     report = Report(source.name, source.root)
     try:
         listing = source.listing()

@@ -25,7 +25,7 @@ class Context:
     Attributes:
         max_images: maximum number of test images, and of reference images per domain; None: all.
         batch_size: images translated together.
-        outputs: its ``cache`` folder contains attribute classifiers, features and ground truth.
+        outputs: its ``cache`` directory contains attribute classifiers, features and ground truth.
         progress: whether to show progress bars.
     """
 

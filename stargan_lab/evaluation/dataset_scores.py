@@ -14,9 +14,9 @@ from tqdm import tqdm
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
-from stargan_lab.evaluation.extractors import Extractor, compute_features
+from stargan_lab.evaluation.extractors import Extractor
 from stargan_lab.evaluation.failure_checks import FailureChecks
-from stargan_lab.evaluation.features import FeatureFile, batch_size
+from stargan_lab.evaluation.features import FeatureFile, batch_size, compute_features
 from stargan_lab.evaluation.frechet import Moments
 from stargan_lab.evaluation.ground_truth import GroundTruthImages, ground_truth_images
 from stargan_lab.evaluation.image_scores import ImageScores

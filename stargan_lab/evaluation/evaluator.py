@@ -15,9 +15,9 @@ from stargan_lab.evaluation.build_protocol import build_protocol
 from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
 from stargan_lab.evaluation.cross_dataset import score_across
 from stargan_lab.evaluation.dataset_scores import Dataset, DatasetScores, score_dataset
-from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor, compute_features
+from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor
 from stargan_lab.evaluation.failure_checks import one_class
-from stargan_lab.evaluation.features import LARGEST_DIMS, total_memory
+from stargan_lab.evaluation.features import LARGEST_DIMS, compute_features, total_memory
 from stargan_lab.evaluation.inception_weights import WeightsMissing
 from stargan_lab.evaluation.metrics.selection import Configured, SelectedMetric, select, try_metrics
 from stargan_lab.evaluation.real_images import reference_labels, reference_split

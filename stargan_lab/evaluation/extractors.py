@@ -73,28 +73,6 @@ def check_extractor(name: str, extractor: Extractor) -> None:
         )
 
 
-def compute_features(extractor: Extractor, images: Tensor) -> Tensor:
-    """Features of (n, 3, H, W) uint8 images as (n, D) float32 on the CPU.
-
-    Raises:
-        LabError: the extractor fails, or its result is not one finite row per image.
-    """
-    try:
-        rows = extractor.features(images)
-    except LabError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[-160:]  # TorchScript's cause comes last
-        raise LabError(f"extractor {extractor.name!r}: failed on {tuple(images.shape)} images ({reason})") from error
-    if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
-        got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
-        raise LabError(f"extractor {extractor.name!r}: expected features of shape ({len(images)}, D), got {got}")
-    rows = rows.detach().to("cpu", torch.float32)
-    if not torch.isfinite(rows).all():
-        raise LabError(f"extractor {extractor.name!r}: features are not finite")
-    return rows
-
-
 class ClassifierExtractor:
     """The attribute classifier's 64 features before its logits: no download, trained on the dataset itself."""
 
@@ -160,7 +138,7 @@ def classifier(outputs: Path, device: torch.device, classifier: AttributeClassif
         LabError: ``classifier`` is None.
     """
     if classifier is None:
-        raise LabError("extractor 'classifier': needs a dataset with labels; use 'inception' for image folders")
+        raise LabError("extractor 'classifier': needs a dataset with labels; use 'inception' for image directories")
     return ClassifierExtractor(classifier)
 
 
@@ -189,7 +167,8 @@ def inception(
         dims: 64, 192, 768 or 2048.
     Raises:
         WeightsMissing: weights is None and no cache has the file.
-        LabError: the file does not exist, cannot be read or does not match the network.
+        OptionError: the file does not exist, or dims is another number.
+        LabError: the file cannot be read or does not match the network.
     """
     if dims not in DIMS:
         raise OptionError("dims", f"expected one of {', '.join(map(str, DIMS))} for Inception, got {dims}")
@@ -219,7 +198,7 @@ def torchscript(
     Args:
         weights: path of the file.
     Raises:
-        ConfigError: ``weights`` is not a path.
+        OptionError: ``weights`` is not the path of a file.
         LabError: the file is not a TorchScript file.
     """
     if weights is None or weights == weight_files.DOWNLOAD:
@@ -235,7 +214,8 @@ def build_extractor(
     Args:
         options: weights and dims, None for the extractor's defaults, and any of its other options.
     Raises:
-        ConfigError: an unknown name, or an option that the extractor does not have.
+        ConfigError: an unknown name.
+        OptionError: an option that the extractor does not have, or an invalid value.
     """
     parameters = extractor.options(name)
     given = {key: value for key, value in options.items() if key not in KEYS or value is not None}

@@ -1,4 +1,4 @@
-"""Features of many images: computed in batches that fit in memory, cached on disk, with running moments.
+"""Features of images: computed in batches that fit in memory, cached on disk, with running moments.
 
 Shapes: n images, D feature dimensions.
 """
@@ -38,6 +38,28 @@ class Sample:
 
     rows: Features
     moments: Moments
+
+
+def compute_features(extractor: Extractor, images: Tensor) -> Tensor:
+    """Features of (n, 3, H, W) uint8 images as (n, D) float32 on the CPU.
+
+    Raises:
+        LabError: the extractor fails, or its result is not one finite row per image.
+    """
+    try:
+        rows = extractor.features(images)
+    except LabError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[-160:]  # TorchScript's cause comes last
+        raise LabError(f"extractor {extractor.name!r}: failed on {tuple(images.shape)} images ({reason})") from error
+    if not isinstance(rows, Tensor) or rows.dim() != 2 or len(rows) != len(images):
+        got = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+        raise LabError(f"extractor {extractor.name!r}: expected features of shape ({len(images)}, D), got {got}")
+    rows = rows.detach().to("cpu", torch.float32)
+    if not torch.isfinite(rows).all():
+        raise LabError(f"extractor {extractor.name!r}: features are not finite")
+    return rows
 
 
 class FeatureFile:

@@ -1,4 +1,4 @@
-"""The two sides of ``stargan-lab fid``: folders of images or saved statistics, as mean and covariance of features.
+"""The two sides of ``stargan-lab fid``: directories of images or saved statistics, as mean and covariance of features.
 
 Which files are images and how they become RGB follows pytorch-fid. Shapes: n images, D feature dimensions.
 """
@@ -17,8 +17,15 @@ from stargan_lab import console, files
 from stargan_lab.data import image_reader
 from stargan_lab.data.image_reader import ImageInfo, images_in, list_folder
 from stargan_lab.errors import DataError, LabError, nearest, one_line, preview
-from stargan_lab.evaluation.extractors import Extractor, compute_features
-from stargan_lab.evaluation.features import LARGEST_DIMS, batch_size, cache_key, cached_moments, in_batches
+from stargan_lab.evaluation.extractors import Extractor
+from stargan_lab.evaluation.features import (
+    LARGEST_DIMS,
+    batch_size,
+    cache_key,
+    cached_moments,
+    compute_features,
+    in_batches,
+)
 from stargan_lab.evaluation.frechet import Array, Moments
 
 Gaussian = tuple[Array, Array]
@@ -29,7 +36,7 @@ BATCH_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The images of a folder, in name order."""
+    """The images of a directory, in name order."""
 
     path: Path
     images: tuple[ImageInfo, ...]
@@ -77,7 +84,7 @@ class ImageFolder:
                     )
                 moments.update(rows)
                 bar.update(len(batch))
-        assert moments is not None, "a folder has images"
+        assert moments is not None, "a directory has images"
         return moments
 
 
@@ -100,16 +107,16 @@ FolderImages = ImageFolder | Statistics
 
 
 def find(argument: str) -> tuple[Path, list[Path]]:
-    """A folder and its image files, or a file of statistics and no images, without opening any file.
+    """A directory and its image files, or a file of statistics and no images, without opening any file.
 
     Raises:
-        DataError: there is no such file or folder, or the folder has fewer than two images.
+        DataError: there is no such file or directory, or the directory has fewer than two images.
     """
     path = Path(argument).expanduser()
     if path.suffix.lower() == ".npz" and path.is_file():
         return path, []
     if path.is_file():
-        raise DataError(f"{path}: expected a folder of images, or an .npz from pytorch-fid --save-stats")
+        raise DataError(f"{path}: expected a directory of images, or an .npz from pytorch-fid --save-stats")
     if not path.is_dir():
         parent = files.existing_parent(path.absolute().parent)
         missing = path.absolute().relative_to(parent).parts[0]
@@ -144,7 +151,7 @@ def read_pixels(image: ImageInfo) -> Tensor:
     """(3, H, W) uint8. Raises DataError when the file is damaged or has changed."""
     content = image_reader.read_bytes(image.path)
     if files.sha256_bytes([content]) != image.sha256:
-        raise DataError(f"{image.path}: changed while its folder was being read; run again")
+        raise DataError(f"{image.path}: changed while its directory was being read; run again")
     rgb = image_reader.decode(content, image.path, image_reader.to_rgb_clipped)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)
 

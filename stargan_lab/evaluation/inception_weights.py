@@ -81,7 +81,7 @@ def _download(url: str, file: BinaryIO) -> None:
                     bar.update(len(chunk))
     except OSError as error:
         raise LabError(
-            f"{url}: download failed ({error}); download the file manually and set evaluation.weights to its path"
+            f"{url}: download failed ({error}); download the file manually and give its path as the weights"
         ) from None
     if digest.hexdigest() != VERIFIED_SHA256:
         raise LabError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.context import Context
-from stargan_lab.evaluation.extractors import Extractor, compute_features
+from stargan_lab.evaluation.extractors import Extractor
 from stargan_lab.evaluation.features import (
     Features,
     Sample,
@@ -20,6 +20,7 @@ from stargan_lab.evaluation.features import (
     cache_key,
     cached_features,
     cached_moments,
+    compute_features,
     in_batches,
 )
 from stargan_lab.evaluation.frechet import Moments

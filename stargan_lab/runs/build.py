@@ -35,7 +35,7 @@ def check_prerequisites(config: RunConfig) -> list[str]:
     """Check that everything a run needs exists, before anything is rendered, packed or written.
 
     Returns:
-        The datasets' fingerprints; for image folders this reads the label lists and hashes the images, once.
+        The datasets' fingerprints; for image directories this reads the label lists and hashes the images, once.
     Raises:
         ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing.
         DataError: a dataset is missing or damaged.

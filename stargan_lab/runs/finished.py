@@ -22,22 +22,20 @@ def update_finished(config: RunConfig, run_id: str) -> None:
             inform(f"note: {note}")
 
 
-def tag_finished(config: RunConfig, run_id: str) -> None:
-    """Add the ablations of ``config`` to a finished run, in its folder and in MLflow."""
-    folder = RunFolder(Path(config.paths.outputs) / "runs" / run_id)
+def tag_finished(config: RunConfig, folder: RunFolder) -> None:
+    """Add the ablations of ``config`` to a finished run, in its folder and in MLflow. Raises StoreError."""
     tags = folder.tags()
     if missing := {key: value for key, value in ablation_tags(config).items() if tags.get(key) != value}:
         add_tags(folder, missing, open_store(config))
 
 
-def differences(config: RunConfig, run_id: str) -> list[str]:
+def differences(config: RunConfig, folder: RunFolder) -> list[str]:
     """Notes on evaluation settings and code, which are not part of the run id, if the run's differ from the current."""
     outputs = Path(config.paths.outputs)
-    folder = RunFolder(outputs / "runs" / run_id)
     notes = []
     if settings := evaluation_changes(yaml.safe_load(folder.config_path.read_text()), config):
         overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in settings.items())
-        command = f"stargan-lab evaluate {run_id} {overrides}{outputs_flag(outputs)}"
+        command = f"stargan-lab evaluate {folder.run_id} {overrides}{outputs_flag(outputs)}"
         notes.append(f"evaluated with different settings ({', '.join(settings)}); re-evaluate with `{command}`")
     code = folder.tags().get("code")
     if code is not None and code != code_hash(config.imports):

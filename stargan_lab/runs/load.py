@@ -70,7 +70,7 @@ def load_model(
 ) -> LoadedModel:
     """Load a run's last checkpoint, or a StarGAN generator file. A run's dataset is not needed.
 
-    A checkpoint without its run's folder can be loaded if its networks match StarGAN's.
+    A checkpoint without its run folder can be loaded if its networks match StarGAN's.
 
     Args:
         text: run id (a prefix is enough), run folder, or weight file.

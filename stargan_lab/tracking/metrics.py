@@ -2,7 +2,7 @@
 
 A name is ``<group>/<metric>``, or ``<group>/<metric>/<part>`` for one domain or one dataset of it, e.g.
 ``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluated
-run. Evaluation metrics and loss terms come from their registries, including those of a user's module; a run's folder
+run. Evaluation metrics and loss terms come from their registries, including those of a user's module; a run folder
 keeps the descriptions of everything it has logged, so that it can be read without that module.
 """
 

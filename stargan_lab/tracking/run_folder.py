@@ -160,7 +160,7 @@ class RunFolder:
         """Hold the run's lock for training; released when the process dies.
 
         Raises:
-            LabError: another process is training the run.
+            LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
         with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):

@@ -27,7 +27,7 @@ class StoreError(LabError):
 
 
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
-"""Characters that MLflow forbids in metric names; class folders can have any name."""
+"""Characters that MLflow forbids in metric names; class directories can have any name."""
 
 
 class Store:

@@ -1,4 +1,4 @@
-"""Candidates for tab completion, from config files and run directories."""
+"""Candidates for tab completion, from config files and run folders."""
 
 import argparse
 from pathlib import Path

@@ -98,6 +98,24 @@ def test_find_an_axis(all_axes: list[Axis], name: str, keys: set[str]) -> None:
     assert {axis.key for axis in find(name, all_axes)} == keys
 
 
+def test_titles_tell_axes_of_one_key_apart(all_axes: list[Axis]) -> None:
+    titles = [axis.title for axis in all_axes]
+    assert len(set(titles)) == len(titles)
+    headings = [line for line in page(all_axes).splitlines() if line.startswith("#")]
+    assert len(set(headings)) == len(headings)
+    assert {"## evaluation.metrics.NAME (image metrics)", "## evaluation.metrics.NAME (feature metrics)"} <= {*headings}
+    assert "image metrics: accuracy," in overview(all_axes)
+    assert details(find("feature_metric", all_axes)[0]).startswith("evaluation.metrics.NAME (feature metrics)   (")
+
+
+def test_terms_of_every_objective_are_told_from_those_that_can_be_added(all_axes: list[Axis]) -> None:
+    (terms,) = find("terms", all_axes)
+    row = overview([terms]).splitlines()[1].split()
+    assert " ".join(row).startswith("terms.NAME r1, total_variation; in every objective: d_cls, d_fake, d_gp")
+    assert "classification loss of real images. In every objective; weight: weights.cls. |" in page([terms])
+    assert " ".join(details(terms).split()).count("In every objective; weight: ") == 7
+
+
 def test_find_suggests_the_nearest_name(all_axes: list[Axis]) -> None:
     with pytest.raises(ConfigError, match="'discriminater'; did you mean 'discriminator'"):
         find("discriminater", all_axes)
@@ -178,6 +196,7 @@ def test_list_refuses_in_one_line(arguments: list[str], message: str, capfd: pyt
         (Annotated[int, Field(ge=0, lt=2**63)], "integer, at least 0"),
         (bool | tuple[int, ...], "true, false, or list of integers"),
         (Annotated[str, Ref("head")] | None, "global, patch, or null"),
+        (Annotated[dict[str, bool], Ref("head")] | None, "mapping, or null"),
     ],
 )
 def test_types_in_words(annotation: object, words: str) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from stargan_lab import compose
+from stargan_lab.cli.main import main
 from stargan_lab.config.compose import Note
 from stargan_lab.errors import ConfigError
 from stargan_lab.registry import family
@@ -68,6 +70,18 @@ def test_preset_options_that_a_component_lacks_are_dropped(config_dir: Path, pre
     assert config.generator.options == {"kernel": 5}
     assert config.discriminator.options == {}
     assert config.optimizer.options == {"rate": 0.1}
+
+
+def test_the_shown_configuration_lacks_dropped_options_too(
+    config_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["preset=quickstart", "generator=mine", "discriminator.name=plain_discriminator"]
+    assert main(["train", *words, "--config-dir", str(config_dir), "--cfg", "job"]) == 0
+    shown, trained = yaml.safe_load(capsys.readouterr().out), compose(words, config_dir)
+    assert shown["generator"] == {"name": "plain_generator", "kernel": 5} == trained.generator.flat()
+    assert shown["discriminator"] == trained.discriminator.flat() and shown["weights"]["rec"] == 20.0
+    assert main(["train", *words, "--config-dir", str(config_dir), "--cfg", "job", "--package", "generator"]) == 0
+    assert capsys.readouterr().out == "# @package generator\nname: plain_generator\nkernel: 5\n"
 
 
 def test_component_chosen_by_name_alone_needs_no_yaml() -> None:

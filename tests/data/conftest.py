@@ -37,7 +37,7 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_tree(tmp_path: Path) -> Callable[..., Path]:
-    """Write class folders with ``images[split]`` PNGs of 24 × 30 px per class."""
+    """Write class directories with ``images[split]`` PNGs of 24 × 30 px per class."""
 
     def make(classes: Sequence[str] = ("angry", "happy", "sad"), name: str = "RaFD", **images: int) -> Path:
         root, rng = tmp_path / name, np.random.default_rng(1)

@@ -114,21 +114,24 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no folder": (shutil.rmtree, r"RaFD: no such directory; expected train/<class>/… and test/<class>/…"),
     "empty folder": (
         lambda root: [shutil.rmtree(root), root.mkdir()],
-        r"RaFD: found no folders; expected train/",
+        r"RaFD: found no directories; expected train/",
     ),
-    "no splits": (remove_splits, r"RaFD: found class folders \(angry, happy, sad\) but no train/ and test/; expected"),
+    "no splits": (
+        remove_splits,
+        r"RaFD: found class directories \(angry, happy, sad\) but no train/ and test/; expected",
+    ),
     "wrong split names": (
         lambda root: [(root / "train").rename(root / "Training"), (root / "test").rename(root / "Test")],
         r"RaFD: found Test, Training; expected train/<class>/… and test/<class>/…",
     ),
     "only images": (
         lambda root: [shutil.rmtree(root), root.mkdir(), Image.new("RGB", (9, 9)).save(root / "a.png")],
-        r"RaFD: found images outside class folders \(a\.png\); expected train/",
+        r"RaFD: found images outside class directories \(a\.png\); expected train/",
     ),
     "no test": (lambda root: shutil.rmtree(root / "test"), r"RaFD: found train/ but no test/; expected train/<class>"),
-    "no class folders": (
+    "no class directories": (
         remove_class_folders,
-        r"RaFD/train: found images outside class folders \(angry0\.png, .*; expected",
+        r"RaFD/train: found images outside class directories \(angry0\.png, .*; expected",
     ),
     "empty class": (
         lambda root: [path.unlink() for path in (root / "test" / "happy").iterdir()],
@@ -136,7 +139,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "classes differ": (
         lambda root: (root / "test" / "sad").rename(root / "test" / "Sad"),
-        r"RaFD/test: class folders differ from train/: missing sad; extra Sad",
+        r"RaFD/test: class directories differ from train/: missing sad; extra Sad",
     ),
     "one class": (
         lambda root: [shutil.rmtree(root / w / c) for w in ("train", "test") for c in ("happy", "sad")],

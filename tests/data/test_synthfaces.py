@@ -254,7 +254,7 @@ def test_a_new_renderer_version_invalidates_all_datasets(tmp_path: Path, monkeyp
     monkeypatch.setattr(spec_module, "RENDERER_VERSION", 99)
     assert SMALL.fingerprint != before
     with pytest.raises(
-        DataError, match=r"rendered by SynthFaces version 1, expected 99; delete the folder to generate it again"
+        DataError, match=r"rendered by SynthFaces version 1, expected 99; delete the directory to generate it again"
     ):
         make_synthfaces(root, SMALL)
     with pytest.raises(DataError, match="rendered by SynthFaces version 1"):
@@ -270,7 +270,7 @@ def test_a_new_feature_version_invalidates_only_datasets_with_the_feature(
     monkeypatch.setitem(renderer.FEATURE_VERSIONS, feature, 2)
     assert spec.fingerprint != before and SMALL.fingerprint == plain
     with pytest.raises(
-        DataError, match=f"rendered with {feature} version 1, expected 2; delete the folder to generate it again"
+        DataError, match=f"rendered with {feature} version 1, expected 2; delete the directory to generate it again"
     ):
         read_spec(tmp_path / "faces")
 

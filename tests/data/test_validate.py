@@ -208,13 +208,17 @@ def test_class_folders(make_tree: Make) -> None:
         "unreadable images",
     }
     assert report.problems["unreadable images"][0].startswith("train/angry/angry2.png: cannot decode image (")
-    assert report.notes["folders other than train, valid and test"] == ["val"]
-    assert report.notes["images outside class folders"] == ["train/loose.png"]
+    assert report.notes["directories other than train, valid and test"] == ["val"]
+    assert report.notes["images outside class directories"] == ["train/loose.png"]
     assert report.notes["unlisted files"] == ["test/sad/notes.txt"]
     shutil.rmtree(root / "test" / "sad")
-    assert check_folder().problems["splits whose classes differ from train"][0].startswith("test: class folders differ")
+    assert (
+        check_folder()
+        .problems["splits whose classes differ from train"][0]
+        .startswith("test: class directories differ")
+    )
     (root / "test" / "sad").mkdir()
-    assert check_folder().problems["empty class folders"] == ["test/sad: contains no images"]
+    assert check_folder().problems["empty class directories"] == ["test/sad: contains no images"]
 
 
 def test_synthfaces_have_no_problems(tmp_path: Path) -> None:

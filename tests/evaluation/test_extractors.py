@@ -1,4 +1,5 @@
 import hashlib
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.evaluation import inception as inception_module
 from stargan_lab.evaluation import inception_weights as weights
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
-from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor, compute_features
+from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor
+from stargan_lab.evaluation.features import compute_features
 from stargan_lab.evaluation.frechet import Moments, frechet_distance
 from stargan_lab.evaluation.inception_weights import WeightsMissing, find_weights
 from stargan_lab.registry import family
@@ -164,6 +166,8 @@ def test_missing_weights_say_how_to_get_them(no_cache: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"evaluation\.weights=download or a path") as caught:
         build_extractor("inception", no_cache, CPU, None, weights=None)
     assert str(no_cache / "cache" / "weights") in str(caught.value) and "\n" not in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))  # as a launcher's worker returns it
+    assert (str(again), again.label) == (str(caught.value), caught.value.label)
 
 
 def test_weights_are_found_in_both_caches(no_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -324,7 +324,7 @@ def test_unusable_arguments_are_refused_before_any_work(pair: Path, refused: Cal
         ("empty", "empty: no images found (.jpg, .jpeg"),
         ("classes", "classes: no images found (only in subfolders: female, male)"),
         ("one", "one: found only one image; a covariance needs at least 2"),
-        ("photos.zip", "photos.zip: expected a folder of images, or an .npz"),
+        ("photos.zip", "photos.zip: expected a directory of images, or an .npz"),
     ):
         for arguments in ((argument, "b"), ("a", argument)):
             assert message in refused(*arguments, *PIXELS)
@@ -350,7 +350,7 @@ def test_unreadable_images_are_named(pair: Path, refused: Callable[..., str]) ->
 def test_an_image_that_changes_while_being_read_is_refused(pair: Path) -> None:
     before = read_info(pair / "a" / "000.png")
     shutil.copy(pair / "b" / "000.png", pair / "a" / "000.png")
-    with pytest.raises(DataError, match=r"a/000\.png: changed while its folder was being read"):
+    with pytest.raises(DataError, match=r"a/000\.png: changed while its directory was being read"):
         read_pixels(before)
 
 
@@ -387,10 +387,11 @@ def test_invalid_flags_are_refused(pair: Path, refused: Callable[..., str], monk
     monkeypatch.setenv("TORCH_HOME", str(pair / "torch"))
     (pair / "blocked").write_text("")
     for arguments, message, code in (
-        ([], "--weights download", 1),
+        ([], "--weights: no Inception weights, so no FID; set --weights download or a path", 2),
+        (["--weights", "no.pth"], "--weights: no.pth is not a file; set --weights download or a path", 2),
         (["--features", "pixel"], "unknown extractor 'pixel'; did you mean 'pixels'?", 2),
         (["--features", "classifier"], "needs a dataset with labels", 1),
-        ([*PIXELS, "--dims", "64"], "--dims: ", 2),
+        ([*PIXELS, "--dims", "64"], "--dims: extractor 'pixels' has no option dims", 2),
         (["--dims", "100"], "64, 192, 768, 2048", 2),
         ([*PIXELS, "--device", "gpu"], "--device: expected auto, cpu, cuda or cuda:N, got 'gpu'", 2),
         ([*PIXELS, "--device", "cuda:99"], "--device: cuda:99 is not available", 2),

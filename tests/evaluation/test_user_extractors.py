@@ -14,7 +14,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.evaluator import Options, Scores, assemble
-from stargan_lab.evaluation.extractors import compute_features
+from stargan_lab.evaluation.features import compute_features
 from stargan_lab.evaluation.real_images import reference_features
 from stargan_lab.registry import family
 

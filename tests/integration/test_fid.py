@@ -164,5 +164,5 @@ def test_concurrent_processes_share_their_work(noise: Lab) -> None:
 
 def test_missing_weights_are_refused_in_one_line(noise: Lab) -> None:
     missing = noise("fid", "a", "b")
-    assert (missing.code, missing.out) == (1, "") and len(missing.lines()) == 1
+    assert (missing.code, missing.out) == (2, "") and len(missing.lines()) == 1
     assert "--weights download" in missing.err and WEIGHTS in missing.err

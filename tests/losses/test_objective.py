@@ -11,6 +11,7 @@ from stargan_lab.labels import LabelLayout, LabelSpec
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.step import Network, Step
 from stargan_lab.losses.terms.stargan import classification
+from stargan_lab.registry import family
 
 
 def test_binary_classification_matches_hand_computed_value() -> None:
@@ -57,6 +58,13 @@ def test_discriminator_total_is_the_weighted_sum_of_its_terms(layout: LabelLayou
     )
     weighted = expected["d_real"] + expected["d_fake"] + 0.7 * cls + 2.5 * gp
     assert total.item() == pytest.approx(weighted.item(), rel=1e-6)
+
+
+def test_declared_weights_are_those_of_the_objective() -> None:
+    keys = {"weights.cls": 2.0, "weights.rec": 3.0, "lipschitz.weight": 5.0, "1": 1.0}
+    objective, terms = make_objective(ONE, cls=2.0, rec=3.0, weight=5.0), family("loss_term")
+    declared = {name: keys[terms.facts(name)["weight"]] for name in terms.names() if "weight" in terms.facts(name)}
+    assert {name: weight for name, (weight, _) in objective.terms.items()} == declared
 
 
 @pytest.mark.parametrize(("layout", "step"), CASES)

@@ -198,7 +198,10 @@ def test_terms_are_part_of_the_run_id_only_when_they_change_the_numbers() -> Non
     ("override", "message"),
     [
         ("+terms.totl_variation.weight=1", "terms.totl_variation: unknown loss term 'totl_variation'; did you mean"),
-        ("+terms.g_rec.weight=1", "terms.g_rec: already part of every objective; see weights and lipschitz.weight"),
+        ("+terms.g_rec.weight=1", "terms.g_rec: already part of every objective; set weights.rec instead; allowed: "),
+        ("terms.d_cls.weight=1", "terms.d_cls: already part of every objective; set weights.cls instead; allowed: "),
+        ("terms.d_real.weight=1", "terms.d_real: already part of every objective; its weight is 1; allowed: "),
+        ("+terms.d_rec.weight=1", "terms.d_rec: unknown loss term 'd_rec'; allowed: "),
         ("+terms.r1.reduction=mean", "terms.r1.weight: missing"),
         ("+terms.r1.weight=-1", "terms.r1.weight: expected at least 0, got -1"),
         ("terms={r1:{weight:1,reductoin:sum}}", "terms.r1.reductoin: unknown key; did you mean 'reduction'? allowed:"),

@@ -101,5 +101,5 @@ def test_every_module_of_a_user_package_is_hashed(here: Path, monkeypatch: pytes
 
 def test_a_folder_that_is_not_a_package_is_refused(here: Path) -> None:
     (here / "just_a_folder").mkdir()
-    with pytest.raises(ConfigError, match=r"imports: 'just_a_folder' is a folder without __init__\.py"):
+    with pytest.raises(ConfigError, match=r"imports: 'just_a_folder' is a directory without __init__\.py"):
         compose(["preset=tiny", "imports=[just_a_folder]"])

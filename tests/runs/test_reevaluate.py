@@ -17,7 +17,6 @@ from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.files import locked
 from stargan_lab.runs import reevaluate as module
-from stargan_lab.runs.finished import update_finished
 from stargan_lab.runs.load import read_config
 from stargan_lab.runs.run import run
 from stargan_lab.runs.scores import scores_path
@@ -267,16 +266,19 @@ def test_unknown_and_unfinished_runs_are_refused(outputs: Path) -> None:
         reevaluate(outputs, folder.run_id)
 
 
-def test_finished_run_is_found_while_locked_for_reevaluation(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = compose([*TINY, "ema.decay=0.9", NO_MLFLOW, f"paths.outputs={outputs}", FEWER])
-    with locked(folder_in(outputs).lock_path):
-        result = run(config)
-    assert result["status"] == "finished"
-    run_id = folder_in(outputs).run_id
-    assert f"already finished: run {run_id} in {outputs}/runs/{run_id}\n" in capsys.readouterr().err
-    folder_in(outputs).update_tags({"code": "0123456789ab"})
-    update_finished(config, run_id)
-    notes = capsys.readouterr().err.splitlines()
+def test_finished_run_is_found_while_locked_and_gets_tags_and_notes(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablation = "+tracking.ablations.norms=layer"
+    config = compose([*TINY, "ema.decay=0.9", NO_MLFLOW, f"paths.outputs={outputs}", FEWER, ablation])
+    folder = folder_in(outputs)
+    folder.update_tags({"code": "0123456789ab"})
+    with locked(folder.lock_path):
+        assert run(config) == folder.result()
+    run_id = folder.run_id
+    assert folder.tags()["ablation.norms"] == "layer"
+    found, *notes = capsys.readouterr().err.splitlines()
+    assert found == f"already finished: run {run_id} in {outputs}/runs/{run_id}"
     command = f"`stargan-lab evaluate {run_id} {FEWER} --outputs {outputs}`"
     assert notes == [
         f"note: evaluated with different settings (evaluation.max_images); re-evaluate with {command}",

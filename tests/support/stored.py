@@ -50,7 +50,7 @@ def tiny_config(outputs: Path, *overrides: str) -> RunConfig:
 
 
 def write_run(outputs: Path, *overrides: str, step: int = 4, layout: bool = True, status: str = "finished") -> str:
-    """A run's folder as training writes it, with another ``status`` if given; returns the run id.
+    """A run folder as training writes it, with another ``status`` if given; returns the run id.
 
     The networks have their initial weights, except that 0.01 is added to the generator's.
     """

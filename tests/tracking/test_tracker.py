@@ -251,7 +251,8 @@ def test_sync_skips_uncommitted_rows_and_active_runs(
     tracker.commit(4)
     tracker.flush()
     with folder.claim():
-        assert sync(tmp_path, store).training == ["a1b2"]
+        done = sync(tmp_path, store)
+        assert (done.written, done.training, done.damaged) == ([], ["a1b2"], [])
         assert store.find("a1b2") is None
     sync(tmp_path, store)
     assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 5)]

@@ -104,6 +104,9 @@ def test_onnx_of_a_run_and_of_a_reference_file(lab: tuple[str, str], here: Path,
     assert err.count("by at most") == 2
     metadata = {entry.key: entry.value for entry in onnx.load("mine.onnx").metadata_props}
     assert "Blond_Hair" in metadata["columns_of_label"] and metadata["image_size"] == "32"
+    assert metadata["run"] == "200000-G"
+    of_run = {entry.key: entry.value for entry in onnx.load(f"outputs/exports/{lab[1]}/7-G.onnx").metadata_props}
+    assert [of_run[key] for key in ("run", "step", "averaged")] == [lab[1], "7", "true"]
 
 
 REFUSED = [

@@ -44,7 +44,7 @@ def synthfaces(
     """Synthetic faces with attributes and exact ground truth; generated if missing.
 
     Args:
-        root: folder of the images; null: ``data/`` in the outputs folder, named after a hash of the options.
+        root: directory of the images; null: ``data/`` in the outputs directory, named after a hash of the options.
         attributes: the labels, in this order; optional attributes vary only if they are listed here.
         size: side of the generated images in px; null: the training size.
         train, valid, test: images per split; image i does not depend on the number of images.
@@ -85,7 +85,7 @@ def synthexpressions(
     """Synthetic faces, each with one of RaFD's eight expressions, and exact ground truth; generated if missing.
 
     Args:
-        root: folder of the images; null: ``data/`` in the outputs folder, named after a hash of the options.
+        root: directory of the images; null: ``data/`` in the outputs directory, named after a hash of the options.
         classes: the expressions to use, in this order; null: all eight, sorted. All eight are generated.
         size: side of the generated images in px; null: the training size.
         train, valid, test: images per split, over all eight expressions; 0 or at least 8.

@@ -24,7 +24,7 @@ class SynthSpec:
         size: side of the images in px, at least 8.
         train, valid, test: images per split.
         difficulty: variation of backgrounds, skin, clothes and light, from 0 to 1.
-        form: ``celeba`` (attribute file, neutral faces) or ``rafd`` (one folder per expression).
+        form: ``celeba`` (attribute file, neutral faces) or ``rafd`` (one directory per expression).
         vary: the attributes of ``OPTIONAL`` that vary in addition to ``CORE``; no face has any of the others.
 
     Raises ConfigError when values are out of range or incompatible.
@@ -101,7 +101,7 @@ class SynthSpec:
         raise DataError(f"synthfaces: image {file + self.total + 1} of {self.total} does not exist")
 
     def file_names(self, which: str) -> list[str]:
-        """The files of a split, relative to the image folder; nothing is rendered."""
+        """The files of a split, relative to the image directory; nothing is rendered."""
         split = SPLITS.index(which)
         numbers = range(sum(self.counts[:split]), sum(self.counts[: split + 1]))
         if self.form == "celeba":
@@ -120,7 +120,7 @@ def file_name(file: int) -> str:
 
 
 def read_spec(root: Path) -> SynthSpec | None:
-    """The parameters of the SynthFaces in ``root``; None for any other folder.
+    """The parameters of the SynthFaces in ``root``; None for any other directory.
 
     Raises:
         DataError: the file is damaged, or a different version of the renderer made the images.
@@ -134,7 +134,7 @@ def read_spec(root: Path) -> SynthSpec | None:
         spec = SynthSpec(**raw)
     except (AttributeError, KeyError, TypeError, ValueError, ConfigError):
         raise DataError(f"{path}: not a valid SynthFaces description") from None
-    advice = "; delete the folder to generate it again"
+    advice = "; delete the directory to generate it again"
     if version != RENDERER_VERSION:
         raise DataError(f"{root}: rendered by SynthFaces version {version}, expected {RENDERER_VERSION}{advice}")
     for name, current in feature_versions(spec.form, spec.vary).items():

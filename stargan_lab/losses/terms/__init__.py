@@ -1,7 +1,7 @@
 """Loss terms, registered in the family ``loss_term``; importing this package imports all its modules.
 
-Trait: ``standard`` marks the terms of every objective. Their weights are ``weights.cls``, ``weights.rec`` and
-``lipschitz.weight``; the others are added under ``terms``.
+Only the terms of every objective declare a ``weight``: the key that sets it, or 1. The others are added under
+``terms``.
 """
 
 from importlib import import_module

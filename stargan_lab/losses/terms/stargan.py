@@ -20,7 +20,7 @@ def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
 
 
-@LOSS_TERMS.register("d_real", source="Choi et al. 2018, equation 1", traits=["standard"])
+@LOSS_TERMS.register("d_real", source="Choi et al. 2018, equation 1", weight="1")
 class DiscriminatorReal:
     """Discriminator: adversarial loss of real images."""
 
@@ -30,7 +30,7 @@ class DiscriminatorReal:
         return step.discriminator_terms[0]
 
 
-@LOSS_TERMS.register("d_fake", source="Choi et al. 2018, equation 1", traits=["standard"])
+@LOSS_TERMS.register("d_fake", source="Choi et al. 2018, equation 1", weight="1")
 class DiscriminatorFake:
     """Discriminator: adversarial loss of translated images."""
 
@@ -40,7 +40,7 @@ class DiscriminatorFake:
         return step.discriminator_terms[1]
 
 
-@LOSS_TERMS.register("d_cls", source="Choi et al. 2018, equation 2", traits=["standard"])
+@LOSS_TERMS.register("d_cls", source="Choi et al. 2018, equation 2", weight="weights.cls")
 class DiscriminatorClassification:
     """Discriminator: classification loss of real images."""
 
@@ -50,7 +50,7 @@ class DiscriminatorClassification:
         return classification(step.real_logits, step.labels, step.spec.kind)
 
 
-@LOSS_TERMS.register("d_gp", source="Choi et al. 2018, equation 8", traits=["standard"])
+@LOSS_TERMS.register("d_gp", source="Choi et al. 2018, equation 8", weight="lipschitz.weight")
 class LipschitzPenalty:
     """Discriminator: penalty of the Lipschitz constraint; absent for constraints without a penalty."""
 
@@ -60,7 +60,7 @@ class LipschitzPenalty:
         return step.lipschitz.penalty(step.scores, step.real, step.fake, step.alpha)
 
 
-@LOSS_TERMS.register("g_fake", source="Choi et al. 2018, equation 1", traits=["standard"])
+@LOSS_TERMS.register("g_fake", source="Choi et al. 2018, equation 1", weight="1")
 class GeneratorFake:
     """Generator: adversarial loss of translated images."""
 
@@ -70,7 +70,7 @@ class GeneratorFake:
         return step.adversarial.generator(step.fake_scores)
 
 
-@LOSS_TERMS.register("g_rec", source="Choi et al. 2018, equation 4", traits=["standard"])
+@LOSS_TERMS.register("g_rec", source="Choi et al. 2018, equation 4", weight="weights.rec")
 class Reconstruction:
     """Generator: mean |x - G(G(x, target), source)|."""
 
@@ -80,7 +80,7 @@ class Reconstruction:
         return (step.real - step.reconstruction).abs().mean()
 
 
-@LOSS_TERMS.register("g_cls", source="Choi et al. 2018, equation 3", traits=["standard"])
+@LOSS_TERMS.register("g_cls", source="Choi et al. 2018, equation 3", weight="weights.cls")
 class GeneratorClassification:
     """Generator: classification loss of translated images."""
 
