@@ -24,9 +24,9 @@ class OptionError(ConfigError):
         super().__init__(f"evaluation.{option}: {reason}")
         self.option, self.reason = option, reason
 
-
-class LockedError(LabError):
-    """Another process holds a lock; the message says which."""
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Workers of a launcher pickle errors."""
+        return type(self), (self.option, self.reason)
 
 
 class DataError(LabError):

@@ -35,7 +35,7 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
     for cell in distinct(cells):
         now = status(cell)
         if now == "finished":
-            tag_finished(cell.config, _folder(cell))
+            tag_finished(cell.config, folder_of(cell))
         elif now == "failed" and not retry_failed:
             say(f"{cell.title}: failed earlier; use --retry-failed to train it again")
         elif now == "running":

@@ -66,11 +66,7 @@ def page(axes: Sequence[Axis]) -> str:
     single = [axis for axis in axes if _is_key(axis)]
     if single:
         chapters.append("\n".join(["## Single keys", "", *_table([axis.options[0] for axis in single], "key")]) + "\n")
-    keys = [axis.key for axis in axes]
-    for axis in axes:
-        if not _is_key(axis):
-            title = axis.key if keys.count(axis.key) == 1 else f"{axis.key} ({axis.family})"
-            chapters.append("\n".join(_chapter(axis, title)) + "\n")
+    chapters += ["\n".join(_chapter(axis)) + "\n" for axis in axes if not _is_key(axis)]
     return "\n".join(chapters)
 
 
@@ -136,8 +132,8 @@ def _wrapped(text: str, indent: int, hang: int = 0) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
-def _chapter(axis: Axis, title: str) -> list[str]:
-    lines = [f"## {title}", "", f"{axis.summary} Set with `{_usage(axis)}`.".strip(), ""]
+def _chapter(axis: Axis) -> list[str]:
+    lines = [f"## {axis.title}", "", f"{axis.summary} Set with `{_usage(axis)}`.".strip(), ""]
     if axis.options:
         lines += [*_table(axis.options), ""]
     if axis.entries:

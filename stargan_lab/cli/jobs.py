@@ -60,7 +60,6 @@ class Jobs:
         self.one_by_one = _one_by_one(base)
 
     def __call__(self, composed: DictConfig) -> Any:
-        from stargan_lab.runs.run import run
 
         show_plain_warnings()
         if self.stop_file.exists():

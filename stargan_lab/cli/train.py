@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,7 +17,15 @@ from omegaconf import DictConfig
 
 from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping
 from stargan_lab.cli.multirun import Multirun, name_of, swept_keys, tagged, values_of
-from stargan_lab.config.compose import CONFIG_MODULE, CONFIG_NAME, compose_with, config_loader, parse_override, resolve
+from stargan_lab.config.compose import (
+    CONFIG_MODULE,
+    CONFIG_NAME,
+    compose_with,
+    config_loader,
+    parse_override,
+    resolve,
+    without_surplus_options,
+)
 from stargan_lab.console import inform, outputs_flag, quietly
 from stargan_lab.errors import ConfigError
 

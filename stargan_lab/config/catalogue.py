@@ -46,9 +46,6 @@ class Entry:
     options: tuple[Option, ...] = ()
 
 
-STANDARD = " Part of every objective; set its weight under weights or lipschitz, not under terms."
-
-
 @dataclass(frozen=True)
 class Axis:
     """A component, section or key of the configuration.
@@ -182,7 +179,7 @@ def _entries(name: str, selected: set[str], yamls: Mapping[str, Path] | None) ->
     return tuple(
         Entry(
             entry,
-            registry.summary(entry).replace("``", "") + (STANDARD if registry.has(entry, "standard") else ""),
+            registry.summary(entry).replace("``", ""),
             registry.source(entry),
             "" if registry.shipped(entry) else registry.get(entry).__module__,
             entry in selected,

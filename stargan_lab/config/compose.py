@@ -72,6 +72,7 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
     for group, option in _surplus_options(raw, hydra):
         del raw[group][option]
     config = validate(raw, rules)
+    set_by_user = _set_by_user(hydra)
     if rules and not config.quiet and "data" in set_by_user and "data.image_size" not in set_by_user:
         _note_image_size(config.data.image_size, hydra)
     return config

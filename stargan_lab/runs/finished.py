@@ -14,11 +14,11 @@ from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.sync import add_tags
 
 
-def update_finished(config: RunConfig, run_id: str) -> None:
+def update_finished(config: RunConfig, folder: RunFolder) -> None:
     """Tag the finished run of ``config``, and print how it differs from ``config``; silent for a run just trained."""
     with quietly(config.quiet):
-        tag_finished(config, run_id)
-        for note in differences(config, run_id):
+        tag_finished(config, folder)
+        for note in differences(config, folder):
             inform(f"note: {note}")
 
 

@@ -44,7 +44,7 @@ def _run(config: RunConfig) -> dict[str, Any]:
                 with _recorded_failure(folder):
                     return Trainer(config, sources, folder, hashes).run()
     say(f"already finished: run {identity} in {folder.path}")
-    update_finished(config, identity)
+    update_finished(config, folder)
     return result
 
 
