@@ -144,7 +144,7 @@ def _chapter(axis: Axis) -> list[str]:
         lines.append("")
     for entry in axis.entries:
         if entry.options:
-            lines += [f"### {axis.key}: {entry.name}", "", *_table(entry.options), ""]
+            lines += [f"### {axis.title}: {entry.name}", "", *_table(entry.options), ""]
     return lines[:-1]
 
 
