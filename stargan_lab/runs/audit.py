@@ -102,7 +102,7 @@ def _step_flops(
 ) -> Audit:
     """FLOPs of a real training step, executed on networks without values."""
     g_optimizer, d_optimizer = (torch.optim.SGD(network.parameters()) for network in (generator, critic))
-    precision = "float64" if config.trainer.precision == "float64" else "float32"
+    precision = "float64" if config.trainer.precision == "float64" else "float32"  # the meta device has no autocast
     state = TrainState(generator, critic, g_optimizer, d_optimizer, Ema(generator, 0), torch.device("meta"), precision)
     size, labels = config.data.image_size, len(objective.layout.specs[0].names)
     images = torch.empty(config.batch_size, 3, size, size, device="meta")
