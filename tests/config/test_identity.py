@@ -76,6 +76,7 @@ SAME = [
     ("discriminator.bias=true", "discriminator.bias=[0,1]"),
     ("discriminator.bias=false", "discriminator.bias=[]"),
     ("discriminator.bias=[0,1]", "discriminator.bias=[1,0,1]"),
+    ("discriminator.bias=[0,1]", "discriminator.bias=[-1,-2]"),
     ("discriminator.norm_affine=true", "discriminator.norm_affine=false"),
     (f"{GROUP} discriminator.norm_options=null", f"{GROUP} discriminator.norm_options={{groups:null}}"),
     ("generator.norm=group generator.norm_options={}", "generator.norm=group generator.norm_options={groups:null}"),
