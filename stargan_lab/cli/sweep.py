@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from stargan_lab.ablation.plan import Cell
     from stargan_lab.ablation.spec import Ablation
 
+HYDRA = ("hydra/", "hydra.")
+"""Overrides of the launcher and the like, which do not affect the runs."""
+
 EPILOG = """\
 Finished runs are not trained again; interrupted ones resume. `stargan-lab list ablations` shows what there is.
 
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     config_dir = Path(args.config_dir) if args.config_dir else None
     overrides = [*args.overrides, *(["quiet=true"] if args.quiet else [])]
     show_plain_warnings()
-    tasks = [override for override in overrides if not override.startswith(("hydra/", "hydra."))]
+    tasks = [override for override in overrides if not override.startswith(HYDRA)]
     cells = plan(ablation, tasks, config_dir)
     if args.dry_run or args.status:
         print(dry_run(cells) if args.dry_run else status_table(cells))
@@ -98,7 +101,8 @@ def _train_and_report(
     for cell, state in missing:
         result = folder_of(cell).result() or {}
         say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
-    command = shlex.join(["stargan-lab", "sweep", ablation.name, *args.overrides])
+    tasks = [override for override in args.overrides if not override.startswith(HYDRA)]
+    command = shlex.join(["stargan-lab", "sweep", ablation.name, *tasks])
     write_and_print(Report(ablation, collect_runs(ablation, outputs), command), outputs, FORMATS, args.allow_mixed)
     if not missing:
         inform(f"next: stargan-lab ui {ablation.name}{outputs_flag(outputs)}")

@@ -123,9 +123,9 @@ def test_sweep_ends_with_a_report(swept: Swept) -> None:
     assert "Norms at 16 px" in swept.sweep.out and "(baseline)" in swept.sweep.out
     assert "A norm helps." in (folder / "report.md").read_text()
     assert "data:image/png;base64," in (folder / "report.html").read_text()
-    for name in ("metrics.png", "strip.png"):
-        with Image.open(folder / name) as figure:
-            assert min(figure.size) > 50
+    with Image.open(folder / "strip.png") as figure:
+        assert min(figure.size) > 50
+    assert "layer − none" in (folder / "effects.svg").read_text() and (folder / "effects.pdf").is_file()
     with (folder / "report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["variant"], row["seed"], row["run_id"]) for row in rows] == [
@@ -176,7 +176,7 @@ def test_cell_of_two_ablations_is_one_run(swept: Swept) -> None:
     outcome = swept.lab("sweep", "rates")
     assert outcome.code == 0, outcome.err
     assert swept.mtimes() == before
-    assert "[1/1]" in outcome.err
+    assert "[2/2] low · seed 0 — 1 finished, 0 failed, 1 left" in outcome.err
     shared = swept.lab.mlflow().runs()[swept.ids[0]].data.tags
     assert (shared["ablation.norms"], shared["ablation.rates"]) == ("none", "usual")
     assert json.loads((swept.lab.run(swept.ids[0]) / "tags.json").read_text())["ablation.rates"] == "usual"
