@@ -13,20 +13,25 @@ class ConfigError(LabError):
 
 
 class OptionError(ConfigError):
-    """An invalid option of an extractor, which is a key of the configuration or a flag of ``stargan-lab fid``.
+    """An option of a feature extractor, named by the message as a key of ``evaluation`` and by ``as_flag`` as a flag.
 
-    Attributes:
-        option: without its section, e.g. ``weights``.
-        reason: the message without the option.
+    Args:
+        reason: what is wrong.
+        values: what to set the option to; empty if the reason says it.
     """
 
-    def __init__(self, option: str, reason: str) -> None:
-        super().__init__(f"evaluation.{option}: {reason}")
-        self.option, self.reason = option, reason
+    def __init__(self, option: str, reason: str, values: str = "") -> None:
+        super().__init__(option, reason, values)
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Workers of a launcher pickle errors."""
-        return type(self), (self.option, self.reason)
+    def __str__(self) -> str:
+        return self._line(f"evaluation.{self.args[0]}", "=")
+
+    def as_flag(self) -> ConfigError:
+        return ConfigError(self._line(f"--{self.args[0]}", " "))
+
+    def _line(self, name: str, assign: str) -> str:
+        _, reason, values = self.args
+        return f"{name}: {reason}" + (f"; set {name}{assign}{values}" if values else "")
 
 
 class DataError(LabError):

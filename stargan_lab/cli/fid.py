@@ -90,7 +90,7 @@ def _extractor(args: argparse.Namespace, outputs: Path, device: "torch.device") 
     try:
         extractor = build_extractor(args.features, outputs, device, None, weights=args.weights, dims=args.dims)
     except OptionError as error:
-        raise ConfigError(f"--{error.option}: {error.reason}") from None
+        raise error.as_flag() from None
     if _verified(extractor) is False and not args.allow_unverified:
         name = metric_name("frechet", extractor.label).removeprefix("eval/")
         raise ConfigError(

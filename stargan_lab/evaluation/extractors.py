@@ -221,7 +221,7 @@ def build_extractor(
     given = {key: value for key, value in options.items() if key not in KEYS or value is not None}
     if extra := [key for key in given if key not in parameters]:
         where = extra[0] if extra[0] in KEYS else f"extractor_options.{extra[0]}"
-        raise OptionError(where, f"extractor {name!r} does not take it")
+        raise OptionError(where, f"extractor {name!r} has no option {extra[0]}")
     built: Extractor = extractor.build(name, outputs, device, classifier, **given)
     check_extractor(name, built)
     defaults = {key: parameter.default for key, parameter in parameters.items()}

@@ -50,14 +50,14 @@ def find_weights(weights: str | None, outputs: Path) -> Path:
     if weights not in (None, DOWNLOAD):
         path = Path(str(weights)).expanduser()
         if not path.is_file():
-            raise OptionError("weights", f"{path} is not a file; expected a path or {DOWNLOAD!r}")
+            raise OptionError("weights", f"{path} is not a file", f"{DOWNLOAD} or a path")
         return path
     cached = next((path for path in paths if path.is_file() and (weights is None or is_official(path))), None)
     if cached is not None:
         return cached
     if weights is None:
-        reason = f"no Inception weights, so no FID; set it to {DOWNLOAD!r} or a path, or copy them to {paths[0]}"
-        raise WeightsMissing("weights", reason)
+        values = f"{DOWNLOAD} or a path, or copy them to {paths[0]}"
+        raise WeightsMissing("weights", "no Inception weights, so no FID", values)
     with files.locked(paths[0].with_suffix(".lock")):  # not make_once: a file that is not official is replaced
         if not (paths[0].is_file() and is_official(paths[0])):
             files.write_atomically(paths[0], lambda file: _download(official_url(), file))
