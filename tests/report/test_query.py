@@ -81,7 +81,7 @@ def test_columns(outputs: Path) -> None:
         (["eval/edit>=0.25", "eval/edit<=7e-1"], {NONE}),
         (["discriminator.norm<1"], set()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_filters(outputs: Path, filters: list[str], expected: set[str]) -> None:
     assert found(outputs, *filters) == expected

@@ -10,7 +10,6 @@ import pytest
 from terminal import Terminal
 
 from stargan_lab import compose
-from stargan_lab.cli.jobs import train_run
 from stargan_lab.config import RunConfig
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.runs.run import run
@@ -49,5 +48,5 @@ def test_only_warnings_and_the_result_of_a_quiet_run_are_printed(
     assert text.count("training the attribute classifier") == 1 and f"cached as {tmp_path / 'loud'}" in text
     assert "step 4/4" in text
 
-    assert "note: evaluated with different settings" in written(train_run, with_fewer_images(loud))
-    assert written(train_run, with_fewer_images(quiet)) == f"already finished: run {folder.name} in {folder}\n"
+    assert "note: evaluated with different settings" in written(run, with_fewer_images(loud))
+    assert written(run, with_fewer_images(quiet)) == f"already finished: run {folder.name} in {folder}\n"
