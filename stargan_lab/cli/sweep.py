@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.ablation.spec import load
     from stargan_lab.cli.jobs import show_plain_warnings
     from stargan_lab.config.compose import compose_with, config_loader
-    from stargan_lab.console import quietly
+    from stargan_lab.console import inform, quietly
     from stargan_lab.files import check_writable
 
     ablation = load(args.name, args.preset)
@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     show_plain_warnings()
     tasks = [override for override in overrides if not override.startswith(HYDRA)]
     cells = plan(ablation, tasks, config_dir)
+    with quietly(all(cell.config.quiet for cell in cells)):
+        if ablation.preset:
+            inform(f"preset {ablation.preset} (--preset takes {', '.join(ablation.presets)})")
     if args.dry_run or args.status:
         print(dry_run(cells) if args.dry_run else status_table(cells))
         return 0
@@ -89,8 +92,6 @@ def _train_and_report(
     from stargan_lab.report.pages import FORMATS
 
     outputs = Path(cells[0].config.paths.outputs)
-    if ablation.preset:
-        inform(f"preset {ablation.preset} (--preset takes {', '.join(ablation.presets)})")
     runs = distinct(cells)
     inform(f"{ablation.title}: {len(ablation.variants)} variants, {counted(len(runs), 'run')}, in {outputs}")
     left = unfinished(cells, args.retry_failed)

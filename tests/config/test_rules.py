@@ -20,7 +20,7 @@ REFUSED = {
         "depth=3",
     ],
     "discriminator.depth=5": ["discriminator.depth", "32 px", "1 to 4"],
-    "discriminator.bias=[0,2]": ["discriminator.bias", "layer 2", "0 to 1"],
+    "discriminator.bias=[0,2]": ["discriminator.bias", "layer 2", "-2 to 1"],
     "discriminator.depth=4 discriminator.norm=instance": ["discriminator.norm", "instance", "1x1", "depth=3"],
     "discriminator.depth=4 discriminator.norm=batch batch_size=1": ["discriminator.norm", "batch", "1x1"],
     "discriminator.norm=spectral lipschitz=clip": ["lipschitz", "clip", "spectral", "none, gp"],
