@@ -28,8 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"checkpoints", "files", "registry"},
     "runs": {"checkpoints", "config", "console", "data", "evaluation", "files", "image_grid", "labels", "losses"}
     | {"models", "registry", "seeding", "tracking", "training", "translation"},
-    "ablation": {"config", "console", "registry", "runs", "tracking"},
-    "report": {"ablation", "config", "console", "evaluation", "files", "image_grid", "tracking"},
+    "ablation": {"config", "console", "runs", "tracking"},
+    "report": {"ablation", "config", "console", "evaluation", "files", "image_grid", "registry", "tracking"},
     "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
     | {"tracking", "translation"},
     "__main__": {"cli"},

@@ -113,9 +113,9 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
 
 def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     """The report of a multirun, or of any runs."""
-    from stargan_lab.ablation.from_runs import ablation_of, also_differing
     from stargan_lab.cli.multirun import find_multirun
     from stargan_lab.errors import ConfigError, LabError
+    from stargan_lab.report.from_runs import ablation_of, also_differing
     from stargan_lab.report.query import load_runs, main_score
     from stargan_lab.report.runs import collect
 

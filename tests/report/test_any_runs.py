@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stargan_lab.ablation.from_runs import ablation_of, also_differing
 from stargan_lab.cli.main import main
 from stargan_lab.config import compose
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import write_json, write_text
+from stargan_lab.report.from_runs import ablation_of, also_differing
 from stargan_lab.report.query import load_runs
 from stargan_lab.tracking.run_folder import RunFolder
 

@@ -12,14 +12,10 @@ from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError, nearest, unknown
 from stargan_lab.registry import family
+from stargan_lab.report.query import differing
 
 Cells = list[tuple[str, int, str]]
 """Variant, seed and run id of each run."""
-
-NOT_CONFIGURATION = (
-    *("run_id", "name", "status", "started", "finished", "seconds", "seconds_per_step"),
-    *("protocol", "code", "data", "machine", "error", "folder"),
-)
 
 
 def ablation_of(
@@ -75,9 +71,8 @@ def ablation_of(
 
 def also_differing(runs: DataFrame, keys: Sequence[str]) -> list[str]:
     """Configuration keys other than ``keys`` whose values differ between the runs."""
-    skipped = {*NOT_CONFIGURATION, *keys, *(key.removesuffix(".name") for key in keys)}
-    shown = [k for k in runs if k not in skipped and "/" not in k and not k.startswith(("ablation.", "evaluation."))]
-    return [key for key in shown if runs[key].map(lambda value: as_yaml(_value(value))).nunique() > 1]
+    skipped = {*keys, *(key.removesuffix(".name") for key in keys)}
+    return [key for key in differing(runs) if key not in skipped and not key.startswith("evaluation.")]
 
 
 def _check_unique(runs: DataFrame, cells: Cells, keys: Sequence[str]) -> None:
