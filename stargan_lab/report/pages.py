@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, preview, unknown
-from stargan_lab.files import write_text
+from stargan_lab.files import locked, write_text
 from stargan_lab.report import audit, effects, tables, variance_tables
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.curves import draw_curves
@@ -45,7 +45,7 @@ def write_report(
     *,
     strip_seeds: int = 1,
 ) -> list[Path]:
-    """Write ``out/report.<format>`` and its figures, each atomically.
+    """Write ``out/report.<format>`` and its figures, each atomically; waits while another process writes there.
 
     Args:
         runs: as ``report.runs.collect`` returns them.
@@ -64,6 +64,19 @@ def write_report(
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
         check_comparable(ablation, runs)
+    with locked(out.parent / f".{out.name}.lock"):  # another sweep of it may end now; pages embed the figures in out
+        return _write(ablation, runs, out, formats, command, notes, strip_seeds)
+
+
+def _write(
+    ablation: Ablation,
+    runs: DataFrame,
+    out: Path,
+    formats: Sequence[str],
+    command: str,
+    notes: Sequence[str],
+    strip_seeds: int,
+) -> list[Path]:
     strip = out / "strip.png"
     vector = ("svg", "pdf") if "tex" in formats else ("svg",)  # LaTeX needs PDF
     drawn = draw_effects(ablation, runs, out / "effects", vector)

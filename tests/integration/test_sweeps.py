@@ -230,7 +230,7 @@ def test_concurrent_sweeps_share_the_work(lab: Lab) -> None:
     """No cell is trained twice, and every run is in MLflow once."""
     lab.write("experiments/norms.yaml", NORMS)
     outcomes = [finish(process) for process in [lab.start("sweep", "norms", "seed=0") for _ in range(2)]]
-    assert all("Traceback" not in outcome.err for outcome in outcomes)
+    assert ["Traceback" in outcome.err for outcome in outcomes] == [False] * 2, [outcome.err for outcome in outcomes]
     assert "another process" in outcomes[0].err + outcomes[1].err
     assert len(lab.mlflow().runs()) == 2
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2

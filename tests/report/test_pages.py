@@ -1,6 +1,7 @@
 """The pages of a report."""
 
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
+from stargan_lab.files import locked
 from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
 from stargan_lab.report.runs_csv import read_csv
 from stargan_lab.tracking.metrics import lookup
@@ -116,6 +118,20 @@ def test_before_any_run_has_finished_old_figures_are_deleted(
     assert [path.name for path in written] == ["report.md", "report.csv", "report.html"]
     assert "runs: 0 of 9 finished" in (tmp_path / "report.md").read_text()
     assert not (tmp_path / "strip.png").exists()
+
+
+def test_reports_of_one_ablation_are_written_one_after_another(
+    ablation: Ablation, runs: DataFrame, tmp_path: Path
+) -> None:
+    """Each deletes figures that the other is about to embed."""
+    out = tmp_path / "norms"
+    writer = threading.Thread(target=write_report, args=(ablation, runs, out))
+    with locked(tmp_path / ".norms.lock"):
+        writer.start()
+        writer.join(0.3)
+        assert not out.exists()
+    writer.join()
+    assert (out / "report.html").exists()
 
 
 def test_an_unknown_format(ablation: Ablation, runs: DataFrame, tmp_path: Path) -> None:
