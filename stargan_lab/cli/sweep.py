@@ -90,6 +90,8 @@ def _train_and_report(
     from stargan_lab.errors import counted
     from stargan_lab.files import write_json
     from stargan_lab.report.pages import FORMATS
+    from stargan_lab.runs.metadata import open_store
+    from stargan_lab.tracking.reports import publish_report
 
     outputs = Path(cells[0].config.paths.outputs)
     runs = distinct(cells)
@@ -105,6 +107,8 @@ def _train_and_report(
     tasks = [override for override in args.overrides if not override.startswith(HYDRA)]
     command = shlex.join(["stargan-lab", "sweep", ablation.name, *tasks])
     write_and_print(Report(ablation, collect_runs(ablation, outputs), command), outputs, FORMATS, args.allow_mixed)
+    if (store := open_store(cells[0].config)) is not None:
+        publish_report(store, cells_file(outputs, ablation).parent)
     if not missing:
         inform(f"next: stargan-lab ui {ablation.name}{outputs_flag(outputs)}")
     return 1 if missing else 0

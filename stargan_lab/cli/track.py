@@ -24,12 +24,14 @@ def run(args: argparse.Namespace) -> int:
     """Write every run to the MLflow store; 1 if a run's files are damaged."""
     from stargan_lab.console import say
     from stargan_lab.errors import counted
+    from stargan_lab.tracking.reports import publish_reports
     from stargan_lab.tracking.store import Store
     from stargan_lab.tracking.sync import sync
 
     outputs = Path(args.outputs)
     store = Store.open(outputs, args.uri, args.experiment)
     result = sync(outputs, store)
+    publish_reports(store, outputs)
     written, active = counted(len(result.written), "run"), counted(len(result.training), "active run")
     print(f"wrote {written} to {store.uri}, skipped {active}")
     for line in result.damaged:

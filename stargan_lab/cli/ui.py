@@ -1,40 +1,144 @@
 """``stargan-lab ui``."""
 
 import argparse
+import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stargan_lab.cli import complete
 from stargan_lab.cli.arguments import Commands, add_command
 from stargan_lab.cli.track import add_store
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from stargan_lab.ablation.spec import Ablation
+    from stargan_lab.tracking.store import Store
+    from stargan_lab.tracking.views import View
+
+EPILOG = """\
+All runs, with their scores and what differs between them; or those of an ablation, grouped by variant.
+
+examples:
+  stargan-lab ui
+  stargan-lab ui quickstart
+  stargan-lab ui --multirun latest"""
+
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "ui", "serve the MLflow UI on 127.0.0.1, optionally filtered to one ablation", run)
+    parser = add_command(commands, "ui", "serve the MLflow UI on 127.0.0.1, opened on the scores", run, EPILOG)
     name = parser.add_argument("name", nargs="?", metavar="NAME", help="ablation (default: all runs)")
     complete.attach(name, complete.ablations)
+    parser.add_argument(
+        "--multirun", metavar="latest|DIR", help="the runs of a train -m: the last one, or Hydra's sweep directory"
+    )
     parser.add_argument("--port", type=int, default=5000, metavar="N", help="port (default: 5000)")
     add_store(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the MLflow UI until Ctrl-C."""
-    from stargan_lab.ablation.spec import load
+    """Serve the MLflow UI until Ctrl-C or SIGTERM."""
     from stargan_lab.console import say
-    from stargan_lab.errors import LabError
-    from stargan_lab.tracking.run_folder import run_folders
+    from stargan_lab.errors import ConfigError, LabError
+    from stargan_lab.tracking.reports import publish_reports
     from stargan_lab.tracking.store import Store
-    from stargan_lab.tracking.ui import ui_command, ui_url
+    from stargan_lab.tracking.ui import ui_command, ui_environment
+    from stargan_lab.tracking.views import compare_url
 
     outputs = Path(args.outputs)
+    if args.name and args.multirun:
+        raise ConfigError("name an ablation or use --multirun, not both")
+    _check_free(args.port)
     if not (outputs / "runs").is_dir():
         raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
-    name = None if args.name is None else load(args.name).name
+    view, run_ids = view_of(args, outputs)
     store = Store.open(outputs, args.uri, args.experiment)
-    logged = {name: metric for folder in run_folders(outputs) for name, metric in folder.descriptions().items()}
-    say(f"open {ui_url(store, name, args.port, logged)}   (Ctrl-C to stop)")
-    try:
-        return subprocess.run(ui_command(store.uri, args.port), stdout=sys.stderr).returncode
-    except KeyboardInterrupt:
-        return 0
+    view.save(store)
+    publish_reports(store, outputs)
+    say(f"open {view.url(store, args.port)}   (Ctrl-C to stop)")
+    if view.ablation and (compared := _mlflow_ids(store, run_ids)):
+        say(f"compare {compare_url(store, compared, args.port)}")
+    return _serve(ui_command(store.uri, args.port), ui_environment(view.scores))
+
+
+def _serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the server until it ends, Ctrl-C or SIGTERM; its processes end with this one."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with subprocess.Popen(command, stdout=sys.stderr, env=environment, start_new_session=True) as server:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+
+
+def _check_free(port: int) -> None:
+    """Raises ConfigError if another process listens on the port."""
+    from stargan_lab.errors import ConfigError
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"--port {port}: {getattr(error, 'strerror', None) or error}; try --port {port + 1}"
+            ) from None
+
+
+def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[str]]":
+    """What the UI shows first, and the ids of these runs."""
+    from stargan_lab.ablation.spec import load
+    from stargan_lab.cli.multirun import find_multirun
+    from stargan_lab.report.from_runs import ablation_of
+    from stargan_lab.report.query import load_runs, main_score
+
+    if args.name:
+        ablation = load(args.name)
+        runs = load_runs(outputs)
+        runs = runs[runs[key].notna()] if (key := f"ablation.{ablation.name}") in runs else runs[:0]
+    elif args.multirun:
+        multirun = find_multirun(args.multirun, outputs)
+        runs = load_runs(outputs, f"run_id={','.join(multirun.runs)}")
+        ablation, _ = ablation_of(runs, multirun.by, multirun.name, main_score(runs))
+    else:
+        ablation, runs = None, load_runs(outputs)
+    return _columns(runs, ablation), list(runs["run_id"])
+
+
+def _columns(runs: "DataFrame", ablation: "Ablation | None") -> "View":
+    """The view of these runs: scores that some run has, the primary one first, and params that differ."""
+    from stargan_lab.report.run_text import described, overall_scores
+    from stargan_lab.tracking.metrics import lookup, names
+    from stargan_lab.tracking.publish import State
+    from stargan_lab.tracking.run_folder import RunFolder
+    from stargan_lab.tracking.views import View
+
+    descriptions = described(runs)
+    main = [name for name in overall_scores(runs, descriptions, main=True) if name.startswith("eval/")]
+    main = main or [name for name in names() if name.startswith("eval/") and lookup(name).main]  # none evaluated yet
+    params = [State(RunFolder(folder)).params for folder in runs["folder"]]
+    keys = dict.fromkeys(key for each in params for key in each)
+    return View(
+        key="all-runs" if ablation is None else f"ablation-{ablation.name}",
+        scores=list(dict.fromkeys([*([ablation.primary, *ablation.secondary] if ablation else []), *main])),
+        losses=[name for name in descriptions if name.startswith("loss/")],
+        factors=[key for key in keys if len({each.get(key) for each in params}) > 1],
+        ablation=ablation.name if ablation else "",
+    )
+
+
+def _mlflow_ids(store: "Store", run_ids: Sequence[str]) -> list[str]:
+    """The MLflow runs of these runs, oldest first."""
+    wanted = set(run_ids)
+    return [
+        run.info.run_id for run in reversed(store.search("tags.run_id LIKE '%'")) if run.data.tags["run_id"] in wanted
+    ]

@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, preview, unknown
-from stargan_lab.files import locked, write_text
+from stargan_lab.files import locked, write_json, write_text
 from stargan_lab.report import audit, effects, tables, variance_tables
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.curves import draw_curves
@@ -19,7 +19,9 @@ from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
 from stargan_lab.report.runs import finished
 from stargan_lab.report.runs_csv import write_csv
+from stargan_lab.report.summary import summary
 from stargan_lab.report.warning_marks import WarningMarks
+from stargan_lab.tracking.reports import SUMMARY
 
 FORMATS = ("md", "csv", "html", "tex")
 FIGURES = ("effects.svg", "effects.pdf", "curves.svg", "curves.pdf", "strip.png")
@@ -85,13 +87,14 @@ def _write(
     for path in {out / name for name in FIGURES} - set(drawn):
         path.unlink(missing_ok=True)  # from an earlier report
     pages = [out / f"report.{name}" for name in dict.fromkeys(formats)]
+    write_json(out / SUMMARY, summary(ablation, runs, command))
     figures = {path.stem: path for path in drawn if path.suffix != ".pdf"}
     for path in pages:
         if path.suffix == ".csv":
             write_csv(runs, path)
         else:
             write_text(path, _render(path.suffix[1:], ablation, runs, figures, command, notes))
-    return [*pages, *drawn]
+    return [*pages, out / SUMMARY, *drawn]
 
 
 def report_text(ablation: Ablation, runs: DataFrame, command: str = "", notes: Sequence[str] = ()) -> str:

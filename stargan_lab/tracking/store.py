@@ -58,20 +58,32 @@ class Store:
 
     def find(self, run_id: str) -> "Run | None":
         """The run tagged with ``run_id``; None if there is none or it was deleted in the UI."""
-        with _one_line(self.uri):
-            query = f"tags.run_id = '{run_id}'"
-            runs = self.client.search_runs([self.experiment_id], filter_string=query, max_results=1)
-            return runs[0] if runs else None
+        return next(iter(self.search(f"tags.run_id = '{run_id}'")), None)
 
     def open_run(self, run_id: str, run_name: str, start: float) -> "Run":
         """The run of ``run_id``, created if it does not exist. ``start`` is in Unix seconds."""
+        return self.open_tagged({"run_id": run_id}, run_name, start)
+
+    def open_tagged(self, tags: Mapping[str, str], run_name: str, start: float | None = None) -> "Run":
+        """The run with these tags, created if it does not exist. ``start`` is in Unix seconds, None for now."""
         with locked(self._lock):
-            run = self.find(run_id)
-            if run is not None:
+            condition = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+            for run in self.search(condition):
                 return run
             with _one_line(self.uri):
-                tags = {"run_id": run_id}
-                return self.client.create_run(self.experiment_id, round(start * 1000), tags, run_name)
+                milliseconds = round((time.time() if start is None else start) * 1000)
+                return self.client.create_run(self.experiment_id, milliseconds, dict(tags), run_name)
+
+    def search(self, condition: str) -> "list[Run]":
+        """The runs that match a filter of MLflow, newest first, without deleted ones."""
+        with _one_line(self.uri):
+            runs: list[Run] = []
+            token = None
+            while True:
+                page = self.client.search_runs([self.experiment_id], condition, max_results=1000, page_token=token)
+                runs += page
+                if not (token := page.token):
+                    return runs
 
     def delete_run(self, mlflow_id: str) -> None:
         with _one_line(self.uri):
@@ -114,6 +126,12 @@ class Store:
     def artifact(self, mlflow_id: str, path: Path, folder: str | None = None) -> None:
         with _one_line(self.uri):
             self.client.log_artifact(mlflow_id, str(path), folder)
+
+    def table(self, mlflow_id: str, columns: Mapping[str, Sequence[Any]], name: str = "verdicts.json") -> None:
+        """Replace an artifact that the UI shows as a table; its columns by name."""
+        content = {"columns": list(columns), "data": [list(row) for row in zip(*columns.values(), strict=True)]}
+        with _one_line(self.uri):
+            self.client.log_dict(mlflow_id, content, name)
 
     def set_status(self, mlflow_id: str, status: str, end: float | None = None) -> None:
         """``status`` as in result.json, or ``running``; ``end`` is in Unix seconds."""

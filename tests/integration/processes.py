@@ -127,9 +127,10 @@ class Recorded:
         self.client = MlflowClient(tracking_uri=f"sqlite:///{outputs / 'mlflow.db'}")
 
     def runs(self) -> dict[str, Run]:
-        """Active runs by run id, which must be unique."""
+        """Active trained runs by run id, which must be unique."""
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        active = self.client.search_runs(experiments, run_view_type=ViewType.ACTIVE_ONLY)
+        found = self.client.search_runs(experiments, run_view_type=ViewType.ACTIVE_ONLY)
+        active = [run for run in found if "report" not in run.data.tags]
         runs = {run.data.tags["run_id"]: run for run in active}
         assert len(runs) == len(active), "duplicate run id"
         return runs

@@ -1,11 +1,13 @@
 """``load_runs``, and reports of runs that no ablation file declares."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stargan_lab.cli.main import main
+from stargan_lab.cli.ui import view_of
 from stargan_lab.config import compose
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import write_json, write_text
@@ -94,6 +96,13 @@ def test_report_of_a_multirun(outputs: Path) -> None:
     assert main(["report", "--multirun", "latest", "--outputs", str(outputs), "--format", "md"]) == 0
     text = (outputs / "reports" / "multirun-x" / "report.md").read_text()
     assert "# multirun-x: discriminator.norm\n" in text and "| norm=none (baseline) |" in text
+
+
+def test_view_of_a_multirun(outputs: Path) -> None:
+    record = {"name": "multirun-x", "by": ["discriminator.norm"], "runs": ["a0", "b0", "a1", "b1"]}
+    write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record)
+    view, run_ids = view_of(Namespace(name=None, multirun="latest"), outputs)
+    assert (view.ablation, view.scores[0], sorted(run_ids)) == ("multirun-x", "eval/edit", ["a0", "a1", "b0", "b1"])
 
 
 def test_runs_that_differ_in_other_keys_are_noted(outputs: Path) -> None:

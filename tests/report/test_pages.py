@@ -25,7 +25,16 @@ def test_all_files_of_a_report(
         runs.at[index, "folder"] = runs_on_disk(run["variant"], run["seed"], run["run_id"], 0.5).path
     out = tmp_path / "reports" / "norms"
     written = write_report(ablation, runs, out, FORMATS, command="stargan-lab sweep norms")
-    names = ["report.md", "report.csv", "report.html", "report.tex", "effects.svg", "effects.pdf", "strip.png"]
+    names = [
+        "report.md",
+        "report.csv",
+        "report.html",
+        "report.tex",
+        "report.json",
+        "effects.svg",
+        "effects.pdf",
+        "strip.png",
+    ]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
@@ -115,7 +124,7 @@ def test_before_any_run_has_finished_old_figures_are_deleted(
 ) -> None:
     (tmp_path / "strip.png").write_bytes(b"old")
     written = write_report(ablation, runs[:0], tmp_path)
-    assert [path.name for path in written] == ["report.md", "report.csv", "report.html"]
+    assert [path.name for path in written] == ["report.md", "report.csv", "report.html", "report.json"]
     assert "runs: 0 of 9 finished" in (tmp_path / "report.md").read_text()
     assert not (tmp_path / "strip.png").exists()
 

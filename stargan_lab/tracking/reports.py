@@ -1,0 +1,90 @@
+"""Reports of ablations in MLflow: one run each, with the report's files, and a description of every run compared."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import read_json, sha256_bytes
+from stargan_lab.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+SUMMARY = "report.json"
+"""In a report's directory: what the report says, for programs."""
+
+_REPORT, _DIGEST, _ABLATION, _NOTE = "report", "report_sha256", "ablation.", "mlflow.note.content"
+
+
+def publish_reports(store: Store, outputs: Path) -> None:
+    """Publish every report in ``outputs/reports`` that MLflow does not have yet.
+
+    Raises:
+        StoreError: the store fails; LabError: a summary is damaged.
+    """
+    for path in sorted((outputs / "reports").glob(f"[!.]*/{SUMMARY}")):
+        publish_report(store, path.parent)
+
+
+def publish_report(store: Store, folder: Path) -> None:
+    """Publish a report's directory as a run with the tag ``report``, and describe the runs it compares.
+
+    A later report of the same ablation replaces the files of the earlier one.
+
+    Raises:
+        StoreError: the store fails; LabError: the summary is damaged.
+    """
+    summary = read_json(folder / SUMMARY)
+    try:
+        name, title, verdicts = str(summary["name"]), str(summary["title"]), list(summary["verdicts"])
+        facts = {key: str(summary[key]) for key in ("title", "claim", "baseline")}
+        variants = list(map(str, summary["variants"]))
+    except (KeyError, TypeError):
+        raise LabError(
+            f"{folder / SUMMARY}: expected a mapping with name, title, claim, baseline, variants and verdicts"
+        ) from None
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    digest = sha256_bytes(path.read_bytes() for path in files)
+    run = store.open_tagged({_REPORT: name}, f"report: {name}")
+    if run.data.tags.get(_DIGEST) != digest:
+        for path in files:
+            store.artifact(run.info.run_id, path)
+        store.table(run.info.run_id, {key: [row[key] for row in verdicts] for key in verdicts[0]} if verdicts else {})
+        note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, 'Report')}"
+        store.set_tags(run.info.run_id, {**facts, _NOTE: note, _DIGEST: digest})  # last: marks it as complete
+        store.set_status(run.info.run_id, "finished")
+    _describe_runs(store, name, variants)
+
+
+def _describe_runs(store: Store, name: str, order: Sequence[str]) -> None:
+    """Set the description of each run of an ablation, a paragraph per ablation that has a report, and its place."""
+    reports = {run.data.tags[_REPORT]: run for run in store.search(f"tags.`{_REPORT}` LIKE '%'")}
+    for run in store.search(f"tags.`{_ABLATION}{name}` LIKE '%'"):
+        variants = {
+            key.removeprefix(_ABLATION): variant
+            for key, variant in run.data.tags.items()
+            if key.startswith(_ABLATION) and key.removeprefix(_ABLATION) in reports
+        }
+        note = "\n\n".join(_paragraph(reports[each], variant) for each, variant in sorted(variants.items()))
+        variant = run.data.tags[_ABLATION + name]
+        place = order.index(variant) if variant in order else len(order)
+        tags = {_NOTE: note, place_tag(name): f"{place:03}.{run.data.tags.get('seed', ''):0>4}"}
+        if tags.items() - run.data.tags.items():
+            store.set_tags(run.info.run_id, tags)
+
+
+def place_tag(ablation: str) -> str:
+    """The tag that sorts the runs of an ablation: its variants in their order, the baseline first, then by seed."""
+    return f"place.{ablation}"
+
+
+def _paragraph(report: "Run", variant: str) -> str:
+    facts: Mapping[str, Any] = report.data.tags
+    role = "the baseline" if variant == facts["baseline"] else f"compared with {facts['baseline']}"
+    return f"**{facts['title']}:** variant {variant}, {role}. {facts['claim']} {_link(report, 'Report')}"
+
+
+def _link(report: "Run", text: str) -> str:
+    run = f"#/experiments/{report.info.experiment_id}/runs/{report.info.run_id}"
+    return f"[{text}]({run}/artifacts/report.html?workflowType=machine_learning)"

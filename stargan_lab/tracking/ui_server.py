@@ -1,0 +1,34 @@
+"""The server of the MLflow UI: MLflow's own application, with a run's scores before its losses.
+
+MLflow's compare page opens on the first metric of a run, in the order in which its points were logged: a loss. Only the
+order of the metrics in an answer is changed.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, request
+from mlflow.server import app as _flask_app
+from mlflow.server.fastapi_app import app
+
+from stargan_lab.tracking.ui import FIRST
+
+__all__ = ["app"]
+
+
+@_flask_app.after_request
+def scores_first(response: Response) -> Response:
+    if request.path.endswith(("/mlflow/runs/get", "/mlflow/runs/search")) and response.status_code == 200:
+        answer = json.loads(response.get_data())
+        for run in answer.get("runs", [answer["run"]] if "run" in answer else []):
+            _sort_metrics(run, json.loads(os.environ.get(FIRST, "[]")))
+        response.set_data(json.dumps(answer))
+    return response
+
+
+def _sort_metrics(run: dict[str, Any], first: Sequence[str]) -> None:
+    """Move the metrics named in ``first`` to the front, in that order; the others keep theirs."""
+    place = {name: index for index, name in enumerate(first)}
+    run["data"].get("metrics", []).sort(key=lambda metric: place.get(metric["key"], len(place)))

@@ -1,0 +1,70 @@
+"""Reports in MLflow."""
+
+from pathlib import Path
+
+import pytest
+
+from stargan_lab.errors import LabError
+from stargan_lab.files import read_json, write_json, write_text
+from stargan_lab.tracking.reports import publish_report, publish_reports
+from stargan_lab.tracking.store import Store
+
+
+def written(outputs: Path, name: str, claim: str = "A norm helps.") -> Path:
+    folder = outputs / "reports" / name
+    verdicts = [{"variant": "layer", "verdict": "better"}, {"variant": "batch", "verdict": "worse"}]
+    facts = {"name": name, "title": name.title(), "claim": claim, "baseline": "none", "variants": ["none", "layer"]}
+    write_json(folder / "report.json", facts | {"verdicts": verdicts})
+    write_text(folder / "report.html", f"<p>{claim}</p>")
+    write_text(folder / ".hidden", "")
+    return folder
+
+
+def files(store: Store, mlflow_id: str) -> list[str]:
+    return sorted(each.path for each in store.client.list_artifacts(mlflow_id))
+
+
+def test_a_report_is_one_run_with_its_files_and_verdicts(store: Store, tmp_path: Path) -> None:
+    publish_report(store, written(tmp_path, "norms"))
+    publish_report(store, written(tmp_path, "norms", "A norm harms."))
+    (run,) = store.search("tags.report = 'norms'")
+    assert run.info.status == "FINISHED" and "run_id" not in run.data.tags
+    assert files(store, run.info.run_id) == ["report.html", "report.json", "verdicts.json"]
+    page = Path(store.client.download_artifacts(run.info.run_id, "report.html"))
+    assert page.read_text() == "<p>A norm harms.</p>"
+    table = read_json(Path(store.client.download_artifacts(run.info.run_id, "verdicts.json")))
+    assert table == {"columns": ["variant", "verdict"], "data": [["layer", "better"], ["batch", "worse"]]}
+
+
+def test_runs_are_described_with_every_ablation_that_has_a_report(store: Store, tmp_path: Path) -> None:
+    variants = {"a": {"ablation.norms": "none", "ablation.depths": "2"}, "b": {"ablation.norms": "layer"}, "c": {}}
+    for run_id, tags in variants.items():
+        store.set_tags(store.open_run(run_id, run_id, 1.0).info.run_id, tags)
+    written(tmp_path, "norms")
+    written(tmp_path, "depths", "Deeper is better.")
+    publish_reports(store, tmp_path)
+    tags = [run.data.tags for run in store.search("tags.run_id LIKE '%'")]
+    notes = {each["run_id"]: each.get("mlflow.note.content", "") for each in tags}
+    (report,) = store.search("tags.report = 'norms'")
+    assert notes["a"].split("\n\n")[1].startswith("**Norms:** variant none, the baseline. A norm helps. [Report](#/")
+    assert "**Depths:** variant 2, compared with none. Deeper is better." in notes["a"]
+    assert notes["b"].startswith("**Norms:** variant layer, compared with none.") and report.info.run_id in notes["b"]
+    assert notes["c"] == ""
+    places = {each["run_id"]: each.get("place.norms") for each in tags}
+    assert places["c"] is None and places["a"] < places["b"]
+
+
+def test_a_report_that_is_published_already_is_left_alone(store: Store, tmp_path: Path) -> None:
+    folder = written(tmp_path, "norms")
+    publish_report(store, folder)
+    (run,) = store.search("tags.report = 'norms'")
+    stored = tmp_path / "mlartifacts" / run.info.run_id / "artifacts" / "report.html"
+    stored.write_text("kept")
+    publish_report(store, folder)
+    assert stored.read_text() == "kept"
+
+
+def test_a_damaged_summary(store: Store, tmp_path: Path) -> None:
+    write_json(tmp_path / "reports" / "norms" / "report.json", {"name": "norms"})
+    with pytest.raises(LabError, match=r"norms/report.json: expected a mapping with name, title"):
+        publish_reports(store, tmp_path)
