@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stargan_lab.checkpoints.label_layout import as_plain
-from stargan_lab.checkpoints.stargan_format import CriticSizes, difference, sizes_of
+from stargan_lab.checkpoints.reference_format import CriticSizes, difference, sizes_of
 from stargan_lab.checkpoints.weight_files import Role
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.labels import LabelLayout

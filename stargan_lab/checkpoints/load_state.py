@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stargan_lab.checkpoints.stargan_format import Sizes, difference, in_reference_form, shapes_of, sizes_of
+from stargan_lab.checkpoints.reference_format import Sizes, difference, in_reference_form, shapes_of, sizes_of
 from stargan_lab.checkpoints.weight_files import COUNTER, ROLES, Role, State, digest, locate_initial, read_checkpoint
 from stargan_lab.errors import ConfigError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stargan_lab.cli.arguments import Commands, add_command, add_network
 
 if TYPE_CHECKING:
-    from stargan_lab.runs.load import LoadedModel
+    from stargan_lab.runs.loaded_model import LoadedModel
 
 WEIGHT_FILES = (".ckpt", ".pt", ".pth", ".onnx")
 

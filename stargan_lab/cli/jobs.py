@@ -91,7 +91,7 @@ class Jobs:
     @contextmanager
     def _shown(self, number: int) -> Iterator[None]:
         """Print how far the sweep is: before the run, or at its start and end if other runs are trained meanwhile."""
-        from stargan_lab.runs.metadata import run_name
+        from stargan_lab.runs.run_name import run_name
 
         name = f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
         if self.one_by_one:

@@ -9,7 +9,7 @@ from stargan_lab.cli.arguments import Commands, add_command, add_network, add_va
 from stargan_lab.cli.export import open_network, title
 
 if TYPE_CHECKING:
-    from stargan_lab.runs.load import LoadedModel
+    from stargan_lab.runs.loaded_model import LoadedModel
     from stargan_lab.translation.targets import Target
 
 TO = (

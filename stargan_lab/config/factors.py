@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stargan_lab.config.identity import NOT_IDENTITY
 from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.run_identity import NOT_IDENTITY
 from stargan_lab.config.schema import COMPONENTS, RunConfig
 from stargan_lab.registry import family
 

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from stargan_lab.config.compose import compose
-from stargan_lab.config.identity import NOT_IDENTITY, NOT_IDENTITY_IN_TRAINER
 from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.run_identity import NOT_IDENTITY, NOT_IDENTITY_IN_TRAINER
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.registry import family, import_user_modules
 

@@ -5,7 +5,8 @@ Trait: ``normed_input`` marks a generator whose first convolution is followed by
 A generator may have static methods, called before anything is built:
     refusal(image_size, options): why it cannot be built, starting with the option's name, or None.
     smallest_map(image_size, options): height of the smallest map that a norm or padding is applied to.
-    canonical(image_size, options): the same mapping for all options that build the same network; see config/identity.
+    canonical(image_size, options): the same mapping for all options that build the same network; see
+        config/run_identity.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Names, tags, tracker and result of a run, as they are recorded."""
+"""Tags, tracker and result of a run, as they are recorded."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,16 +14,11 @@ from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import canonical_hash
 from stargan_lab.runs.audit import Audit
 from stargan_lab.runs.provenance import code_hash, environment, git_commit
+from stargan_lab.runs.run_name import run_name
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, default_database
 from stargan_lab.tracking.tracker import Tracker
 from stargan_lab.training.updates import TrainState
-
-
-def run_name(config: RunConfig) -> str:
-    """The run's name in tables and in MLflow: its variants, or its generator, and the seed."""
-    variants = ", ".join(dict.fromkeys(config.tracking.ablations.values()))
-    return f"{variants or config.generator.name} · seed {config.seed}"
 
 
 def ablation_tags(config: RunConfig) -> dict[str, str]:

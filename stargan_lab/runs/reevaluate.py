@@ -12,7 +12,7 @@ from typing import Any
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, read_checkpoint
 from stargan_lab.config import RunConfig
 from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides
-from stargan_lab.config.identity import thread_count
+from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import DataError

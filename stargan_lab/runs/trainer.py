@@ -13,7 +13,7 @@ from stargan_lab.checkpoints.label_layout import write_layout
 from stargan_lab.checkpoints.run_checkpoint import restore, save
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, Role
 from stargan_lab.config import RunConfig
-from stargan_lab.config.identity import thread_count
+from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import Progress, closing, inform, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
@@ -25,7 +25,8 @@ from stargan_lab.labels import Batch
 from stargan_lab.runs.audit import audit
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
 from stargan_lab.runs.interrupt import StopSignal, stopped_line
-from stargan_lab.runs.metadata import open_tracker, reason, result_of, run_name, warning_tag
+from stargan_lab.runs.metadata import open_tracker, reason, result_of, warning_tag
+from stargan_lab.runs.run_name import run_name
 from stargan_lab.runs.samples import SampleWriter
 from stargan_lab.runs.scores import build_evaluator, scores_average, write_scores
 from stargan_lab.seeding import cpu_threads

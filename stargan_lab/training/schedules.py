@@ -39,7 +39,7 @@ def _canonical(total: int, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"decay_steps": _decay_steps(total, options["decay_steps"])}
 
 
-linear.canonical = _canonical  # type: ignore[attr-defined]  # see config/identity
+linear.canonical = _canonical  # type: ignore[attr-defined]  # see config/run_identity
 
 
 @SCHEDULES.register("reference", source="yunjey/stargan 94dd002")

@@ -11,7 +11,7 @@ from stored import golden_state
 from tiny import ONE, TWO, make_critic, make_generator
 
 from stargan_lab.checkpoints.export import ONNX_LIMIT, reference_state, to_onnx
-from stargan_lab.checkpoints.stargan_format import shapes_of, sizes_of
+from stargan_lab.checkpoints.reference_format import shapes_of, sizes_of
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelLayout
 from stargan_lab.registry import family

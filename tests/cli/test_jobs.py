@@ -20,7 +20,7 @@ from stargan_lab.cli.multirun import find_multirun
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.runs.metadata import run_name
+from stargan_lab.runs.run_name import run_name
 
 TINY = ["preset=tiny", "generator.blocks=1"]
 

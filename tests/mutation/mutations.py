@@ -282,7 +282,7 @@ EVALUATION = [
 CONFIG = [
     (
         "logging interval is part of the run id",
-        "config/identity.py",
+        "config/run_identity.py",
         '    "log_every",\n',
         "",
         "tests/config/test_identity.py",
@@ -303,7 +303,7 @@ CONFIG = [
     ),
     (
         "thread count is not part of the run id",
-        "config/identity.py",
+        "config/run_identity.py",
         ', "threads": thread_count(config)}',
         "}",
         "tests/config/test_identity.py",

@@ -11,7 +11,7 @@ from stored import COUNTER, KIT, golden_config, golden_state, write_pair
 from torch import nn
 
 from stargan_lab.checkpoints.load_state import start_from
-from stargan_lab.checkpoints.stargan_format import (
+from stargan_lab.checkpoints.reference_format import (
     CriticSizes,
     GeneratorSizes,
     difference,

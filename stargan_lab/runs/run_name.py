@@ -1,0 +1,12 @@
+"""The name of a run in the terminal, tables and MLflow."""
+
+from stargan_lab.config import RunConfig
+
+
+def run_name(config: RunConfig) -> str:
+    """Its variants, or its generator, and the seed: ``layer · seed 1``.
+
+    A multirun's variants are named by the keys that differ; see ``config.factors.variant_name``.
+    """
+    variants = ", ".join(dict.fromkeys(config.tracking.ablations.values()))
+    return f"{variants or config.generator.name} · seed {config.seed}"
