@@ -6,6 +6,9 @@ from pathlib import Path
 from stargan_lab.cli import complete
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 
+MAX_SEEDS = 20
+"""Default of --max-seeds."""
+
 EPILOG = """\
 Finished runs are not trained again; interrupted ones resume. `stargan-lab list ablations` shows what there is.
 
@@ -40,7 +43,7 @@ def add_parser(commands: Commands) -> None:
         "--max-seeds",
         type=int,
         metavar="N",
-        help="with --until-decided: the largest number of seeds, up to 100 (default: 20)",
+        help=f"with --until-decided: the largest number of seeds (default: {MAX_SEEDS})",
     )
     parser.add_argument("--dry-run", action="store_true", help="list the runs and exit")
     parser.add_argument("--status", action="store_true", help="show the status of each run and exit")

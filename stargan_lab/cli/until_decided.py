@@ -6,17 +6,15 @@ from dataclasses import replace
 from pandas import DataFrame
 
 from stargan_lab.ablation.plan import Cell
+from stargan_lab.cli.sweep import MAX_SEEDS
 from stargan_lab.cli.sweep_run import SweepRun
 from stargan_lab.console import inform, say
 from stargan_lab.errors import ConfigError, counted
 from stargan_lab.report.comparable import check_comparable
 from stargan_lab.report.looks import count, look_title, obstacle, result, to_train
+from stargan_lab.report.sequential import MOST_PAIRS
 from stargan_lab.report.swept import SeedPlan, Swept, read_swept
 from stargan_lab.tracking.metrics import lookup
-
-DEFAULT_MAX = 20
-LARGEST_MAX = 100
-"""Of ``report.sequential.Looks``."""
 
 
 def begin(sweep: SweepRun, max_seeds: int | None) -> tuple[SweepRun, list[Cell]]:
@@ -33,7 +31,7 @@ def begin(sweep: SweepRun, max_seeds: int | None) -> tuple[SweepRun, list[Cell]]
             f"--max-seeds: the looks of {sweep.ablation.name} are planned up to {begun.max_seeds} seeds, and their"
             f" levels depend on it; use --max-seeds {begun.max_seeds}, or delete {sweep.cells_file} to give up the plan"
         )
-    default = begun.max_seeds if begun else DEFAULT_MAX
+    default = begun.max_seeds if begun else MAX_SEEDS
     seeds = tuple(dict.fromkeys(cell.seed for cell in sweep.first))
     plan = SeedPlan.of(sweep.ablation, seeds, default if max_seeds is None else max_seeds)
     _check(plan, sweep.ablation.name)
@@ -107,9 +105,9 @@ def _check(plan: SeedPlan, name: str) -> None:
     first, last = plan.looks
     if first < 2:
         raise ConfigError(f"--until-decided: the first look needs at least 2 seeds, but {name} has {first}")
-    if not first <= last <= LARGEST_MAX:
+    if not first <= last <= MOST_PAIRS:
         raise ConfigError(
-            f"--max-seeds: must be from {first}, the seeds of the first look, to {LARGEST_MAX}; got {last}"
+            f"--max-seeds: must be from {first}, the seeds of the first look, to {MOST_PAIRS}; got {last}"
         )
     if not plan.compared:
         raise ConfigError(f"--until-decided: {name} has no variant besides the baseline")

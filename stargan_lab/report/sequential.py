@@ -10,6 +10,7 @@ from stargan_lab.errors import LabError
 
 SHAPE = 2
 """Levels grow as pairs ** SHAPE: early looks have little power, so most of alpha is kept for late ones."""
+MOST_PAIRS = 100
 SIMULATIONS = 400_000  # a level of 0.01 is met within ±0.0003 (two standard errors)
 
 
@@ -18,15 +19,15 @@ class Looks:
     """A plan: verdicts at ``first`` pairs and after each further one, up to ``last``.
 
     Raises:
-        LabError: not 2 <= first <= last <= 100.
+        LabError: not 2 <= first <= last <= MOST_PAIRS.
     """
 
     first: int
     last: int
 
     def __post_init__(self) -> None:
-        if not 2 <= self.first <= self.last <= 100:
-            raise LabError(f"looks from {self.first} to {self.last} seeds: need 2 <= first <= last <= 100")
+        if not 2 <= self.first <= self.last <= MOST_PAIRS:
+            raise LabError(f"looks from {self.first} to {self.last} seeds: need 2 <= first <= last <= {MOST_PAIRS}")
 
     def level(self, alpha: float, pairs: int) -> float:
         """0 before the first look; such that all looks of one comparison together have ``alpha``."""
