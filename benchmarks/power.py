@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stargan_lab.report.power import power
-from stargan_lab.report.statistics import bonferroni
+from stargan_lab.report.statistics import Correction
 
 ALPHA = 0.05
 RATIOS = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -23,7 +23,7 @@ TABLE = (2, 3, 4, 5, 6, 8, 10, 15, 20)
 
 def curve(ratio: float, variants: int) -> np.ndarray:
     """Power at each of ``SEEDS``, [seeds]."""
-    level = bonferroni(ALPHA, variants).level
+    level = Correction(ALPHA, variants).level
     return power(ratio, SEEDS, [level(int(seeds)) for seeds in SEEDS])
 
 

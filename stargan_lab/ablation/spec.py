@@ -37,6 +37,8 @@ class Ablation:
         factors: of a grid, factor -> its levels; empty for named variants.
         baseline_levels: of a grid, factor -> level of the baseline.
         preset, presets: the chosen preset, and all of the file in its order; empty if it has none.
+        looks: number of seeds at the first and the last look of a sweep until all variants are decided; None for a
+            single look. Not in the file: the sweep records it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Ablation:
     baseline_levels: Mapping[str, str] = field(default_factory=dict)
     preset: str = ""
     presets: tuple[str, ...] = ()
+    looks: tuple[int, int] | None = None
 
     def varies_data(self) -> bool:
         """Whether variants are trained on different data or labels, so that they are scored on different ones too."""

@@ -99,15 +99,18 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
     from stargan_lab.ablation.spec import load
     from stargan_lab.errors import ConfigError
     from stargan_lab.report.runs_csv import read_csv
+    from stargan_lab.report.swept import planned, read_swept
 
     if args.by or args.baseline:
         raise ConfigError("--by, --baseline: only with --runs and --multirun; an ablation file states them")
     for name in args.names:
-        ablation = load(name)
+        path = cells_file(outputs, ablation := load(name))
+        swept = read_swept(path)
+        ablation = planned(ablation, swept, path)
         if args.metric:
             ablation = replace(ablation, primary=args.metric, smallest_effect=None, expected={})
         runs = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
-        command = f"stargan-lab sweep {name}"
+        command = " ".join(["stargan-lab sweep", name, *(swept.plan.flags if swept and swept.plan else ())])
         yield Report(ablation, runs, command, hint=f"run `{command}` first")
 
 
@@ -146,22 +149,18 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
     """The runs of the last sweep, or of a sweep without overrides if there was none; see ``report.runs.collect``."""
-    from stargan_lab.files import read_json
     from stargan_lab.report.runs import collect
+    from stargan_lab.report.swept import read_swept
 
-    path = cells_file(outputs, ablation)
-    cells: list[tuple[str, int, str]]
-    if path.exists():
-        cells = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in read_json(path)]
-    else:
-        from stargan_lab.ablation.plan import plan  # slow to import
+    if swept := read_swept(cells_file(outputs, ablation)):
+        return collect(ablation, swept.cells, outputs, protocol)
+    from stargan_lab.ablation.plan import plan  # slow to import
 
-        cells = [(cell.variant, cell.seed, cell.run_id) for cell in plan(ablation)]
-    return collect(ablation, cells, outputs, protocol)
+    return collect(ablation, [(cell.variant, cell.seed, cell.run_id) for cell in plan(ablation)], outputs, protocol)
 
 
 def cells_file(outputs: Path, ablation: "Ablation") -> Path:
-    """Path of the list of cells in the ablation's last sweep."""
+    """Path of what the ablation's last sweep recorded; see ``report.swept``."""
     return outputs / "reports" / ablation.name / "cells.json"
 
 

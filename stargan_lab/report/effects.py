@@ -10,7 +10,8 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
 from stargan_lab.report.rounding import MISSING, difference, interval
 from stargan_lab.report.runs import descriptions
-from stargan_lab.report.statistics import verdicts
+from stargan_lab.report.sequential import Looks
+from stargan_lab.report.statistics import ONE_LOOK, LookPlan, verdicts
 from stargan_lab.report.tables import by_seed
 from stargan_lab.tracking.metrics import Metric, lookup
 
@@ -32,7 +33,7 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
         runs: as ``report.runs.collect`` returns them.
     Returns:
         The columns of ``report.statistics.verdicts``, and ``baseline``, the variant compared with. The correction is
-        for all variants together. Empty if neither higher nor lower values of the metric are better.
+        for all variants and all looks together. Empty if neither higher nor lower values of the metric are better.
     """
     description = lookup(metric, descriptions(runs))
     comparisons = ablation.comparisons()
@@ -48,13 +49,19 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
             baseline,
             metric,
             higher_is_better=description.direction == "higher",
-            alpha=ALPHA * len(variants) / total,
+            alpha=ALPHA,
             smallest_effect=smallest,
+            comparisons=total,
+            looks=looks(ablation),
         )
-        table["p_adjusted"] = (table["p_adjusted"] * total / len(variants)).clip(upper=1)
         tables.append(table.assign(baseline=baseline))
     table = pd.concat(tables).set_index("variant").reindex([v for v in ablation.variants if v != ablation.baseline])
     return table.reset_index()
+
+
+def looks(ablation: Ablation) -> LookPlan:
+    """When its verdicts were computed: at one number of seeds, or at each of several."""
+    return Looks(*ablation.looks) if ablation.looks else ONE_LOOK
 
 
 def values_of(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
@@ -87,7 +94,8 @@ def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, D
     tables = {}
     for title, (frame, baseline) in frames.items():
         if len(frame):
-            table = verdicts(frame, baseline, metric, higher_is_better=description.direction == "higher", alpha=ALPHA)
+            higher = description.direction == "higher"
+            table = verdicts(frame, baseline, metric, higher_is_better=higher, alpha=ALPHA, looks=looks(ablation))
             tables[title] = _effect_text(table.assign(baseline=baseline), description, {}, several=False)
     return tables
 

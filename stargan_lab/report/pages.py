@@ -12,7 +12,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import ConfigError, preview, unknown
 from stargan_lab.files import locked, write_json, write_text
-from stargan_lab.report import audit, effects, tables, variance_tables
+from stargan_lab.report import audit, effects, looks, tables, variance_tables
 from stargan_lab.report.comparable import check_comparable, mixed
 from stargan_lab.report.curves import draw_curves
 from stargan_lab.report.figures import draw_effects
@@ -124,6 +124,7 @@ def _render(
         tables=tables,
         effects=effects,
         audit=audit,
+        looks=looks,
         variance_tables=variance_tables,
         runs=runs,
         warnings=WarningMarks(runs).lines(),

@@ -4,9 +4,9 @@ The interval, the p-value and the verdict of a variant come from one paired t-te
 number of variants. Bonferroni holds under any dependence between the variants, which share the baseline's runs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 from pandas import DataFrame, array
@@ -23,18 +23,50 @@ ROUNDING = 8 * np.finfo(float).eps
 """Differences below this fraction of the scores' size are rounding errors."""
 
 
+class LookPlan(Protocol):
+    """At which numbers of pairs one comparison is tested: once, or repeatedly as in ``report.sequential``."""
+
+    @property
+    def last(self) -> float:
+        """Largest number of pairs."""
+
+    def level(self, alpha: float, pairs: int) -> float:
+        """Two-sided level at a number of pairs; all looks together have ``alpha``. Does not decrease with ``pairs``."""
+
+    def p_value(self, p: float, pairs: int) -> float:
+        """The p-value over all looks, from that of the look at ``pairs``."""
+
+
+class OneLook:
+    """A single test, at any number of pairs."""
+
+    last = np.inf
+
+    def level(self, alpha: float, pairs: int) -> float:
+        return alpha
+
+    def p_value(self, p: float, pairs: int) -> float:
+        return p
+
+
+ONE_LOOK = OneLook()
+
+
 @dataclass(frozen=True)
 class Correction:
-    """How one comparison is corrected for the others."""
+    """Bonferroni: each of several comparisons, over all of its looks, at an equal share of ``alpha``."""
 
     alpha: float  # probability of any false verdict, in (0, 1)
-    level: Callable[[int], float]  # two-sided level of one comparison, from its number of pairs; does not decrease
-    adjust: Callable[[float, int], float]  # adjusted p-value, from the p-value and the number of pairs
+    comparisons: int
+    looks: LookPlan = ONE_LOOK
 
+    def level(self, pairs: int) -> float:
+        """Two-sided level of one comparison with this number of pairs."""
+        return self.looks.level(self.alpha / self.comparisons, pairs)
 
-def bonferroni(alpha: float, comparisons: int) -> Correction:
-    """Each of several comparisons at an equal share of ``alpha``."""
-    return Correction(alpha, lambda pairs: alpha / comparisons, lambda p, pairs: min(1.0, p * comparisons))
+    def adjust(self, p: float, pairs: int) -> float:
+        """The adjusted p-value."""
+        return min(1.0, self.comparisons * self.looks.p_value(p, pairs))
 
 
 def verdicts(
@@ -45,6 +77,8 @@ def verdicts(
     higher_is_better: bool,
     alpha: float = 0.05,
     smallest_effect: float | None = None,
+    comparisons: int | None = None,
+    looks: LookPlan = ONE_LOOK,
 ) -> DataFrame:
     """Compare each variant with the baseline over the seeds that both have.
 
@@ -64,6 +98,9 @@ def verdicts(
         higher_is_better: the metric's direction; it decides between ``better`` and ``worse`` only.
         alpha: bound on the probability of any false ``better``, ``worse`` or ``equivalent``, over all variants.
         smallest_effect: the smallest difference that matters, in the metric's units, > 0; None: no equivalence.
+        comparisons: number of variants over which ``alpha`` holds, if there are more than those in ``frame``.
+        looks: at which numbers of pairs verdicts are computed; ``alpha`` holds over all of them. A variant's own number
+            of pairs says which look it is at, so one that is decided may be left out of further training.
 
     Returns:
         A row per other variant, in order of first appearance: ``variant``; ``n``, the pairs; ``effect``, the mean of
@@ -74,34 +111,16 @@ def verdicts(
         ``attrs`` holds ``metric``, ``baseline``, ``alpha``, ``smallest_effect`` and ``baseline_failures``.
 
     Raises:
-        LabError: missing column, unknown baseline, duplicate seed, values that are not numbers, option out of range.
+        LabError: missing column, unknown baseline, duplicate seed, values that are not numbers, option out of range,
+            a variant with more pairs than the last of ``looks``.
     """
-    return corrected_verdicts(
-        *(frame, baseline, metric, partial(bonferroni, alpha)),
-        alpha=alpha,
-        higher_is_better=higher_is_better,
-        smallest_effect=smallest_effect,
-    )
-
-
-def corrected_verdicts(
-    frame: DataFrame,
-    baseline: str,
-    metric: str,
-    correct: Callable[[int], Correction],
-    *,
-    higher_is_better: bool,
-    alpha: float,
-    smallest_effect: float | None,
-) -> DataFrame:
-    """``verdicts`` under any correction; ``correct`` returns it for a number of variants."""
     if not 0 < alpha < 1:
         raise LabError(f"{metric}: alpha must be between 0 and 1, got {alpha}")
     if smallest_effect is not None and not 0 < smallest_effect < np.inf:
         raise LabError(f"{metric}: smallest_effect must be a positive number, got {smallest_effect}")
     scores = by_variant(frame, baseline, metric)
     reference = scores.pop(baseline)
-    correction = correct(max(1, len(scores)))
+    correction = Correction(alpha, comparisons or max(1, len(scores)), looks)
     rows = [
         (variant, *_compare(values, reference, correction, higher_is_better, smallest_effect))
         for variant, values in scores.items()
@@ -110,6 +129,8 @@ def corrected_verdicts(
     table["seeds_needed"] = array(table["seeds_needed"].tolist(), dtype="Int64")
     table.attrs.update(metric=metric, baseline=baseline, alpha=alpha, smallest_effect=smallest_effect)
     table.attrs["baseline_failures"] = _failures(reference)
+    for row in table[table["n"] > looks.last].itertuples():
+        raise LabError(f"{metric}: variant {row.variant!r} has {row.n} seeds, but the plan ends at {looks.last}")
     return table
 
 

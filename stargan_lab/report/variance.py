@@ -9,12 +9,14 @@ from scipy.optimize import nnls
 
 from stargan_lab.errors import LabError
 from stargan_lab.report.power import detectable_ratio
-from stargan_lab.report.statistics import bonferroni, by_variant, standard_deviation
+from stargan_lab.report.statistics import ONE_LOOK, Correction, LookPlan, by_variant, standard_deviation
 
 INPUT = ("variant", "training_seed", "evaluation_seed", "images", "value")
 
 
-def smallest_detectable(differences: ArrayLike, alpha: float, variants: int, power: float = 0.8) -> float | None:
+def smallest_detectable(
+    differences: ArrayLike, alpha: float, variants: int, power: float = 0.8, looks: LookPlan = ONE_LOOK
+) -> float | None:
     """The smallest true difference, in the metric's units, that as many pairs would find with probability ``power``.
 
     Args:
@@ -22,16 +24,17 @@ def smallest_detectable(differences: ArrayLike, alpha: float, variants: int, pow
         alpha: bound on the probability of any false verdict, in (0, 1).
         variants: number of variants compared with the baseline.
         power: in (alpha, 1).
+        looks: the power is that of the look at this number of pairs.
 
     Returns:
-        The difference at the observed standard deviation; None for fewer than 2 differences or if all are equal.
+        The difference at the observed standard deviation; None for fewer than 2 differences, if all are equal, and
+        before the first look.
     """
     sample = np.asarray(differences, dtype=float)
     sample = sample[np.isfinite(sample)]
     deviation = standard_deviation(sample)
-    if not deviation > 0:
-        return None
-    return deviation * detectable_ratio(len(sample), bonferroni(alpha, variants).level(len(sample)), power)
+    level = Correction(alpha, variants, looks).level(len(sample))
+    return deviation * detectable_ratio(len(sample), level, power) if deviation > 0 and level > 0 else None
 
 
 def pair_correlation(frame: DataFrame, baseline: str, variant: str, metric: str) -> float | None:

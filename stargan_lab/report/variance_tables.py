@@ -8,7 +8,7 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import read_json
-from stargan_lab.report.effects import ALPHA, values_of
+from stargan_lab.report.effects import ALPHA, looks, values_of
 from stargan_lab.report.rounding import MISSING, decimals, shown
 from stargan_lab.report.runs import descriptions
 from stargan_lab.report.statistics import by_variant, differences, standard_deviation
@@ -28,7 +28,7 @@ def variance_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFram
     ):
         scores = by_variant(values, baseline, metric)
         pairs = differences(scores[variant], scores[baseline])
-        smallest = smallest_detectable(pairs, ALPHA, total)
+        smallest = smallest_detectable(pairs, ALPHA, total, looks=looks(ablation))
         correlation = pair_correlation(values, baseline, variant, metric)
         spread, of_differences = pd.Series(scores[variant]).std(), standard_deviation(pairs)
         rows[variant] = {

@@ -27,6 +27,19 @@ primary: eval/edit
 expected: better
 """
 
+OUTPUTS = """\
+title: Outputs at 16 px
+claim: The range of the output matters before any training.
+base: [preset=tiny, total_steps=1]
+baseline: tanh
+variants:
+  tanh: [generator.output=tanh]
+  sigmoid: [generator.output=sigmoid]
+  slow: [optimizer.d_lr=0.00001]
+seeds: [0, 1]
+primary: eval/reconstruction
+"""
+
 LAUNCHER = """\
 from pathlib import Path
 
@@ -224,6 +237,51 @@ def test_progress_of_a_sweep_is_hidden_or_continued(lab: Lab) -> None:
     third, fourth = (line for line in more.lines() if line.startswith("["))
     assert third == "[3/4] none · seed 1 — 2 finished, 0 failed, 2 left"
     assert re.fullmatch(r"\[4/4\] layer · seed 1 — 3 finished, 0 failed, 1 left, about \d+ (s|min) left", fourth)
+
+
+def test_sweep_until_decided_adds_seeds_and_resumes(lab: Lab) -> None:
+    """One step does not update the generator (n_critic is 2), so a slow discriminator cannot change a score, and the
+    range of the output layer must."""
+    lab.write("experiments/outputs.yaml", OUTPUTS)
+    command = ("sweep", "outputs", "--until-decided", "--max-seeds", "4", NO_MLFLOW)
+    first = lab(*command)
+    assert first.code == 0, first.err
+    looks = [line for line in first.lines() if line.startswith("look ")]
+    assert looks == [
+        "look 1 of 3: 0 of 2 verdicts; adding seed 2 of tanh, sigmoid, slow",
+        "look 2 of 3: 1 of 2 verdicts; adding seed 3 of tanh, slow",
+        "look 3 of 3: 1 of 2 verdicts with 4 seeds; better: sigmoid (3 pairs); undecided: slow (4 pairs)",
+    ]
+    positions = re.findall(r"^\[(\d+/\d+)\] (\w+) · seed (\d)", first.err, re.MULTILINE)
+    assert positions[6:] == [
+        ("7/9", "tanh", "2"),
+        ("8/9", "sigmoid", "2"),
+        ("9/9", "slow", "2"),
+        ("10/11", "tanh", "3"),
+        ("11/11", "slow", "3"),
+    ]
+    report = lab.outputs / "reports" / "outputs" / "report.md"
+    page = report.read_text()
+    assert "sequential: look 3 of 3 (a look at each number of seeds from 2 to 4)" in page
+    assert "sigmoid is better than tanh" in page and "slow vs. tanh is undecided" in page
+    assert "- command: stargan-lab sweep outputs tracking.enabled=false --until-decided --max-seeds 4\n" in page
+
+    recorded = json.loads(report.with_name("cells.json").read_text())["cells"]
+    (lost,) = (run_id for variant, seed, run_id in recorded if (variant, seed) == ("slow", 3))
+    shutil.rmtree(lab.run(lost))
+    written = {run_id: (lab.run(run_id) / "result.json").stat().st_mtime_ns for run_id in lab.run_ids()}
+    again = lab(*command[:3], NO_MLFLOW)  # --max-seeds is recorded
+    assert again.code == 0, again.err
+    assert [line for line in again.lines() if line.startswith("look ")] == looks[-1:]
+    assert {run_id: (lab.run(run_id) / "result.json").stat().st_mtime_ns for run_id in written} == written
+    assert lab.run_ids() - set(written) == {lost} and len(written) == 10
+
+    rebuilt = lab("report", "outputs", "--format", "md")
+    assert rebuilt.code == 0, rebuilt.err
+    verdicts, after = (
+        text.partition("## Verdicts")[2].partition("## Results")[0] for text in (page, report.read_text())
+    )
+    assert verdicts == after
 
 
 def test_concurrent_sweeps_share_the_work(lab: Lab) -> None:

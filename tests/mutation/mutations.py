@@ -356,8 +356,8 @@ RUNS = [
     (
         "verdicts are not corrected for the number of variants",
         "report/statistics.py",
-        "lambda pairs: alpha / comparisons",
-        "lambda pairs: alpha",
+        "self.looks.level(self.alpha / self.comparisons, pairs)",
+        "self.looks.level(self.alpha, pairs)",
         "tests/report/test_statistics.py",
     ),
     (

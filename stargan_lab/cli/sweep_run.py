@@ -1,0 +1,109 @@
+"""The runs of a sweep: plan them, train those that are left, report."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from pandas import DataFrame
+
+from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
+from stargan_lab.ablation.plan import Cell, merge, plan
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.cli.jobs import Job, launch
+from stargan_lab.cli.report import Report, cells_file, write_and_print
+from stargan_lab.config.compose import compose_with, config_loader
+from stargan_lab.console import inform, outputs_flag, say
+from stargan_lab.errors import counted
+from stargan_lab.files import check_writable
+from stargan_lab.report.pages import FORMATS
+from stargan_lab.report.runs import collect
+from stargan_lab.report.swept import SeedPlan, Swept
+from stargan_lab.runs.metadata import open_store
+from stargan_lab.tracking.reports import publish_report
+
+HYDRA = ("hydra/", "hydra.")
+"""Overrides of the launcher and the like, which do not affect the runs."""
+
+
+def of_runs(overrides: Sequence[str]) -> list[str]:
+    """Those of the overrides that affect the runs."""
+    return [override for override in overrides if not override.startswith(HYDRA)]
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One sweep of an ablation.
+
+    Attributes:
+        ablation: with its looks, if the sweep has a plan.
+        first: the cells with the ablation's or the command's seeds, at least one.
+        overrides: those of the command line, for all runs and for Hydra.
+        plan: of the looks; None: the cells are trained and reported once.
+    """
+
+    ablation: Ablation
+    first: Sequence[Cell]
+    overrides: Sequence[str]
+    config_dir: Path | None = None
+    retry_failed: bool = False
+    allow_mixed: bool = False
+    plan: SeedPlan | None = None
+
+    def cells(self, seeds: Sequence[int]) -> list[Cell]:
+        """The cells of all variants with these seeds."""
+        chosen = f"seed={','.join(map(str, seeds))}"
+        return plan(self.ablation, [*of_runs(self.overrides), chosen], self.config_dir)
+
+    @property
+    def outputs(self) -> Path:
+        return Path(self.first[0].config.paths.outputs)
+
+    @property
+    def cells_file(self) -> Path:
+        return cells_file(self.outputs, self.ablation)
+
+    @cached_property
+    def _launching(self) -> tuple[DictConfig, ConfigLoader]:
+        """What all jobs share. Raises ConfigError for invalid settings of the launcher."""
+        loader = config_loader(self.config_dir)
+        return compose_with(loader, merge(*self.ablation.base, *self.overrides), RunMode.MULTIRUN), loader
+
+    def train(self, cells: Sequence[Cell], earlier: Sequence[Cell] = ()) -> DataFrame:
+        """Record the cells and train those that are left; returns the runs of all, as ``report.runs.collect``.
+
+        Args:
+            earlier: cells that an earlier call has trained.
+        """
+        together = [*earlier, *cells]
+        check_writable("paths.outputs", self.outputs)
+        base, loader = self._launching
+        left = unfinished(cells, self.retry_failed)
+        named = [(cell.variant, cell.seed, cell.run_id) for cell in together]
+        Swept(named, self.plan).write(self.cells_file)
+        jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
+        launch(jobs, base, loader, skipped=[folder_of(cell) for cell in distinct(together) if cell not in left])
+        return collect(self.ablation, named, self.outputs)
+
+    def announce(self, cells: Sequence[Cell]) -> None:
+        runs = counted(len(distinct(cells)), "run")
+        inform(f"{self.ablation.title}: {len(self.ablation.variants)} variants, {runs}, in {self.outputs}")
+
+    def report(self, cells: Sequence[Cell], runs: DataFrame) -> int:
+        """Write the report of trained cells; 1 if one of them failed or is still unfinished."""
+        missing = [(cell, state) for cell in distinct(cells) if (state := status(cell)) != "finished"]
+        for cell, state in missing:
+            result = folder_of(cell).result() or {}
+            say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
+        flags = self.plan.flags if self.plan else ()
+        command = shlex.join(["stargan-lab", "sweep", self.ablation.name, *of_runs(self.overrides), *flags])
+        write_and_print(Report(self.ablation, runs, command), self.outputs, FORMATS, self.allow_mixed)
+        if (store := open_store(self.first[0].config)) is not None:
+            publish_report(store, self.cells_file.parent)
+        if not missing:
+            inform(f"next: stargan-lab ui {self.ablation.name}{outputs_flag(self.outputs)}")
+        return 1 if missing else 0

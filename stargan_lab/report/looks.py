@@ -1,0 +1,70 @@
+"""One look of a sweep until decided: which variants need another seed, and what to say (docs/statistics.md)."""
+
+from pandas import DataFrame
+
+from stargan_lab.ablation.spec import Ablation
+from stargan_lab.errors import counted
+from stargan_lab.report.effects import effects, values_of
+from stargan_lab.report.runs import finished
+
+DECIDED = ("better", "worse", "equivalent", "failed")
+
+
+def to_train(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """The variants to train with another seed: the undecided ones and those they are compared with.
+
+    A decided variant stays as it is: more pairs could only take its verdict back, and levels that hold over all looks
+    allow a variant to stop at any. One with a failed run stops too, since it can no longer be better or equivalent;
+    so does one whose baseline failed in at least half of its runs, because its number of pairs hardly grows.
+    """
+    values = values_of(ablation, runs, ablation.primary)
+    failed = values["value"].isna().groupby(values["variant"]).mean()
+    table = effects(ablation, runs, ablation.primary)
+    left = table[(table["verdict"] == "undecided") & (table["failures"] == 0) & (table["baseline"].map(failed) < 0.5)]
+    needed = {*left["variant"], *left["baseline"]}
+    return [variant for variant in ablation.variants if variant in needed]
+
+
+def obstacle(ablation: Ablation, runs: DataFrame) -> str:
+    """Why no further look makes sense yet: unfinished runs, or a finished one without a value; empty if nothing is."""
+    unfinished = runs[~runs["status"].isin(["finished", "failed"])]
+    if len(unfinished):
+        return f"{counted(len(unfinished), 'run')} not finished; repeat the command to go on"
+    values = finished(runs).reindex(columns=["run_id", ablation.primary]).set_index("run_id")[ablation.primary]
+    without = list(values.index[values.isna()])
+    return f"run {without[0]} finished without {ablation.primary}" if without else ""
+
+
+def look_title(ablation: Ablation, runs: DataFrame) -> str:
+    """``look 3 of 18``, from the number of seeds in ``runs``."""
+    first, last = ablation.looks or (0, 0)
+    return f"look {runs['seed'].nunique() - first + 1} of {last - first + 1}"
+
+
+def count(ablation: Ablation, runs: DataFrame) -> str:
+    """``3 of 4 verdicts``."""
+    verdicts = effects(ablation, runs, ablation.primary)["verdict"]
+    return f"{verdicts.isin(DECIDED).sum()} of {counted(len(verdicts), 'verdict')}"
+
+
+def result(ablation: Ablation, runs: DataFrame) -> str:
+    """``better: layer (5 pairs); undecided: group (20 pairs), batch (3 pairs, 1 failed)``."""
+    table = effects(ablation, runs, ablation.primary)
+    texts = []
+    for verdict in (*DECIDED, "undecided"):
+        rows = table[table["verdict"] == verdict].itertuples()
+        failed = [(row, f", {row.failures} failed" if row.failures else "") for row in rows]
+        names = [f"{row.variant} ({counted(row.n, 'pair')}{failures})" for row, failures in failed]
+        texts += [f"{verdict}: {', '.join(names)}"] if names else []
+    return "; ".join(texts)
+
+
+def note(ablation: Ablation, runs: DataFrame) -> str:
+    """The line of a report about the looks; empty for a single one."""
+    if not ablation.looks:
+        return ""
+    first, last = ablation.looks
+    return (
+        f"sequential: {look_title(ablation, runs)} (a look at each number of seeds from {first} to {last});"
+        " intervals and p-values hold for all looks together"
+    )
