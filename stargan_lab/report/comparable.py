@@ -15,13 +15,12 @@ def mixed(runs: DataFrame) -> dict[str, DataFrame]:
     """Each score that was computed in different ways, with the first two runs that differ."""
     result = {}
     done = finished(runs)
+    protocols = list(zip(done["protocols"], done["protocol"], strict=True))
     for score in scores(runs):
-        scored = done[done[score].notna()]
-        ways = [
-            each.get(score, protocol) for each, protocol in zip(scored["protocols"], scored["protocol"], strict=True)
-        ]
+        scored = done[score].notna()
+        ways = [each.get(score, protocol) for (each, protocol), has in zip(protocols, scored, strict=True) if has]
         if len(set(ways)) > 1:
-            result[score] = scored.assign(way=ways).drop_duplicates("way")[:2]
+            result[score] = done[scored].assign(way=ways).drop_duplicates("way")[:2]
     return result
 
 

@@ -2,19 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
-from pandas import DataFrame
+from pandas import Categorical, DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.runs import descriptions, finished
-from stargan_lab.report.style import look, new_figure, save
+from stargan_lab.report.style import look, panel_figure, save
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 
 POINTS = 200
 """Curves with more steps are thinned to about this many."""
+
+LEGEND_COLUMNS = 4
 
 
 def draw_curves(ablation: Ablation, runs: DataFrame, stem: Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
@@ -26,53 +29,62 @@ def draw_curves(ablation: Ablation, runs: DataFrame, stem: Path, formats: Sequen
     rows = _rows(ablation, runs)
     if rows.empty:
         return []
-    panels = list(rows["metric"].unique())
+    panels = list(dict.fromkeys(rows["metric"]))
     columns = min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
-    figure = new_figure(3.4 * columns, 2.1 * lines + 0.5)
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axis, metric in zip(axes, panels, strict=False):
+    legend = 0.1 + 0.18 * math.ceil(len(ablation.variants) / LEGEND_COLUMNS)
+    figure, axes = panel_figure(len(panels), columns, legend)
+    curves = rows.groupby(["metric", "variant", "step"], observed=True)["value"].agg(["mean", "min", "max"])
+    for axis, metric in zip(axes, panels, strict=True):
+        of_metric = curves.loc[metric]
         for i, variant in enumerate(ablation.variants):
-            values = rows[(rows["metric"] == metric) & (rows["variant"] == variant)].groupby("step")["value"]
-            if len(values):
-                style = look(i) | {"marker": ""}
-                axis.plot(values.mean(), label=variant, linewidth=1.2, **style)
+            if variant in of_metric.index:
+                curve, style = of_metric.loc[variant], look(i) | {"marker": ""}
+                axis.plot(curve["mean"], label=variant, linewidth=1.2, **style)
                 axis.fill_between(
-                    values.mean().index, values.min(), values.max(), color=style["color"], alpha=0.15, linewidth=0
+                    curve.index, curve["min"], curve["max"], color=style["color"], alpha=0.15, linewidth=0
                 )
         axis.set_title(lookup(metric, descriptions(runs)).label, fontsize=9, loc="left")
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlabel("step", fontsize=7)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=8)
+    columns = min(len(labels), LEGEND_COLUMNS)
+    figure.legend(handles, labels, loc="lower center", ncols=columns, frameon=False, fontsize=8, borderaxespad=0.2)
     return save(figure, stem, formats)
 
 
 def _rows(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """variant, metric, step, value of the logged losses and intermediate scores, thinned."""
-    frames = []
-    for run in finished(runs).itertuples():
-        if run.folder is None or run.variant not in ablation.variants:
+    columns: dict[str, list[Any]] = {"variant": [], "metric": [], "step": [], "value": []}
+    for variant, folder in finished(runs)[["variant", "folder"]].itertuples(index=False):
+        if folder is None or variant not in ablation.variants:
             continue
-        logged = RunFolder(run.folder).rows()
-        steps = [row.step for row in logged if any(name.startswith("loss/") for name in row.metrics)]
+        logged = RunFolder(folder).rows()
+        steps = [row.step for row in logged if any(map(_is_loss, row.metrics))]
         kept = set(steps[:: max(1, len(steps) // POINTS)]) | set(steps[-1:])
-        frames += [
-            (run.variant, name, row.step, value)
-            for row in logged
-            for name, value in row.metrics.items()
-            if (name.startswith("loss/") and row.step in kept) or name.startswith("eval/")
-            if name.count("/") == 1
-        ]
-    rows = DataFrame(frames, columns=["variant", "metric", "step", "value"])
+        for row in logged:
+            names = [name for name in row.metrics if (_is_loss(name) and row.step in kept) or _is_score(name)]
+            columns["variant"] += [variant] * len(names)
+            columns["metric"] += names
+            columns["step"] += [row.step] * len(names)
+            columns["value"] += [row.metrics[name] for name in names]
+    rows = DataFrame(columns | {name: Categorical(columns[name]) for name in ("variant", "metric")})
     known = descriptions(runs)
-    several = rows.groupby("metric")["step"].nunique()
+    several = rows.groupby("metric", observed=True)["step"].nunique()
     shown = [
         metric
-        for metric in pd.unique(rows["metric"])
-        if several[metric] > 1 and (metric.startswith("loss/") or lookup(metric, known).main)
+        for metric in dict.fromkeys(columns["metric"])
+        if several[metric] > 1 and (_is_loss(metric) or lookup(metric, known).main)
     ]
     return rows[rows["metric"].isin(shown)]
+
+
+@cache
+def _is_loss(name: str) -> bool:
+    return name.startswith("loss/") and name.count("/") == 1
+
+
+@cache
+def _is_score(name: str) -> bool:
+    """Whether it is an overall score, not one of a domain."""
+    return name.startswith("eval/") and name.count("/") == 1

@@ -70,7 +70,8 @@ def values_of(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     failed = values["status"].isin(FAILED)
     values.loc[failed, "value"] = math.nan
     values = values[failed | ((values["status"] == "finished") & values["value"].notna())]
-    absent = [v for v in ablation.variants if v not in set(values["variant"])]
+    present = set(values["variant"].unique())
+    absent = [v for v in ablation.variants if v not in present]
     rows = DataFrame({"variant": absent, "seed": pd.Series([-1] * len(absent), dtype=int), "value": math.nan})
     return pd.concat([values, rows]) if absent else values
 
@@ -100,11 +101,15 @@ def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, D
     return tables
 
 
-def effect_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
-    """A row of text per variant: effect, interval, pairs, adjusted p-value, verdict, and what the claim expects."""
+def effect_table(ablation: Ablation, runs: DataFrame, metric: str, table: DataFrame) -> DataFrame:
+    """A row of text per variant: effect, interval, pairs, adjusted p-value, verdict, and what the claim expects.
+
+    Args:
+        table: the metric's ``effects``.
+    """
     expected = ablation.expected if metric == ablation.primary else {}
     several = len(ablation.comparisons()) > 1
-    return _effect_text(effects(ablation, runs, metric), lookup(metric, descriptions(runs)), expected, several)
+    return _effect_text(table, lookup(metric, descriptions(runs)), expected, several)
 
 
 def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, str], several: bool) -> DataFrame:
@@ -125,13 +130,17 @@ def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, s
     return DataFrame.from_dict(rows, orient="index").rename_axis("variant")
 
 
-def sentences(ablation: Ablation, runs: DataFrame) -> list[str]:
-    """A sentence per variant with the verdict on the primary metric, its effect, interval, n and protocol."""
+def sentences(ablation: Ablation, runs: DataFrame, table: DataFrame) -> list[str]:
+    """A sentence per variant with the verdict on the primary metric, its effect, interval, n and protocol.
+
+    Args:
+        table: the primary metric's ``effects``.
+    """
     description = lookup(ablation.primary, descriptions(runs))
     protocol = _protocol(runs, ablation.primary)
     return [
         _sentence(row, ablation.expected.get(row.variant, "unknown"), description, protocol)
-        for _, row in effects(ablation, runs, ablation.primary).iterrows()
+        for _, row in table.iterrows()
     ]
 
 

@@ -1,7 +1,7 @@
 """The effect plot of an ablation: each variant's difference from its baseline, with the interval, and every pair."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.report.effects import effects
 from stargan_lab.report.runs import descriptions
 from stargan_lab.report.style import new_figure, save
-from stargan_lab.report.tables import by_seed, main_metrics
+from stargan_lab.report.tables import by_seed
 from stargan_lab.tracking.metrics import Metric, lookup
 
 if TYPE_CHECKING:
@@ -20,17 +19,22 @@ if TYPE_CHECKING:
 
 DIRECTIONS = {"higher": "higher is better →", "lower": "← lower is better"}
 MOST_PANELS = 6
+MOST_CIRCLES = 100
+"""More pairs of a variant are drawn as an image within the vector file."""
 
 
-def draw_effects(ablation: Ablation, runs: DataFrame, stem: Path, formats: Sequence[str] = ("svg",)) -> list[Path]:
+def draw_effects(
+    ablation: Ablation, runs: DataFrame, effects: Mapping[str, DataFrame], stem: Path, formats: Sequence[str] = ("svg",)
+) -> list[Path]:
     """Save a panel for the primary metric and each further main one, up to six.
 
+    Args:
+        effects: metric -> what ``report.effects.effects`` returns.
     Returns:
         The files; none without a difference to show.
     """
-    tables = {name: effects(ablation, runs, name) for name in main_metrics(ablation, runs)}
-    tables = {name: table for name, table in tables.items() if "effect" in table and table["effect"].notna().any()}
-    tables = dict(list(tables.items())[:MOST_PANELS])
+    shown = [name for name, table in effects.items() if "effect" in table and table["effect"].notna().any()]
+    tables = {name: effects[name] for name in shown[:MOST_PANELS]}
     if not tables:
         return []
     columns = min(len(tables), 3)
@@ -55,8 +59,9 @@ def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:
     ends: list[float] = []
     for y, row in enumerate(table.itertuples()):
         pairs = (values[row.variant] - values[row.baseline]).dropna()
-        style: dict[str, Any] = {"s": 9, "facecolor": "none", "edgecolor": "#555555", "linewidth": 0.7}
-        axis.scatter(pairs, [y + 0.22] * len(pairs), zorder=2, **style)
+        style: dict[str, Any] = {"markersize": 3, "markerfacecolor": "none", "markeredgewidth": 0.7}
+        style["rasterized"] = len(pairs) > MOST_CIRCLES
+        axis.plot(pairs, [y + 0.22] * len(pairs), "o", color="#555555", zorder=2, **style)
         seen += [*pairs, 0.0]
         if math.isnan(row.effect):
             continue

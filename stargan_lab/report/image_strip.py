@@ -107,7 +107,7 @@ def draw_strip(runs: DataFrame, path: Path, seeds: int = 1) -> bool:
     """
     grids: dict[str, SampleGrid] = {}
     shown: list[Any] = []
-    for run in finished(runs).itertuples():
+    for run in finished(runs)[["variant", "seed", "run_id", "folder"]].itertuples():
         of_variant = sum(other.variant == run.variant for other in shown)
         if of_variant < seeds and run.folder is not None and (samples := newest_samples(run.folder)):
             shown.append(run)

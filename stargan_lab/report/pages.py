@@ -2,25 +2,22 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pandas import DataFrame
 
-from stargan_lab.ablation.spec import Ablation
-from stargan_lab.errors import ConfigError, preview, unknown
+from stargan_lab.errors import ConfigError, unknown
 from stargan_lab.files import locked, write_json, write_text
-from stargan_lab.report import audit, effects, looks, tables, variance_tables
-from stargan_lab.report.comparable import check_comparable, mixed
+from stargan_lab.report.comparable import check_comparable
+from stargan_lab.report.content import Content
 from stargan_lab.report.curves import draw_curves
 from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
-from stargan_lab.report.runs import finished
 from stargan_lab.report.runs_csv import write_csv
 from stargan_lab.report.summary import summary
-from stargan_lab.report.warning_marks import WarningMarks
 from stargan_lab.tracking.reports import SUMMARY
 
 FORMATS = ("md", "csv", "html", "tex")
@@ -37,23 +34,17 @@ _TEX = str.maketrans({
 
 
 def write_report(
-    ablation: Ablation,
-    runs: DataFrame,
+    content: Content,
     out: Path,
     formats: Sequence[str] = ("md", "csv", "html"),
     allow_mixed: bool = False,
-    command: str = "",
-    notes: Sequence[str] = (),
     *,
     strip_seeds: int = 1,
 ) -> list[Path]:
     """Write ``out/report.<format>`` and its figures, each atomically; waits while another process writes there.
 
     Args:
-        runs: as ``report.runs.collect`` returns them.
         allow_mixed: accept runs that were scored in different ways or trained with different code; the page says so.
-        command: repeats the runs; shown with the provenance.
-        notes: lines under the title.
         strip_seeds: runs per variant in the image strip.
     Returns:
         The files written, the pages first.
@@ -65,51 +56,36 @@ def write_report(
         if name not in FORMATS:
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
-        check_comparable(ablation, runs)
+        check_comparable(content.ablation, content.runs)
     with locked(out.parent / f".{out.name}.lock"):  # another sweep of it may end now; pages embed the figures in out
-        return _write(ablation, runs, out, formats, command, notes, strip_seeds)
+        return _write(content, out, formats, strip_seeds)
 
 
-def _write(
-    ablation: Ablation,
-    runs: DataFrame,
-    out: Path,
-    formats: Sequence[str],
-    command: str,
-    notes: Sequence[str],
-    strip_seeds: int,
-) -> list[Path]:
+def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int) -> list[Path]:
     strip = out / "strip.png"
     vector = ("svg", "pdf") if "tex" in formats else ("svg",)  # LaTeX needs PDF
-    drawn = draw_effects(ablation, runs, out / "effects", vector)
-    drawn += draw_curves(ablation, runs, out / "curves", vector)
-    drawn += [strip] if draw_strip(runs, strip, strip_seeds) else []
+    drawn = draw_effects(content.ablation, content.runs, content.effects, out / "effects", vector)
+    drawn += draw_curves(content.ablation, content.runs, out / "curves", vector)
+    drawn += [strip] if draw_strip(content.runs, strip, strip_seeds) else []
     for path in {out / name for name in FIGURES} - set(drawn):
         path.unlink(missing_ok=True)  # from an earlier report
     pages = [out / f"report.{name}" for name in dict.fromkeys(formats)]
-    write_json(out / SUMMARY, summary(ablation, runs, command))
+    write_json(out / SUMMARY, summary(content))
     figures = {path.stem: path for path in drawn if path.suffix != ".pdf"}
     for path in pages:
         if path.suffix == ".csv":
-            write_csv(runs, path)
+            write_csv(content.runs, path)
         else:
-            write_text(path, _render(path.suffix[1:], ablation, runs, figures, command, notes))
+            write_text(path, _render(path.suffix[1:], content, figures))
     return [*pages, out / SUMMARY, *drawn]
 
 
-def report_text(ablation: Ablation, runs: DataFrame, command: str = "", notes: Sequence[str] = ()) -> str:
+def report_text(content: Content) -> str:
     """The report for a terminal, without figures."""
-    return _render("txt", ablation, runs, {}, command, notes)
+    return _render("txt", content, {})
 
 
-def _render(
-    format_name: str,
-    ablation: Ablation,
-    runs: DataFrame,
-    figures: Mapping[str, Path],
-    command: str,
-    notes: Sequence[str],
-) -> str:
+def _render(format_name: str, content: Content, figures: Mapping[str, Path]) -> str:
     environment = Environment(
         loader=PackageLoader("stargan_lab.report"),
         autoescape=format_name == "html",
@@ -118,20 +94,7 @@ def _render(
         undefined=StrictUndefined,
     )
     environment.filters.update(tex=tex, aligned=aligned, embedded=embedded)
-    page = environment.get_template("report.j2").render(
-        markup=f"{format_name}.j2",
-        ablation=ablation,
-        tables=tables,
-        effects=effects,
-        audit=audit,
-        looks=looks,
-        variance_tables=variance_tables,
-        runs=runs,
-        warnings=WarningMarks(runs).lines(),
-        figures=figures,
-        notes=notes,
-        provenance=_provenance(ablation, runs, command),
-    )
+    page = environment.get_template("report.j2").render(vars(content), markup=f"{format_name}.j2", figures=figures)
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 
 
@@ -153,35 +116,3 @@ def aligned(table: DataFrame) -> str:
     padded = padded.rename_axis(columns=table.index.name, index=None)  # one line of titles instead of two
     with pd.option_context("display.unicode.east_asian_width", True):
         return re.sub(r" +$", "", padded.to_string(), flags=re.MULTILINE)
-
-
-def _provenance(ablation: Ablation, runs: DataFrame, command: str) -> list[str]:
-    done = finished(runs).drop_duplicates("run_id")  # cells with the same configuration share a run
-    planned = runs["run_id"].nunique() or len(ablation.variants) * len(ablation.seeds)
-    lines = [
-        *([f"command: {command}"] if command else []),
-        f"runs: {len(done)} of {planned} finished",
-        f"seeds: {', '.join(map(str, sorted(set(done['seed'])))) or 'none'}",
-        f"protocol: {_protocols(done)}",
-        f"code: {_distinct(done['code'])}",
-        f"machine: {_distinct(done['machine'])}",
-    ]
-    if dates := sorted(filter(None, done["finished"])):
-        lines.append(f"finished: {' to '.join(dict.fromkeys((dates[0], dates[-1])))} UTC")
-    if done["seconds"].notna().any():
-        lines.append(f"time: {done['seconds'].sum() / 60:.1f} minutes of training and evaluation in total")
-    variants = [f"{name}: {' '.join(overrides) or 'no overrides'}" for name, overrides in ablation.variants.items()]
-    return [*lines, *variants, f"all variants: {' '.join(ablation.base) or 'no overrides'}"]
-
-
-def _protocols(runs: DataFrame) -> str:
-    """The hashes, and which scores were computed in different ways; different hashes alone do not imply it."""
-    hashes = ", ".join(sorted({protocol or "unknown" for protocol in runs["protocol"]})) or "unknown"
-    if scores := mixed(runs):
-        return f"{hashes} (mixed, compare with care: {preview(list(scores))})"
-    return f"{hashes} (each score was computed the same way in all runs)" if ", " in hashes else hashes
-
-
-def _distinct(values: Iterable[str]) -> str:
-    distinct = sorted({value or "unknown" for value in values})
-    return (", ".join(distinct) or "unknown") + (" (mixed, compare with care)" if len(distinct) > 1 else "")

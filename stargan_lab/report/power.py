@@ -1,16 +1,16 @@
 """Power of the paired t-test (noncentral t), and its two inverses: the number of seeds and the detectable effect."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.special import ndtri
-from statsmodels.stats.power import TTestPower
+from scipy.special import nctdtr, ndtri, stdtrit
 
 MAX_SEEDS = 10_000
 """Above this, a required number of seeds counts as unknown."""
 BLOCK = 8  # seeds that one call evaluates
+STEPS = 10**9  # resolution of a detectable ratio
 
 
 def power(ratio: float, seeds: ArrayLike, level: ArrayLike) -> np.ndarray:
@@ -24,8 +24,9 @@ def power(ratio: float, seeds: ArrayLike, level: ArrayLike) -> np.ndarray:
     Returns:
         Values of that shape, in [0, 1].
     """
-    one_sided = np.asarray(level) / 2
-    tails = [TTestPower().power(sign * ratio, np.asarray(seeds), one_sided, alternative="larger") for sign in (1, -1)]
+    freedom, shift = np.asarray(seeds) - 1, ratio * np.sqrt(seeds)
+    critical = -stdtrit(freedom, np.asarray(level) / 2)
+    tails = [1 - nctdtr(freedom, sign * shift, critical) for sign in (1, -1)]
     return np.nan_to_num(tails[0]) + np.nan_to_num(tails[1])  # a tail below the smallest float comes back as NaN
 
 
@@ -55,4 +56,8 @@ def detectable_ratio(seeds: int, level: float, target: float = 0.8) -> float:
     bound = 1.0
     while power(bound, seeds, level) < target:
         bound *= 2
-    return float(brentq(lambda ratio: power(ratio, seeds, level) - target, 0, bound))
+
+    def power_at(step: int) -> float:
+        return float(power(bound * step / STEPS, seeds, level))
+
+    return bound * bisect_left(range(STEPS), target, key=power_at) / STEPS

@@ -31,8 +31,9 @@ def summary(values: Series, metric: Metric) -> str:
     count = values.count()
     if count == 0:
         return MISSING
-    places = decimals(metric, values.std())
-    deviation = f" ± {shown(values.std(), places)}" if count > 1 else ""
+    spread = values.std()
+    places = decimals(metric, spread)
+    deviation = f" ± {shown(spread, places)}" if count > 1 else ""
     return f"{shown(values.mean(), places)}{deviation} ({count})"
 
 

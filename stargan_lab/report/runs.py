@@ -82,7 +82,7 @@ def finished(runs: DataFrame) -> DataFrame:
 def scores(runs: DataFrame) -> list[str]:
     """The overall scores (not per domain) of finished runs, in the order of the tables."""
     described, names = descriptions(runs), [name for name in runs if name.startswith("eval/") and overall(name) == name]
-    present = finished(runs)[names].notna().any()
+    present = runs.loc[runs["status"] == "finished", names].notna().any()
     return sorted((name for name in names if present[name]), key=lambda name: order(name, described))
 
 

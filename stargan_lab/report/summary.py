@@ -3,18 +3,16 @@
 import json
 from typing import Any
 
-from pandas import DataFrame
-
-from stargan_lab.ablation.spec import Ablation
-from stargan_lab.report.effects import effects
+from stargan_lab.report.content import Content
 
 
-def summary(ablation: Ablation, runs: DataFrame, command: str) -> dict[str, Any]:
+def summary(content: Content) -> dict[str, Any]:
     """Claim, baseline, runs and the verdicts on the primary metric; a number that is unknown is None.
 
     ``verdicts`` has a mapping per variant with the columns of ``report.effects.effects``.
     """
-    verdicts = json.loads(effects(ablation, runs, ablation.primary).to_json(orient="records", double_precision=15))
+    ablation = content.ablation
+    verdicts = content.effects[ablation.primary].to_json(orient="records", double_precision=15)
     return {
         "name": ablation.name,
         "title": ablation.title,
@@ -23,7 +21,7 @@ def summary(ablation: Ablation, runs: DataFrame, command: str) -> dict[str, Any]
         "baseline": ablation.baseline,
         "variants": sorted(ablation.variants, key=lambda variant: variant != ablation.baseline),
         "primary": ablation.primary,
-        "verdicts": verdicts,
-        "runs": list(runs["run_id"]),
-        "command": command,
+        "verdicts": json.loads(verdicts),
+        "runs": list(content.runs["run_id"]),
+        "command": content.command,
     }

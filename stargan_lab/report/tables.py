@@ -15,7 +15,7 @@ from stargan_lab.tracking.metrics import label, lookup
 
 def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """The values of a metric: a row per seed of a finished run, a column per variant."""
-    values = finished(runs).reindex(columns=["seed", "variant", metric])
+    values = finished(runs.reindex(columns=["seed", "variant", "status", metric]))
     return values.pivot(index="seed", columns="variant", values=metric).reindex(columns=list(ablation.variants))
 
 
@@ -94,8 +94,10 @@ def _labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:
 def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str]) -> DataFrame:
     """``0.431 ± 0.012 (3) [a]``: a row per variant, a column per metric in ``titles``."""
     marks, described, cells = WarningMarks(runs), descriptions(runs), {}
+    done = finished(runs.reindex(columns=["variant", "status", *titles]))
+    of_variant = {variant: done[done["variant"] == variant] for variant in ablation.variants}
     for name, title in titles.items():
-        values, metric = by_seed(ablation, runs, name), lookup(name, described)
-        cells[title] = [summary(values[v], metric) + marks.of(v, name) for v in ablation.variants]
+        metric = lookup(name, described)
+        cells[title] = [summary(values[name], metric) + marks.of(v, name) for v, values in of_variant.items()]
     variants = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
     return DataFrame(cells, index=variants).rename_axis("variant")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from pandas import DataFrame
-from scipy.optimize import nnls
 
 from stargan_lab.errors import LabError
 from stargan_lab.report.power import detectable_ratio
@@ -145,6 +144,8 @@ def _evaluation_parts(within: dict[int, tuple[float, int]], images: int) -> tupl
     variances, freedom = np.array(list(within.values())).T
     if not variances.any():
         return 0.0, 0.0
+    from scipy.optimize import nnls  # slow to import, and few reports have evaluations of several sizes
+
     weights = np.sqrt(freedom) / np.maximum(variances, 1e-3 * variances.max())  # a variance's error grows with it
     design = np.stack([np.ones(len(sizes)), images / sizes], axis=1)
     constant, sampling = nnls(design * weights[:, None], variances * weights)[0]

@@ -10,7 +10,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import read_json
 from stargan_lab.report.effects import ALPHA, looks, values_of
 from stargan_lab.report.rounding import MISSING, decimals, shown
-from stargan_lab.report.runs import descriptions
+from stargan_lab.report.runs import descriptions, finished
 from stargan_lab.report.statistics import by_variant, differences, standard_deviation
 from stargan_lab.report.variance import INPUT, components, pair_correlation, smallest_detectable
 from stargan_lab.tracking.metrics import lookup
@@ -72,13 +72,19 @@ def _evaluations(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
 
     An evaluation has no seed: it depends on the run and on the images only.
     """
+    done = finished(runs)
+    done = done[done["variant"].isin(ablation.variants) & done["folder"].notna()]
+    columns = done.reindex(columns=["variant", "seed", "folder", "protocol", "facts", metric])
     rows = {}
-    for run in runs[runs["status"] == "finished"].itertuples():
-        for path in sorted((run.folder / "scores").glob("*.json")) if run.folder is not None else ():
-            record = read_json(path)
-            images = _images(record["protocol"])
-            if run.variant in ablation.variants and metric in record["metrics"] and images:
-                rows[run.variant, run.seed, 0, images] = record["metrics"][metric]
+    for variant, seed, folder, protocol, facts, value in columns.itertuples(index=False, name=None):
+        for path in sorted((folder / "scores").glob("*.json")):
+            if path.stem == protocol and facts:  # the scores that ``runs`` has
+                record = {"protocol": facts, "metrics": {metric: value}}
+            else:
+                record = read_json(path)
+            images, score = _images(record["protocol"]), record["metrics"].get(metric)
+            if images and pd.notna(score):
+                rows[variant, seed, 0, images] = score
     return DataFrame([(*key, value) for key, value in rows.items()], columns=list(INPUT))
 
 

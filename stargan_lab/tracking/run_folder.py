@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -65,11 +66,11 @@ class RunFolder:
     def descriptions(self) -> dict[str, Metric]:
         """The metrics in the rows by name, without domains; empty for runs of older versions."""
         if self._descriptions is None:
-            stored = read_json(self.descriptions_path) if self.descriptions_path.exists() else []
+            path = self.descriptions_path
             try:
-                self._descriptions = {each["name"]: Metric(**each) for each in stored}
-            except (TypeError, KeyError):
-                raise LabError(f"{self.descriptions_path}: expected a list of metrics") from None
+                self._descriptions = dict(_described(path.read_bytes())) if path.exists() else {}
+            except (OSError, ValueError, TypeError, KeyError):
+                raise LabError(f"{path}: expected a JSON list of metrics") from None
         return self._descriptions
 
     def _describe(self, names: Iterable[str]) -> None:
@@ -95,6 +96,13 @@ class RunFolder:
         if not self.metrics_path.exists():
             return []
         lines = self.metrics_path.read_bytes().split(b"\n")
+        try:  # one call for all lines takes half the time
+            complete = [line for line in lines if line]
+            parsed = json.loads(b"[%b]" % b",".join(complete))
+            if len(parsed) == len(complete):
+                return [_row(each) for each in parsed]
+        except (ValueError, KeyError, TypeError):
+            pass
         return [row for number, line in enumerate(lines, 1) if (row := self._parse(line, number, len(lines)))]
 
     def started(self) -> float | None:
@@ -197,12 +205,22 @@ class RunFolder:
         if not line:
             return None
         try:
-            row = json.loads(line)
-            return MetricRow(int(row["step"]), float(row["time"]), row["metrics"])
+            return _row(json.loads(line))
         except (ValueError, KeyError, TypeError):
             if number == lines:  # without a newline: the process died while writing
                 return None
             raise LabError(f"{self.metrics_path}: line {number} is damaged") from None
+
+
+def _row(parsed: Any) -> MetricRow:
+    """Raises KeyError, TypeError or ValueError for a damaged row."""
+    return MetricRow(int(parsed["step"]), float(parsed["time"]), parsed["metrics"])
+
+
+@lru_cache(maxsize=64)
+def _described(content: bytes) -> tuple[tuple[str, Metric], ...]:
+    """The metrics in a descriptions.json by name; most runs of a report have equal ones."""
+    return tuple((each["name"], Metric(**each)) for each in json.loads(content))
 
 
 def run_folders(outputs: Path) -> list[RunFolder]:

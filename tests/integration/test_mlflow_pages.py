@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, sync_playwright
 from processes import RATES, Lab
-from tools import needs
+from tools import require_tool
 
 pytestmark = pytest.mark.integration
 SECONDS = 120.0
@@ -56,7 +56,7 @@ def serving(lab: Lab, *arguments: str) -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        chromium = needs("chromium")
+        chromium = require_tool("chromium")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 2400, "height": 1200})
         page.set_default_timeout(1000 * SECONDS)

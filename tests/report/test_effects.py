@@ -11,6 +11,10 @@ from stargan_lab.report.effects import effect_table, effects, sentences
 from stargan_lab.report.runs import as_frame
 
 
+def said(ablation: Ablation, runs: DataFrame) -> list[str]:
+    return sentences(ablation, runs, effects(ablation, runs, ablation.primary))
+
+
 def test_effects_by_hand(ablation: Ablation, runs: DataFrame) -> None:
     table = effects(ablation, runs, "eval/edit").set_index("variant")
     # instance: differences .2 .1 .2, mean 1/6, sd .057735; Student's t with 2 degrees of freedom at .0125: 6.2053
@@ -58,22 +62,22 @@ def test_sentences_name_effect_interval_n_and_protocol(
 ) -> None:
     ablation, runs = many(ablation, effect)
     answers = {"better": "Expected: better; confirmed.", "worse": "Expected: better; contradicted."}
-    assert sentences(ablation, runs) == [f"{sentence} {answers[expected]}"]
+    assert said(ablation, runs) == [f"{sentence} {answers[expected]}"]
 
 
 def test_equivalence_needs_a_smallest_effect(ablation: Ablation) -> None:
     ablation, runs = many(ablation, 0.0)
-    assert sentences(ablation, runs)[0].startswith("layer vs. none is undecided")
+    assert said(ablation, runs)[0].startswith("layer vs. none is undecided")
     ablation = replace(ablation, smallest_effect=0.05, expected={"layer": "same"})
-    assert sentences(ablation, runs)[0].startswith("layer is equivalent to none (Δ edit 0.000")
-    assert sentences(ablation, runs)[0].endswith("Expected: same; confirmed.")
+    assert said(ablation, runs)[0].startswith("layer is equivalent to none (Δ edit 0.000")
+    assert said(ablation, runs)[0].endswith("Expected: same; confirmed.")
 
 
 def test_a_lower_distance_is_better(ablation: Ablation) -> None:
     ablation, runs = many(ablation, -0.3)
     runs["eval/frechet_classifier"] = runs["eval/edit"]
     ablation = replace(ablation, primary="eval/frechet_classifier")
-    assert sentences(ablation, runs)[0].startswith("layer is better than none")
+    assert said(ablation, runs)[0].startswith("layer is better than none")
 
 
 def test_variants_with_their_own_baseline_are_corrected_together(ablation: Ablation, runs: DataFrame) -> None:
@@ -84,9 +88,10 @@ def test_variants_with_their_own_baseline_are_corrected_together(ablation: Ablat
     assert table.loc["instance", "p_adjusted"] == pytest.approx(alone.loc["instance", "p_adjusted"])
     assert table.loc["instance", "ci_low"] == pytest.approx(alone.loc["instance", "ci_low"])
     assert table.loc["layer", "effect"] == pytest.approx(-0.2)  # .4 - .7 and .6 - .7
-    assert "compared with" in effect_table(matched, runs, "eval/edit")
+    assert "compared with" in effect_table(matched, runs, "eval/edit", table.reset_index())
 
 
 def test_a_variant_without_any_run_has_no_pairs(ablation: Ablation, runs: DataFrame) -> None:
-    table = effect_table(ablation, runs[runs["variant"] != "layer"], "eval/edit")
+    runs = runs[runs["variant"] != "layer"]
+    table = effect_table(ablation, runs, "eval/edit", effects(ablation, runs, "eval/edit"))
     assert list(table.loc["layer", ["pairs", "95 % interval"]]) == ["0", "–"]

@@ -12,6 +12,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.files import locked
+from stargan_lab.report.content import content_of
 from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
 from stargan_lab.report.runs_csv import read_csv
 from stargan_lab.tracking.metrics import lookup
@@ -24,17 +25,9 @@ def test_all_files_of_a_report(
     for index, run in runs[:-1].iterrows():
         runs.at[index, "folder"] = runs_on_disk(run["variant"], run["seed"], run["run_id"], 0.5).path
     out = tmp_path / "reports" / "norms"
-    written = write_report(ablation, runs, out, FORMATS, command="stargan-lab sweep norms")
-    names = [
-        "report.md",
-        "report.csv",
-        "report.html",
-        "report.tex",
-        "report.json",
-        "effects.svg",
-        "effects.pdf",
-        "strip.png",
-    ]
+    written = write_report(content_of(ablation, runs, "stargan-lab sweep norms"), out, FORMATS)
+    pages = ["report.md", "report.csv", "report.html", "report.tex", "report.json"]
+    names = [*pages, "effects.svg", "effects.pdf", "strip.png"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
@@ -75,7 +68,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     few = {"code": "few-images", "metrics": ["eval/kid_classifier"], "text": "faces: 9 images | fewer than 64_features"}
     runs[["eval/kid_classifier", "eval/kid_pixels"]] = 0.5, 0.25
     runs["warnings"] = [[few] if variant == "none" else [] for variant in runs["variant"]]
-    files = write_report(ablation, runs, tmp_path / "first", FORMATS)
+    files = write_report(content_of(ablation, runs), tmp_path / "first", FORMATS)
     cell, line = "0.5000 ± 0.0000 (3) [a]", "[a] few-images: none seeds 1, 2, 3: faces: 9 images"
     text = (tmp_path / "first" / "report.md").read_text()
     assert "## Further scores\n\n| score | none (baseline) | instance | layer |\n| :-- | --: | --: | --: |\n" in text
@@ -87,10 +80,10 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     fragment = (tmp_path / "first" / "report.tex").read_text()
     assert r"0.5000 $\pm$ 0.0000 (3) {[}a{]}" in fragment
     assert r"\item {[}a{]} few-images: none seeds 1, 2, 3: faces: 9 images $|$ fewer than 64\_features" in fragment
-    assert cell in report_text(ablation, runs) and f"- {line}" in report_text(ablation, runs)
+    assert cell in report_text(content_of(ablation, runs)) and f"- {line}" in report_text(content_of(ablation, runs))
 
     again = read_csv(tmp_path / "first" / "report.csv")
-    for path in write_report(ablation, again, tmp_path / "again", FORMATS):
+    for path in write_report(content_of(ablation, again), tmp_path / "again", FORMATS):
         assert path.read_bytes() == (tmp_path / "first" / path.name).read_bytes(), path.name
     assert [path.name for path in files][-1] == "effects.pdf"
 
@@ -100,9 +93,9 @@ def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
 ) -> None:
     runs.loc[0, "protocol"] = "p2"
     with pytest.raises(LabError, match="runs none1 and none2 were scored differently"):
-        write_report(ablation, runs, tmp_path / "out")
+        write_report(content_of(ablation, runs), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    write_report(ablation, runs, tmp_path / "out", ("md",), allow_mixed=True)
+    write_report(content_of(ablation, runs), tmp_path / "out", ("md",), allow_mixed=True)
     note = "protocol: p1, p2 (mixed, compare with care: eval/edit, eval/frechet_classifier)\n"
     assert note in (tmp_path / "out" / "report.md").read_text()
 
@@ -113,7 +106,7 @@ def test_protocols_may_differ_where_each_score_was_computed_the_same_way(
     same = {"eval/edit": "aaaaaaaa", "eval/frechet_classifier": "bbbbbbbb"}
     runs["protocols"] = [same | {"eval/fid": "cccccccc"}, *[same] * 8]
     runs.loc[0, ["protocol", "eval/fid"]] = "p2", 12.0
-    write_report(ablation, runs, tmp_path, ("md",))
+    write_report(content_of(ablation, runs), tmp_path, ("md",))
     text = (tmp_path / "report.md").read_text()
     assert "protocol: p1, p2 (each score was computed the same way in all runs)" in text
     assert "mixed" not in text
@@ -123,7 +116,7 @@ def test_before_any_run_has_finished_old_figures_are_deleted(
     ablation: Ablation, runs: DataFrame, tmp_path: Path
 ) -> None:
     (tmp_path / "strip.png").write_bytes(b"old")
-    written = write_report(ablation, runs[:0], tmp_path)
+    written = write_report(content_of(ablation, runs[:0]), tmp_path)
     assert [path.name for path in written] == ["report.md", "report.csv", "report.html", "report.json"]
     assert "runs: 0 of 9 finished" in (tmp_path / "report.md").read_text()
     assert not (tmp_path / "strip.png").exists()
@@ -134,7 +127,7 @@ def test_reports_of_one_ablation_are_written_one_after_another(
 ) -> None:
     """Each deletes figures that the other is about to embed."""
     out = tmp_path / "norms"
-    writer = threading.Thread(target=write_report, args=(ablation, runs, out))
+    writer = threading.Thread(target=write_report, args=(content_of(ablation, runs), out))
     with locked(tmp_path / ".norms.lock"):
         writer.start()
         writer.join(0.3)
@@ -145,7 +138,7 @@ def test_reports_of_one_ablation_are_written_one_after_another(
 
 def test_an_unknown_format(ablation: Ablation, runs: DataFrame, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="unknown format 'htm'; did you mean 'html'"):
-        write_report(ablation, runs, tmp_path, ("htm",))
+        write_report(content_of(ablation, runs), tmp_path, ("htm",))
 
 
 def test_numbers_align_in_the_terminal_with_and_without_marks() -> None:
@@ -165,7 +158,7 @@ def test_numbers_align_in_the_terminal_with_and_without_marks() -> None:
 def test_special_characters_in_every_format(ablation: Ablation, runs: DataFrame, tmp_path: Path) -> None:
     special = "50% & <x_y>|"
     ablation = replace(ablation, title=special, baseline=special, variants={special: (), "layer": ()})
-    write_report(ablation, runs, tmp_path, FORMATS)
+    write_report(content_of(ablation, runs), tmp_path, FORMATS)
     text = (tmp_path / "report.md").read_text()
     assert text.startswith(f"# {special}\n") and "| 50% & <x_y>\\| (baseline) |" in text
     page = (tmp_path / "report.html").read_text()
@@ -175,4 +168,4 @@ def test_special_characters_in_every_format(ablation: Ablation, runs: DataFrame,
     fragment = (tmp_path / "report.tex").read_text()
     assert r"\section*{50\% \& $<$x\_y$>$$|$}" in fragment and r"50\% \& $<$x\_y$>$$|$ (baseline) & " in fragment
     assert tex("\\ {a} [b] ² ↑–~") == r"\textbackslash{} \{a\} {[}b{]} $^2$ $\uparrow$--\textasciitilde{}"
-    assert report_text(ablation, runs).startswith(f"{special}\n============\n")
+    assert report_text(content_of(ablation, runs)).startswith(f"{special}\n============\n")

@@ -1,4 +1,4 @@
-"""Programs that tests run: without one, a test is skipped on a user's machine and fails in CI."""
+"""External programs that some tests need."""
 
 import os
 import shutil
@@ -6,10 +6,12 @@ import shutil
 import pytest
 
 
-def needs(program: str) -> str:
-    """The path of ``program``."""
-    path = shutil.which(program)
+def require_tool(name: str) -> str:
+    """Path of a program. Without it the test is skipped, but fails in CI, where ``.ci/run`` installs it."""
+    path = shutil.which(name)
     if path is None:
-        reason = f"{program} is not installed"
-        pytest.fail(reason) if os.environ.get("STARGAN_LAB_CI") else pytest.skip(reason)
+        missing = f"needs {name}, which is not installed (.ci/run lists the Debian packages)"
+        if os.environ.get("STARGAN_LAB_CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     return path
