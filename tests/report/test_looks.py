@@ -12,6 +12,7 @@ from score_noise import NOISE, simulated
 from scored import row
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.content import content_of
 from stargan_lab.report.effects import effects
 from stargan_lab.report.looks import count, look_title, note, obstacle, result, to_train
 from stargan_lab.report.pages import report_text
@@ -57,7 +58,7 @@ def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation
     assert look_title(two, runs) == "look 3 of 3"
     assert result(two, runs) == "better: good (3 pairs); undecided: unclear (5 pairs)"
     assert note(two, runs).startswith("sequential: look 3 of 3 (a look at each number of seeds from 3 to 5);")
-    assert note(two, runs) in report_text(two, runs)
+    assert note(two, runs) in report_text(content_of(two, runs))
     assert "sequential" not in report_text(replace(two, looks=None), runs)
 
 
