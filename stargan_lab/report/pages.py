@@ -22,12 +22,16 @@ from stargan_lab.tracking.reports import SUMMARY
 
 FORMATS = ("md", "csv", "html", "tex")
 FIGURES = ("effects.svg", "effects.pdf", "curves.svg", "curves.pdf", "strip.png")
+_BREAK = "\u200b"  # zero-width space
 # fmt: off
 _TEX = str.maketrans({
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "·": r"\textperiodcentered{}",
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "Δ": r"$\Delta$", "²": "$^2$", "−": "$-$", "–": "--",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\to$", "←": r"$\gets$", "±": r"$\pm$", "×": r"$\times$",
+    "∞": r"$\infty$", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$", "∇": r"$\nabla$", "Σ": r"$\Sigma$",
+    "γ": r"$\gamma$", "σ": r"$\sigma$", "ᵀ": r"$^\top$", "²": "$^2$", "³": "$^3$", "₀": "$_0$", "−": "$-$", "–": "--",
     "<": "$<$", ">": "$>$", "|": "$|$",
+    _BREAK: r"\allowbreak{}",
     "[": "{[}", "]": "{]}",  # after \item or the end of a row they would start an argument
 })
 # fmt: on
@@ -105,8 +109,9 @@ def embedded(path: Path) -> str:
 
 
 def tex(text: str) -> str:
-    """Escape LaTeX's special characters."""
-    return text.translate(_TEX)
+    """Escape LaTeX's special characters, and allow line breaks within long words such as paths and overrides."""
+    marked = re.sub(r"\S{20,}", lambda word: re.sub(r"([/_=.,:-])(?=\w)", rf"\1{_BREAK}", word[0]), text)
+    return marked.translate(_TEX)
 
 
 def aligned(table: DataFrame) -> str:

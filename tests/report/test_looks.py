@@ -59,7 +59,7 @@ def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation
     assert result(two, runs) == "better: good (3 pairs); undecided: unclear (5 pairs)"
     assert note(two, runs).startswith("sequential: look 3 of 3 (a look at each number of seeds from 3 to 5);")
     assert note(two, runs) in report_text(content_of(two, runs))
-    assert "sequential" not in report_text(replace(two, looks=None), runs)
+    assert "sequential" not in report_text(content_of(replace(two, looks=None), runs))
 
 
 def test_a_variant_that_others_are_compared_with_goes_on_for_them(ablation: Ablation) -> None:
