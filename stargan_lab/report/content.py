@@ -21,7 +21,7 @@ class Content:
     Attributes:
         runs: as ``report.runs.collect`` returns them.
         effects: metric of the main table -> its effects and verdicts, as numbers.
-        notes: lines under the title.
+        notes: lines under the title, also on secondary metrics that no run has.
         answers: the verdicts on the primary metric in words; empty if it has no direction.
         effect, secondary: effects and verdicts as text, on the primary metric and on each secondary one.
         main, warnings, missing: scores of each variant, warnings that affect them, and runs without a score.
@@ -75,7 +75,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         ablation=ablation,
         runs=runs,
         effects=by_metric,
-        notes=notes,
+        notes=[*notes, *tables.missing_metrics(ablation, runs)],
         answers=answers,
         effect=text.pop(primary),
         main=tables.main_table(ablation, runs),
