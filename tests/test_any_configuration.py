@@ -61,13 +61,16 @@ def random_configuration(base: dict[str, Any], dice: random.Random) -> dict[str,
     return raw
 
 
-def train_steps(config: RunConfig) -> None:
-    """Train until the generator has two updates; every parameter with a gradient must change."""
+def train_steps(config: RunConfig) -> set[str]:
+    """Train until the generator has two updates; every parameter with a gradient must change.
+
+    Returns the names of the losses.
+    """
     train_state, objective, plan = build_train_state(config, TWO), build_objective(config, TWO), build_loop_plan(config)
     networks = {"generator": train_state.generator, "critic": train_state.critic}
     before = {name: {k: p.detach().clone() for k, p in net.named_parameters()} for name, net in networks.items()}
     with_gradient: set[tuple[str, str]] = set()
-    updates, step = 0, 0
+    updates, step, losses = 0, 0, set[str]()
     while updates < 2:
         step += 1
         due = plan.iteration(step) % plan.n_critic == 0
@@ -76,6 +79,7 @@ def train_steps(config: RunConfig) -> None:
         batch = make_batch(TWO, step, n=config.batch_size, size=config.data.image_size)
         randomness = step_randomness(config.seed, step, config.batch_size, objective.lipschitz.samples)
         parts = train_step(train_state, objective, batch, randomness, update_generator=due)
+        losses |= set(parts)
         assert {"g_rec" in parts, due} == {due}
         assert all(part.isfinite() and part.ndim == 0 for part in parts.values()), parts
         with_gradient |= {
@@ -89,6 +93,7 @@ def train_steps(config: RunConfig) -> None:
         for key, parameter in net.named_parameters():
             assert parameter.isfinite().all(), (name, key)
             assert (name, key) not in with_gradient or not torch.equal(parameter, before[name][key]), (name, key)
+    return losses
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -133,4 +138,5 @@ def test_random_legal_configurations_train(base: dict[str, Any]) -> None:
 def test_every_loss_trains_with_every_constraint_and_optimizer(base: dict[str, Any], adversarial: str) -> None:
     for lipschitz, optimizer in product(family("lipschitz").names(), family("optimizer").names()):
         chosen = {"adversarial": adversarial, "lipschitz": lipschitz, "optimizer": optimizer}
-        train_steps(validate(deepcopy(base) | {group: {"name": name} for group, name in chosen.items()}))
+        losses = train_steps(validate(deepcopy(base) | {group: {"name": name} for group, name in chosen.items()}))
+        assert ("d_gp" in losses) == (lipschitz == "gp")

@@ -234,8 +234,9 @@ def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     with holder(path) as process:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(30)
+        assert not is_locked(path)
         with locked(path, timeout=0):
-            pass
+            assert is_locked(path)
 
 
 def test_locked_waits_for_the_lock(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ It is stored with the scores as plain JSON, and the functions here read the stor
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from stargan_lab import files
@@ -13,6 +13,7 @@ from stargan_lab import files
 VERSION = 3
 """Increased when the meaning of scores changes; scores of different versions are never compared."""
 
+_OF_DATA = {"of_data": True}
 _NOT_COMMON = ("instruments", "metrics", "hash")
 
 
@@ -35,9 +36,9 @@ class Protocol:
         metrics: metric → the instruments it ``uses``, its ``options`` and its ``version``.
     """
 
-    data: Mapping[str, str]
-    images: Mapping[str, Mapping[str, Mapping[str, int]]]
-    groups: Mapping[str, Sequence[Sequence[str]]]
+    data: Mapping[str, str] = field(metadata=_OF_DATA)
+    images: Mapping[str, Mapping[str, Mapping[str, int]]] = field(metadata=_OF_DATA)
+    groups: Mapping[str, Sequence[Sequence[str]]] = field(metadata=_OF_DATA)
     checkpoint: str
     max_images: int | None
     batch_size: int
@@ -46,13 +47,17 @@ class Protocol:
     quantization: str = "uint8"
     network_mode: str = "train-statistics"
     version: int = VERSION
-    instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata=_OF_DATA)
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, including its hash."""
         plain = json.loads(json.dumps(asdict(self)))
         return {"hash": protocol_hash(plain), **plain}
+
+
+DATA_FIELDS = tuple(each.name for each in fields(Protocol) if each.metadata == _OF_DATA)
+"""What protocols of runs on different data differ in; instruments are trained on the data."""
 
 
 def protocol_hash(protocol: Mapping[str, Any]) -> str:

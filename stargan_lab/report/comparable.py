@@ -1,14 +1,13 @@
 """Whether runs may share a table: each score computed the same way, all runs trained with the same code."""
 
+import re
+
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation.protocol import differences, metric_protocol
+from stargan_lab.evaluation.protocol import DATA_FIELDS, differences, metric_protocol
 from stargan_lab.report.runs import finished, scores
-
-_DATA = ("data.", "images.", "groups.", "data:", "images:", "groups:", "instruments.")
-"""Where protocols of runs on different data differ; instruments are trained on the data."""
 
 
 def mixed(runs: DataFrame) -> dict[str, DataFrame]:
@@ -55,7 +54,7 @@ def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
 def _only_data(score: str, pair: DataFrame) -> bool:
     one, other = pair["facts"]
     keys = differences(metric_protocol(one, score), metric_protocol(other, score)) if one and other else ["unknown"]
-    return all(key.startswith(_DATA) for key in keys)
+    return all(re.split("[.:]", key)[0] in DATA_FIELDS for key in keys)
 
 
 def _reason(score: str, pair: DataFrame) -> str:

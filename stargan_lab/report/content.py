@@ -22,7 +22,7 @@ class Content:
         runs: as ``report.runs.collect`` returns them.
         effects: metric of the main table -> its effects and verdicts, as numbers.
         command: repeats the runs.
-        notes: lines under the title.
+        notes: lines under the title, also on secondary metrics that no run has.
         look: which look of a sweep until decided this is; empty for other sweeps.
         answers: the verdicts on the primary metric in words; empty if it has no direction.
         effect, secondary: effects and verdicts as text, on the primary metric and on each secondary one.
@@ -80,7 +80,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         runs=runs,
         effects=by_metric,
         command=command,
-        notes=notes,
+        notes=[*notes, *tables.missing_metrics(ablation, runs)],
         look=looks.note(ablation, runs) if ablation.looks else "",
         answers=answers,
         effect=text.pop(primary),

@@ -13,9 +13,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_atomically
 from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.report.runs import finished
-
-GROUND_TRUTH = "ground_truth"
-"""Stem of the grid with the exact translations, next to the samples of a run on generated data."""
+from stargan_lab.tracking.run_folder import GROUND_TRUTH, TARGETS
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def read_samples(folder: Path, stem: str) -> SampleGrid | None:
     grid = folder / "samples" / f"{stem}.png"
     if not grid.is_file():
         return None
-    description = folder / "samples" / "targets.json"
+    description = folder / "samples" / TARGETS
     about = read_json(description)
     try:
         columns, size, scale = tuple(map(str, about["columns"])), int(about["image_size"]), int(about.get("scale", 1))

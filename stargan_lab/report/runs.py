@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ NOT_SCORED = "not scored"
 PARAMETERS = ("parameters.generator", "parameters.discriminator")
 TEXT = ("variant", "run_id", "status", "protocol", "code", "machine", "finished", "error")
 COST = ("seconds", "seconds_per_step", "peak_memory_mib")
+MEASURED = {"speed/seconds_per_step": "seconds_per_step", "memory/peak_mib": "peak_memory_mib"}
+"""Logged metrics of which ``COST`` has the value for a whole run."""
 SCORING = ("protocols", "facts", "warnings", "descriptions", "audit", "folder")
 
 
@@ -46,7 +48,8 @@ def collect(
         - descriptions: name -> description of each metric that the run logged
         - audit: as ``runs.audit.audit`` returns it; empty for runs of older versions
         - folder: Path of the run's files, or None
-        - a column per metric, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where a run lacks it
+        - a column per score, e.g. ``eval/edit`` and ``eval/edit/Male``, and per other metric that the ablation names,
+          e.g. ``loss/g_rec``: its last logged value; NaN where a run lacks it
     Raises:
         LabError: a variant is not in the ablation, a file is damaged, or no run was scored under the protocol.
     """
@@ -60,7 +63,7 @@ def collect(
         protocol = _resolve_protocol(protocol, folders)
     runs = as_frame([_run(*cell[:2], folder, protocol) for cell, folder in zip(ordered, folders, strict=True)])
     for name in (ablation.primary, *ablation.secondary):
-        runs = _with_part(runs, name)
+        runs = _with_logged(_with_part(runs, name), name)
     return runs
 
 
@@ -72,6 +75,18 @@ def _with_part(runs: DataFrame, name: str) -> DataFrame:
         return runs
     own = runs[name] if name in runs else runs[metric].where([False] * len(runs))
     return runs.assign(**{name: own.where(own.notna() | ~np.array(alone), runs[metric])})
+
+
+def _with_logged(runs: DataFrame, name: str) -> DataFrame:
+    """Add a metric that is not a score, unless no run logged it."""
+    if name in runs or name.startswith("eval/"):
+        return runs
+    values = runs[MEASURED[name]] if name in MEASURED else runs["folder"].map(partial(_last_logged, name), "ignore")
+    return runs.assign(**{name: values.astype(float)}) if values.notna().any() else runs
+
+
+def _last_logged(name: str, folder: Path) -> float | None:
+    return next((row.metrics[name] for row in reversed(RunFolder(folder).rows()) if name in row.metrics), None)
 
 
 def finished(runs: DataFrame) -> DataFrame:

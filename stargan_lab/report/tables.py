@@ -70,6 +70,12 @@ def missing_runs(ablation: Ablation, runs: DataFrame) -> list[str]:
     return lines
 
 
+def missing_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
+    """A line for each secondary metric that no finished run has."""
+    present = finished(runs).reindex(columns=list(ablation.secondary)).notna().any()
+    return [f"no finished run has the secondary metric {name}" for name in ablation.secondary if not present[name]]
+
+
 def _missing(run: Mapping[str, Any], primary: str) -> str:
     """Why a run has no value in the main table; empty if it has one."""
     if run["status"] == NOT_SCORED:

@@ -16,6 +16,7 @@ from stargan_lab.files import write_atomically, write_json
 from stargan_lab.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.labels import target_labels
 from stargan_lab.seeding import generator_for
+from stargan_lab.tracking.run_folder import GROUND_TRUTH, TARGETS
 
 PredictLabels = Callable[[Tensor, int, int], Tensor]
 """(N, 3, H, W) uint8 images, index of their dataset, index of another dataset -> (N, A) labels of 0 and 1 under the
@@ -77,7 +78,7 @@ class SampleWriter:
             drawer: Any = self.sources[index].ground_truth
             return drawer.redraw("test", self.indices[index], self.sources[other].spec.names, labels)
 
-        path = self.folder / "ground_truth.png"
+        path = self.folder / f"{GROUND_TRUTH}.png"
         self._write(path, redrawn)
         return path
 
@@ -108,7 +109,7 @@ class SampleWriter:
             "left": list(sheet.left[0]),
             "top": list(sheet.top),
         }
-        write_json(self.folder / "targets.json", about)
+        write_json(self.folder / TARGETS, about)
         write_atomically(path, partial(sheet.image.save, format="PNG"))
 
     def _columns(self, index: int, column: Callable[[int, int, Tensor, Tensor], Tensor]) -> list[Tensor]:

@@ -15,6 +15,10 @@ from stargan_lab.files import is_locked, locked, read_json, write_atomically, wr
 from stargan_lab.tracking.metrics import Metric, lookup
 
 Status = Literal["planned", "running", "finished", "failed", "interrupted"]
+GROUND_TRUTH = "ground_truth"
+"""Stem of the grid with the exact translations, next to the samples of a run on generated data."""
+TARGETS = "targets.json"
+"""Describes the grids in ``samples/``: their targets, images and layout."""
 CLAIM_SECONDS = 2.0  # a status query holds the lock for an instant; training holds it longer than this
 _REQUIRED = ("status", "metrics")
 

@@ -349,8 +349,8 @@ RUNS = [
     (
         "population standard deviation",
         "report/rounding.py",
-        "shown(values.std(), places)",
-        "shown(values.std(ddof=0), places)",
+        "spread = values.std()",
+        "spread = values.std(ddof=0)",
         "tests/report",
     ),
     (

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import write_json
+from stargan_lab.report.content import content_of
 from stargan_lab.report.runs import as_frame, collect
 from stargan_lab.report.runs_csv import read_csv, write_csv
 from stargan_lab.report.tables import main_table, missing_runs
@@ -54,6 +56,28 @@ def test_runs_are_in_the_order_of_the_ablation(ablation: Ablation, runs_on_disk:
     assert runs["folder"][3] is None
     with pytest.raises(LabError, match="run x: ablation norms has no variant 'batch'"):
         collect(ablation, [("batch", 1, "x")], tmp_path)
+
+
+def test_any_logged_metric_can_be_secondary(ablation: Ablation, runs_on_disk: MakeRun, tmp_path: Path) -> None:
+    """A cost of the whole run, or the last logged value; a metric of no run is noted."""
+    for variant, loss in (("none", 0.5), ("instance", 0.25)):
+        folder = runs_on_disk(variant, 1, variant, 0.5)
+        folder.append(1, {"loss/g_rec": 9.0, "speed/seconds_per_step": 7.0})
+        folder.append(2, {"loss/g_rec": loss})
+        folder.append(2, {"lr/g": 0.1})
+    secondary = ("speed/seconds_per_step", "loss/g_rec", "memory/peak_mib", "eval/fid", "loss/d_gp")
+    ablation = replace(ablation, secondary=secondary)
+    runs = collect(ablation, [("none", 1, "none"), ("instance", 1, "instance"), ("layer", 1, "planned")], tmp_path)
+    assert runs["loss/g_rec"].tolist()[:2] == [0.5, 0.25] and runs["loss/g_rec"].isna()[2]
+    table = main_table(ablation, runs)
+    assert list(table)[:3] == ["edit ↑", "seconds_per_step (s) ↓", "g_rec"]
+    assert list(table["seconds_per_step (s) ↓"]) == ["0.0250 (1)", "0.0250 (1)", "–"]
+    content = content_of(ablation, runs, notes=["first"])
+    assert list(content.secondary) == ["speed/seconds_per_step"]  # a loss has no direction
+    assert content.notes == [
+        "first",
+        *(f"no finished run has the secondary metric {name}" for name in ("memory/peak_mib", "eval/fid", "loss/d_gp")),
+    ]
 
 
 def test_without_a_protocol_the_first_scores_are_used(ablation: Ablation, outputs: Path) -> None:
