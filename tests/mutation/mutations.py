@@ -113,7 +113,7 @@ TRAINING = [
         "checkpoints/run_checkpoint.py",
         '    train_state.d_optimizer.load_state_dict(content["d_optimizer"])\n',
         "",
-        "tests/checkpoints/test_train_state.py",
+        "tests/checkpoints/test_run_checkpoint.py",
         "tests/training",
     ),
     (
@@ -121,7 +121,7 @@ TRAINING = [
         "checkpoints/run_checkpoint.py",
         '    meter.load_state_dict(content["meter"])\n',
         "",
-        "tests/checkpoints/test_train_state.py",
+        "tests/checkpoints/test_run_checkpoint.py",
         "tests/training",
     ),
     (
@@ -285,7 +285,7 @@ CONFIG = [
         "config/run_identity.py",
         '    "log_every",\n',
         "",
-        "tests/config/test_identity.py",
+        "tests/config/test_run_identity.py",
     ),
     (
         "affine with adain is allowed",
@@ -306,7 +306,7 @@ CONFIG = [
         "config/run_identity.py",
         ', "threads": thread_count(config)}',
         "}",
-        "tests/config/test_identity.py",
+        "tests/config/test_run_identity.py",
     ),
     (
         "weights.rec may be negative",
