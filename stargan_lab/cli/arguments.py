@@ -51,7 +51,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     action = parser.add_argument(
         "network",
         metavar="RUN_OR_CHECKPOINT",
-        help="run id (a prefix is enough), run folder, last.pt, or a reference checkpoint such as 200000-G.ckpt",
+        help="run id (a prefix is enough), run directory, last.pt, or a reference checkpoint such as 200000-G.ckpt",
     )
     complete.attach(action, complete.run_ids)
     parser.add_argument(

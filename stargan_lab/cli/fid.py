@@ -131,7 +131,7 @@ def _notes(images: "FolderImages", dims: int, extractor: "Extractor") -> list[st
     if images.count <= dims:
         notes.append(
             f"{images.path}: {images.count:,} images for {dims:,} features: the distance is biased upward;"
-            " compare it only between equal image counts"
+            " compare it only with distances from equally many images"
         )
     if images.high_bit_depth:
         count = f"{images.high_bit_depth:,} of {images.count:,} images have"

@@ -48,7 +48,7 @@ class Jobs:
     Args:
         base: the composition that all jobs share.
         jobs: by job number; empty for a sweeper that creates jobs one by one; these are validated when they start.
-        skipped: the other runs of the sweep, which count as well.
+        skipped: runs of the sweep that are not trained but count in its progress.
     """
 
     def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
@@ -90,7 +90,7 @@ class Jobs:
 
     @contextmanager
     def _shown(self, number: int) -> Iterator[None]:
-        """Print how far the sweep is: before the run, or at its start and end if other runs are trained meanwhile."""
+        """Print the sweep's progress: before the run, or at its start and end if runs are trained in parallel."""
         from stargan_lab.runs.run_name import run_name
 
         name = f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"

@@ -1,4 +1,4 @@
-"""``train -m`` as an ablation: its runs are named by what differs, and a file in its directory lists them."""
+"""``train -m`` as an ablation: its runs are named by the keys that differ, and a file in its directory lists them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -80,7 +80,7 @@ def find_multirun(text: str, outputs: Path) -> Multirun:
     else:
         path = Path(text) / RECORD
         if not path.is_file():
-            raise ConfigError(f"--multirun: {text} has no {RECORD}; expected latest or the directory of a train -m")
+            raise ConfigError(f"--multirun: {text} has no {RECORD}; expected latest or Hydra's sweep directory")
     content = read_json(path)
     try:
         return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]))

@@ -31,15 +31,31 @@ def add_parser(commands: Commands) -> None:
     names = add_variadic(parser, "names", nargs="*", metavar="NAME", help="ablations to report")
     complete.attach(names, complete.ablations)
     parser.add_argument(
-        "--multirun", metavar="latest|DIR", help="the runs of a train -m: the last one, or Hydra's sweep directory"
+        "--multirun",
+        metavar="latest|DIR",
+        help="report the runs of a train -m: the latest, or that in DIR",
     )
     parser.add_argument(
-        "--runs", nargs="*", metavar="KEY=VALUE", help="runs that match these filters; needs --by; no filter: all runs"
+        "--runs",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="report runs that match these filters (none: all runs); requires --by",
     )
-    parser.add_argument("--by", metavar="KEY,KEY", help="with --runs: the keys whose values make a variant")
-    parser.add_argument("--baseline", metavar="VARIANT", help="compare with this variant (default: the default values)")
+    parser.add_argument(
+        "--by", metavar="KEY,KEY", help="with --runs or --multirun: the keys whose values define the variants"
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="VARIANT",
+        help="with --runs or --multirun: compare with this variant (default: the one with the default values)",
+    )
     parser.add_argument("--metric", metavar="NAME", help="primary metric, e.g. eval/edit")
-    parser.add_argument("--seed-key", default="seed", metavar="KEY", help="the key that pairs runs (default: seed)")
+    parser.add_argument(
+        "--seed-key",
+        default="seed",
+        metavar="KEY",
+        help="with --runs or --multirun: the key that pairs runs (default: seed)",
+    )
     parser.add_argument("--strip-seeds", type=int, default=1, metavar="N", help="runs per variant in the image strip")
     parser.add_argument(
         "--format",
@@ -82,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _garbage_collection_paused() -> Iterator[None]:
-    """The records of many runs are no garbage, but searching them for cycles takes a tenth of a report's time."""
+    """The records of many runs contain no garbage, but scanning them for cycles takes a tenth of a report's time."""
     gc.disable()
     try:
         yield
@@ -92,7 +108,7 @@ def _garbage_collection_paused() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report is about.
+    """The input of a report.
 
     Attributes:
         runs: as ``report.runs.collect`` returns them.
@@ -115,7 +131,7 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
     from stargan_lab.report.swept import planned, read_swept
 
     if args.by or args.baseline:
-        raise ConfigError("--by, --baseline: only with --runs and --multirun; an ablation file states them")
+        raise ConfigError("--by, --baseline: only with --runs or --multirun; an ablation file defines its own")
     for name in args.names:
         path = cells_file(outputs, ablation := load(name))
         swept = read_swept(path)
@@ -140,7 +156,9 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
         name, by, filters = multirun.name, [*multirun.by], [f"run_id={','.join(multirun.runs)}"]
         command = f"stargan-lab report --multirun {args.multirun}"
     elif not args.by:
-        raise ConfigError("--runs: needs --by, the keys whose values make a variant, e.g. --by discriminator.norm")
+        raise ConfigError(
+            "--runs: requires --by, the keys whose values define the variants, e.g. --by discriminator.norm"
+        )
     else:
         by, filters = args.by.split(","), args.runs
         name = "-".join(["by", *by])

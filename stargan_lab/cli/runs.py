@@ -20,7 +20,7 @@ examples:
   stargan-lab runs du"""
 
 LIST_EPILOG = """\
-A filter is KEY=VALUE,VALUE or KEY<NUMBER (also <=, >, >=; quote these for the shell). All filters must hold.
+A filter is KEY=VALUE,VALUE or KEY<NUMBER (also <=, >, >=; quote these for the shell). A run must match all filters.
 
 examples:
   stargan-lab runs list
@@ -37,7 +37,7 @@ def add_parser(commands: Commands) -> None:
     listing = add_command(actions, "list", "list runs, newest first", list_runs, LIST_EPILOG)
     filters = add_variadic(listing, "filters", nargs="*", metavar="FILTER", help="e.g. discriminator.norm=none,layer")
     complete.attach(filters, complete.overrides)
-    listing.add_argument("--sort", metavar="KEY", help="sort by this column, for a score the best first")
+    listing.add_argument("--sort", metavar="KEY", help="sort by this column; the best scores come first")
     listing.add_argument("--columns", metavar="KEY,…", help="columns to print (default: scores, and keys that differ)")
     formats = listing.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print JSON, with all columns unless --columns is given")
@@ -51,7 +51,7 @@ def add_parser(commands: Commands) -> None:
     complete.attach(add_variadic(rm, "runs", nargs="+", metavar="RUN", help=_RUN), complete.run_ids)
     rm.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
     rm.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    du = add_command(actions, "du", "show the disk usage of runs by kind of file, and of the other outputs", disk_usage)
+    du = add_command(actions, "du", "show the disk usage of runs, by kind of file, and of other outputs", disk_usage)
     for action in (listing, show, diff, rm, du):
         add_outputs(action)
 
@@ -82,7 +82,7 @@ def list_runs(args: argparse.Namespace) -> int:
         return 0
     text, omitted = list_text(runs, columns, descriptions, _terminal_width())
     print(text)
-    note = f"; not shown for lack of space: {', '.join(omitted)}" if omitted else ""
+    note = f"; columns that do not fit: {', '.join(omitted)}" if omitted else ""
     say(f"{counted(len(runs), 'run')}{note}")
     return 0
 

@@ -10,17 +10,17 @@ MAX_SEEDS = 20
 """Default of --max-seeds."""
 
 EPILOG = """\
-Finished runs are not trained again; interrupted ones resume. `stargan-lab list ablations` shows what there is.
+Finished runs are not trained again; interrupted ones resume. `stargan-lab list ablations` lists the ablations.
 
---until-decided looks at the verdicts on the primary metric after the ablation's seeds, then adds one seed at a time to
-the undecided variants and what they are compared with, until none is left or --max-seeds is reached. Intervals and
-p-values hold for all looks together; their levels depend on the plan, so the first command fixes it. The same command
-resumes it, and `report` uses it too.
+--until-decided computes the verdicts on the primary metric after the ablation's seeds, then adds one seed at a time to
+the undecided variants and their baselines, until none is left or --max-seeds is reached. Intervals and p-values are
+corrected for testing repeatedly. The correction depends on the plan, so the first command fixes the plan. The same
+command resumes it, and `report` uses it too.
 
 examples:
   stargan-lab sweep quickstart
   stargan-lab sweep quickstart --dry-run
-  stargan-lab sweep head --preset small          another scale; its report is called head.small
+  stargan-lab sweep head --preset small          a larger scale; its report is called head.small
   stargan-lab sweep quickstart seed=0,1 hydra/launcher=joblib
   stargan-lab sweep quickstart --until-decided --max-seeds 12"""
 
@@ -32,7 +32,7 @@ def add_parser(commands: Commands) -> None:
     name = parser.add_argument("name", metavar="NAME", help="ablation: experiments/NAME.yaml, yours or a built-in one")
     complete.attach(name, complete.ablations)
     preset = parser.add_argument(
-        "--preset", metavar="PRESET", help="scale, one of the presets in the ablation file (default: its first)"
+        "--preset", metavar="PRESET", help="preset (scale) in the ablation file (default: the first)"
     )
     complete.attach(preset, complete.presets)
     add_overrides(parser, "overrides for every run; seed=0,1 selects seeds")
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     sweep = SweepRun(ablation, cells, overrides, config_dir, args.retry_failed, args.allow_mixed)
     with quietly(all(cell.config.quiet for cell in cells)):
         if ablation.preset:
-            inform(f"preset {ablation.preset} (--preset takes {', '.join(ablation.presets)})")
+            inform(f"preset {ablation.preset} (available: {', '.join(ablation.presets)})")
         if args.until_decided:
             sweep, cells = until_decided.begin(sweep, args.max_seeds)
         if args.dry_run or args.status:

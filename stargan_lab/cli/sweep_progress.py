@@ -1,4 +1,4 @@
-"""How far a sweep is: its runs by status, across the processes of any launcher, and the time left."""
+"""The progress of a sweep: its runs by status, across the processes of any launcher, and the time left."""
 
 import time
 from collections import Counter
@@ -46,8 +46,8 @@ class SweepProgress:
     The folders alone do not say that a job is about to start, or that it failed before it had anything to record.
 
     Args:
-        folders: of all runs of the sweep, the jobs last.
-        jobs: how many of them this sweep runs, in the order of the job numbers.
+        folders: of all runs of the sweep; those of the jobs come last, in the order of the job numbers.
+        jobs: how many of them this sweep trains.
         journal: file to which every process appends a line when one of its jobs starts or ends.
     """
 

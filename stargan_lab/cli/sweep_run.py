@@ -1,4 +1,4 @@
-"""The runs of a sweep: plan them, train those that are left, report."""
+"""The runs of a sweep: plan them, train those that are left, write the report."""
 
 import shlex
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ HYDRA = ("hydra/", "hydra.")
 
 
 def of_runs(overrides: Sequence[str]) -> list[str]:
-    """Those of the overrides that affect the runs."""
+    """The overrides that affect the runs."""
     return [override for override in overrides if not override.startswith(HYDRA)]
 
 
@@ -43,7 +43,7 @@ class SweepRun:
         ablation: with its looks, if the sweep has a plan.
         first: the cells with the ablation's or the command's seeds, at least one.
         overrides: those of the command line, for all runs and for Hydra.
-        plan: of the looks; None: the cells are trained and reported once.
+        plan: the plan of the looks; None: the cells are trained and reported once.
     """
 
     ablation: Ablation

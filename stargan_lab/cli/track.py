@@ -7,7 +7,7 @@ from stargan_lab.cli.arguments import Commands, add_command, add_outputs
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "track", "rebuild the MLflow store from the run folders", run)
+    parser = add_command(commands, "track", "rebuild the MLflow store from the run directories", run)
     parser.add_argument("action", choices=["sync"], help="write every run to the store")
     add_store(parser)
 

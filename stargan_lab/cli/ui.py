@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stargan_lab.tracking.views import View
 
 EPILOG = """\
-All runs, with their scores and what differs between them; or those of an ablation, grouped by variant.
+Shows all runs with their scores and the settings that differ, or the runs of an ablation, grouped by variant.
 
 examples:
   stargan-lab ui
@@ -32,11 +32,13 @@ examples:
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "ui", "serve the MLflow UI on 127.0.0.1, opened on the scores", run, EPILOG)
+    parser = add_command(commands, "ui", "serve the MLflow UI on 127.0.0.1, with scores first", run, EPILOG)
     name = parser.add_argument("name", nargs="?", metavar="NAME", help="ablation (default: all runs)")
     complete.attach(name, complete.ablations)
     parser.add_argument(
-        "--multirun", metavar="latest|DIR", help="the runs of a train -m: the last one, or Hydra's sweep directory"
+        "--multirun",
+        metavar="latest|DIR",
+        help="show the runs of a train -m: the latest, or that in DIR",
     )
     parser.add_argument("--port", type=int, default=5000, metavar="N", help="port (default: 5000)")
     add_store(parser)

@@ -1,4 +1,4 @@
-"""``sweep --until-decided``: a look at the verdicts, another seed for what is undecided, the next look."""
+"""``sweep --until-decided``: compute the verdicts, train another seed of the undecided variants, and repeat."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ def begin(sweep: SweepRun, max_seeds: int | None) -> tuple[SweepRun, list[Cell]]
     """The sweep with its plan, and its cells so far: those recorded, or those of the first look.
 
     Raises:
-        ConfigError: the plan is impossible, or other overrides than those of the recorded cells.
+        ConfigError: the plan is impossible, or the overrides are not those of the recorded cells.
         LabError: the plan differs from the recorded one.
     """
     swept = read_swept(sweep.cells_file)
@@ -29,7 +29,7 @@ def begin(sweep: SweepRun, max_seeds: int | None) -> tuple[SweepRun, list[Cell]]
     if begun and max_seeds not in (None, begun.max_seeds):
         raise ConfigError(
             f"--max-seeds: the looks of {sweep.ablation.name} are planned up to {begun.max_seeds} seeds, and their"
-            f" levels depend on it; use --max-seeds {begun.max_seeds}, or delete {sweep.cells_file} to give up the plan"
+            f" levels depend on it; use --max-seeds {begun.max_seeds}, or delete {sweep.cells_file} to discard the plan"
         )
     default = begun.max_seeds if begun else MAX_SEEDS
     seeds = tuple(dict.fromkeys(cell.seed for cell in sweep.first))
@@ -46,8 +46,8 @@ def refuse_begun(sweep: SweepRun) -> None:
     swept = read_swept(sweep.cells_file)
     if swept and swept.plan:
         raise ConfigError(
-            f"{sweep.ablation.name}: a sweep until decided has begun; resume it with --until-decided,"
-            f" or delete {sweep.cells_file} to give up its plan"
+            f"{sweep.ablation.name}: a sweep with --until-decided has begun; resume it with --until-decided,"
+            f" or delete {sweep.cells_file} to discard its plan"
         )
 
 
@@ -96,7 +96,7 @@ def _recorded(sweep: SweepRun, swept: Swept) -> list[Cell]:
         if cell.run_id != recorded:
             raise ConfigError(
                 f"{sweep.cells_file}: {cell.title} is run {recorded}, but with these overrides it would be"
-                f" {cell.run_id}; repeat the overrides of the first command, or delete the file to give up its plan"
+                f" {cell.run_id}; repeat the overrides of the first command, or delete the file to discard its plan"
             )
     return cells
 

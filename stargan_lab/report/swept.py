@@ -1,4 +1,4 @@
-"""What a sweep records: its cells, and the plan of its looks if it goes on until all variants are decided."""
+"""What a sweep records: its cells and, with ``--until-decided``, the plan of its looks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,8 +17,8 @@ class SeedPlan:
     """Everything that the levels of the looks depend on; fixed before the first look.
 
     Attributes:
-        seeds: of the first look; each further look has one more seed, after the largest one.
-        max_seeds: of the last look.
+        seeds: seeds of the first look; each further look adds one, counting up from the largest.
+        max_seeds: number of seeds at the last look.
         alpha: probability of any false verdict, over all variants and looks.
         compared: variant -> the variant it is compared with.
     """
@@ -42,7 +42,7 @@ class SeedPlan:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags of ``stargan-lab sweep`` that go on with it."""
+        """The flags of ``stargan-lab sweep`` that continue it."""
         return "--until-decided", "--max-seeds", str(self.max_seeds)
 
     def seed(self, index: int) -> int:
@@ -56,8 +56,8 @@ class SeedPlan:
             planned, value = getattr(self, field.name), getattr(now, field.name)
             if planned != value:
                 raise LabError(
-                    f"{field.name}: the sweep until decided was planned with {_text(planned)}, and its levels depend"
-                    f" on it, but now it is {_text(value)}; restore it, or delete {path} to give up the plan"
+                    f"{field.name}: the sweep was planned with {_text(planned)}, and its levels depend on it,"
+                    f" but now it is {_text(value)}; restore it, or delete {path} to discard the plan"
                 )
 
 

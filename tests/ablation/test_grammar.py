@@ -119,7 +119,7 @@ def test_sweep_selects_a_preset_and_prints_it(loaded, capsys: pytest.CaptureFixt
     loaded(SCALED)
     assert main(["sweep", "mine", "--dry-run", "seed=0"]) == 0
     output = capsys.readouterr()
-    assert "preset small (--preset takes small, large)" in output.err
+    assert "preset small (available: small, large)" in output.err
     assert "total_steps=50" in output.out
     assert main(["sweep", "mine", "--preset", "large", "--dry-run"]) == 0
     output = capsys.readouterr()

@@ -90,7 +90,7 @@ def test_list_fits_the_terminal(runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stargan_lab.cli.runs._terminal_width", lambda: 70)
     _, out, err = runs("list", "status=finished")
     assert max(map(len, out.splitlines())) <= 70
-    assert "discriminator.norm" in out and err == "2 runs; not shown for lack of space: weights.rec, eval/edit\n"
+    assert "discriminator.norm" in out and err == "2 runs; columns that do not fit: weights.rec, eval/edit\n"
 
 
 def test_show(runs, outputs: Path) -> None:

@@ -78,7 +78,10 @@ def test_dry_run_lists_the_first_look_and_says_how_many_may_follow(capsys: pytes
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("norms", "norms: a sweep until decided has begun; resume it with --until-decided, or delete outputs/reports"),
+        (
+            "norms",
+            "norms: a sweep with --until-decided has begun; resume it with --until-decided, or delete outputs/reports",
+        ),
         (
             "norms --until-decided --max-seeds 5",
             "the looks of norms are planned up to 3 seeds, and their levels depend on it; use --max-seeds 3, or",
@@ -94,8 +97,8 @@ def test_a_plan_that_has_begun_cannot_change(words: str, message: str, capfd: py
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("seeds: [0, 4]", "seeds: [0, 1, 4]", "seeds: the sweep until decided was planned with 0, 4, and its levels"),
-        ("eval/edit", "eval/leak", "primary: the sweep until decided was planned with eval/edit, and its levels"),
+        ("seeds: [0, 4]", "seeds: [0, 1, 4]", "seeds: the sweep was planned with 0, 4, and its levels"),
+        ("eval/edit", "eval/leak", "primary: the sweep was planned with eval/edit, and its levels"),
         ("  layer:", "  batch: [discriminator.norm=batch]\n  layer:", "but now it is batch vs. none, layer vs. none;"),
     ],
 )

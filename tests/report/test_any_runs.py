@@ -87,7 +87,7 @@ def test_report_of_a_query(outputs: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["report", "--runs", "seed=7", "--by", "seed", *flags]) == 1
     assert "no runs match seed=7" in capsys.readouterr().err
     assert main(["report", "--runs", *flags]) == 2
-    assert "--runs: needs --by" in capsys.readouterr().err
+    assert "--runs: requires --by" in capsys.readouterr().err
 
 
 def test_report_of_a_multirun(outputs: Path) -> None:
