@@ -52,13 +52,13 @@ _KNOWN = {
     "flops.discriminator_update": Quantity("discriminator update", "GFLOP", _GFLOP),
     "flops.generator_update": Quantity("generator update", "GFLOP", _GFLOP),
     "flops.iteration": Quantity("training iteration", "GFLOP", _GFLOP),
-    "flops.run": Quantity("whole training", "PFLOP", _scaled(1e15)),
+    "flops.run": Quantity("whole training run", "PFLOP", _scaled(1e15)),
     "scores_per_image": Quantity("real/fake scores per image"),
     "receptive_field.convolutions": Quantity("receptive field of a score", "px"),
     "receptive_field.in_image": Quantity("image region that a score depends on", "px"),
     "penalty.samples": Quantity("penalty interpolates per image"),
     "penalty.sums_scores": Quantity("scores in the penalty", show=lambda value: "sum" if value else "mean"),
-    "penalty.slope": Quantity("gradient norm of the mean score without penalty", show=_NUMBER),
+    "penalty.slope": Quantity("gradient norm of the mean score at zero penalty", show=_NUMBER),
     "updates.discriminator": Quantity("discriminator updates"),
     "updates.generator": Quantity("generator updates"),
     "updates.n_critic": Quantity("discriminator updates per generator update"),
@@ -74,7 +74,7 @@ _COSTS = {
 def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """The quantities that differ, and the measured costs: a row per quantity, a column per variant, cells of text.
 
-    A value that differs from the baseline's, as shown, ends with `` *``; a cost only beyond ``TOLERANCE``. Costs are
+    A value that, as shown, differs from the baseline's ends with `` *``; a cost only beyond ``TOLERANCE``. Costs are
     means over seeds. A missing value is ``–``, e.g. in runs of older versions.
 
     Args:
@@ -135,5 +135,5 @@ def _quantity(key: str) -> Quantity:
     if prefix == "weights":
         return Quantity(f"weight of {name}", show=_NUMBER)
     if prefix == "images.of":
-        return Quantity(f"training images seen of {name}")
+        return Quantity(f"training images seen from {name}")
     return _KNOWN.get(key) or Quantity(key, show=_NUMBER)

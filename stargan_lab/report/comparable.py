@@ -47,7 +47,7 @@ def check_comparable(ablation: Ablation, runs: DataFrame) -> None:
         code = ", ".join(code or "unknown" for code in pair["code"])
         raise LabError(
             f"runs {' and '.join(pair['run_id'])} were trained with different code ({code}); "
-            "delete the run folders of the older runs and sweep again, or pass --allow-mixed"
+            "delete the older runs with `stargan-lab runs rm` and sweep again, or pass --allow-mixed"
         )
 
 

@@ -21,15 +21,15 @@ class Content:
     Attributes:
         runs: as ``report.runs.collect`` returns them.
         effects: metric of the main table -> its effects and verdicts, as numbers.
-        command: repeats the runs.
-        notes: lines under the title, also on secondary metrics that no run has.
+        command: the command that repeats the runs.
+        notes: lines under the title, among them one for each secondary metric that no run has.
         look: which look of a sweep until decided this is; empty for other sweeps.
         answers: the verdicts on the primary metric in words; empty if it has no direction.
         effect, secondary: effects and verdicts as text, on the primary metric and on each secondary one.
         main, warnings, missing: scores of each variant, warnings that affect them, and runs without a score.
         grid: title -> main effects and interactions of a grid.
         variance, noise: of the primary metric; empty without ``answers``.
-        differing, equal: what the audit found to differ between variants, and to be equal in all.
+        differing, equal: the audit's quantities that differ between variants, and those that are equal in all.
         domains, further: the primary metric per domain, and the scores that are not in the main table.
         legend, provenance: lines that describe the metrics, and where the runs come from.
     """
@@ -62,7 +62,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
 
     Args:
         runs: as ``report.runs.collect`` returns them.
-        command: repeats the runs; shown with the provenance.
+        command: the command that repeats the runs; shown with the provenance.
         notes: lines under the title.
     Raises:
         LabError: an evaluation of a run cannot be read.
@@ -120,7 +120,7 @@ def _provenance(ablation: Ablation, runs: DataFrame, command: str) -> list[str]:
 
 
 def _protocols(runs: DataFrame) -> str:
-    """The hashes, and which scores were computed in different ways; different hashes alone do not imply it."""
+    """The hashes, and the scores that were computed in different ways, which different hashes alone do not imply."""
     hashes = ", ".join(sorted({protocol or "unknown" for protocol in runs["protocol"]})) or "unknown"
     if scores := mixed(runs):
         return f"{hashes} (mixed, compare with care: {preview(list(scores))})"

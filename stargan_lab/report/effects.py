@@ -32,8 +32,8 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     Args:
         runs: as ``report.runs.collect`` returns them.
     Returns:
-        The columns of ``report.statistics.verdicts``, and ``baseline``, the variant compared with. The correction is
-        for all variants and all looks together. Empty if neither higher nor lower values of the metric are better.
+        The columns of ``report.statistics.verdicts``, and ``baseline``, the variant that the row is compared with. The
+        correction covers all variants and all looks. Empty if neither higher nor lower values of the metric are better.
     """
     description = lookup(metric, descriptions(runs))
     comparisons = ablation.comparisons()
@@ -60,7 +60,7 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
 
 
 def looks(ablation: Ablation) -> LookPlan:
-    """When its verdicts were computed: at one number of seeds, or at each of several."""
+    """The plan of its looks: at a single number of seeds, or at each of several."""
     return Looks(*ablation.looks) if ablation.looks else ONE_LOOK
 
 
@@ -118,7 +118,7 @@ def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, s
         cells = {"compared with": row.baseline} if several else {}
         cells |= {
             f"Δ {description.label}": difference(row.effect, row.ci_low, row.ci_high, description),
-            "95 % interval": interval(row.ci_low, row.ci_high, description),
+            "95% interval": interval(row.ci_low, row.ci_high, description),
             "pairs": str(row.n),
             "adjusted p": p_text(row.p_adjusted),
             "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
@@ -151,7 +151,7 @@ def _sentence(row: Series, expected: str, metric: Metric, protocol: str) -> str:
         effect = difference(row.effect, row.ci_low, row.ci_high, metric)
         unit = f" {metric.unit}" if metric.unit else ""
         numbers = (
-            f"Δ {name} {effect}{unit}, 95 % interval {interval(row.ci_low, row.ci_high, metric)},"
+            f"Δ {name} {effect}{unit}, 95% interval {interval(row.ci_low, row.ci_high, metric)},"
             f" n = {row.n}{failed}, protocol {protocol}"
         )
     else:
@@ -164,7 +164,7 @@ def _claim(row: Series) -> str:
         "better": f"is better than {row.baseline}",
         "worse": f"is worse than {row.baseline}",
         "equivalent": f"is equivalent to {row.baseline}",
-        "failed": "failed to train too often for a comparison",
+        "failed": "failed too often to be compared",
     }
     if row.verdict in texts:
         return texts[row.verdict]
@@ -181,7 +181,7 @@ def _answer(verdict: str, expected: str) -> str:
     if expected == "unknown":
         return ""
     if verdict in ("undecided", "failed"):
-        return f"Expected: {expected}; not answered."
+        return f"Expected: {expected}; inconclusive."
     return f"Expected: {expected}; {'confirmed' if (expected, verdict) in _AGREES else 'contradicted'}."
 
 

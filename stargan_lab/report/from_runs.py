@@ -30,7 +30,7 @@ def ablation_of(
 
     Args:
         runs: as ``report.query.load_runs`` returns them; variants are in their order, the baseline first.
-        by: the keys whose values make a variant.
+        by: the keys whose values define a variant.
         name: of the ablation.
         baseline: a variant, e.g. ``norm=none``; None: the one whose values are the configuration's defaults, or else
             the first.

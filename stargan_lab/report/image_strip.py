@@ -54,7 +54,7 @@ def newest_samples(folder: Path) -> SampleGrid | None:
 
 
 def read_samples(folder: Path, stem: str) -> SampleGrid | None:
-    """Cut the tiles out of ``samples/<stem>.png`` of a run; None if there is no such file. Raises like the above."""
+    """Cut the tiles out of ``samples/<stem>.png`` of a run; None if there is no such file. Raises LabError."""
     grid = folder / "samples" / f"{stem}.png"
     if not grid.is_file():
         return None

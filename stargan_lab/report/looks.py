@@ -1,4 +1,4 @@
-"""One look of a sweep until decided: which variants need another seed, and what to say (docs/statistics.md)."""
+"""One look of a sweep until decided: which variants need another seed, and the text about it (docs/statistics.md)."""
 
 from pandas import DataFrame
 
@@ -13,9 +13,9 @@ DECIDED = ("better", "worse", "equivalent", "failed")
 def to_train(ablation: Ablation, runs: DataFrame) -> list[str]:
     """The variants to train with another seed: the undecided ones and those they are compared with.
 
-    A decided variant stays as it is: more pairs could only take its verdict back, and levels that hold over all looks
-    allow a variant to stop at any. One with a failed run stops too, since it can no longer be better or equivalent;
-    so does one whose baseline failed in at least half of its runs, because its number of pairs hardly grows.
+    A decided variant gets no more seeds: more pairs could only revoke its verdict, and the levels allow a variant to
+    stop at any look. A variant with a failed run stops too, since it can no longer be better or equivalent; so does one
+    whose baseline failed in at least half of its runs, because its number of pairs hardly grows.
     """
     values = values_of(ablation, runs, ablation.primary)
     failed = values["value"].isna().groupby(values["variant"]).mean()
@@ -26,10 +26,10 @@ def to_train(ablation: Ablation, runs: DataFrame) -> list[str]:
 
 
 def obstacle(ablation: Ablation, runs: DataFrame) -> str:
-    """Why no further look makes sense yet: unfinished runs, or a finished one without a value; empty if nothing is."""
+    """Why there can be no further look yet: unfinished runs, or a finished one without a value; empty if it can."""
     unfinished = runs[~runs["status"].isin(["finished", "failed"])]
     if len(unfinished):
-        return f"{counted(len(unfinished), 'run')} not finished; repeat the command to go on"
+        return f"{counted(len(unfinished), 'run')} not finished; repeat the command to continue"
     values = finished(runs).reindex(columns=["run_id", ablation.primary]).set_index("run_id")[ablation.primary]
     without = list(values.index[values.isna()])
     return f"run {without[0]} finished without {ablation.primary}" if without else ""
@@ -65,6 +65,6 @@ def note(ablation: Ablation, runs: DataFrame) -> str:
         return ""
     first, last = ablation.looks
     return (
-        f"sequential: {look_title(ablation, runs)} (a look at each number of seeds from {first} to {last});"
-        " intervals and p-values hold for all looks together"
+        f"sequential: {look_title(ablation, runs)} (one look per number of seeds from {first} to {last});"
+        " intervals and p-values are corrected for all looks"
     )

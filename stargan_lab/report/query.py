@@ -51,7 +51,7 @@ def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
         - a column per metric of the first evaluation, e.g. ``eval/edit`` and ``eval/edit/Male``; NaN where missing
         - folder: Path of the run's files
 
-        A run whose files are damaged is left out, with a one-line warning on stderr.
+        A run whose files are damaged is skipped, with a one-line warning on stderr.
     Raises:
         ConfigError: a filter is invalid, or no run has its key.
         LabError: there is no directory ``outputs/runs``.
@@ -65,7 +65,7 @@ def load_runs(outputs: str | Path = "outputs", *filters: str) -> DataFrame:
         try:
             rows.append(_row(folder))
         except LabError as error:
-            say(f"warning: run {folder.run_id} is left out: {error}")
+            say(f"warning: skipped run {folder.run_id}: {error}")
     runs = _as_frame(rows)
     for key, condition in conditions if len(runs) else ():
         runs = runs[condition(runs, key)]

@@ -1,4 +1,4 @@
-"""Numbers rounded by their uncertainty: two significant digits of the spread, and as many decimals of the value."""
+"""Numbers rounded by their uncertainty: two significant digits of the spread; the value gets the same decimals."""
 
 import math
 

@@ -92,7 +92,7 @@ def show_text(folder: RunFolder) -> str:
     facts = [("started", run["started"]), ("finished", run["finished"]), ("error", run["error"])]
     facts += [("training", f"{run['seconds']:.1f} s")] if pd.notna(run["seconds"]) else []
     facts += [(name, run[name]) for name in ablations(runs)]
-    facts += [("folder", str(folder.path)), *(("MLflow run", sent) for sent in State(folder).sent)]
+    facts += [("directory", str(folder.path)), *(("MLflow run", sent) for sent in State(folder).sent)]
     names = overall_scores(runs, descriptions)
     recorded = {**result, **folder.tags()}
     provenance = [(key, str(recorded[key])) for key in _PROVENANCE if recorded.get(key)]

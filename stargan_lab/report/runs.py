@@ -90,7 +90,7 @@ def _last_logged(name: str, folder: Path) -> float | None:
 
 
 def finished(runs: DataFrame) -> DataFrame:
-    """The runs that the tables include."""
+    """The finished runs, which are those that the tables include."""
     return runs[runs["status"] == "finished"]
 
 

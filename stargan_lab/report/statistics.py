@@ -145,7 +145,7 @@ def by_variant(frame: DataFrame, baseline: str, metric: str) -> dict[str, dict[i
     for variant, seed, value in zip(*(frame[column].tolist() for column in INPUT), strict=True):
         of_variant = scores.setdefault(variant, {})
         if seed in of_variant:
-            raise LabError(f"{metric}: variant {variant!r} has seed {seed} twice")
+            raise LabError(f"{metric}: variant {variant!r}: duplicate seed {seed}")
         try:
             number = float(value)
         except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Where the noise of a score comes from, how much pairing removes, and the smallest difference that runs can show."""
+"""Sources of a score's variance, the effect of pairing, and the smallest difference that the runs can detect."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ INPUT = ("variant", "training_seed", "evaluation_seed", "images", "value")
 def smallest_detectable(
     differences: ArrayLike, alpha: float, variants: int, power: float = 0.8, looks: LookPlan = ONE_LOOK
 ) -> float | None:
-    """The smallest true difference, in the metric's units, that as many pairs would find with probability ``power``.
+    """The smallest true difference, in the metric's units, that the same number of pairs would find with ``power``.
 
     Args:
         differences: variant minus baseline by seed, [n]; values that are not finite are left out.

@@ -17,8 +17,8 @@ from stargan_lab.tracking.metrics import lookup
 
 
 def variance_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
-    """A row of text per variant: spread over seeds, correlation with its baseline, and the smallest difference that
-    as many pairs of runs show with probability 0.8."""
+    """A row of text per variant: spread over seeds, correlation with its baseline, and the smallest true difference
+    that the same number of pairs would detect with probability 0.8."""
     description = lookup(metric, descriptions(runs))
     values, comparisons = values_of(ablation, runs, metric), ablation.comparisons()
     total = sum(map(len, comparisons.values()))
@@ -33,7 +33,7 @@ def variance_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFram
         spread, of_differences = pd.Series(scores[variant]).std(), standard_deviation(pairs)
         rows[variant] = {
             "standard deviation": shown(spread, decimals(description, spread)),
-            "of the differences": shown(of_differences, decimals(description, of_differences)),
+            "standard deviation of the differences": shown(of_differences, decimals(description, of_differences)),
             "correlation": MISSING if correlation is None else f"{correlation:.2f}",
             "smallest detectable difference": MISSING
             if smallest is None
@@ -53,7 +53,7 @@ def noise_lines(ablation: Ablation, runs: DataFrame, metric: str) -> list[str]:
         "between training seeds": parts.training_seed,
         "between evaluations of a run": parts.evaluation_seed,
         f"from the sample size ({parts.images:,} images)": parts.sample_size,
-        "all together": parts.total,
+        "in total": parts.total,
     }
     texts = [
         f"standard deviation {name}: "
@@ -62,7 +62,8 @@ def noise_lines(ablation: Ablation, runs: DataFrame, metric: str) -> list[str]:
     ]
     if parts.sample_size is None:
         texts.append(
-            "evaluations at another evaluation.max_images separate the sample size (stargan-lab evaluate --of)"
+            "to identify the part of the sample size, re-evaluate the runs with another evaluation.max_images"
+            " (stargan-lab evaluate --of)"
         )
     return texts
 

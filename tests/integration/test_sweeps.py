@@ -262,7 +262,7 @@ def test_sweep_until_decided_adds_seeds_and_resumes(lab: Lab) -> None:
     ]
     report = lab.outputs / "reports" / "outputs" / "report.md"
     page = report.read_text()
-    assert "sequential: look 3 of 3 (a look at each number of seeds from 2 to 4)" in page
+    assert "sequential: look 3 of 3 (one look per number of seeds from 2 to 4)" in page
     assert "sigmoid is better than tanh" in page and "slow vs. tanh is undecided" in page
     assert "- command: stargan-lab sweep outputs tracking.enabled=false --until-decided --max-seeds 4\n" in page
 

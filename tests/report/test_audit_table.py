@@ -43,7 +43,7 @@ def test_what_differs_is_marked(ablation: Ablation, audited: DataFrame) -> None:
     assert {quantity: list(cells) for quantity, cells in zip(table.index, table.to_numpy(), strict=True)} == {
         "discriminator parameters": ["2,000,000", "8,000,000 *", "–"],
         "receptive field of a score (px)": ["38", "78 *", "–"],
-        "gradient norm of the mean score without penalty": ["0.015625", "0.0625 *", "–"],
+        "gradient norm of the mean score at zero penalty": ["0.015625", "0.0625 *", "–"],
         "seconds per step (s)": ["0.2", "0.3 *", "–"],
         "peak memory (MiB)": ["1,000", "1,090", "–"],  # within 10 %
     }
@@ -64,7 +64,7 @@ def test_a_quantity_that_one_variant_lacks_differs(ablation: Ablation) -> None:
         none=[{"audit": {"penalty.slope": 0.5, "images.batch_size": 4}}], layer=[{"audit": {"weights.x": 1}}]
     )
     table = audit_table(ablation, runs)
-    assert list(table.loc["gradient norm of the mean score without penalty"]) == ["0.5", "–", "– *"]
+    assert list(table.loc["gradient norm of the mean score at zero penalty"]) == ["0.5", "–", "– *"]
     assert list(table.loc["weight of x"]) == ["–", "–", "1 *"]
     assert equal_in_all(ablation, runs) == []
 

@@ -48,12 +48,12 @@ def many(ablation: Ablation, effect: float) -> tuple[Ablation, DataFrame]:
         (
             0.3,
             "better",
-            "layer is better than none (Δ edit +0.300, 95 % interval [+0.289, +0.311], n = 6, protocol p1).",
+            "layer is better than none (Δ edit +0.300, 95% interval [+0.289, +0.311], n = 6, protocol p1).",
         ),
         (
             -0.3,
             "worse",
-            "layer is worse than none (Δ edit -0.300, 95 % interval [-0.311, -0.289], n = 6, protocol p1).",
+            "layer is worse than none (Δ edit -0.300, 95% interval [-0.311, -0.289], n = 6, protocol p1).",
         ),
     ],
 )
@@ -94,4 +94,4 @@ def test_variants_with_their_own_baseline_are_corrected_together(ablation: Ablat
 def test_a_variant_without_any_run_has_no_pairs(ablation: Ablation, runs: DataFrame) -> None:
     runs = runs[runs["variant"] != "layer"]
     table = effect_table(ablation, runs, "eval/edit", effects(ablation, runs, "eval/edit"))
-    assert list(table.loc["layer", ["pairs", "95 % interval"]]) == ["0", "–"]
+    assert list(table.loc["layer", ["pairs", "95% interval"]]) == ["0", "–"]

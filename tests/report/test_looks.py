@@ -57,7 +57,7 @@ def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation
     runs = frame(5, none=BASE, good=first, unclear=UNCLEAR)
     assert look_title(two, runs) == "look 3 of 3"
     assert result(two, runs) == "better: good (3 pairs); undecided: unclear (5 pairs)"
-    assert note(two, runs).startswith("sequential: look 3 of 3 (a look at each number of seeds from 3 to 5);")
+    assert note(two, runs).startswith("sequential: look 3 of 3 (one look per number of seeds from 3 to 5);")
     assert note(two, runs) in report_text(content_of(two, runs))
     assert "sequential" not in report_text(content_of(replace(two, looks=None), runs))
 
@@ -83,7 +83,7 @@ def test_a_run_without_a_result_is_an_obstacle(ablation: Ablation) -> None:
     assert obstacle(one, runs) == ""
     assert obstacle(replace(one, primary="eval/leak"), runs) == "run none0 finished without eval/leak"
     runs.loc[5, "status"] = "interrupted"
-    assert obstacle(one, runs) == "1 run not finished; repeat the command to go on"
+    assert obstacle(one, runs) == "1 run not finished; repeat the command to continue"
 
 
 def test_secondary_metrics_and_main_effects_use_the_looks_too(ablation: Ablation) -> None:

@@ -36,9 +36,7 @@ def test_all_files_of_a_report(
     verdict = (
         "## Verdicts on eval/edit\n\n- instance vs. none is undecided; about 4 seeds are needed to decide it (Δ edit"
     )
-    assert (
-        f"{verdict} +0.17, 95 % interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; not answered." in text
-    )
+    assert f"{verdict} +0.17, 95% interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; inconclusive." in text
     assert "| instance | +0.17 | [-0.04, +0.37] | 3 | 0.075 | undecided | better | 4 |" in text
     assert "Missing runs:\n\n- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40\n" in text
     provenance = [

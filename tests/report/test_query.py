@@ -124,7 +124,7 @@ def test_damaged_runs_are_left_out_with_a_line_each(damaged: Path, capsys: pytes
     assert list(runs["run_id"]) == ["f1"], "an incomplete last line is normal after a kill"
     lines = capsys.readouterr().err.splitlines()
     for line, name in zip(lines, ("a1", "b1", "c1", "d1", "e1"), strict=True):
-        assert line.startswith(f"warning: run {name} is left out: ") and str(damaged / "runs" / name) in line
+        assert line.startswith(f"warning: skipped run {name}: ") and str(damaged / "runs" / name) in line
 
 
 def test_no_runs(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_nor_do_they_where_the_interval_ends_at_zero() -> None:
     [
         (scores(bases=[1], new=[1]), {}, "edit: unknown baseline 'base'; did you mean 'bases'? allowed: bases, new"),
         (scores(base=[1]).drop(columns="seed"), {}, "edit: no column 'seed'; columns: variant, value"),
-        (scores(base=[1]).iloc[[0, 0]], {}, "edit: variant 'base' has seed 0 twice"),
+        (scores(base=[1]).iloc[[0, 0]], {}, "edit: variant 'base': duplicate seed 0"),
         (scores(base=["high"]), {}, "edit: variant 'base', seed 0: not a number: 'high'"),  # type: ignore[list-item]
         (scores(base=[1]), {"alpha": 5}, "edit: alpha must be between 0 and 1, got 5"),
         (scores(base=[1]), {"smallest_effect": 0}, "edit: smallest_effect must be a positive number, got 0"),
