@@ -38,7 +38,7 @@ class _File:
         self._check_keys("", raw, _KEYS)
         presets = {key: self._preset(key, value) for key, value in self._named("presets", raw.get("presets")).items()}
         if preset is not None and preset not in presets:
-            problem = unknown("preset", preset, presets) if presets else f"none; got preset {preset!r}"
+            problem = unknown("preset", preset, presets) if presets else f"the file has none; got {preset!r}"
             raise self._error("presets", problem)
         chosen = preset or next(iter(presets), "")
         scale = presets.get(chosen, {})
@@ -71,7 +71,7 @@ class _File:
         )
 
     def _variants(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """``variants``, ``baseline`` and what else follows from the key ``variants`` or ``grid``."""
+        """The fields of ``Ablation`` that follow from the key ``variants`` or ``grid``, and from ``baseline``."""
         if ("variants" in raw) == ("grid" in raw):
             raise self._error("variants", "expected either variants or grid" if "grid" in raw else "missing")
         if "grid" in raw:
@@ -127,17 +127,17 @@ class _File:
         }
 
     def _replaced(self, key: str, preset: Mapping[str, Any], variants: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-        """Variant -> overrides that replace the variant's own at a preset."""
+        """Variant -> overrides that replace the variant's own in a preset."""
         replaced = self._named(f"{key}.variants", preset.get("variants"))
         for variant in replaced:
             if "factors" in variants or variant not in variants["variants"]:
                 allowed = variants["variants"]
-                problem = "not for a grid" if "factors" in variants else unknown("variant", variant, allowed)
+                problem = "not allowed for a grid" if "factors" in variants else unknown("variant", variant, allowed)
                 raise self._error(f"{key}.variants", problem)
         return {variant: self._overrides(f"{key}.variants.{variant}", value) for variant, value in replaced.items()}
 
     def _preset(self, name: str, value: Any) -> dict[str, Any]:
-        """A list of overrides, or a mapping of them and of the keys that the preset replaces."""
+        """A preset as a mapping of ``overrides`` and the keys that it replaces; the file may have only the list."""
         key = f"presets.{name}"
         if not isinstance(value, dict):
             return {"overrides": self._overrides(key, value)}

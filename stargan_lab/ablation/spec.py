@@ -1,4 +1,4 @@
-"""Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants compared with it."""
+"""Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants that are compared with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ Levels = Mapping[str, Mapping[str, tuple[str, ...]]]
 
 @dataclass(frozen=True)
 class Ablation:
-    """One ablation, at one of its presets.
+    """One ablation, with one of its presets.
 
     Attributes:
         name: file name without ``.yaml``, then ``.PRESET`` if the file has presets; identifies the group of runs.
@@ -32,11 +32,11 @@ class Ablation:
         expected: variant -> what the claim predicts relative to the variant's baseline, on the primary metric; every
             variant except ``baseline``.
         secondary: metrics to show next to the primary one.
-        smallest_effect: smallest relevant difference, in units of the primary metric; None: not stated.
+        smallest_effect: smallest difference that matters, in units of the primary metric; None: not stated.
         matched: variant -> the variant it is compared with instead of ``baseline``.
-        factors: of a grid, factor -> its levels; empty for named variants.
-        baseline_levels: of a grid, factor -> level of the baseline.
-        preset, presets: the chosen preset, and all of the file in its order; empty if it has none.
+        factors: for a grid, factor -> its levels; empty for named variants.
+        baseline_levels: for a grid, factor -> level of the baseline.
+        preset, presets: the selected preset, and all presets in the order of the file; empty if it has none.
         looks: number of seeds at the first and the last look of a sweep until all variants are decided; None for a
             single look. Not in the file: the sweep records it.
     """

@@ -80,7 +80,7 @@ def locate_initial(text: str, outputs: Path) -> Path:
 
 def _checkpoint_in(folder: Path) -> Path:
     if not (folder / CHECKPOINT).is_file():
-        raise ConfigError(f"{folder}: contains no {CHECKPOINT}; expected a run folder with a checkpoint, or a file")
+        raise ConfigError(f"{folder}: contains no {CHECKPOINT}; expected a run directory with a checkpoint, or a file")
     return folder / CHECKPOINT
 
 

@@ -1,7 +1,8 @@
-"""What a run spends and what its networks see, measured on the built objects: the possible confounds of an ablation.
+"""Size, compute, receptive field and training exposure of a run, measured on the built objects.
 
-Two variants may differ in more than the component that was exchanged, e.g. a deeper discriminator also has more
-parameters, fewer scores per image and a weaker penalty. Nothing here depends on the names of components.
+These are possible confounders of an ablation: two variants may differ in more than the swapped component. For example,
+a deeper discriminator also has more parameters, fewer scores per image and a weaker penalty. Nothing here depends on
+the names of components.
 """
 
 from collections.abc import Callable
@@ -32,23 +33,23 @@ Audit = dict[str, int | float]
 
 
 def audit(config: RunConfig, generator: nn.Module, critic: nn.Module, objective: Objective, plan: LoopPlan) -> Audit:
-    """Sizes, compute and exposure of a run. Networks and random states are left as they were.
+    """Sizes, compute and exposure of a run. Networks and random states are left unchanged.
 
     Keys; ``{}`` is the name of a dataset or a loss term, FLOPs are those of ``network_measures.FlopCounter``:
 
     - parameters.generator, parameters.discriminator: trainable; parameters.score_head, parameters.label_head: those
       that only the real/fake scores or only the label logits depend on
     - flops.generator, flops.discriminator: of a forward pass, per image
-    - flops.discriminator_update: of a batch, with its translation, the penalty and the penalty's double backward;
-      flops.generator_update: in addition, when the generator is updated
+    - flops.discriminator_update: for one batch, with its translation, the penalty and the penalty's double backward;
+      flops.generator_update: the additional FLOPs when the generator is updated
     - flops.iteration: n_critic discriminator updates and one generator update, on one dataset; flops.run: all steps
     - scores_per_image: real/fake scores of one image
     - receptive_field.convolutions: side in px of the region that one score sees through convolutions and pooling; may
       exceed the image. receptive_field.in_image: side in px of the region of a training image that one score depends
       on; at most the image, and all of it if norms or other layers over the whole map are in between
     - penalty.samples: interpolates per image, 0 without a penalty; penalty.sums_scores: 1 if it differentiates the
-      sum of an image's scores, 0 if their mean; penalty.slope: gradient norm of the mean score, of which the
-      adversarial loss takes the average, at which the penalty is zero
+      sum of an image's scores, 0 if their mean; penalty.slope: the gradient norm at which the penalty is zero, for the
+      mean of an image's scores, which is what the adversarial loss averages
     - updates.discriminator, updates.generator: in the whole run; updates.n_critic: discriminator updates per
       generator update
     - images.batch_size: per step; images.total, images.of.{}: real images in the whole run, and per dataset if several
@@ -122,7 +123,7 @@ def _step_flops(
 
 
 def _field(critic: nn.Module, size: int, seen: int | float) -> Audit:
-    """Measured only if the convolutions see less than the image: then the network is shallow and the measure cheap."""
+    """Measured only if the convolutions see less than the image; such a network is shallow, so measuring is cheap."""
     return {"receptive_field.in_image": size if seen >= size else max(seen, measured_field(critic, size))}
 
 

@@ -162,10 +162,10 @@ def _recorded_scores(folder: RunFolder, protocol: str) -> dict[str, float]:
 def _publish(folder: RunFolder, config: RunConfig) -> None:
     """Rebuild the run's MLflow run from its files, if it has one."""
     if not config.tracking.enabled:
-        say(f"note: run {folder.run_id} was trained without MLflow, so its scores are only in its run folder")
+        say(f"note: run {folder.run_id} was trained without MLflow, so its scores are only in its run directory")
         return
     try:
         if (store := open_store(config)) is not None:
             rebuild(store, folder)
     except StoreError as error:
-        say(f"warning: {error}; the scores are only in the run folder; add them with `stargan-lab track sync`")
+        say(f"warning: {error}; the scores are only in the run directory; add them with `stargan-lab track sync`")

@@ -58,7 +58,7 @@ def publish_report(store: Store, folder: Path) -> None:
 
 
 def _describe_runs(store: Store, name: str, order: Sequence[str]) -> None:
-    """Set the description of each run of an ablation, a paragraph per ablation that has a report, and its place."""
+    """Set two tags of each run of an ablation: its description, with a paragraph per report, and its sort position."""
     reports = {run.data.tags[_REPORT]: run for run in store.search(f"tags.`{_REPORT}` LIKE '%'")}
     for run in store.search(f"tags.`{_ABLATION}{name}` LIKE '%'"):
         variants = {

@@ -1,7 +1,7 @@
 """The server of the MLflow UI: MLflow's own application, with a run's scores before its losses.
 
-MLflow's compare page opens on the first metric of a run, in the order in which its points were logged: a loss. Only the
-order of the metrics in an answer is changed.
+MLflow's compare page opens on the first metric of a run in logging order, which is a loss. Only the order of the
+metrics in a response is changed.
 """
 
 import json

@@ -23,7 +23,7 @@ class View:
     """What the runs page shows.
 
     Attributes:
-        key: identifies the view; one of the same key is replaced.
+        key: identifies the view; saving replaces a view with the same key.
         scores: metrics, the primary one first; columns and bar charts.
         losses: metrics drawn as line charts.
         factors: params; columns.

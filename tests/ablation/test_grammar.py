@@ -197,7 +197,10 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "preset's seeds": (_preset({"seeds": [1, 1]}), ["presets.small.seeds: duplicate seed"]),
     "preset's effect": (_preset({"smallest_effect": -1}), ["presets.small.smallest_effect: expected a number > 0"]),
     "preset's variant": (_preset({"variants": {"clib": []}}), ["presets.small.variants: unknown variant", "'clip'"]),
-    "preset of a grid": (GRID | {"presets": {"s": {"variants": {"norm": []}}}}, ["presets.s.variants: not for a grid"]),
+    "preset of a grid": (
+        GRID | {"presets": {"s": {"variants": {"norm": []}}}},
+        ["presets.s.variants: not allowed for a grid"],
+    ),
 }
 
 
@@ -218,7 +221,7 @@ def test_invalid_file_is_refused_in_one_line(loaded, case: str) -> None:
         (SCALED, "mine", "lagre", ["mine.yaml: presets: unknown preset 'lagre'; did you mean 'large'?"]),
         (SCALED, "mine.lagre", None, ["mine.yaml: presets: unknown preset 'lagre'; did you mean 'large'?"]),
         (SCALED, "mine.small", "large", ["--preset: large contradicts mine.small"]),
-        (NAMED, "mine", "large", ["mine.yaml: presets: none; got preset 'large'"]),
+        (NAMED, "mine", "large", ["mine.yaml: presets: the file has none; got 'large'"]),
         (NAMED, "yours.large", None, ["unknown ablation 'yours.large'"]),
     ],
 )
