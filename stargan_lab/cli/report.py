@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--multirun",
         metavar="latest|DIR",
-        help="report the runs of a train -m: the latest, or that in DIR",
+        help="report the runs of a train -m: the latest, or that in Hydra's sweep directory",
     )
     parser.add_argument(
         "--runs",

@@ -38,7 +38,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--multirun",
         metavar="latest|DIR",
-        help="show the runs of a train -m: the latest, or that in DIR",
+        help="show the runs of a train -m: the latest, or that in Hydra's sweep directory",
     )
     parser.add_argument("--port", type=int, default=5000, metavar="N", help="port (default: 5000)")
     add_store(parser)
