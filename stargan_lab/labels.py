@@ -53,7 +53,7 @@ class LabelLayout:
 
     The generator's label is [labels of dataset 1 | … | labels of dataset S | one-hot mask of S], where labels of
     datasets other than the batch's are zero; the logits are the same without the mask. With one dataset, there is no
-    mask (Choi et al. 2018, section 3.3).
+    mask (Choi et al. 2018, section 3.2).
     """
 
     specs: tuple[LabelSpec, ...]

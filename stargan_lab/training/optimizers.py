@@ -16,7 +16,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-@OPTIMIZERS.register("adam", source="Kingma & Ba 2015; betas as in Choi et al. 2018, section 4.4")
+@OPTIMIZERS.register("adam", source="Kingma & Ba 2015; betas as in Choi et al. 2018, section 5.3")
 def adam(
     parameters: Iterable[nn.Parameter],
     network: Network,

@@ -21,7 +21,7 @@ def constant(iteration: int, total: int) -> float:
     return 1.0
 
 
-@SCHEDULES.register("linear", source="Choi et al. 2018 (arXiv:1711.09020), section 4.4")
+@SCHEDULES.register("linear", source="Choi et al. 2018 (arXiv:1711.09020), section 5.3")
 def linear(iteration: int, total: int, *, decay_steps: Steps | None = None) -> float:
     """Constant, then linear decay to 0 over the last ``decay_steps`` iterations.
 

@@ -11,7 +11,7 @@ image_metric = family("image_metric")
 
 @image_metric.register(
     "accuracy",
-    source="Choi et al. 2018, table 2",
+    source="Choi et al. 2018, section 5.5",
     traits=("cross",),
     direction="higher",
     decimals=3,
