@@ -65,6 +65,10 @@ class Ablation:
         overrides = (override for each in self.variants.values() for override in each)
         return any(override.lstrip("+~").startswith(("data=", "data.")) for override in overrides)
 
+    def ordered(self) -> list[str]:
+        """The variants, the baseline first."""
+        return sorted(self.variants, key=lambda variant: variant != self.baseline)
+
     def comparisons(self) -> dict[str, list[str]]:
         """Baseline -> variants compared with it; every variant except ``baseline`` is in exactly one list."""
         result: dict[str, list[str]] = {self.baseline: []}

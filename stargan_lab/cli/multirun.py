@@ -1,5 +1,6 @@
 """``train -m`` as an ablation: its runs are named by the keys that differ, and a file in its directory lists them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ def tagged(directory: Path, swept: Sequence[str], config: RunConfig) -> RunConfi
 
 def name_of(directory: Path) -> str:
     """``multirun-2026-11-25-20-15-00`` for Hydra's default sweep directory."""
-    return "-".join(["multirun", *directory.parts[-2:]]).removesuffix("-sweep")
+    name = "-".join(["multirun", *directory.parts[-2:]]).removesuffix("-sweep")
+    return re.sub(r"[^\w.-]", "_", name)  # MLflow allows few characters in the names of tags
 
 
 def values_of(config: RunConfig, keys: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -154,15 +155,15 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     if args.multirun is not None:
         multirun = find_multirun(args.multirun, outputs)
         name, by, filters = multirun.name, [*multirun.by], [f"run_id={','.join(multirun.runs)}"]
-        command = f"stargan-lab report --multirun {args.multirun}"
+        selection = ["--multirun", args.multirun, *(["--by", args.by] if args.by else [])]
     elif not args.by:
         raise ConfigError(
             "--runs: requires --by, the keys whose values define the variants, e.g. --by discriminator.norm"
         )
     else:
         by, filters = args.by.split(","), args.runs
-        name = "-".join(["by", *by])
-        command = shlex.join(["stargan-lab", "report", "--runs", *filters, "--by", args.by])
+        name = re.sub(r"[^\w.,=-]", "_", "-".join(["by", *by, *filters]))
+        selection = ["--runs", *filters, "--by", args.by]
     by = args.by.split(",") if args.by else by
     selected = load_runs(outputs, *filters)
     if args.multirun is not None:
@@ -175,7 +176,17 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     if differing := also_differing(selected, [*by, args.seed_key]):
         notes.append(f"the runs also differ in {', '.join(differing)}, which may explain a difference")
     runs = collect(ablation, cells, outputs, args.protocol)
-    return Report(ablation, runs, command, notes, "wait for the training to finish")
+    return Report(ablation, runs, _command(args, selection), notes, "wait for the training to finish")
+
+
+def _command(args: argparse.Namespace, selection: Sequence[str]) -> str:
+    """What repeats the report of these runs."""
+    flags = {"--baseline": args.baseline, "--metric": args.metric, "--protocol": args.protocol}
+    flags |= {"--seed-key": args.seed_key if args.seed_key != "seed" else None}
+    flags |= {"--outputs": args.outputs if args.outputs != "outputs" else None}
+    given = [part for flag, value in flags.items() if value for part in (flag, value)]
+    mixed = ["--allow-mixed"] if args.allow_mixed else []
+    return shlex.join(["stargan-lab", "report", *selection, *given, *mixed])
 
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":

@@ -25,6 +25,7 @@ from stargan_lab.report.runs import collect
 from stargan_lab.report.swept import SeedPlan, Swept
 from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
+from stargan_lab.tracking.store import StoreError
 
 HYDRA = ("hydra/", "hydra.")
 """Overrides of the launcher and the like, which do not affect the runs."""
@@ -102,8 +103,11 @@ class SweepRun:
         flags = self.plan.flags if self.plan else ()
         command = shlex.join(["stargan-lab", "sweep", self.ablation.name, *of_runs(self.overrides), *flags])
         write_and_print(Report(self.ablation, runs, command), self.outputs, FORMATS, self.allow_mixed)
-        if (store := open_store(self.first[0].config)) is not None:
-            publish_report(store, self.cells_file.parent)
+        try:
+            if (store := open_store(self.first[0].config)) is not None:
+                publish_report(store, self.cells_file.parent)
+        except StoreError as error:
+            say(f"warning: {error}; `stargan-lab track sync` publishes the report later")
         if not missing:
             inform(f"next: stargan-lab ui {self.ablation.name}{outputs_flag(self.outputs)}")
         return 1 if missing else 0

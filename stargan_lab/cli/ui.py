@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve the MLflow UI until Ctrl-C or SIGTERM."""
     from stargan_lab.console import say
     from stargan_lab.errors import ConfigError, LabError
-    from stargan_lab.tracking.reports import publish_reports
+    from stargan_lab.tracking.reports import publish_reports, sort_runs
     from stargan_lab.tracking.store import Store
     from stargan_lab.tracking.ui import ui_command, ui_environment
     from stargan_lab.tracking.views import compare_url
@@ -59,10 +59,12 @@ def run(args: argparse.Namespace) -> int:
     _check_free(args.port)
     if not (outputs / "runs").is_dir():
         raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
-    view, run_ids = view_of(args, outputs)
+    view, run_ids, variants = view_of(args, outputs)
     store = Store.open(outputs, args.uri, args.experiment)
     view.save(store)
     publish_reports(store, outputs)
+    if view.ablation:
+        sort_runs(store, view.ablation, variants)
     say(f"open {view.url(store, args.port)}   (Ctrl-C to stop)")
     if view.ablation and (compared := _mlflow_ids(store, run_ids)):
         say(f"compare {compare_url(store, compared, args.port)}")
@@ -96,10 +98,11 @@ def _check_free(port: int) -> None:
             ) from None
 
 
-def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[str]]":
-    """What the UI shows first, and the ids of these runs."""
+def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[str], Sequence[str]]":
+    """What the UI shows first, the ids of these runs, and their variants in order."""
     from stargan_lab.ablation.spec import load
     from stargan_lab.cli.multirun import find_multirun
+    from stargan_lab.errors import LabError
     from stargan_lab.report.from_runs import ablation_of
     from stargan_lab.report.query import load_runs, main_score
 
@@ -110,10 +113,14 @@ def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[st
     elif args.multirun:
         multirun = find_multirun(args.multirun, outputs)
         runs = load_runs(outputs, f"run_id={','.join(multirun.runs)}")
-        ablation, _ = ablation_of(runs, multirun.by, multirun.name, main_score(runs))
+        try:
+            primary = main_score(runs)
+        except LabError:  # none is evaluated yet
+            primary = ""
+        ablation, _ = ablation_of(runs, multirun.by, multirun.name, primary)
     else:
         ablation, runs = None, load_runs(outputs)
-    return _columns(runs, ablation), list(runs["run_id"])
+    return _columns(runs, ablation), list(runs["run_id"]), ablation.ordered() if ablation else []
 
 
 def _columns(runs: "DataFrame", ablation: "Ablation | None") -> "View":
@@ -131,7 +138,9 @@ def _columns(runs: "DataFrame", ablation: "Ablation | None") -> "View":
     keys = dict.fromkeys(key for each in params for key in each)
     return View(
         key="all-runs" if ablation is None else f"ablation-{ablation.name}",
-        scores=list(dict.fromkeys([*([ablation.primary, *ablation.secondary] if ablation else []), *main])),
+        scores=list(
+            filter(None, dict.fromkeys([*([ablation.primary, *ablation.secondary] if ablation else []), *main]))
+        ),
         losses=[name for name in descriptions if name.startswith("loss/")],
         factors=[key for key in keys if len({each.get(key) for each in params}) > 1],
         ablation=ablation.name if ablation else "",

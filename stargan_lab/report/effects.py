@@ -11,8 +11,7 @@ from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effe
 from stargan_lab.report.rounding import MISSING, difference, interval
 from stargan_lab.report.runs import descriptions
 from stargan_lab.report.sequential import Looks
-from stargan_lab.report.statistics import ONE_LOOK, LookPlan, verdicts
-from stargan_lab.report.tables import by_seed
+from stargan_lab.report.statistics import COLUMNS, ONE_LOOK, LookPlan, verdicts
 from stargan_lab.tracking.metrics import Metric, lookup
 
 ALPHA = 0.05
@@ -42,9 +41,8 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
         return DataFrame(columns=["variant", "verdict", "baseline"])
     values = values_of(ablation, runs, metric)
     smallest = ablation.smallest_effect if metric == ablation.primary else None
-    tables = []
-    for baseline, variants in comparisons.items():
-        table = verdicts(
+    tables = [
+        verdicts(
             values[values["variant"].isin([baseline, *variants])],
             baseline,
             metric,
@@ -54,9 +52,15 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
             comparisons=total,
             looks=looks(ablation),
         )
-        tables.append(table.assign(baseline=baseline))
-    table = pd.concat(tables).set_index("variant").reindex([v for v in ablation.variants if v != ablation.baseline])
-    return table.reset_index()
+        for baseline, variants in comparisons.items()
+        if baseline in set(values["variant"])
+    ]
+    table = pd.concat(tables) if tables else DataFrame(columns=list(COLUMNS))
+    table = table.set_index("variant").reindex([v for v in ablation.variants if v != ablation.baseline]).reset_index()
+    compared_with = {variant: baseline for baseline, variants in comparisons.items() for variant in variants}
+    unknown = {"verdict": "undecided", "n": 0, "failures": 0}  # no run of the variant, or of its baseline, has ended
+    counts = {"n": int, "failures": int}
+    return table.fillna(unknown).astype(counts).assign(baseline=table["variant"].map(compared_with))
 
 
 def looks(ablation: Ablation) -> LookPlan:
@@ -69,11 +73,7 @@ def values_of(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     values = runs.reindex(columns=["variant", "seed", "status", metric]).rename(columns={metric: "value"})
     failed = values["status"].isin(FAILED)
     values.loc[failed, "value"] = math.nan
-    values = values[failed | ((values["status"] == "finished") & values["value"].notna())]
-    present = set(values["variant"].unique())
-    absent = [v for v in ablation.variants if v not in present]
-    rows = DataFrame({"variant": absent, "seed": pd.Series([-1] * len(absent), dtype=int), "value": math.nan})
-    return pd.concat([values, rows]) if absent else values
+    return values[failed | ((values["status"] == "finished") & values["value"].notna())]
 
 
 def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
@@ -83,7 +83,8 @@ def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, D
     description = lookup(metric, descriptions(runs))
     if description.direction == "none":
         return {}
-    values = by_seed(ablation, runs, metric)
+    values = values_of(ablation, runs, metric).fillna({"value": math.inf})  # failed; NaN: not trained
+    values = values.pivot(index="seed", columns="variant", values="value").reindex(columns=list(ablation.variants))
     frames = {
         f"Main effect of {factor}": (frame, ablation.baseline_levels[factor])
         for factor, frame in main_effects(ablation, values).items()

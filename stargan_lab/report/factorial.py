@@ -24,7 +24,8 @@ def main_effects(ablation: Ablation, values: DataFrame) -> dict[str, DataFrame]:
 
     Args:
         ablation: a grid; for named variants the result is empty.
-        values: a row per seed, a column per variant, as ``tables.by_seed`` returns them.
+        values: a row per seed, a column per variant; NaN where there is no run, infinite for a failed one, which makes
+            the levels of its cell fail for that seed.
     Returns:
         Frames with the columns variant (a level), seed and value; the baseline is ``ablation.baseline_levels[factor]``.
     """
@@ -58,7 +59,8 @@ def interactions(ablation: Ablation, values: DataFrame) -> dict[tuple[str, str],
         columns = {NO_INTERACTION: np.zeros(len(seeds))}
         for (level, a), (with_level, b) in product(first.items(), second.items()):
             if a != a0 and b != b0:
-                change = (means[:, a, b] - means[:, a0, b]) - (means[:, a, b0] - means[:, a0, b0])
+                with np.errstate(invalid="ignore"):  # of failed runs
+                    change = (means[:, a, b] - means[:, a0, b]) - (means[:, a, b0] - means[:, a0, b0])
                 columns[cell_name({one: level, other: with_level})] = change
         frames[one, other] = _frame(columns, seeds)
     return frames

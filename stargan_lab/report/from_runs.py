@@ -10,9 +10,10 @@ from stargan_lab.config.compose import compose_raw, to_plain
 from stargan_lab.config.factors import variant_name
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
+from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, nearest, unknown
 from stargan_lab.registry import family
-from stargan_lab.report.query import differing
+from stargan_lab.report.query import config_keys, differing
 
 Cells = list[tuple[str, int, str]]
 """Variant, seed and run id of each run."""
@@ -39,10 +40,16 @@ def ablation_of(
         ConfigError: a key or the baseline is unknown.
         LabError: two runs of a variant have the same seed; the message names a key in which they differ.
     """
-    keys = [key if key in runs else key.removesuffix(".name") for key in by]
+    known = config_keys(runs)
+    keys = [key if key in known else key.removesuffix(".name") for key in by]
     for key in [*keys, seed_key]:
-        if key not in runs:
-            raise ConfigError(f"{key}: no run has this key{nearest(key, map(str, runs))}")
+        if key not in known:
+            raise ConfigError(f"{key}: no run has this key{nearest(key, known)}")
+    for run_id in runs["run_id"][runs[seed_key].isna()]:
+        say(f"warning: run {run_id} is left out: it failed before it recorded its {seed_key}")
+    runs = runs[runs[seed_key].notna()]
+    if not all(isinstance(_value(seed), int) for seed in runs[seed_key]):
+        raise ConfigError(f"--seed-key {seed_key}: pairs runs by whole numbers, but its values are not")
     settings = {
         run_id: {key: as_yaml(_value(row[key])) for key in keys} for run_id, row in runs.set_index("run_id").iterrows()
     }

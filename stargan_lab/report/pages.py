@@ -18,7 +18,7 @@ from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
 from stargan_lab.report.runs_csv import write_csv
 from stargan_lab.report.summary import summary
-from stargan_lab.tracking.reports import SUMMARY
+from stargan_lab.tracking.reports import SUMMARY, lock_path
 
 FORMATS = ("md", "csv", "html", "tex")
 FIGURES = ("effects.svg", "effects.pdf", "curves.svg", "curves.pdf", "strip.png")
@@ -45,7 +45,9 @@ def write_report(
     *,
     strip_seeds: int = 1,
 ) -> list[Path]:
-    """Write ``out/report.<format>`` and its figures, each atomically; waits while another process writes there.
+    """Write ``out/report.<format>`` and its figures, each atomically, and delete those of an earlier report.
+
+    Waits while another process writes there.
 
     Args:
         allow_mixed: accept runs that were scored in different ways or trained with different code; the page says so.
@@ -61,7 +63,7 @@ def write_report(
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
         check_comparable(content.ablation, content.runs)
-    with locked(out.parent / f".{out.name}.lock"):  # another sweep of it may end now; pages embed the figures in out
+    with locked(lock_path(out)):  # two sweeps may end together; pages embed the figures in out
         return _write(content, out, formats, strip_seeds)
 
 
@@ -71,9 +73,10 @@ def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int
     drawn = draw_effects(content.ablation, content.runs, content.effects, out / "effects", vector)
     drawn += draw_curves(content.ablation, content.runs, out / "curves", vector)
     drawn += [strip] if draw_strip(content.runs, strip, strip_seeds) else []
-    for path in {out / name for name in FIGURES} - set(drawn):
-        path.unlink(missing_ok=True)  # from an earlier report
     pages = [out / f"report.{name}" for name in dict.fromkeys(formats)]
+    possible = {out / name for name in (*FIGURES, *(f"report.{name}" for name in FORMATS))}
+    for path in possible - {*drawn, *pages}:
+        path.unlink(missing_ok=True)  # from an earlier report
     write_json(out / SUMMARY, summary(content))
     figures = {path.stem: path for path in drawn if path.suffix != ".pdf"}
     for path in pages:

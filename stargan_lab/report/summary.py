@@ -19,7 +19,7 @@ def summary(content: Content) -> dict[str, Any]:
         "claim": ablation.claim,
         "source": ablation.source,
         "baseline": ablation.baseline,
-        "variants": sorted(ablation.variants, key=lambda variant: variant != ablation.baseline),
+        "variants": ablation.ordered(),
         "primary": ablation.primary,
         "verdicts": json.loads(verdicts),
         "runs": list(content.runs["run_id"]),

@@ -60,11 +60,6 @@ def noise_lines(ablation: Ablation, runs: DataFrame, metric: str) -> list[str]:
         + ("not identifiable" if part is None else shown(part**0.5, decimals(description, part**0.5)))
         for name, part in named.items()
     ]
-    if parts.sample_size is None:
-        texts.append(
-            "to identify the part of the sample size, re-evaluate the runs with another evaluation.max_images"
-            " (stargan-lab evaluate --of)"
-        )
     return texts
 
 

@@ -1,11 +1,12 @@
 """Reports of ablations in MLflow: one run each, with the report's files, and a description of every run compared."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError
-from stargan_lab.files import read_json, sha256_bytes
+from stargan_lab.files import locked, read_json, sha256_bytes
 from stargan_lab.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "report.json"
 """In a report's directory: what the report says, for programs."""
+
+_OURS = re.compile(r"\[Report\]\(#/experiments/")
+"""In every description that this module writes."""
 
 _REPORT, _DIGEST, _ABLATION, _NOTE = "report", "report_sha256", "ablation.", "mlflow.note.content"
 
@@ -35,12 +39,22 @@ def publish_report(store: Store, folder: Path) -> None:
     Raises:
         StoreError: the store fails; LabError: the summary is damaged.
     """
+    with locked(lock_path(folder)):  # another process may be writing it
+        _publish(store, folder)
+
+
+def lock_path(folder: Path) -> Path:
+    """Locked while a report's directory is written or published; beside it, since it holds nothing but the report."""
+    return folder.parent / f".{folder.name}.lock"
+
+
+def _publish(store: Store, folder: Path) -> None:
     summary = read_json(folder / SUMMARY)
     try:
-        name, title, verdicts = str(summary["name"]), str(summary["title"]), list(summary["verdicts"])
+        name, title, verdicts = str(summary["name"]), str(summary["title"]), list(map(dict, summary["verdicts"]))
         facts = {key: str(summary[key]) for key in ("title", "claim", "baseline")}
         variants = list(map(str, summary["variants"]))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise LabError(
             f"{folder / SUMMARY}: expected a mapping with name, title, claim, baseline, variants and verdicts"
         ) from None
@@ -51,14 +65,33 @@ def publish_report(store: Store, folder: Path) -> None:
         for path in files:
             store.artifact(run.info.run_id, path)
         store.table(run.info.run_id, {key: [row[key] for row in verdicts] for key in verdicts[0]} if verdicts else {})
-        note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, 'Report')}"
+        facts["page"] = next((f"/{path.name}" for path in files if path.suffix == ".html"), "")
+        note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, facts)}"
         store.set_tags(run.info.run_id, {**facts, _NOTE: note, _DIGEST: digest})  # last: marks it as complete
         store.set_status(run.info.run_id, "finished")
-    _describe_runs(store, name, variants)
+    sort_runs(store, name, variants)
+    _describe_runs(store, name)
 
 
-def _describe_runs(store: Store, name: str, order: Sequence[str]) -> None:
-    """Set two tags of each run of an ablation: its description, with a paragraph per report, and its sort position."""
+def sort_runs(store: Store, name: str, order: Sequence[str]) -> None:
+    """Number the runs of an ablation for its view: its variants in their order, each by seed.
+
+    A run that several variants share has the place of the first.
+    """
+    for run in store.search(f"tags.`{_ABLATION}{name}` LIKE '%'"):
+        tag = run.data.tags[_ABLATION + name]
+        matching = [place for place, variant in enumerate(order) if tag == variant or tag.startswith(f"{variant}, ")]
+        exact = [place for place in matching if tag == order[place]]
+        place = f"{next(iter(exact or matching), len(order)):03}.{run.data.tags.get('seed', ''):0>4}"
+        if run.data.tags.get(place_tag(name)) != place:
+            store.set_tags(run.info.run_id, {place_tag(name): place})
+
+
+def _describe_runs(store: Store, name: str) -> None:
+    """Set the description of each run of an ablation, a paragraph per ablation that has a report.
+
+    A description that somebody has written in MLflow stays.
+    """
     reports = {run.data.tags[_REPORT]: run for run in store.search(f"tags.`{_REPORT}` LIKE '%'")}
     for run in store.search(f"tags.`{_ABLATION}{name}` LIKE '%'"):
         variants = {
@@ -67,11 +100,9 @@ def _describe_runs(store: Store, name: str, order: Sequence[str]) -> None:
             if key.startswith(_ABLATION) and key.removeprefix(_ABLATION) in reports
         }
         note = "\n\n".join(_paragraph(reports[each], variant) for each, variant in sorted(variants.items()))
-        variant = run.data.tags[_ABLATION + name]
-        place = order.index(variant) if variant in order else len(order)
-        tags = {_NOTE: note, place_tag(name): f"{place:03}.{run.data.tags.get('seed', ''):0>4}"}
-        if tags.items() - run.data.tags.items():
-            store.set_tags(run.info.run_id, tags)
+        present = run.data.tags.get(_NOTE, "")
+        if present != note and (not present or _OURS.search(present)):
+            store.set_tags(run.info.run_id, {_NOTE: note})
 
 
 def place_tag(ablation: str) -> str:
@@ -82,9 +113,9 @@ def place_tag(ablation: str) -> str:
 def _paragraph(report: "Run", variant: str) -> str:
     facts: Mapping[str, Any] = report.data.tags
     role = "the baseline" if variant == facts["baseline"] else f"compared with {facts['baseline']}"
-    return f"**{facts['title']}:** variant {variant}, {role}. {facts['claim']} {_link(report, 'Report')}"
+    return f"**{facts['title']}:** variant {variant}, {role}. {facts['claim']} {_link(report, facts)}"
 
 
-def _link(report: "Run", text: str) -> str:
+def _link(report: "Run", facts: Mapping[str, str]) -> str:
     run = f"#/experiments/{report.info.experiment_id}/runs/{report.info.run_id}"
-    return f"[{text}]({run}/artifacts/report.html?workflowType=machine_learning)"
+    return f"[Report]({run}/artifacts{facts.get('page', '')}?workflowType=machine_learning)"

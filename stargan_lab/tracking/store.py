@@ -1,5 +1,6 @@
 """Thin MLflow wrapper: opens without races, one flat run per run id, errors in one line."""
 
+import json
 import logging
 import os
 import re
@@ -132,6 +133,8 @@ class Store:
         content = {"columns": list(columns), "data": [list(row) for row in zip(*columns.values(), strict=True)]}
         with _one_line(self.uri):
             self.client.log_dict(mlflow_id, content, name)
+            listed = json.dumps([{"path": name, "type": "table"}])
+            self.client.set_tag(mlflow_id, "mlflow.loggedArtifacts", listed)
 
     def set_status(self, mlflow_id: str, status: str, end: float | None = None) -> None:
         """``status`` as in result.json, or ``running``; ``end`` is in Unix seconds."""

@@ -78,10 +78,10 @@ def test_two_runs_of_a_variant_with_one_seed_are_refused_with_the_key_that_diffe
 def test_report_of_a_query(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--outputs", str(outputs), "--format", "md"]
     assert main(["report", "--runs", "status=finished", "--by", "discriminator.norm", *flags]) == 0
-    text = (outputs / "reports" / "by-discriminator.norm" / "report.md").read_text()
+    text = (outputs / "reports" / "by-discriminator.norm-status=finished" / "report.md").read_text()
     # differences .4 and .4
     assert "- norm=layer vs. norm=none is undecided (Δ edit +0.400" in text and "n = 2, protocol p1)" in text
-    assert "- command: stargan-lab report --runs status=finished --by discriminator.norm\n" in text
+    assert f"- command: stargan-lab report --runs status=finished --by discriminator.norm --outputs {outputs}\n" in text
     assert main(["report", "--runs", "--by", "discriminator.norm", "--baseline", "norm=lyer", *flags]) == 2
     assert "--baseline: unknown variant 'norm=lyer'; did you mean 'norm=layer'" in capsys.readouterr().err
     assert main(["report", "--runs", "seed=7", "--by", "seed", *flags]) == 1
@@ -98,10 +98,34 @@ def test_report_of_a_multirun(outputs: Path) -> None:
     assert "# multirun-x: discriminator.norm\n" in text and "| norm=none (baseline) |" in text
 
 
+def test_a_run_that_failed_before_it_was_recorded_is_left_out(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder(outputs / "runs" / "early")
+    folder.path.mkdir()
+    folder.write_result({"status": "failed", "metrics": {}, "error": "out of memory"})
+    _, cells = ablation_of(load_runs(outputs), ["discriminator.norm"], "norms", "eval/edit")
+    assert [run_id for _, _, run_id in cells] == ["a0", "a1", "b0", "b1"]
+    assert "warning: run early is left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("by", "seed_key", "message"),
+    [
+        ("run_id", "seed", "run_id: no run has this key"),
+        ("discriminator.norm", "weights.lambda", "weights.lambda: no run has this key"),
+        ("discriminator.norm", "discriminator.norm", "--seed-key discriminator.norm: pairs runs by whole numbers"),
+    ],
+)
+def test_keys_that_cannot_group_or_pair_runs(outputs: Path, by: str, seed_key: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ablation_of(load_runs(outputs), [by], "x", "eval/edit", seed_key=seed_key)
+
+
 def test_view_of_a_multirun(outputs: Path) -> None:
     record = {"name": "multirun-x", "by": ["discriminator.norm"], "runs": ["a0", "b0", "a1", "b1"]}
     write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record)
-    view, run_ids = view_of(Namespace(name=None, multirun="latest"), outputs)
+    view, run_ids, _ = view_of(Namespace(name=None, multirun="latest"), outputs)
     assert (view.ablation, view.scores[0], sorted(run_ids)) == ("multirun-x", "eval/edit", ["a0", "a1", "b0", "b1"])
 
 

@@ -32,6 +32,18 @@ def test_an_unfinished_run_is_missing_and_not_a_failure(ablation: Ablation, runs
     assert effects(ablation, runs, "eval/edit").set_index("variant").loc["layer", "failures"] == 0
 
 
+def test_a_variant_without_runs_is_undecided_and_not_failed(ablation: Ablation, runs: DataFrame) -> None:
+    table = effects(ablation, runs[runs["variant"] != "layer"], "eval/edit").set_index("variant")
+    assert (table.loc["layer", "verdict"], table.loc["layer", "n"], table.loc["layer", "failures"]) == (
+        "undecided",
+        0,
+        0,
+    )
+    assert table.loc["instance", "n"] == 3
+    alone = effects(ablation, runs[runs["variant"] == "layer"], "eval/edit")
+    assert list(alone["verdict"]) == ["undecided"] * 2 and list(alone["baseline"]) == ["none"] * 2
+
+
 def many(ablation: Ablation, effect: float) -> tuple[Ablation, DataFrame]:
     """Six seeds whose differences are ``effect`` plus or minus 0.01."""
     noise = [0.01, -0.01] * 3

@@ -1,13 +1,17 @@
 """Main effects and interactions of a grid, computed by hand."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from pandas import DataFrame
+from scored import row
 
 from stargan_lab.ablation.spec import Ablation, grid_cells
+from stargan_lab.report.effects import grid_tables
 from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
+from stargan_lab.report.runs import as_frame
 
 
 def grid(factors: dict[str, tuple[str, ...]], baseline: dict[str, str]) -> Ablation:
@@ -84,3 +88,16 @@ def test_seeds_without_every_cell_are_left_out() -> None:
     assert set(main_effects(ablation, values)["a"]["seed"]) == {0}
     (frame,) = interactions(ablation, values.iloc[1:]).values()
     assert frame.empty
+
+
+def test_a_failed_cell_fails_its_levels_for_that_seed() -> None:
+    ablation = grid({"a": ("0", "1"), "b": ("0", "1")}, {"a": "0", "b": "0"})
+    rows = [
+        row(v, seed, status="failed" if (v, seed) == ("a=1 b=0", 1) else "finished", **{"eval/edit": float(seed)})
+        for v in ablation.variants
+        for seed in range(3)
+    ]
+    tables = grid_tables(replace(ablation, primary="eval/edit"), as_frame(rows), "eval/edit")
+    assert tables["Main effect of a"].loc["1", "verdict"] == "undecided (1 failed)"
+    assert tables["Main effect of b"].loc["1", "pairs"] == "2"  # b=0 failed for that seed
+    assert tables["Interaction of a and b"].loc["a=1 b=1", "verdict"] == "undecided (1 failed)"

@@ -1,12 +1,13 @@
 """Reports in MLflow."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from stargan_lab.errors import LabError
-from stargan_lab.files import read_json, write_json, write_text
-from stargan_lab.tracking.reports import publish_report, publish_reports
+from stargan_lab.files import locked, read_json, write_json, write_text
+from stargan_lab.tracking.reports import lock_path, publish_report, publish_reports
 from stargan_lab.tracking.store import Store
 
 
@@ -62,6 +63,24 @@ def test_a_report_that_is_published_already_is_left_alone(store: Store, tmp_path
     stored.write_text("kept")
     publish_report(store, folder)
     assert stored.read_text() == "kept"
+
+
+def test_a_description_by_hand_stays(store: Store, tmp_path: Path) -> None:
+    run = store.open_run("a", "a", 1.0)
+    store.set_tags(run.info.run_id, {"ablation.norms": "layer", "mlflow.note.content": "mine"})
+    publish_report(store, written(tmp_path, "norms"))
+    assert store.search("tags.run_id = 'a'")[0].data.tags["mlflow.note.content"] == "mine"
+
+
+def test_a_report_is_published_when_nobody_writes_it(store: Store, tmp_path: Path) -> None:
+    folder = written(tmp_path, "norms")
+    publisher = threading.Thread(target=publish_report, args=(store, folder))
+    with locked(lock_path(folder)):
+        publisher.start()
+        publisher.join(0.5)
+        assert store.search("tags.report = 'norms'") == []
+    publisher.join()
+    assert len(store.search("tags.report = 'norms'")) == 1
 
 
 def test_a_damaged_summary(store: Store, tmp_path: Path) -> None:
