@@ -1,7 +1,7 @@
 """The image strip of a report: how each variant translates the same images."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,12 @@ class SampleGrid:
     rows: tuple[tuple[Image.Image, ...], ...]
     datasets: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+
+    def with_columns(self, names: Sequence[str]) -> "SampleGrid":
+        """Only the columns of these names, which it has."""
+        places = [self.columns.index(name) for name in names]
+        rows = tuple(tuple(row[place] for place in places) for row in self.rows)
+        return replace(self, columns=tuple(names), rows=rows)
 
     def first_of_each_dataset(self) -> list[int]:
         """Indices of rows."""
@@ -96,12 +102,14 @@ def _tile(image: Image.Image, x: int, y: int, side: int, size: int) -> Image.Ima
 def draw_strip(runs: DataFrame, path: Path, seeds: int = 1) -> bool:
     """Save a PNG with the first image of each dataset, translated by each variant, and the ground truth last.
 
+    It has the targets that all runs share.
+
     Args:
         seeds: how many of each variant's finished runs with samples to show, in the order of their seeds.
     Returns:
         False, without a file, if no run has samples.
     Raises:
-        LabError: the runs have different targets or different images.
+        LabError: the runs have no target in common, or different images.
     """
     grids: dict[str, SampleGrid] = {}
     shown: list[Any] = []
@@ -112,15 +120,15 @@ def draw_strip(runs: DataFrame, path: Path, seeds: int = 1) -> bool:
             grids[run.run_id] = samples
     if not grids:
         return False
-    _check_same_images(grids)
+    common = _check_same_images(grids)
     rows = []
     for run in shown:
-        samples = grids[run.run_id]
+        samples = grids[run.run_id].with_columns(common)
         rows += _rows(samples, run.variant, f"seed {run.seed}, step {samples.step:,}")
     first = shown[0]
     if (truth := read_samples(first.folder, GROUND_TRUTH)) is not None:
-        rows += _rows(truth, "ground truth")
-    sheet = draw_sheet(rows, grids[first.run_id].columns, minimum=96, gap=6)
+        rows += _rows(truth.with_columns(common), "ground truth")
+    sheet = draw_sheet(rows, common, minimum=96, gap=6)
     write_atomically(path, partial(sheet.image.save, format="PNG"))
     return True
 
@@ -135,12 +143,12 @@ def _rows(samples: SampleGrid, *labels: str) -> list[GridRow]:
     return rows
 
 
-def _check_same_images(grids: Mapping[str, SampleGrid]) -> None:
-    """Reject runs with different targets, or with different images if their names are known."""
+def _check_same_images(grids: Mapping[str, SampleGrid]) -> list[str]:
+    """The columns that all have; rejects runs without a common target, or with different images if these have names."""
     (first_id, first), *others = grids.items()
     for other_id, other in others:
         pair = f"the samples of runs {first_id} and {other_id}"
-        if other.columns != first.columns:
+        if len({*first.columns} & {*other.columns}) < 2:
             raise LabError(f"{pair} show different targets")
         images, other_images = first.first_images(), other.first_images()
         if images and other_images and images != other_images:
@@ -149,3 +157,4 @@ def _check_same_images(grids: Mapping[str, SampleGrid]) -> None:
                 f"{pair} show different images{''.join(differing[:1])}; "
                 "train all variants with the same trainer.sample_images and trainer.sample_seed"
             )
+    return [name for name in first.columns if all(name in each.columns for each in grids.values())]

@@ -9,7 +9,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pandas import DataFrame
 
-from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.console import say
+from stargan_lab.errors import ConfigError, LabError, unknown
 from stargan_lab.files import locked, write_json, write_text
 from stargan_lab.report.comparable import check_comparable
 from stargan_lab.report.content import Content
@@ -72,7 +73,10 @@ def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int
     vector = ("svg", "pdf") if "tex" in formats else ("svg",)  # LaTeX needs PDF
     drawn = draw_effects(content.ablation, content.runs, content.effects, out / "effects", vector)
     drawn += draw_curves(content.ablation, content.runs, out / "curves", vector)
-    drawn += [strip] if draw_strip(content.runs, strip, strip_seeds) else []
+    try:
+        drawn += [strip] if draw_strip(content.runs, strip, strip_seeds) else []
+    except LabError as error:  # the verdicts are worth more than the images
+        say(f"warning: no image strip: {error}")
     pages = [out / f"report.{name}" for name in dict.fromkeys(formats)]
     possible = {out / name for name in (*FIGURES, *(f"report.{name}" for name in FORMATS))}
     for path in possible - {*drawn, *pages}:

@@ -15,30 +15,39 @@ from stargan_lab.report.statistics import by_variant, differences, standard_devi
 from stargan_lab.report.variance import INPUT, components, pair_correlation, smallest_detectable
 from stargan_lab.tracking.metrics import lookup
 
+COLUMNS = (
+    "standard deviation",
+    "standard deviation of the differences",
+    "correlation",
+    "smallest detectable difference",
+)
+
 
 def variance_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """A row of text per variant: spread over seeds, correlation with its baseline, and the smallest true difference
     that the same number of pairs would detect with probability 0.8."""
     description = lookup(metric, descriptions(runs))
     values, comparisons = values_of(ablation, runs, metric), ablation.comparisons()
-    total = sum(map(len, comparisons.values()))
+    total, present = sum(map(len, comparisons.values())), set(values["variant"])
     rows = {}
     for baseline, variant in (
         (baseline, variant) for baseline, variants in comparisons.items() for variant in variants
     ):
+        if not {baseline, variant} <= present:
+            rows[variant] = dict.fromkeys(COLUMNS, MISSING)
+            continue
         scores = by_variant(values, baseline, metric)
         pairs = differences(scores[variant], scores[baseline])
         smallest = smallest_detectable(pairs, ALPHA, total, looks=looks(ablation))
         correlation = pair_correlation(values, baseline, variant, metric)
         spread, of_differences = pd.Series(scores[variant]).std(), standard_deviation(pairs)
-        rows[variant] = {
-            "standard deviation": shown(spread, decimals(description, spread)),
-            "standard deviation of the differences": shown(of_differences, decimals(description, of_differences)),
-            "correlation": MISSING if correlation is None else f"{correlation:.2f}",
-            "smallest detectable difference": MISSING
-            if smallest is None
-            else shown(smallest, decimals(description, smallest)),
-        }
+        cells = (
+            shown(spread, decimals(description, spread)),
+            shown(of_differences, decimals(description, of_differences)),
+            MISSING if correlation is None else f"{correlation:.2f}",
+            MISSING if smallest is None else shown(smallest, decimals(description, smallest)),
+        )
+        rows[variant] = dict(zip(COLUMNS, cells, strict=True))
     return DataFrame.from_dict(rows, orient="index").rename_axis("variant")
 
 

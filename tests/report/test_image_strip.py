@@ -117,6 +117,15 @@ def test_the_strip_has_the_first_image_of_each_dataset_at_an_integer_scale(
     assert labels == [f"{run}\n{dataset}\nseed 0, step 10" for run in "ab" for dataset in ("faces", "moods")]
 
 
+def test_targets_that_a_run_lacks_are_left_out(tmp_path: Path) -> None:
+    tiles = grid(tmp_path / "a")
+    grid(tmp_path / "b", first=100, columns=["input", "Old", COLUMNS[1]])
+    strip = tmp_path / "strip.png"
+    assert draw_strip(runs_in(tmp_path / "a", tmp_path / "b"), strip)
+    assert [shows(strip, each) for each in tiles[0]] == [True, True, False]
+    assert shows(strip, tile(100, 102)) and not shows(strip, tile(100, 101))
+
+
 def test_runs_with_different_images_or_targets_are_refused(tmp_path: Path) -> None:
     grid(tmp_path / "a")
     grid(tmp_path / "b", [*BOTH[:2], ("moods", "z.png")], 100)
@@ -128,7 +137,7 @@ def test_runs_with_different_images_or_targets_are_refused(tmp_path: Path) -> No
     grid(tmp_path / "fewer", BOTH[:2], 200)
     with pytest.raises(LabError, match="run-a and run-fewer show different images;"):
         draw_strip(runs_in(tmp_path / "a", tmp_path / "fewer"), strip)
-    grid(tmp_path / "targets", first=300, columns=["input", "Male", "Old"])
+    grid(tmp_path / "targets", first=300, columns=["input", "Angry", "Old"])
     with pytest.raises(LabError, match="run-a and run-targets show different targets"):
         draw_strip(runs_in(tmp_path / "a", tmp_path / "targets"), strip)
     grid(tmp_path / "same", [BOTH[0], BOTH[2]], 400)  # the strip shows the same images

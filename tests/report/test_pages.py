@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
-from stargan_lab.files import locked
+from stargan_lab.files import locked, write_json
 from stargan_lab.report.content import content_of
 from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
 from stargan_lab.report.runs_csv import read_csv
@@ -118,6 +118,24 @@ def test_before_any_run_has_finished_old_figures_are_deleted(
     assert [path.name for path in written] == ["report.md", "report.csv", "report.html", "report.json"]
     assert "runs: 0 of 9 finished" in (tmp_path / "report.md").read_text()
     assert not (tmp_path / "strip.png").exists()
+
+
+def test_a_report_without_comparable_samples_has_no_strip(
+    ablation: Ablation,
+    runs: DataFrame,
+    runs_on_disk: Callable[..., RunFolder],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for index in (0, 3):
+        run = runs.loc[index]
+        runs.at[index, "folder"] = runs_on_disk(run["variant"], run["seed"], run["run_id"], 0.5).path
+    write_json(
+        runs.at[3, "folder"] / "samples" / "targets.json", {"columns": ["source", "Old", "Male"], "image_size": 32}
+    )
+    written = write_report(content_of(ablation, runs), tmp_path / "out")
+    assert "strip.png" not in [path.name for path in written]
+    assert "warning: no image strip: the samples of runs none1 and instance1 show different" in capsys.readouterr().err
 
 
 def test_reports_of_one_ablation_are_written_one_after_another(
