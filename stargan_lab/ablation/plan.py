@@ -10,6 +10,7 @@ from stargan_lab.config.compose import key_of
 from stargan_lab.config.evaluation_overrides import as_override
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.runs.run_name import titled
 from stargan_lab.tracking.metrics import lookup
 
 
@@ -25,7 +26,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        return f"{self.variant} · seed {self.seed}"
+        return titled(self.variant, self.seed)
 
 
 def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None = None) -> list[Cell]:

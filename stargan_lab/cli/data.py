@@ -24,7 +24,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare or check every dataset of a configuration; 1 if a check finds problems."""
     from stargan_lab.config import compose
-    from stargan_lab.data.validate import check
+    from stargan_lab.data.check import check
     from stargan_lab.runs.build import build_sources
 
     selects_data = any(override.startswith(("data=", "preset=")) for override in args.overrides)

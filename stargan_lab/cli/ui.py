@@ -16,9 +16,6 @@ from stargan_lab.cli.arguments import Commands, add_command
 from stargan_lab.cli.track import add_store
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from stargan_lab.ablation.spec import Ablation
     from stargan_lab.tracking.store import Store
     from stargan_lab.tracking.views import View
 
@@ -104,6 +101,7 @@ def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[st
     from stargan_lab.cli.multirun import find_multirun
     from stargan_lab.errors import LabError
     from stargan_lab.report.from_runs import ablation_of
+    from stargan_lab.report.mlflow_view import view_of_runs
     from stargan_lab.report.query import load_runs, main_score
 
     if args.name:
@@ -120,31 +118,7 @@ def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[st
         ablation, _ = ablation_of(runs, multirun.by, multirun.name, primary)
     else:
         ablation, runs = None, load_runs(outputs)
-    return _columns(runs, ablation), list(runs["run_id"]), ablation.ordered() if ablation else []
-
-
-def _columns(runs: "DataFrame", ablation: "Ablation | None") -> "View":
-    """The view of these runs: scores that some run has, the primary one first, and params that differ."""
-    from stargan_lab.report.run_text import described, overall_scores
-    from stargan_lab.tracking.metrics import lookup, names
-    from stargan_lab.tracking.publish import State
-    from stargan_lab.tracking.run_folder import RunFolder
-    from stargan_lab.tracking.views import View
-
-    descriptions = described(runs)
-    main = [name for name in overall_scores(runs, descriptions, main=True) if name.startswith("eval/")]
-    main = main or [name for name in names() if name.startswith("eval/") and lookup(name).main]  # none evaluated yet
-    params = [State(RunFolder(folder)).params for folder in runs["folder"]]
-    keys = dict.fromkeys(key for each in params for key in each)
-    return View(
-        key="all-runs" if ablation is None else f"ablation-{ablation.name}",
-        scores=list(
-            filter(None, dict.fromkeys([*([ablation.primary, *ablation.secondary] if ablation else []), *main]))
-        ),
-        losses=[name for name in descriptions if name.startswith("loss/")],
-        factors=[key for key in keys if len({each.get(key) for each in params}) > 1],
-        ablation=ablation.name if ablation else "",
-    )
+    return view_of_runs(runs, ablation), list(runs["run_id"]), ablation.ordered() if ablation else []
 
 
 def _mlflow_ids(store: "Store", run_ids: Sequence[str]) -> list[str]:

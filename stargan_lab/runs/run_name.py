@@ -9,4 +9,9 @@ def run_name(config: RunConfig) -> str:
     A multirun's variants are named by the keys that differ; see ``config.factors.variant_name``.
     """
     variants = ", ".join(dict.fromkeys(config.tracking.ablations.values()))
-    return f"{variants or config.generator.name} · seed {config.seed}"
+    return titled(variants or config.generator.name, config.seed)
+
+
+def titled(variant: str, seed: int) -> str:
+    """``layer · seed 1``"""
+    return f"{variant} · seed {seed}"

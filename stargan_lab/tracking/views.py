@@ -1,4 +1,4 @@
-"""Saved views of the MLflow UI: which runs its table shows, how they are grouped, and which charts it draws.
+"""The format of saved views in MLflow's UI: a table with groups, and charts; ``report.mlflow_view`` chooses the contents.
 
 MLflow reads a view from a tag of the experiment, in the format that its own "Share" button writes.
 """

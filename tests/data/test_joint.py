@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from stargan_lab import compose
+from stargan_lab.data.check import check
 from stargan_lab.data.image_folder import image_folder
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.sampling import load_batch
 from stargan_lab.data.sources import open_sources
 from stargan_lab.data.synthfaces.dataset import synthexpressions, synthfaces
 from stargan_lab.data.synthfaces.identity import EXPRESSIONS, OPTIONAL
-from stargan_lab.data.validate import check
 from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelLayout, target_labels
 from stargan_lab.runs.build import build_layout, build_networks, build_sources

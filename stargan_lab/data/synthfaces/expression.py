@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stargan_lab.data.synthfaces.canvas import Canvas, Factors, Labels, Window, power2
-from stargan_lab.data.synthfaces.face import eye_place
+from stargan_lab.data.synthfaces.head import eye_place
 from stargan_lab.data.synthfaces.identity import EXPRESSIONS, Floats
 from stargan_lab.data.synthfaces.palette import (
     BROWS,

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stargan_lab.data.synthfaces import expression
-from stargan_lab.data.synthfaces import face as head
+from stargan_lab.data.synthfaces import expression, head
 from stargan_lab.data.synthfaces.canvas import Canvas, Factors
 from stargan_lab.data.synthfaces.identity import OPTIONAL, Faces, Form
 from stargan_lab.data.synthfaces.palette import between, column

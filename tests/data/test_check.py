@@ -11,10 +11,10 @@ from PIL import ExifTags, Image
 
 from stargan_lab.data.annotations import read_attributes
 from stargan_lab.data.celeba import celeba
+from stargan_lab.data.check import Report, check
 from stargan_lab.data.image_folder import image_folder
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.synthfaces.dataset import synthfaces
-from stargan_lab.data.validate import Report, check
 from stargan_lab.errors import ConfigError
 
 Make = Callable[..., Path]
