@@ -1,4 +1,4 @@
-"""The format of saved views in MLflow's UI: a table with groups, and charts; ``report.mlflow_view`` chooses the contents.
+"""The format of saved views in MLflow's UI: a table with groups, and charts; ``report.mlflow_view`` fills it.
 
 MLflow reads a view from a tag of the experiment, in the format that its own "Share" button writes.
 """
