@@ -46,7 +46,7 @@ def write_report(
     *,
     strip_seeds: int = 1,
 ) -> list[Path]:
-    """Write ``out/report.<format>`` and its figures, each atomically, and delete those of an earlier report.
+    """Write ``out/report.<format>`` and its figures, each atomically. Pages of other formats stay; figures do not.
 
     Waits while another process writes there.
 
@@ -78,16 +78,15 @@ def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int
     except LabError as error:  # the verdicts are worth more than the images
         say(f"warning: no image strip: {error}")
     pages = [out / f"report.{name}" for name in dict.fromkeys(formats)]
-    possible = {out / name for name in (*FIGURES, *(f"report.{name}" for name in FORMATS))}
-    for path in possible - {*drawn, *pages}:
+    for path in {out / name for name in FIGURES} - set(drawn):
         path.unlink(missing_ok=True)  # from an earlier report
-    write_json(out / SUMMARY, summary(content))
     figures = {path.stem: path for path in drawn if path.suffix != ".pdf"}
     for path in pages:
         if path.suffix == ".csv":
             write_csv(content.runs, path)
         else:
             write_text(path, _render(path.suffix[1:], content, figures))
+    write_json(out / SUMMARY, summary(content, [path.name for path in (*pages, *drawn)]))
     return [*pages, out / SUMMARY, *drawn]
 
 

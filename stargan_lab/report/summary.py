@@ -1,13 +1,14 @@
 """What a report says, for programs: the content of ``report.json``."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from stargan_lab.report.content import Content
 
 
-def summary(content: Content) -> dict[str, Any]:
-    """Claim, baseline, runs and the verdicts on the primary metric; a number that is unknown is None.
+def summary(content: Content, files: Sequence[str]) -> dict[str, Any]:
+    """Claim, baseline, runs, verdicts on the primary metric, and ``files``; a number that is unknown is None.
 
     ``verdicts`` has a mapping per variant with the columns of ``report.effects.effects``.
     """
@@ -24,4 +25,5 @@ def summary(content: Content) -> dict[str, Any]:
         "verdicts": json.loads(verdicts),
         "runs": list(content.runs["run_id"]),
         "command": content.command,
+        "files": list(files),
     }

@@ -54,11 +54,12 @@ def _publish(store: Store, folder: Path) -> None:
         name, title, verdicts = str(summary["name"]), str(summary["title"]), list(map(dict, summary["verdicts"]))
         facts = {key: str(summary[key]) for key in ("title", "claim", "baseline")}
         variants = list(map(str, summary["variants"]))
+        files = [folder / Path(file).name for file in [*summary["files"], SUMMARY]]
     except (KeyError, TypeError, ValueError):
         raise LabError(
-            f"{folder / SUMMARY}: expected a mapping with name, title, claim, baseline, variants and verdicts"
+            f"{folder / SUMMARY}: expected a mapping with name, title, claim, baseline, variants, verdicts and files"
         ) from None
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in files if path.is_file()]
     digest = sha256_bytes(path.read_bytes() for path in files)
     run = store.open_tagged({_REPORT: name}, f"report: {name}")
     if run.data.tags.get(_DIGEST) != digest:

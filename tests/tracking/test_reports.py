@@ -15,9 +15,10 @@ def written(outputs: Path, name: str, claim: str = "A norm helps.") -> Path:
     folder = outputs / "reports" / name
     verdicts = [{"variant": "layer", "verdict": "better"}, {"variant": "batch", "verdict": "worse"}]
     facts = {"name": name, "title": name.title(), "claim": claim, "baseline": "none", "variants": ["none", "layer"]}
+    facts |= {"files": ["report.html"]}
     write_json(folder / "report.json", facts | {"verdicts": verdicts})
     write_text(folder / "report.html", f"<p>{claim}</p>")
-    write_text(folder / ".hidden", "")
+    write_text(folder / "report.tex", "of an earlier report")
     return folder
 
 
