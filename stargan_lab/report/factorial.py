@@ -24,8 +24,8 @@ def main_effects(ablation: Ablation, values: DataFrame) -> dict[str, DataFrame]:
 
     Args:
         ablation: a grid; for named variants the result is empty.
-        values: a row per seed, a column per variant; NaN where there is no run, infinite for a failed one, which makes
-            the levels of its cell fail for that seed.
+        values: a row per seed, a column per variant. NaN: there is no run. Infinite: the run failed, and the levels of
+            its cell count as failed for that seed.
     Returns:
         Frames with the columns variant (a level), seed and value; the baseline is ``ablation.baseline_levels[factor]``.
     """

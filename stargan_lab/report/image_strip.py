@@ -120,7 +120,7 @@ def draw_strip(runs: DataFrame, path: Path, seeds: int = 1) -> bool:
             grids[run.run_id] = samples
     if not grids:
         return False
-    common = _check_same_images(grids)
+    common = _common_columns(grids)
     rows = []
     for run in shown:
         samples = grids[run.run_id].with_columns(common)
@@ -143,7 +143,7 @@ def _rows(samples: SampleGrid, *labels: str) -> list[GridRow]:
     return rows
 
 
-def _check_same_images(grids: Mapping[str, SampleGrid]) -> list[str]:
+def _common_columns(grids: Mapping[str, SampleGrid]) -> list[str]:
     """The columns that all have; rejects runs without a common target, or with different images if these have names."""
     (first_id, first), *others = grids.items()
     for other_id, other in others:

@@ -42,7 +42,7 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 
 
 def panel_figure(panels: int, columns: int, legend: float) -> tuple["Figure", list["Axes"]]:
-    """A figure of equal panels with numbers at their axes, and room for a legend of some inches below.
+    """A figure of equal panels with tick labels, and space for a legend below them.
 
     Its margins are fixed: matplotlib takes as long to compute them as to draw the figure.
     """

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from norms import NORMS
 from refusals import refused
 
 from stargan_lab.ablation.spec import load
@@ -13,16 +14,7 @@ from stargan_lab.cli.until_decided import begin
 from stargan_lab.files import read_json
 from stargan_lab.report.swept import Swept, read_swept
 
-NORMS = """\
-claim: A norm helps.
-base: [preset=tiny]
-baseline: none
-variants:
-  none: [discriminator.norm=none]
-  layer: [discriminator.norm=layer]
-seeds: [0, 4]
-primary: eval/edit
-"""
+GAP = NORMS.replace("seeds: [0, 1]", "seeds: [0, 4]")
 OUTPUTS = Path("outputs")
 
 
@@ -32,9 +24,9 @@ def ablations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "experiments"
     folder.mkdir()
-    (folder / "norms.yaml").write_text(NORMS)
-    (folder / "single.yaml").write_text(NORMS.replace("[0, 4]", "[0]"))
-    (folder / "rate.yaml").write_text(NORMS.replace("eval/edit", "lr/g"))
+    (folder / "norms.yaml").write_text(GAP)
+    (folder / "single.yaml").write_text(GAP.replace("[0, 4]", "[0]"))
+    (folder / "rate.yaml").write_text(GAP.replace("eval/edit", "lr/g"))
     return folder
 
 
@@ -106,7 +98,7 @@ def test_nor_can_what_its_levels_depend_on(
     ablations: Path, old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started()
-    (ablations / "norms.yaml").write_text(NORMS.replace(old, new))
+    (ablations / "norms.yaml").write_text(GAP.replace(old, new))
     assert main(["sweep", "norms", "--until-decided", "--dry-run"]) == 1
     assert message in capsys.readouterr().err
     if not old.startswith("seeds"):  # those of the first look do not matter to a report

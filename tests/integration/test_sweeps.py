@@ -9,23 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from norms import NORMS
 from PIL import Image
 from processes import NO_MLFLOW, RATES, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
-
-NORMS = """\
-title: Norms at 16 px
-claim: A norm helps.
-base: [preset=tiny]
-baseline: none
-variants:
-  none: [discriminator.norm=none]
-  layer: [discriminator.norm=layer]
-seeds: [0, 1]
-primary: eval/edit
-expected: better
-"""
 
 OUTPUTS = """\
 title: Outputs at 16 px
