@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from stargan_lab.data.sources import open_sources
 from stargan_lab.evaluation.features import batch_size
-from stargan_lab.evaluation.frechet import Moments, frechet_distance
+from stargan_lab.evaluation.frechet_distance import Moments, frechet_distance
 from stargan_lab.evaluation.inception import InceptionExtractor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))

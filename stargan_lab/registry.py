@@ -30,7 +30,7 @@ _MODULES = {
     "adversarial": "stargan_lab.losses.adversarial",
     "lipschitz": "stargan_lab.losses.lipschitz",
     "loss_term": "stargan_lab.losses.terms",
-    "targets": "stargan_lab.losses.targets",
+    "targets": "stargan_lab.losses.target_labels",
     "optimizer": "stargan_lab.training.optimizers",
     "schedule": "stargan_lab.training.schedules",
     "dataset": "stargan_lab.data.sources",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargan_lab.cli.arguments import Commands, add_command, add_network
+from stargan_lab.cli.open_network import open_network, title
 
 if TYPE_CHECKING:
     from stargan_lab.runs.loaded_model import LoadedModel
@@ -86,22 +87,3 @@ def _export_onnx(opened: "LoadedModel", to: Path) -> list[Path]:
     write_atomically(path, lambda file: file.write(content))
     say(f"{title(opened)}; onnxruntime and torch outputs differ by at most {difference:.1e}")
     return [path]
-
-
-def open_network(args: argparse.Namespace) -> "LoadedModel":
-    """Load the run or checkpoint named on the command line, and print notes about it to stderr."""
-    from stargan_lab.console import say
-    from stargan_lab.runs.load import load_model
-
-    attributes, classes = (
-        [name.strip() for name in text.split(",")] if text else [] for text in (args.attributes, args.classes)
-    )
-    opened = load_model(args.network, Path(args.outputs), args.ema, attributes, classes)
-    for note in opened.notes:
-        say(f"note: {note}")
-    return opened
-
-
-def title(opened: "LoadedModel") -> str:
-    step = "" if opened.step is None else f" at step {opened.step:,}"
-    return f"{opened.name}{step}, {'EMA weights' if opened.averaged else 'raw weights'}"

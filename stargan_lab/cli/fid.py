@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Print ``{"metric", "value", "protocol"}``, and nothing else, to stdout."""
     from stargan_lab.console import say
     from stargan_lab.errors import LabError
-    from stargan_lab.evaluation.frechet import frechet_distance
+    from stargan_lab.evaluation.frechet_distance import frechet_distance
     from stargan_lab.evaluation.image_folders import examine, find
     from stargan_lab.files import check_writable
     from stargan_lab.runs.build import find_device

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import key_of
-from stargan_lab.config.factors import factor, factors, variant_name
+from stargan_lab.config.factors import factor, factors
+from stargan_lab.config.variant_name import variant_name
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import read_json, write_json
 

@@ -77,8 +77,8 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write and print the report of each ablation."""
     from stargan_lab.errors import ConfigError, LabError, unknown
+    from stargan_lab.report.collect_runs import finished
     from stargan_lab.report.pages import FORMATS
-    from stargan_lab.report.runs import finished
 
     formats = args.format.split(",")
     for name in formats:
@@ -112,7 +112,7 @@ class Report:
     """The input of a report.
 
     Attributes:
-        runs: as ``report.runs.collect`` returns them.
+        runs: as ``report.collect_runs.collect`` returns them.
         command: repeats it.
         notes: lines shown under the title.
         hint: what to do if there are no finished runs.
@@ -148,9 +148,9 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     """The report of a multirun, or of any runs."""
     from stargan_lab.cli.multirun import find_multirun
     from stargan_lab.errors import ConfigError, LabError
+    from stargan_lab.report.collect_runs import collect
     from stargan_lab.report.from_runs import ablation_of, also_differing
     from stargan_lab.report.query import load_runs, main_score
-    from stargan_lab.report.runs import collect
 
     if args.multirun is not None:
         multirun = find_multirun(args.multirun, outputs)
@@ -190,8 +190,8 @@ def _command(args: argparse.Namespace, selection: Sequence[str]) -> str:
 
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
-    """The runs of the last sweep, or of a sweep without overrides if there was none; see ``report.runs.collect``."""
-    from stargan_lab.report.runs import collect
+    """The runs of the last sweep, or of one without overrides if there was none; see ``report.collect_runs.collect``."""
+    from stargan_lab.report.collect_runs import collect
     from stargan_lab.report.swept import read_swept
 
     if swept := read_swept(cells_file(outputs, ablation)):

@@ -20,8 +20,8 @@ from stargan_lab.config.compose import compose_with, config_loader
 from stargan_lab.console import inform, outputs_flag, say
 from stargan_lab.errors import counted
 from stargan_lab.files import check_writable
+from stargan_lab.report.collect_runs import collect
 from stargan_lab.report.pages import FORMATS
-from stargan_lab.report.runs import collect
 from stargan_lab.report.swept import SeedPlan, Swept
 from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
@@ -75,7 +75,7 @@ class SweepRun:
         return compose_with(loader, merge(*self.ablation.base, *self.overrides), RunMode.MULTIRUN), loader
 
     def train(self, cells: Sequence[Cell], earlier: Sequence[Cell] = ()) -> DataFrame:
-        """Record the cells and train those that are left; returns the runs of all, as ``report.runs.collect``.
+        """Record the cells and train those that are left; returns the runs of all, as ``report.collect_runs.collect``.
 
         Args:
             earlier: cells that an earlier call has trained.

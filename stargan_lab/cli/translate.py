@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stargan_lab.cli.arguments import Commands, add_command, add_network, add_variadic
-from stargan_lab.cli.export import open_network, title
+from stargan_lab.cli.open_network import open_network, title
 
 if TYPE_CHECKING:
     from stargan_lab.runs.loaded_model import LoadedModel
-    from stargan_lab.translation.targets import Target
+    from stargan_lab.translation.requested_labels import Target
 
 TO = (
     "comma-separated targets, one output each; + combines labels: Blond_Hair,Male+Young; Male=0 removes a label;"
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.errors import ConfigError, counted
     from stargan_lab.runs.build import find_device
     from stargan_lab.runs.source_labels import SourceLabels
-    from stargan_lab.translation.targets import parse_targets
+    from stargan_lab.translation.requested_labels import parse_targets
     from stargan_lab.translation.translate import Frame, find_images, translate_images
 
     outputs = Path(args.outputs)

@@ -26,17 +26,6 @@ def factor(key: str) -> str:
     return f"{key}.name" if key in COMPONENTS else key
 
 
-def variant_name(values: Mapping[str, str]) -> str:
-    """A short name for a combination of values, e.g. ``norm=instance bias=false``; empty without values.
-
-    Args:
-        values: key -> value in YAML spelling; a key is shortened to its last component if no other one ends alike.
-    """
-    short = [key.removesuffix(".name").rpartition(".")[2] for key in values]
-    names = [name if short.count(name) == 1 else key for name, key in zip(short, values, strict=True)]
-    return " ".join(f"{name}={value}" for name, value in zip(names, values.values(), strict=True))
-
-
 def _general(raw: Mapping[str, Any]) -> Iterator[str]:
     """Keys of single values that can change results, e.g. ``seed`` and ``weights.rec``, unless they are null."""
     for key in raw.keys() - {*NOT_IDENTITY, *COMPONENTS, "trainer"}:

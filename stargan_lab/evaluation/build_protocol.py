@@ -8,7 +8,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.dataset_scores import Dataset
 from stargan_lab.evaluation.extractors import Extractor
-from stargan_lab.evaluation.ground_truth import GALLERY
+from stargan_lab.evaluation.ground_truth_images import GALLERY
 from stargan_lab.evaluation.metrics.selection import SelectedMetric
 from stargan_lab.evaluation.protocol import Protocol
 from stargan_lab.evaluation.real_images import reference_labels, reference_split

@@ -14,7 +14,7 @@ from torch import Tensor
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context, Translate
-from stargan_lab.evaluation.ground_truth import cross_ground_truth
+from stargan_lab.evaluation.ground_truth_images import cross_ground_truth
 from stargan_lab.evaluation.image_scores import ImageScores
 from stargan_lab.evaluation.metrics.inputs import ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric

@@ -17,8 +17,8 @@ from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
 from stargan_lab.evaluation.extractors import Extractor
 from stargan_lab.evaluation.failure_checks import FailureChecks
 from stargan_lab.evaluation.features import FeatureFile, batch_size, compute_features
-from stargan_lab.evaluation.frechet import Moments
-from stargan_lab.evaluation.ground_truth import GroundTruthImages, ground_truth_images
+from stargan_lab.evaluation.frechet_distance import Moments
+from stargan_lab.evaluation.ground_truth_images import GroundTruthImages, ground_truth_images
 from stargan_lab.evaluation.image_scores import ImageScores
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric

@@ -18,7 +18,7 @@ from torch import Tensor
 from stargan_lab import files
 from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.extractors import Extractor
-from stargan_lab.evaluation.frechet import Moments
+from stargan_lab.evaluation.frechet_distance import Moments
 
 Features = NDArray[np.float32]
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from stargan_lab.evaluation.features import (
     compute_features,
     in_batches,
 )
-from stargan_lab.evaluation.frechet import Array, Moments
+from stargan_lab.evaluation.frechet_distance import Array, Moments
 
 Gaussian = tuple[Array, Array]
 """(D,) mean and (D, D) covariance."""

@@ -23,7 +23,7 @@ from stargan_lab.evaluation.features import (
     compute_features,
     in_batches,
 )
-from stargan_lab.evaluation.frechet import Moments
+from stargan_lab.evaluation.frechet_distance import Moments
 
 
 def reference_split(source: ImageSource) -> str:

@@ -11,7 +11,7 @@ from stargan_lab.labels import LabelLayout
 from stargan_lab.losses.adversarial import AdversarialLoss
 from stargan_lab.losses.lipschitz import LipschitzConstraint
 from stargan_lab.losses.step import LossTerm, Network, Step
-from stargan_lab.losses.targets import TargetPolicy, permuted
+from stargan_lab.losses.target_labels import TargetPolicy, permuted
 from stargan_lab.registry import family
 
 LossValues = dict[str, Tensor]

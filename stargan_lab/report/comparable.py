@@ -7,7 +7,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import DATA_FIELDS, differences, metric_protocol
-from stargan_lab.report.runs import finished, scores
+from stargan_lab.report.collect_runs import finished, scores
 
 
 def mixed(runs: DataFrame) -> dict[str, DataFrame]:

@@ -7,10 +7,11 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import preview
-from stargan_lab.report import audit, looks, tables, variance_tables
+from stargan_lab.report import looks, tables, variance_tables
+from stargan_lab.report.audit_table import audit_table, equal_in_all
+from stargan_lab.report.collect_runs import finished
 from stargan_lab.report.comparable import mixed
 from stargan_lab.report.effects import effect_table, effects, grid_tables, sentences
-from stargan_lab.report.runs import finished
 from stargan_lab.report.warning_marks import WarningMarks
 
 
@@ -19,7 +20,7 @@ class Content:
     """The parts of a page, in the order in which it shows them.
 
     Attributes:
-        runs: as ``report.runs.collect`` returns them.
+        runs: as ``report.collect_runs.collect`` returns them.
         effects: metric of the main table -> its effects and verdicts, as numbers.
         command: the command that repeats the runs.
         notes: lines under the title, among them one for each secondary metric that no run has.
@@ -61,7 +62,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
     """Everything that the pages of a report show.
 
     Args:
-        runs: as ``report.runs.collect`` returns them.
+        runs: as ``report.collect_runs.collect`` returns them.
         command: the command that repeats the runs; shown with the provenance.
         notes: lines under the title.
     Raises:
@@ -91,8 +92,8 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         grid=grid_tables(ablation, runs, primary),
         variance=variance_tables.variance_table(ablation, runs, primary) if answers else DataFrame(),
         noise=variance_tables.noise_lines(ablation, runs, primary) if answers else [],
-        differing=audit.audit_table(ablation, runs),
-        equal=audit.equal_in_all(ablation, runs),
+        differing=audit_table(ablation, runs),
+        equal=equal_in_all(ablation, runs),
         domains=tables.domain_table(ablation, runs),
         further=tables.further_table(ablation, runs),
         legend=tables.legend(ablation, runs),

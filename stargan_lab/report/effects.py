@@ -7,9 +7,9 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.collect_runs import descriptions
 from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
 from stargan_lab.report.rounding import MISSING, difference, interval
-from stargan_lab.report.runs import descriptions
 from stargan_lab.report.sequential import Looks
 from stargan_lab.report.statistics import COLUMNS, ONE_LOOK, LookPlan, verdicts
 from stargan_lab.tracking.metrics import Metric, lookup
@@ -29,7 +29,7 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """The effect and verdict of every variant other than the baseline.
 
     Args:
-        runs: as ``report.runs.collect`` returns them.
+        runs: as ``report.collect_runs.collect`` returns them.
     Returns:
         The columns of ``report.statistics.verdicts``, and ``baseline``, the variant that the row is compared with. The
         correction covers all variants and all looks. Empty if neither higher nor lower values of the metric are better.

@@ -7,9 +7,9 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.config.compose import compose_raw, to_plain
-from stargan_lab.config.factors import variant_name
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
+from stargan_lab.config.variant_name import variant_name
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, nearest, unknown
 from stargan_lab.registry import family

@@ -12,7 +12,7 @@ from PIL import Image
 from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_atomically
 from stargan_lab.image_grid import GridRow, draw_sheet
-from stargan_lab.report.runs import finished
+from stargan_lab.report.collect_runs import finished
 from stargan_lab.tracking.run_folder import GROUND_TRUTH, TARGETS
 
 

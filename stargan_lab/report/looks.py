@@ -4,8 +4,8 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import counted
+from stargan_lab.report.collect_runs import finished
 from stargan_lab.report.effects import effects, values_of
-from stargan_lab.report.runs import finished
 
 DECIDED = ("better", "worse", "equivalent", "failed")
 

@@ -16,7 +16,7 @@ from stargan_lab.config.recorded import read_keys
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, nearest, one_line
 from stargan_lab.files import read_json
-from stargan_lab.report.runs import first_scoring, outcome, overall, utc_text
+from stargan_lab.report.collect_runs import first_scoring, outcome, overall, utc_text
 from stargan_lab.tracking.metrics import order
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 

@@ -15,8 +15,8 @@ from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.recorded import changed_keys
 from stargan_lab.errors import ConfigError, nearest
 from stargan_lab.evaluation.protocol import differences, metric_identity
+from stargan_lab.report.collect_runs import overall
 from stargan_lab.report.query import PROVENANCE, ablations, config_keys, differing, read_runs, scores, spelled
-from stargan_lab.report.runs import overall
 from stargan_lab.tracking.metrics import Descriptions, lookup, order
 from stargan_lab.tracking.publish import State
 from stargan_lab.tracking.run_folder import RunFolder

@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from stargan_lab.errors import LabError, one_line
 from stargan_lab.files import write_text
-from stargan_lab.report.runs import COST, PARAMETERS, TEXT, as_frame, descriptions, parse_warnings
+from stargan_lab.report.collect_runs import COST, PARAMETERS, TEXT, as_frame, descriptions, parse_warnings
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 

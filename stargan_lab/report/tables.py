@@ -7,8 +7,8 @@ import pandas as pd
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.collect_runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
 from stargan_lab.report.rounding import MISSING, summary
-from stargan_lab.report.runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
 from stargan_lab.report.warning_marks import WarningMarks
 from stargan_lab.tracking.metrics import label, lookup
 

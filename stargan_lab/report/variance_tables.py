@@ -8,9 +8,9 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import read_json
+from stargan_lab.report.collect_runs import descriptions, finished
 from stargan_lab.report.effects import ALPHA, looks, values_of
 from stargan_lab.report.rounding import MISSING, decimals, shown
-from stargan_lab.report.runs import descriptions, finished
 from stargan_lab.report.statistics import by_variant, differences, standard_deviation
 from stargan_lab.report.variance import INPUT, components, pair_correlation, smallest_detectable
 from stargan_lab.tracking.metrics import lookup

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pandas import DataFrame
 
-from stargan_lab.report.runs import finished, overall, scores
+from stargan_lab.report.collect_runs import finished, overall, scores
 
 
 class WarningMarks:

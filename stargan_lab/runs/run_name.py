@@ -6,7 +6,7 @@ from stargan_lab.config import RunConfig
 def run_name(config: RunConfig) -> str:
     """Its variants, or its generator, and the seed: ``layer · seed 1``.
 
-    A multirun's variants are named by the keys that differ; see ``config.factors.variant_name``.
+    A multirun's variants are named by the keys that differ; see ``config.variant_name``.
     """
     variants = ", ".join(dict.fromkeys(config.tracking.ablations.values()))
     return titled(variants or config.generator.name, config.seed)

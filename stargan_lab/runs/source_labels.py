@@ -14,7 +14,7 @@ from stargan_lab.files import sha256_file
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.loaded_model import LoadedModel
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.translation.targets import Target, parse_source_labels
+from stargan_lab.translation.requested_labels import Target, parse_source_labels
 from stargan_lab.translation.translate import Frame
 
 

@@ -15,7 +15,7 @@ from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
 from stargan_lab.errors import ConfigError, DataError, one_line
 from stargan_lab.files import write_atomically
 from stargan_lab.image_grid import GridRow, as_image, draw_sheet
-from stargan_lab.translation.targets import Target
+from stargan_lab.translation.requested_labels import Target
 from stargan_lab.translation.translator import Translator
 
 SHEET_ROWS = 40

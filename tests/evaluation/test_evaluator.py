@@ -16,7 +16,7 @@ from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.evaluator import Options, Scores, assemble
-from stargan_lab.evaluation.ground_truth import ground_truth_images
+from stargan_lab.evaluation.ground_truth_images import ground_truth_images
 from stargan_lab.evaluation.metrics import ground_truth
 from stargan_lab.labels import target_labels
 

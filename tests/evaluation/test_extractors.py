@@ -14,7 +14,7 @@ from stargan_lab.evaluation import inception_weights as weights
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.extractors import InceptionExtractor, build_extractor
 from stargan_lab.evaluation.features import compute_features
-from stargan_lab.evaluation.frechet import Moments, frechet_distance
+from stargan_lab.evaluation.frechet_distance import Moments, frechet_distance
 from stargan_lab.evaluation.inception_weights import WeightsMissing, find_weights
 from stargan_lab.registry import family
 

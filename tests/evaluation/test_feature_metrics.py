@@ -4,7 +4,7 @@ import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from stargan_lab.evaluation.features import Sample
-from stargan_lab.evaluation.frechet import Moments, frechet_distance, pooled_distance
+from stargan_lab.evaluation.frechet_distance import Moments, frechet_distance, pooled_distance
 from stargan_lab.evaluation.metrics import kid
 from stargan_lab.evaluation.metrics.frechet import frechet_at_infinity
 from stargan_lab.evaluation.metrics.inputs import FeaturePair

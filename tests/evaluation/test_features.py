@@ -13,7 +13,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.extractors import Extractor, PixelExtractor, TorchScriptExtractor
 from stargan_lab.evaluation.features import FeatureFile, batch_size, cached_features, cached_moments
-from stargan_lab.evaluation.frechet import Moments
+from stargan_lab.evaluation.frechet_distance import Moments
 from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ from stargan_lab.errors import DataError
 from stargan_lab.evaluation import image_folders
 from stargan_lab.evaluation import inception_weights as weights
 from stargan_lab.evaluation.extractors import build_extractor
-from stargan_lab.evaluation.frechet import Moments, frechet_distance
+from stargan_lab.evaluation.frechet_distance import Moments, frechet_distance
 from stargan_lab.evaluation.image_folders import batches, read_pixels
 
 Capture = pytest.CaptureFixture[str]

@@ -67,7 +67,7 @@ LOSSES = [
         "tests/losses",
         "tests/reference",
     ),
-    ("target labels are the source labels", "losses/targets.py", "labels[permutation]", "labels", "tests/losses"),
+    ("target labels are the source labels", "losses/target_labels.py", "labels[permutation]", "labels", "tests/losses"),
 ]
 TRAINING = [
     (
@@ -202,17 +202,17 @@ DATA = [
 EVALUATION = [
     (
         "FID: cross term halved",
-        "evaluation/frechet.py",
+        "evaluation/frechet_distance.py",
         "- 2 * overlap",
         "- overlap",
-        "tests/evaluation/test_frechet.py",
+        "tests/evaluation/test_frechet_distance.py",
     ),
     (
         "covariance divided by n",
-        "evaluation/frechet.py",
+        "evaluation/frechet_distance.py",
         "self.scatter / (self.n - 1)",
         "self.scatter / self.n",
-        "tests/evaluation/test_frechet.py",
+        "tests/evaluation/test_frechet_distance.py",
     ),
     (
         "KID is biased",

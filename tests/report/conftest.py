@@ -12,7 +12,7 @@ from scored import row
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.files import write_json
-from stargan_lab.report.runs import as_frame
+from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.tracking.run_folder import RunFolder
 
 EDIT = {

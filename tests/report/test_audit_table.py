@@ -5,8 +5,8 @@ from pandas import DataFrame
 from scored import row
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.report.audit import audit_table, equal_in_all
-from stargan_lab.report.runs import as_frame
+from stargan_lab.report.audit_table import audit_table, equal_in_all
+from stargan_lab.report.collect_runs import as_frame
 
 AUDIT = {
     "parameters.discriminator": 2_000_000,

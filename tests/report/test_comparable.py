@@ -10,8 +10,8 @@ from scored import scoring
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
+from stargan_lab.report.collect_runs import collect
 from stargan_lab.report.comparable import check_comparable, mixed
-from stargan_lab.report.runs import collect
 from stargan_lab.report.runs_csv import read_csv, write_csv
 from stargan_lab.report.tables import main_table
 from stargan_lab.tracking.run_folder import RunFolder

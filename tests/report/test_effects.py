@@ -7,8 +7,8 @@ from pandas import DataFrame
 from scored import row
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.report.effects import effect_table, effects, sentences
-from stargan_lab.report.runs import as_frame
 
 
 def said(ablation: Ablation, runs: DataFrame) -> list[str]:

@@ -9,9 +9,9 @@ from pandas import DataFrame
 from scored import row
 
 from stargan_lab.ablation.spec import Ablation, grid_cells
+from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.report.effects import grid_tables
 from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
-from stargan_lab.report.runs import as_frame
 
 
 def grid(factors: dict[str, tuple[str, ...]], baseline: dict[str, str]) -> Ablation:

@@ -12,11 +12,11 @@ from score_noise import NOISE, simulated
 from scored import row
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.report.content import content_of
 from stargan_lab.report.effects import effects
 from stargan_lab.report.looks import count, look_title, note, obstacle, result, to_train
 from stargan_lab.report.pages import report_text
-from stargan_lab.report.runs import as_frame
 from stargan_lab.report.sequential import Looks
 from stargan_lab.report.statistics import Correction
 

@@ -14,9 +14,9 @@ from scored import row
 from tools import require_tool
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.report.content import content_of
 from stargan_lab.report.pages import FORMATS, tex, write_report
-from stargan_lab.report.runs import as_frame
 from stargan_lab.tracking.metrics import lookup, names
 from stargan_lab.tracking.run_folder import RunFolder
 

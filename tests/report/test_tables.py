@@ -6,7 +6,7 @@ from math import sqrt
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.report.runs import scores
+from stargan_lab.report.collect_runs import scores
 from stargan_lab.report.tables import (
     domain_table,
     further_metrics,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.objective import Objective
 from stargan_lab.losses.step import LossTerm, Step
-from stargan_lab.losses.targets import TargetPolicy, permuted
+from stargan_lab.losses.target_labels import TargetPolicy, permuted
 from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema

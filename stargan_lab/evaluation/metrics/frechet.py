@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from stargan_lab.evaluation.features import Sample
-from stargan_lab.evaluation.frechet import Moments, pooled_distance
+from stargan_lab.evaluation.frechet_distance import Moments, pooled_distance
 from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.features import Sample
-from stargan_lab.evaluation.ground_truth import GroundTruthImages
+from stargan_lab.evaluation.ground_truth_images import GroundTruthImages
 from stargan_lab.labels import LabelSpec
 
 T = TypeVar("T")

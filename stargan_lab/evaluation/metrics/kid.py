@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from stargan_lab.evaluation.features import Features, Sample
-from stargan_lab.evaluation.frechet import Array
+from stargan_lab.evaluation.frechet_distance import Array
 from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
 

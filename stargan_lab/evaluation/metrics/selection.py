@@ -15,7 +15,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.features import Sample
-from stargan_lab.evaluation.frechet import Moments
+from stargan_lab.evaluation.frechet_distance import Moments
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 from stargan_lab.registry import Registry, family
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from pandas import DataFrame, isna
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report.collect_runs import finished
 from stargan_lab.report.rounding import MISSING
-from stargan_lab.report.runs import finished
 
 DIFFERENT = " *"
 TOLERANCE = 0.1
@@ -78,7 +78,7 @@ def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     means over seeds. A missing value is ``–``, e.g. in runs of older versions.
 
     Args:
-        runs: as ``report.runs.collect`` returns them; only finished runs count.
+        runs: as ``report.collect_runs.collect`` returns them; only finished runs count.
     """
     rows = {
         _quantity(key).label: _marked(ablation, of) for key, of in _audits(ablation, runs).items() if not _equal(of)

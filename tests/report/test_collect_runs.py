@@ -16,8 +16,8 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import write_json
+from stargan_lab.report.collect_runs import as_frame, collect
 from stargan_lab.report.content import content_of
-from stargan_lab.report.runs import as_frame, collect
 from stargan_lab.report.runs_csv import read_csv, write_csv
 from stargan_lab.report.tables import main_table, missing_runs
 from stargan_lab.tracking.run_folder import RunFolder

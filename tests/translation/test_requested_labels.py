@@ -7,7 +7,7 @@ from tiny import FACES, MOODS
 from stargan_lab.checkpoints.label_layout import CELEBA, RAFD, read_layout, reference_layout, write_layout
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.labels import LabelLayout, LabelSpec, target_labels
-from stargan_lab.translation.targets import parse_source_labels, parse_targets
+from stargan_lab.translation.requested_labels import parse_source_labels, parse_targets
 
 SPEC = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Male", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 ONE = LabelLayout((SPEC,))

@@ -3,7 +3,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from stargan_lab.errors import LabError
-from stargan_lab.evaluation.frechet import Moments, frechet_distance
+from stargan_lab.evaluation.frechet_distance import Moments, frechet_distance
 
 
 def gaussian(rng: np.random.Generator, dims: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +91,7 @@ def test_eigenvalues_are_as_precise_in_many_dimensions(decay: float, monkeypatch
         sides += [rows.mean(0), np.cov(rows, rowvar=False)]
     value, same = frechet_distance(*sides), frechet_distance(*sides[:2], *sides[:2])
     flipped = frechet_distance(*sides[2:], *sides[:2])
-    monkeypatch.setattr("stargan_lab.evaluation.frechet.EXACT_UP_TO", dims)
+    monkeypatch.setattr("stargan_lab.evaluation.frechet_distance.EXACT_UP_TO", dims)
     assert value == pytest.approx(frechet_distance(*sides), rel=1e-7)
     assert value == pytest.approx(flipped, rel=1e-7)
     assert same < 1e-7 * np.trace(sides[1])
