@@ -190,7 +190,7 @@ def _command(args: argparse.Namespace, selection: Sequence[str]) -> str:
 
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
-    """The runs of the last sweep, or of one without overrides if there was none; see ``report.collect_runs.collect``."""
+    """The runs of the last sweep, or of one without overrides if there was none; see ``collect_runs.collect``."""
     from stargan_lab.report.collect_runs import collect
     from stargan_lab.report.swept import read_swept
 
