@@ -10,10 +10,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from stargan_lab.data import annotations
-from stargan_lab.data.annotations import ATTRIBUTE_FILE, PARTITION_FILE, SPLITS, ProblemHandler, Split, raise_problem
-from stargan_lab.data.options import Crop, ImageOptions, Limit, Unreadable
+from stargan_lab.data import celeba_annotations as annotations
+from stargan_lab.data.celeba_annotations import ATTRIBUTE_FILE, PARTITION_FILE
+from stargan_lab.data.options import SPLITS, Crop, ImageOptions, Limit, Split, Unreadable
 from stargan_lab.data.packed import PackedSource
+from stargan_lab.data.problems import ProblemHandler, ignore_problem, raise_problem
 from stargan_lab.data.protocols import SplitFiles
 from stargan_lab.data.synthfaces.identity import EXCLUSIVE
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
@@ -90,23 +91,23 @@ class CelebAListing:
         return [names[row] for row in annotations.split_rows(listed, self.split).get(which, [])]
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        lines = annotations.read_lines(self.root / ATTRIBUTE_FILE)
-        if lines[0].strip() != str(len(lines) - 2):
-            yield "wrong counts in line 1 of the attribute file", f"{lines[0].strip()!r} for {len(lines) - 2} rows"
-        listed = {line.split()[0] for line in lines[2:] if line.strip()}
+        total, _, rows = annotations.split_attribute_file(self.root / ATTRIBUTE_FILE)
+        if total != str(len(rows)):
+            yield "wrong counts in line 1 of the attribute file", f"{total!r} for {len(rows)} rows"
+        listed = {row[0] for row in rows if row}
         with os.scandir(self.folder) as entries:
             present = sorted(entry.name for entry in entries if entry.is_file())
         for name in present:
             if name not in listed:
                 yield "unlisted files", name
         if self.split == "official" and (self.root / PARTITION_FILE).exists():
-            for name in annotations.read_partition(self.root / PARTITION_FILE, annotations.ignore_problem):
+            for name in annotations.read_partition(self.root / PARTITION_FILE, ignore_problem):
                 if name not in listed:
                     yield "files with a split but no attributes", name
 
     def with_all_labels(self) -> "CelebAListing":
-        lines = annotations.read_lines(self.root / ATTRIBUTE_FILE)
-        names = tuple(dict.fromkeys([*self.attributes, *lines[1].split()]))
+        every = annotations.split_attribute_file(self.root / ATTRIBUTE_FILE).attributes
+        names = tuple(dict.fromkeys([*self.attributes, *every]))
         return replace(self, attributes=names, groups=EXCLUSIVE)
 
     @property

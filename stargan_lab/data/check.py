@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from stargan_lab import files
-from stargan_lab.data.annotations import ignore_problem
 from stargan_lab.data.image_reader import MissingImageError, map_files, open_image, read_bytes, to_rgb
 from stargan_lab.data.packed import PackedSource
+from stargan_lab.data.problems import ignore_problem
 from stargan_lab.data.protocols import ImageSource, Listing, SplitFiles
 from stargan_lab.errors import DataError, preview
 

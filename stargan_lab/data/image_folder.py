@@ -9,10 +9,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from stargan_lab.data.annotations import ATTRIBUTE_FILE, SPLITS, ProblemHandler, raise_problem
+from stargan_lab.data.celeba_annotations import ATTRIBUTE_FILE
 from stargan_lab.data.image_reader import files_below, images_in, is_image, list_folder
-from stargan_lab.data.options import Crop, ImageOptions, Limit, Unreadable
+from stargan_lab.data.options import SPLITS, Crop, ImageOptions, Limit, Unreadable
 from stargan_lab.data.packed import PackedSource
+from stargan_lab.data.problems import ProblemHandler, raise_problem
 from stargan_lab.data.protocols import SplitFiles
 from stargan_lab.data.synthfaces.spec import SynthSpec
 from stargan_lab.errors import ConfigError, DataError, preview, unknown

@@ -12,6 +12,9 @@ Limit = PositiveInt | None
 ImageSize = Annotated[int, Field(ge=8)] | None
 Difficulty = Annotated[float, Field(ge=0, le=1)]
 Unreadable = Literal["stop", "skip"]
+SPLITS = ("train", "valid", "test")
+Split = Literal["official", "reference"]
+"""How CelebA is split."""
 
 
 @dataclass(frozen=True)

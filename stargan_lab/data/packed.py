@@ -14,10 +14,10 @@ from torch import Tensor
 
 from stargan_lab import files
 from stargan_lab.console import say
-from stargan_lab.data.annotations import ROW_PROBLEMS, SPLITS, raise_problem
 from stargan_lab.data.fingerprints import SplitHash, hash_split
 from stargan_lab.data.image_reader import UnreadableImageError, map_files
-from stargan_lab.data.options import ImageOptions
+from stargan_lab.data.options import SPLITS, ImageOptions
+from stargan_lab.data.problems import ROW_PROBLEMS, raise_problem
 from stargan_lab.data.protocols import GroundTruth, Listing, SplitFiles
 from stargan_lab.data.synthfaces.ground_truth import SynthFacesGroundTruth
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec

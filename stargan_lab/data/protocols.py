@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from stargan_lab.data.annotations import ProblemHandler, raise_problem
+from stargan_lab.data.problems import ProblemHandler, raise_problem
 from stargan_lab.data.synthfaces.spec import SynthSpec
 from stargan_lab.labels import LabelSpec
 

@@ -10,7 +10,7 @@ from PIL import Image
 from stargan_lab.ablation.plan import plan
 from stargan_lab.ablation.spec import load
 from stargan_lab.cli.main import main
-from stargan_lab.data.annotations import CELEBA_ATTRIBUTES
+from stargan_lab.data.celeba_annotations import CELEBA_ATTRIBUTES
 from stargan_lab.tracking.metrics import lookup
 
 SHIPPED = sorted(path.stem for path in Path(next(iter(stargan_lab.experiments.__path__))).glob("*.yaml"))

@@ -15,8 +15,8 @@ import torch
 import yaml
 from PIL import Image
 
-from stargan_lab.data.annotations import read_attributes, split_rows
 from stargan_lab.data.celeba import celeba
+from stargan_lab.data.celeba_annotations import read_attributes, split_rows
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError, DataError

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from stargan_lab.data.annotations import read_attributes
 from stargan_lab.data.celeba import celeba
+from stargan_lab.data.celeba_annotations import read_attributes
 from stargan_lab.data.check import Report, check
 from stargan_lab.data.image_folder import image_folder
 from stargan_lab.data.packed import PackedSource

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from stargan_lab import files
-from stargan_lab.data.annotations import read_attributes, read_partition
 from stargan_lab.data.celeba import celeba
+from stargan_lab.data.celeba_annotations import read_attributes, read_partition
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.synthfaces import renderer
 from stargan_lab.data.synthfaces import spec as spec_module

@@ -170,7 +170,7 @@ DATA = [
     ),
     (
         "attributes read with inverted sign",
-        "data/annotations.py",
+        "data/celeba_annotations.py",
         'field == "1" for field',
         'field == "-1" for field',
         "tests/data/test_celeba.py",

@@ -8,10 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stargan_lab.data.annotations import Split
 from stargan_lab.data.celeba import HAIR, CelebAListing, Groups, Names, check_known, check_renderable
 from stargan_lab.data.image_folder import Classes, FolderListing
-from stargan_lab.data.options import Crop, Difficulty, ImageOptions, ImageSize, NonNegativeInt, PositiveInt
+from stargan_lab.data.options import Crop, Difficulty, ImageOptions, ImageSize, NonNegativeInt, PositiveInt, Split
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.synthfaces.identity import ATTRIBUTES, EXPRESSIONS, OPTIONAL
 from stargan_lab.data.synthfaces.spec import SynthSpec

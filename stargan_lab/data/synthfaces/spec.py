@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from stargan_lab import files
-from stargan_lab.data.annotations import SPLITS
+from stargan_lab.data.options import SPLITS
 from stargan_lab.data.synthfaces.identity import CORE, EXPRESSIONS, OPTIONAL, Faces, Form, check_labels, sample
 from stargan_lab.data.synthfaces.renderer import RENDERER_VERSION, feature_versions
 from stargan_lab.errors import ConfigError, DataError, unknown

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stargan_lab import console, files
-from stargan_lab.data.annotations import ATTRIBUTE_FILE, PARTITION_FILE, SPLITS
+from stargan_lab.data.celeba_annotations import ATTRIBUTE_FILE, PARTITION_FILE
+from stargan_lab.data.options import SPLITS
 from stargan_lab.data.synthfaces.identity import EXPRESSIONS
 from stargan_lab.data.synthfaces.renderer import render
 from stargan_lab.data.synthfaces.spec import SPEC_FILE, SynthSpec, file_name, read_spec

@@ -1,20 +1,26 @@
-"""CelebA's annotation files (attributes and official partition) and the two ways to split the images.
-
-Problems go to a ``ProblemHandler``: training raises on the first one or skips the row; ``data check`` collects them.
-"""
+"""CelebA's annotation files (attributes and official partition) and the two ways to split the images."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 
+from stargan_lab.data.options import SPLITS, Split
+from stargan_lab.data.problems import (
+    BLANK,
+    DUPLICATE,
+    MALFORMED,
+    NO_SPLIT,
+    WRONG_COUNT,
+    WRONG_VALUE,
+    ProblemHandler,
+    raise_problem,
+)
 from stargan_lab.errors import ConfigError, DataError, unknown
 
-SPLITS = ("train", "valid", "test")
-Split = Literal["official", "reference"]
 ATTRIBUTE_FILE = "list_attr_celeba.txt"
 PARTITION_FILE = "list_eval_partition.txt"
 _REFERENCE_TEST = 1_999  # the reference's `i + 1 < 2000`
@@ -28,27 +34,6 @@ CELEBA_ATTRIBUTES: tuple[str, ...] = (
     "Wearing_Necktie", "Young",
 )  # fmt: skip
 """CelebA's 40 attributes, in file order."""
-
-BLANK = "blank lines"
-WRONG_COUNT = "rows with the wrong number of values"
-WRONG_VALUE = "values other than 1, -1 and 0"
-DUPLICATE = "files listed twice"
-MALFORMED = "malformed partition lines"
-NO_SPLIT = "files without a split"
-ROW_PROBLEMS = (BLANK, WRONG_COUNT, WRONG_VALUE, DUPLICATE, MALFORMED, NO_SPLIT)
-"""Kinds of problems that affect a single row, which can be skipped."""
-
-ProblemHandler = Callable[[str, Path, str], None]
-"""Called with the kind of problem (a plural such as "blank lines"), the file or directory, and a description."""
-
-
-def raise_problem(kind: str, path: Path, problem: str) -> None:
-    """The strict ``ProblemHandler``. Raises DataError."""
-    raise DataError(f"{path}: {problem}")
-
-
-def ignore_problem(kind: str, path: Path, problem: str) -> None:
-    """The lenient ``ProblemHandler``."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +63,22 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(f"{path}: cannot be read as text ({error})") from None
 
 
+class AttributeFile(NamedTuple):
+    """An attribute file, unchecked: line 1, the A names in line 2, and the fields of every further line."""
+
+    total: str
+    attributes: tuple[str, ...]
+    rows: list[list[str]]
+
+
+def split_attribute_file(path: Path) -> AttributeFile:
+    """The parts of an attribute file. Raises DataError: the file is missing or lists no images."""
+    lines = read_lines(path)
+    if len(lines) < 3:
+        raise DataError(f"{path}: expected a count, a line of attribute names and at least one image")
+    return AttributeFile(lines[0].strip(), tuple(lines[1].split()), [line.split() for line in lines[2:]])
+
+
 def read_attributes(path: Path, on_problem: ProblemHandler = raise_problem) -> AttributeList:
     """Read an attribute file: line 1 the count (ignored), line 2 the names, then ``file 1 -1 …``.
 
@@ -86,14 +87,10 @@ def read_attributes(path: Path, on_problem: ProblemHandler = raise_problem) -> A
     Raises:
         DataError: the file is missing or lists no images; also whatever ``on_problem`` raises.
     """
-    lines = read_lines(path)
-    if len(lines) < 3:
-        raise DataError(f"{path}: expected a count, a line of attribute names and at least one image")
-    attributes = tuple(lines[1].split())
+    _, attributes, lines = split_attribute_file(path)
     rows: dict[str, int] = {}  # file name -> line number
-    values = np.empty((len(lines) - 2, len(attributes)), dtype=np.uint8)
-    for number, line in enumerate(lines[2:], start=3):
-        fields = line.split()
+    values = np.empty((len(lines), len(attributes)), dtype=np.uint8)
+    for number, fields in enumerate(lines, start=3):
         if problem := _row_problem(fields, len(attributes), rows):
             on_problem(problem[0], path, f"line {number}{problem[1]}")
             continue
