@@ -126,6 +126,9 @@ class EvaluationConfig(Model):
     max_images: Annotated[int, Field(ge=2)] | None = Field(
         None, description="maximum number of test images, and of real images per domain; null: all"
     )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
+        0, description="seed of the attribute classifier, of random subsets, and of the images that max_images selects"
+    )
     batch_size: Count = Field(64, description="images translated per batch")
 
 

@@ -4,7 +4,7 @@ Shapes: N batch, A labels, H W pixels. Real and translated images are both quant
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from stargan_lab.data.protocols import ImageSet, ImageSource
 from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import LabError
 from stargan_lab.labels import LabelKind, LabelSpec
-from stargan_lab.seeding import cpu_threads
+from stargan_lab.seeding import cpu_threads, seed_for
 
 
 @dataclass(frozen=True)
@@ -127,37 +127,45 @@ def decide(logits: Tensor, kind: LabelKind) -> Tensor:
     return (logits > 0).float()
 
 
-def classifier_hash(source: ImageSource, image_size: int) -> str:
-    """Identity of the classifier of ``source`` (12 hex digits)."""
-    key = {"data": source.fingerprint, "flip": source.flip, "image_size": image_size, "recipe": asdict(RECIPE)}
+def recipe_for(seed: int) -> Recipe:
+    """``RECIPE`` with the initial weights and the order of images of an evaluation seed; itself for 0."""
+    return replace(RECIPE, seed=seed_for(seed, "attribute classifier")) if seed else RECIPE
+
+
+def classifier_hash(source: ImageSource, image_size: int, seed: int = 0) -> str:
+    """Identity of the classifier of ``source`` for an evaluation seed (12 hex digits)."""
+    recipe = asdict(recipe_for(seed))
+    key = {"data": source.fingerprint, "flip": source.flip, "image_size": image_size, "recipe": recipe}
     return files.canonical_hash(key)[:12]
 
 
 def trained_classifier(
-    source: ImageSource, outputs: Path, device: torch.device, progress: bool = True
+    source: ImageSource, outputs: Path, device: torch.device, progress: bool = True, seed: int = 0
 ) -> AttributeClassifier:
     """The classifier of ``source`` from ``outputs/cache/classifiers``; trained first if it is missing.
 
     If several processes need it, one trains and the others wait. Neither uses nor changes torch's global random state.
 
+    Args:
+        seed: of the evaluation; another seed trains another classifier.
     Raises:
         LabError: the cached file cannot be read.
     """
     image_size = source.split("train").images([0]).shape[-1]
-    identity = classifier_hash(source, image_size)
+    identity = classifier_hash(source, image_size, seed)
     path = outputs / "cache" / "classifiers" / f"{identity}.pt"
 
     def train(file: BinaryIO) -> None:
         inform(f"{source.name}: training the attribute classifier that scores translations, once; cached as {path}")
         with cpu_threads(RECIPE.threads):
-            torch.save(_train(source, image_size, device, progress), file)
+            torch.save(_train(source, image_size, device, progress, recipe_for(seed).seed), file)
 
     return load_classifier(files.make_once(path, train), source.spec, image_size, device)
 
 
 def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.device) -> AttributeClassifier:
     """The attribute classifier in ``<hash>.pt``. Raises LabError if this version cannot read the file."""
-    network = _network(len(spec.names), image_size)
+    network = _network(len(spec.names), image_size, RECIPE.seed)
     try:
         saved = load_weights(path)
         network.load_state_dict(saved["state"])
@@ -171,11 +179,11 @@ def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.
     return AttributeClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
 
 
-def _network(labels: int, image_size: int) -> ClassifierNetwork:
-    """A new network, initialized from the recipe's seed alone."""
+def _network(labels: int, image_size: int, seed: int) -> ClassifierNetwork:
+    """A new network, initialized from the seed alone."""
     with torch.random.fork_rng(devices=[]):  # the modules' initialization draws from the global generator
         network = ClassifierNetwork(labels, image_size)
-    generator = torch.Generator().manual_seed(RECIPE.seed)
+    generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
@@ -184,15 +192,15 @@ def _network(labels: int, image_size: int) -> ClassifierNetwork:
     return network
 
 
-def _train(source: ImageSource, image_size: int, device: torch.device, progress: bool) -> dict[str, object]:
+def _train(source: ImageSource, image_size: int, device: torch.device, progress: bool, seed: int) -> dict[str, object]:
     """Train on the real training split; returns the content of the cache file."""
-    network = _network(len(source.spec.names), image_size).to(device).train()
+    network = _network(len(source.spec.names), image_size, seed).to(device).train()
     train = source.split("train")
     batch_size = min(RECIPE.batch_size, len(train))
     steps = min(max(len(train) * RECIPE.epochs // batch_size, RECIPE.min_steps), RECIPE.max_steps)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RECIPE.lr, weight_decay=RECIPE.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    batches = _batches(train, batch_size, source.flip)
+    batches = _batches(train, batch_size, source.flip, seed)
     with torch.enable_grad():
         for _ in bar(f"training classifier of {source.name}", None, "step", shown=progress, iterable=range(steps)):
             images, labels = next(batches)
@@ -207,9 +215,9 @@ def _train(source: ImageSource, image_size: int, device: torch.device, progress:
     return {"state": {key: value.cpu() for key, value in network.state_dict().items()}, "accuracy": accuracy}
 
 
-def _batches(train: ImageSet, batch_size: int, flip: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(train: ImageSet, batch_size: int, flip: bool, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless shuffled batches, each image flipped left to right with probability 1/2 where ``flip``."""
-    generator = torch.Generator().manual_seed(RECIPE.seed + 1)
+    generator = torch.Generator().manual_seed(seed + 1)
     while True:
         order = torch.randperm(len(train), generator=generator)
         for start in range(0, len(order) - batch_size + 1, batch_size):

@@ -27,6 +27,7 @@ class Context:
         batch_size: images translated together.
         outputs: its ``cache`` directory contains attribute classifiers, features and ground truth.
         progress: whether to show progress bars.
+        seed: of everything that the evaluation draws at random.
     """
 
     max_images: int | None
@@ -34,6 +35,7 @@ class Context:
     outputs: Path
     device: torch.device
     progress: bool
+    seed: int = 0
 
     def count(self, source: ImageSource) -> int:
         """Number of test images of ``source`` that are translated."""

@@ -58,8 +58,10 @@ class DatasetScores:
 class _FeatureScores:
     """Feature metrics of one extractor, domain by domain."""
 
-    def __init__(self, extractor: Extractor, references: ReferenceFeatures, metrics: Sequence[SelectedMetric]) -> None:
-        self.extractor, self._references = extractor, references
+    def __init__(
+        self, extractor: Extractor, references: ReferenceFeatures, metrics: Sequence[SelectedMetric], seed: int
+    ) -> None:
+        self.extractor, self._references, self._seed = extractor, references, seed
         self._pooled = [metric for metric in metrics if metric.has("pooled")]
         self._metrics = [metric for metric in metrics if not metric.has("pooled")]
         self._moments: list[tuple[Moments, Moments]] = []
@@ -77,7 +79,7 @@ class _FeatureScores:
                 f" side, got {len(features)} translated and {real} real"
             )
             return
-        pair = FeaturePair(features.sample(), self._references.sample(domain))
+        pair = FeaturePair(features.sample(), self._references.sample(domain), self._seed)
         for metric in self._metrics:
             if (value := metric.value(pair)) is not None:
                 scores.values.setdefault(self.name(metric), {})[name] = value
@@ -108,7 +110,9 @@ def score_dataset(
     source, count = dataset.source, context.count(dataset.source)
     images = [metric for metric in metrics if metric.family == "image_metric"]
     kinds = [metric for metric in metrics if metric.family == "feature_metric"]
-    in_features = [_FeatureScores(e, reference_features(source, e, context), kinds) for e in dataset.extractors]
+    in_features = [
+        _FeatureScores(e, reference_features(source, e, context), kinds, context.seed) for e in dataset.extractors
+    ]
     ground_truth = ground_truth_images(source, context)
     checks, scores, of_images = FailureChecks(source.name, source.spec), DatasetScores(), {}
     with context.bar(f"scoring {source.name}", count * len(source.spec.names)) as bar:

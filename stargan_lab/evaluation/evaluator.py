@@ -21,6 +21,7 @@ from stargan_lab.evaluation.features import LARGEST_DIMS, compute_features, tota
 from stargan_lab.evaluation.inception_weights import WeightsMissing
 from stargan_lab.evaluation.metrics.selection import Configured, SelectedMetric, select, try_metrics
 from stargan_lab.evaluation.real_images import reference_labels, reference_split
+from stargan_lab.evaluation.reordered import reordered
 from stargan_lab.registry import family
 from stargan_lab.tracking.metrics import metric_name
 
@@ -38,6 +39,8 @@ class Options:
         batch_size: images translated together.
         extractor_options: further options of the extractor, by name.
         metrics: options of metrics by name, False to leave one out; None: the shipped metrics.
+        seed: of the attribute classifier's training, of metrics that draw at random, and of the selection of images if
+            ``max_images`` leaves some out; 0 selects the first.
     """
 
     extractor: str | None
@@ -48,6 +51,7 @@ class Options:
     batch_size: int
     extractor_options: Mapping[str, Any] | None = None
     metrics: Configured | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,20 +127,22 @@ def assemble(
     Raises:
         LabError: no test split, unusable weights, or a user's metric or extractor that fails on one image.
     """
-    context = Context(options.max_images, options.batch_size, outputs, torch.device(device), progress)
+    context = Context(options.max_images, options.batch_size, outputs, torch.device(device), progress, options.seed)
     for source in sources:
         reference_split(source)  # refuses a dataset without test images before a classifier is trained
-    classifiers = [trained_classifier(source, outputs, context.device, progress) for source in sources]
+    classifiers = [trained_classifier(source, outputs, context.device, progress, context.seed) for source in sources]
     metrics = select(options.metrics)
     try:
         extractors, missing = _extractors(options, classifiers, context), None
     except WeightsMissing as error:
         extractors, missing = [[ClassifierExtractor(classifier)] for classifier in classifiers], error
-    datasets = [Dataset(i, *parts) for i, parts in enumerate(zip(sources, classifiers, extractors, strict=True))]
+    ordered = [reordered(source, context.seed, context.max_images) for source in sources]
+    datasets = [Dataset(i, *parts) for i, parts in enumerate(zip(ordered, classifiers, extractors, strict=True))]
     for dataset in datasets:
         _try_extractors(dataset)
         try_metrics(metrics, dataset.source, dataset.attribute_classifier)
-    protocol = build_protocol(datasets, metrics, options.checkpoint, context)
+    fingerprints = {source.name: source.fingerprint for source in sources}
+    protocol = build_protocol(datasets, fingerprints, metrics, options.checkpoint, context)
     warnings = _warnings(datasets, context, protocol.metrics)
     if missing is not None:
         absent = tuple(metric_name(m.name, missing.label) for m in metrics if m.family == "feature_metric")

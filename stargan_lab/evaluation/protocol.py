@@ -14,7 +14,8 @@ VERSION = 3
 """Increased when the meaning of scores changes; scores of different versions are never compared."""
 
 _OF_DATA = {"of_data": True}
-_NOT_COMMON = ("instruments", "metrics", "hash")
+_NOT_COMMON = ("instruments", "metrics", "hash", "seed")
+_ABSENT_AT_ZERO = ("seed", "image_seed")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class Protocol:
         max_images: maximum number of test images, and of reference images per domain; None: all.
         batch_size: images translated together, which matters to a generator with batch statistics.
         instruments: attribute classifier, ground truth and extractors, each with everything its output depends on.
-        metrics: metric → the instruments it ``uses``, its ``options`` and its ``version``.
+        metrics: metric → the instruments it ``uses``, its ``options``, its ``version``, and the ``seed`` if it draws at
+            random; 0 is left out.
+        seed: ``evaluation.seed``; a score depends on it only where its entry, its instruments or ``image_seed`` do.
+        image_seed: the seed, if ``max_images`` leaves out images, so that it selects them; else 0.
     """
 
     data: Mapping[str, str] = field(metadata=_OF_DATA)
@@ -49,10 +53,13 @@ class Protocol:
     version: int = VERSION
     instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata=_OF_DATA)
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seed: int = 0
+    image_seed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON, including its hash."""
+        """Plain JSON, including its hash. Seeds of 0 are left out, as in records from before there were seeds."""
         plain = json.loads(json.dumps(asdict(self)))
+        plain = {key: value for key, value in plain.items() if value or key not in _ABSENT_AT_ZERO}
         return {"hash": protocol_hash(plain), **plain}
 
 

@@ -18,6 +18,7 @@ from stargan_lab.evaluation.context import Context
 from stargan_lab.evaluation.evaluator import Options, Scores, assemble
 from stargan_lab.evaluation.ground_truth_images import ground_truth_images
 from stargan_lab.evaluation.metrics import ground_truth
+from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.labels import target_labels
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
@@ -168,6 +169,37 @@ def test_max_images_takes_the_first(faces: ImageSource, redraw: Translate, outpu
     (few,) = (warning for warning in scores.warnings if warning["code"] == "few-images")
     assert "frechet_classifier has too few images" in few["text"]
     assert "eval/frechet_classifier" in few["metrics"]
+
+
+def test_the_seed_selects_images_that_max_images_leaves_out(
+    faces: ImageSource, redraw: Translate, attribute_classifier: AttributeClassifier, outputs: Path
+) -> None:
+    """The perfect translator recognizes the images, so perfect scores show that images, labels and ground truth fit."""
+    first, other, again = (score(redraw, [faces], outputs, max_images=20, seed=seed) for seed in (0, 1, 1))
+    assert other.metrics == again.metrics and other.protocol == again.protocol
+    assert other.metrics["eval/edit"] == 1 and other.metrics["eval/leak"] == 0 and other.metrics["eval/identity"] == 1
+    assert other.protocol["data"] == first.protocol["data"] and other.protocol["hash"] != first.protocol["hash"]
+    assert "seed" not in first.protocol and "image_seed" not in first.protocol
+    assert other.protocol["seed"] == other.protocol["image_seed"] == 1
+    darker = [
+        score(lambda x, labels, index: x * 0.5, [faces], outputs, max_images=20, seed=seed).metrics["eval/edit"]
+        for seed in (0, 1)
+    ]
+    assert darker[0] != darker[1]
+
+
+def test_with_all_images_the_seed_changes_only_what_is_random(
+    identity_scores: Scores, faces: ImageSource, outputs: Path
+) -> None:
+    other = score(unchanged, [faces], outputs, seed=1)
+    assert other.protocol["seed"] == 1 and "image_seed" not in other.protocol
+    changed = {name for name, value in other.metrics.items() if value != identity_scores.metrics[name]}
+    assert {"eval/accuracy_ceiling", "eval/frechet_classifier", "eval/kid_classifier"} <= changed
+    for name, entry in other.protocol["metrics"].items():
+        identities = {metric_identity(scores.protocol, name) for scores in (other, identity_scores)}
+        seeded = bool({"attribute_classifier", "classifier"} & set(entry["uses"])) or "seed" in entry
+        assert len(identities) == 1 + seeded, name
+        assert seeded or not {each for each in changed if each.startswith(name)}, name
 
 
 def test_too_few_images_for_a_distance_are_noted(

@@ -62,7 +62,13 @@ def test_every_field_is_part_of_the_identity() -> None:
     for name in (field.name for field in fields(Protocol)):
         other = replace(PROTOCOL, **{name: OTHER.get(name, "other")}).as_dict()
         assert other["hash"] != PROTOCOL.as_dict()["hash"], name
-        assert metric_identity(other, "eval/accuracy") != metric_identity(PROTOCOL.as_dict(), "eval/accuracy"), name
+        same = metric_identity(other, "eval/accuracy") == metric_identity(PROTOCOL.as_dict(), "eval/accuracy")
+        assert same == (name == "seed"), name  # a score depends on it only through what it selects
+
+
+def test_a_seed_of_0_leaves_the_hash_of_earlier_records() -> None:
+    assert not {"seed", "image_seed"} & PROTOCOL.as_dict().keys()
+    assert replace(PROTOCOL, seed=3).as_dict()["seed"] == 3
 
 
 def test_a_metric_depends_only_on_the_instruments_it_uses() -> None:

@@ -15,7 +15,8 @@ At registration a metric declares, besides its source:
 - ``needs`` and ``excludes``, for image metrics: text of the notes on why it is None, and on which images are NaN.
 
 Traits of image metrics: ``cross``, also evaluated on the images of other datasets. Traits of feature metrics:
-``pooled``, and ``needs_many_images``, biased if there are few images. Modules are imported in table order.
+``pooled``; ``needs_many_images``, biased if there are few images; and ``random``, its value depends on
+``FeaturePair.seed``. Modules are imported in table order.
 """
 
 from importlib import import_module

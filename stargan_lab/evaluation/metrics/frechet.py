@@ -12,7 +12,7 @@ from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
 
 SEED = 2020
-"""Seed of the subsets of the extrapolation; part of the metric's version."""
+"""Seed of the subsets of the extrapolation in evaluations with seed 0; part of the metric's version."""
 
 feature_metric = family("feature_metric")
 
@@ -28,7 +28,7 @@ def frechet(pair: FeaturePair) -> float:
 @feature_metric.register(
     "frechet_infinity",
     source="Chong and Forsyth 2020",
-    traits=("needs_many_images",),
+    traits=("needs_many_images", "random"),
     direction="lower",
     decimals=2,
     main=False,
@@ -49,7 +49,7 @@ def frechet_infinity(
     """
     if pair.smaller < 2 * sizes:
         return None
-    return frechet_at_infinity(pair.translated, pair.real, pair.once(_distance), sizes, smallest_share)
+    return frechet_at_infinity(pair.translated, pair.real, pair.once(_distance), sizes, smallest_share, pair.seed)
 
 
 @feature_metric.register(
@@ -70,7 +70,7 @@ def _distance(translated: Sample, real: Sample) -> float:
 
 
 def frechet_at_infinity(
-    translated: Sample, real: Sample, full: float, sizes: int = 8, smallest_share: float = 0.25
+    translated: Sample, real: Sample, full: float, sizes: int = 8, smallest_share: float = 0.25, seed: int = 0
 ) -> float:
     """The Fréchet distance extrapolated to infinitely many images on both sides (Chong and Forsyth 2020).
 
@@ -81,7 +81,7 @@ def frechet_at_infinity(
     Args:
         full: the distance of all images.
     """
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(SEED + seed)
     order_a, order_b = generator.permutation(len(translated.rows)), generator.permutation(len(real.rows))
     shares = np.linspace(smallest_share, 1, sizes)
     values = []

@@ -83,10 +83,12 @@ class FeaturePair:
     Attributes:
         translated: (n, D) rows and their moments; only of images that did not belong to the domain.
         real: (m, D) rows and their moments, from a different split than the translated images.
+        seed: of the evaluation, for metrics with the trait ``random``.
     """
 
     translated: Sample
     real: Sample
+    seed: int = 0
     _results: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property

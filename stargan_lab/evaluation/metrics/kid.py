@@ -11,7 +11,7 @@ from stargan_lab.evaluation.metrics.inputs import FeaturePair
 from stargan_lab.registry import family
 
 SEED = 2020
-"""Seed of the random subsets; part of the metric's version."""
+"""Seed of the random subsets in evaluations with seed 0; part of the metric's version."""
 BLOCK = 1000
 """Rows of a kernel matrix in memory at once."""
 FEWEST = 4
@@ -23,7 +23,9 @@ SubsetSize = Annotated[int, Field(ge=2)]
 feature_metric = family("feature_metric")
 
 
-@feature_metric.register("kid", source="Bińkowski et al. 2018", direction="lower", decimals=4, main="official")
+@feature_metric.register(
+    "kid", source="Bińkowski et al. 2018", traits=("random",), direction="lower", decimals=4, main="official"
+)
 def kid(pair: FeaturePair, *, subsets: Subsets = 100, subset_size: SubsetSize = 1000) -> float | None:
     """Kernel distance (MMD²).
 
@@ -34,7 +36,7 @@ def kid(pair: FeaturePair, *, subsets: Subsets = 100, subset_size: SubsetSize = 
     return _kid(pair, subsets, subset_size, 0)
 
 
-@feature_metric.register("kid_spread", source="Bińkowski et al. 2018", decimals=4, main=False)
+@feature_metric.register("kid_spread", source="Bińkowski et al. 2018", traits=("random",), decimals=4, main=False)
 def kid_spread(pair: FeaturePair, *, subsets: Subsets = 100, subset_size: SubsetSize = 1000) -> float | None:
     """Standard deviation of kid over its subsets.
 
@@ -48,11 +50,11 @@ def kid_spread(pair: FeaturePair, *, subsets: Subsets = 100, subset_size: Subset
 def _kid(pair: FeaturePair, subsets: int, subset_size: int, which: int) -> float | None:
     if pair.smaller < FEWEST:
         return None
-    return pair.once(kernel_distance, subsets=subsets, subset_size=subset_size)[which]
+    return pair.once(kernel_distance, subsets=subsets, subset_size=subset_size, seed=pair.seed)[which]
 
 
 def kernel_distance(
-    translated: Sample, real: Sample, subsets: int = 100, subset_size: int = 1000
+    translated: Sample, real: Sample, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
     """The unbiased squared MMD under the kernel (x·y/D + 1)³ (Bińkowski et al. 2018).
 
@@ -62,7 +64,7 @@ def kernel_distance(
     """
     a, b = translated.rows, real.rows
     size = min(subset_size, min(len(a), len(b)) // 2)
-    generator = np.random.RandomState(SEED)  # torch-fidelity's generator and order, for the same subsets
+    generator = np.random.RandomState(SEED + seed)  # torch-fidelity's generator and order, for the same subsets
     chosen = np.zeros((len(a), subsets)), np.zeros((len(b), subsets))
     for subset in range(subsets):
         for side in chosen:

@@ -41,9 +41,10 @@ class SelectedMetric:
     def fact(self, key: str, default: Any) -> Any:
         return self.registry.facts(self.name).get(key, default)
 
-    def provenance(self, *uses: str) -> dict[str, Any]:
-        """Everything its values depend on, for the protocol: ``uses``, options and version."""
-        return {"uses": list(dict.fromkeys(uses)), "options": dict(self.options), "version": self.fact("version", 1)}
+    def provenance(self, *uses: str, seed: int = 0) -> dict[str, Any]:
+        """Everything its values depend on, for the protocol: ``uses``, options, version, and a seed other than 0."""
+        facts = {"uses": list(dict.fromkeys(uses)), "options": dict(self.options), "version": self.fact("version", 1)}
+        return facts | ({"seed": seed} if seed and self.has("random") else {})
 
     def compute(self, argument: Any) -> Any:
         """Call the metric. Raises LabError in one line when it fails."""
