@@ -93,6 +93,20 @@ def metric_identity(protocol: Mapping[str, Any], metric: str) -> str:
     return files.canonical_hash(metric_protocol(protocol, metric))[:8]
 
 
+def procedure_identity(protocol: Mapping[str, Any], metric: str) -> str:
+    """8 hex digits, equal if two values of ``metric`` differ at most in the evaluation seed and ``max_images``."""
+    facts = metric_protocol(protocol, metric)
+    weights = (protocol.get("instruments", {}).get("attribute_classifier") or {}).get("sha256")
+    used: dict[str, dict[str, Any]] = {name: dict(each or {}) for name, each in facts["instruments"].items()}
+    for instrument in used.values():  # the classifier's weights depend on the seed, and so do its features
+        for key in ("sha256", "identity"):
+            if weights is not None and instrument.get(key) == weights:
+                del instrument[key]
+    facts = {key: value for key, value in facts.items() if key not in ("images", "max_images", "image_seed")}
+    entry = {key: value for key, value in facts["metric"].items() if key != "seed"}
+    return files.canonical_hash({**facts, "instruments": used, "metric": entry})[:8]
+
+
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys at which two plain mappings differ, with both values: ``batch_size: 64, 32``."""
     lines = []

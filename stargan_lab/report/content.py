@@ -7,11 +7,11 @@ from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import preview
-from stargan_lab.report import looks, tables, variance_tables
-from stargan_lab.report.audit_table import audit_table, equal_in_all
+from stargan_lab.report import audit_table, looks, tables, variance_tables
 from stargan_lab.report.collect_runs import finished
 from stargan_lab.report.comparable import mixed
 from stargan_lab.report.effects import effect_table, effects, grid_tables, sentences
+from stargan_lab.report.evaluations import evaluated_runs
 from stargan_lab.report.warning_marks import WarningMarks
 
 
@@ -20,7 +20,7 @@ class Content:
     """The parts of a page, in the order in which it shows them.
 
     Attributes:
-        runs: as ``report.collect_runs.collect`` returns them.
+        runs: as ``report.runs.collect`` returns them.
         effects: metric of the main table -> its effects and verdicts, as numbers.
         command: the command that repeats the runs.
         notes: lines under the title, among them one for each secondary metric that no run has.
@@ -29,7 +29,8 @@ class Content:
         effect, secondary: effects and verdicts as text, on the primary metric and on each secondary one.
         main, warnings, missing: scores of each variant, warnings that affect them, and runs without a score.
         grid: title -> main effects and interactions of a grid.
-        variance, noise: of the primary metric; empty without ``answers``.
+        variance: table of effects -> its variance: by metric, ``primary`` and ``secondary``, and by title of ``grid``.
+        sources: ``main``, ``domains`` and ``further`` -> the sources of variance of its scores.
         differing, equal: the audit's quantities that differ between variants, and those that are equal in all.
         domains, further: the primary metric per domain, and the scores that are not in the main table.
         legend, provenance: lines that describe the metrics, and where the runs come from.
@@ -48,8 +49,8 @@ class Content:
     missing: Sequence[str]
     secondary: Mapping[str, DataFrame]
     grid: Mapping[str, DataFrame]
-    variance: DataFrame
-    noise: Sequence[str]
+    variance: Mapping[str, DataFrame]
+    sources: Mapping[str, DataFrame]
     differing: DataFrame
     equal: Sequence[str]
     domains: DataFrame
@@ -62,7 +63,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
     """Everything that the pages of a report show.
 
     Args:
-        runs: as ``report.collect_runs.collect`` returns them.
+        runs: as ``report.runs.collect`` returns them.
         command: the command that repeats the runs; shown with the provenance.
         notes: lines under the title.
     Raises:
@@ -75,6 +76,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         for name in (primary, *ablation.secondary)
         if name in by_metric
     }
+    shown = [name for name, table in text.items() if table.size]
     answers = sentences(ablation, runs, by_metric[primary])
     return Content(
         ablation=ablation,
@@ -90,15 +92,29 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         missing=tables.missing_runs(ablation, runs),
         secondary={name: table for name, table in text.items() if table.size},
         grid=grid_tables(ablation, runs, primary),
-        variance=variance_tables.variance_table(ablation, runs, primary) if answers else DataFrame(),
-        noise=variance_tables.noise_lines(ablation, runs, primary) if answers else [],
-        differing=audit_table(ablation, runs),
-        equal=equal_in_all(ablation, runs),
+        variance={name: variance_tables.variance_table(ablation, runs, name) for name in shown}
+        | variance_tables.grid_variance(ablation, runs, primary),
+        sources=_sources(ablation, runs),
+        differing=audit_table.audit_table(ablation, runs),
+        equal=audit_table.equal_in_all(ablation, runs),
         domains=tables.domain_table(ablation, runs),
         further=tables.further_table(ablation, runs),
         legend=tables.legend(ablation, runs),
         provenance=_provenance(ablation, runs, command),
     )
+
+
+def _sources(ablation: Ablation, runs: DataFrame) -> dict[str, DataFrame]:
+    """The sources of variance for each table of scores."""
+    titles = {
+        "main": tables.labels(runs, tables.main_metrics(ablation, runs)),
+        "domains": tables.domains(ablation, runs),
+        "further": tables.labels(runs, tables.further_metrics(ablation, runs)),
+    }
+    evaluated = evaluated_runs(ablation, runs, [name for each in titles.values() for name in each])
+    return {
+        table: variance_tables.sources_table(ablation, runs, evaluated, of_table) for table, of_table in titles.items()
+    }
 
 
 def _provenance(ablation: Ablation, runs: DataFrame, command: str) -> list[str]:

@@ -17,6 +17,9 @@ from stargan_lab.tracking.metrics import Metric, lookup
 ALPHA = 0.05
 """Probability of any false verdict per metric, over all variants of an ablation."""
 
+INTERVAL = f"{100 * (1 - ALPHA):g}% interval"
+"""How the simultaneous intervals are called."""
+
 FAILED = ("failed", "diverged")
 """Status of a run that counts as a failure, not as missing."""
 
@@ -76,12 +79,12 @@ def values_of(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     return values[failed | ((values["status"] == "finished") & values["value"].notna())]
 
 
-def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
-    """Title -> effects of a grid: each factor's main effect, and the interaction of each two factors."""
-    if not ablation.factors:
-        return {}
-    description = lookup(metric, descriptions(runs))
-    if description.direction == "none":
+def contrasts(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, tuple[DataFrame, str]]:
+    """Title -> frame for ``verdicts`` and its baseline: a grid's main effects, and the interaction of each two factors.
+
+    Empty if the ablation is not a grid, or the metric has no direction.
+    """
+    if not ablation.factors or lookup(metric, descriptions(runs)).direction == "none":
         return {}
     values = values_of(ablation, runs, metric).fillna({"value": math.inf})  # failed; NaN: not trained
     values = values.pivot(index="seed", columns="variant", values="value").reindex(columns=list(ablation.variants))
@@ -93,12 +96,16 @@ def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, D
         f"Interaction of {one} and {other}": (frame, NO_INTERACTION)
         for (one, other), frame in interactions(ablation, values).items()
     }
-    tables = {}
-    for title, (frame, baseline) in frames.items():
-        if len(frame):
-            higher = description.direction == "higher"
-            table = verdicts(frame, baseline, metric, higher_is_better=higher, alpha=ALPHA, looks=looks(ablation))
-            tables[title] = _effect_text(table.assign(baseline=baseline), description, {}, several=False)
+    return {title: (frame, baseline) for title, (frame, baseline) in frames.items() if len(frame)}
+
+
+def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
+    """Title -> effects of a grid, as text."""
+    description = lookup(metric, descriptions(runs))
+    higher, tables = description.direction == "higher", {}
+    for title, (frame, baseline) in contrasts(ablation, runs, metric).items():
+        table = verdicts(frame, baseline, metric, higher_is_better=higher, alpha=ALPHA, looks=looks(ablation))
+        tables[title] = _effect_text(table.assign(baseline=baseline), description, {}, several=False)
     return tables
 
 
@@ -119,7 +126,7 @@ def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, s
         cells = {"compared with": row.baseline} if several else {}
         cells |= {
             f"Δ {description.label}": difference(row.effect, row.ci_low, row.ci_high, description),
-            "95% interval": interval(row.ci_low, row.ci_high, description),
+            INTERVAL: interval(row.ci_low, row.ci_high, description),
             "pairs": str(row.n),
             "adjusted p": p_text(row.p_adjusted),
             "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
@@ -152,7 +159,7 @@ def _sentence(row: Series, expected: str, metric: Metric, protocol: str) -> str:
         effect = difference(row.effect, row.ci_low, row.ci_high, metric)
         unit = f" {metric.unit}" if metric.unit else ""
         numbers = (
-            f"Δ {name} {effect}{unit}, 95% interval {interval(row.ci_low, row.ci_high, metric)},"
+            f"Δ {name} {effect}{unit}, {INTERVAL} {interval(row.ci_low, row.ci_high, metric)},"
             f" n = {row.n}{failed}, protocol {protocol}"
         )
     else:

@@ -15,6 +15,7 @@ from stargan_lab.files import locked, write_json, write_text
 from stargan_lab.report.comparable import check_comparable
 from stargan_lab.report.content import Content
 from stargan_lab.report.curves import draw_curves
+from stargan_lab.report.effects import INTERVAL
 from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
 from stargan_lab.report.runs_csv import write_csv
@@ -104,7 +105,9 @@ def _render(format_name: str, content: Content, figures: Mapping[str, Path]) -> 
         undefined=StrictUndefined,
     )
     environment.filters.update(tex=tex, aligned=aligned, embedded=embedded)
-    page = environment.get_template("report.j2").render(vars(content), markup=f"{format_name}.j2", figures=figures)
+    page = environment.get_template("report.j2").render(
+        vars(content), markup=f"{format_name}.j2", figures=figures, interval_name=INTERVAL
+    )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 
 

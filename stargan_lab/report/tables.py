@@ -34,7 +34,7 @@ def further_metrics(ablation: Ablation, runs: DataFrame) -> list[str]:
 
 def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """A row per variant: the main scores, network sizes and speed."""
-    table = _score_table(ablation, runs, _labels(runs, main_metrics(ablation, runs)))
+    table = _score_table(ablation, runs, labels(runs, main_metrics(ablation, runs)))
     by_variant = finished(runs).groupby("variant")
     for title, column in zip(("G params", "D params"), PARAMETERS, strict=True):
         counts = {variant: sorted(set(group.dropna())) for variant, group in by_variant[column]}
@@ -46,15 +46,21 @@ def main_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
 
 def further_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """A row per score that is not in the main table, a column per variant; empty if there is none."""
-    table = _score_table(ablation, runs, _labels(runs, further_metrics(ablation, runs)))
+    table = _score_table(ablation, runs, labels(runs, further_metrics(ablation, runs)))
     return table.T.rename_axis("score")
 
 
 def domain_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """The primary metric per domain, a row per variant; no columns if it has no values per domain."""
+    return _score_table(ablation, runs, domains(ablation, runs))
+
+
+def domains(ablation: Ablation, runs: DataFrame) -> dict[str, str]:
+    """The primary metric of each domain that has values -> the domain."""
     prefix = f"{ablation.primary}/"
-    names = [name for name in finished(runs).dropna(axis="columns", how="all") if name.startswith(prefix)]
-    return _score_table(ablation, runs, {name: name.removeprefix(prefix) for name in names})
+    names = [name for name in runs if name.startswith(prefix)]
+    present = finished(runs)[names].notna().any()
+    return {name: name.removeprefix(prefix) for name in names if present[name]}
 
 
 def missing_runs(ablation: Ablation, runs: DataFrame) -> list[str]:
@@ -92,7 +98,8 @@ def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
     return [f"{metric.label}: {metric.meaning}" for metric in (lookup(name, described) for name in metrics)]
 
 
-def _labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:
+def labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:
+    """Metric -> its title in tables."""
     described = descriptions(runs)
     return {name: label(name, described) for name in metrics}
 

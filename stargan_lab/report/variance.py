@@ -1,5 +1,6 @@
 """Sources of a score's variance, the effect of pairing, and the smallest difference that the runs can detect."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from pandas import DataFrame
 
 from stargan_lab.errors import LabError
 from stargan_lab.report.power import detectable_ratio
-from stargan_lab.report.statistics import ONE_LOOK, Correction, LookPlan, by_variant, standard_deviation
+from stargan_lab.report.statistics import ONE_LOOK, Correction, LookPlan, standard_deviation
 
 INPUT = ("variant", "training_seed", "evaluation_seed", "images", "value")
 
@@ -36,18 +37,15 @@ def smallest_detectable(
     return deviation * detectable_ratio(len(sample), level, power) if deviation > 0 and level > 0 else None
 
 
-def pair_correlation(frame: DataFrame, baseline: str, variant: str, metric: str) -> float | None:
-    """Pearson correlation of a variant's scores with the baseline's over the seeds where both are finite.
+def pair_correlation(values: Mapping[int, float], reference: Mapping[int, float]) -> float | None:
+    """Pearson correlation of a variant's scores with its baseline's, by seed, over the seeds where both are finite.
 
-    If both vary equally, pairing multiplies the variance of the mean difference by 1 - correlation. ``frame`` is that
-    of ``verdicts``.
+    If both vary equally, pairing multiplies the variance of the mean difference by 1 - correlation.
 
     Returns:
-        In [-1, 1]; None for fewer than 3 pairs (2 always give ±1), for a variant without runs, or without variation.
+        In [-1, 1]; None for fewer than 3 pairs (2 always give ±1), or without variation.
     """
-    scores = by_variant(frame, baseline, metric)
-    shared = [seed for seed in scores.get(variant, {}) if seed in scores[baseline]]
-    pairs = np.array([(scores[variant][seed], scores[baseline][seed]) for seed in shared]).reshape(-1, 2)
+    pairs = np.array([(values[seed], reference[seed]) for seed in values if seed in reference]).reshape(-1, 2)
     pairs = pairs[np.isfinite(pairs).all(1)]
     if len(pairs) < 3 or not np.ptp(pairs, axis=0).all():
         return None

@@ -1,19 +1,29 @@
-"""The variance of a metric in a report: over seeds, between evaluations, and from the number of images."""
+"""The variance under a report's tables: its sources, the correlation of pairs, and what the runs can detect."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.files import read_json
-from stargan_lab.report.collect_runs import descriptions, finished
-from stargan_lab.report.effects import ALPHA, looks, values_of
+from stargan_lab.report.collect_runs import descriptions
+from stargan_lab.report.effects import ALPHA, contrasts, looks, values_of
+from stargan_lab.report.evaluations import EvaluatedRun, values_of_evaluations
 from stargan_lab.report.rounding import MISSING, decimals, shown
-from stargan_lab.report.statistics import by_variant, differences, standard_deviation
-from stargan_lab.report.variance import INPUT, components, pair_correlation, smallest_detectable
-from stargan_lab.tracking.metrics import lookup
+from stargan_lab.report.statistics import LookPlan, by_variant, differences, standard_deviation
+from stargan_lab.report.variance import components, pair_correlation, smallest_detectable
+from stargan_lab.tracking.metrics import Metric, lookup
+
+
+class Spread(NamedTuple):
+    """Of one variant: over seeds, and of its differences from its baseline; None: too few runs or pairs."""
+
+    score: float | None
+    difference: float | None
+    correlation: float | None
+    detectable: float | None
+
 
 COLUMNS = (
     "standard deviation",
@@ -26,73 +36,105 @@ COLUMNS = (
 def variance_table(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     """A row of text per variant: spread over seeds, correlation with its baseline, and the smallest true difference
     that the same number of pairs would detect with probability 0.8."""
+    spreads = _spreads(values_of(ablation, runs, metric), ablation.comparisons(), metric, looks(ablation))
+    return _text(spreads, lookup(metric, descriptions(runs)))
+
+
+def grid_variance(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
+    """Title of a grid's table -> the same for its levels or combinations."""
     description = lookup(metric, descriptions(runs))
-    values, comparisons = values_of(ablation, runs, metric), ablation.comparisons()
+    tables = {}
+    for title, (frame, baseline) in contrasts(ablation, runs, metric).items():
+        levels = [level for level in dict.fromkeys(frame["variant"]) if level != baseline]
+        tables[title] = _text(_spreads(frame, {baseline: levels}, metric, looks(ablation)), description)
+    return tables
+
+
+def sources_table(
+    ablation: Ablation, runs: DataFrame, evaluated: Sequence[EvaluatedRun], titles: Mapping[str, str]
+) -> DataFrame:
+    """A row of text per score: the sources of its variance, and the range over variants of what ``variance_table`` has.
+
+    Args:
+        evaluated: from ``evaluated_runs``, with these metrics.
+        titles: metric -> title of its row.
+    """
+    described = descriptions(runs)
+    rows = {
+        title: _sources_row(ablation, runs, evaluated, name, lookup(name, described)) for name, title in titles.items()
+    }
+    return DataFrame.from_dict({title: row for title, row in rows.items() if row}, orient="index").rename_axis("score")
+
+
+def _sources_row(
+    ablation: Ablation, runs: DataFrame, evaluated: Sequence[EvaluatedRun], metric: str, description: Metric
+) -> dict[str, str]:
+    """Empty if no evaluation has the metric."""
+    values = values_of_evaluations(evaluated, metric)
+    if values.empty:
+        return {}
+    parts = components(values, metric)
+    variances = {
+        "training seed": parts.training_seed,
+        "evaluation seed": parts.evaluation_seed,
+        "sample size": parts.sample_size,
+        "total": parts.total,
+    }
+    row = {title: _rounded(None if part is None else part**0.5, description) for title, part in variances.items()}
+    spreads = _spreads(values_of(ablation, runs, metric), ablation.comparisons(), metric, looks(ablation)).values()
+    known = [each for each in spreads if each is not None]
+    return row | {
+        "images": f"{parts.images:,}" if parts.images else MISSING,
+        "correlation": _range([each.correlation for each in known], "{:.2f}".format),
+        "smallest detectable difference": _range(
+            [each.detectable for each in known], lambda value: _rounded(value, description)
+        ),
+    }
+
+
+def _spreads(
+    values: DataFrame, comparisons: Mapping[str, Sequence[str]], metric: str, plan: LookPlan
+) -> dict[str, Spread | None]:
+    """Variant -> its spread; None without a run of it or of its baseline.
+
+    Args:
+        values: variant, seed, value, as for ``verdicts``.
+    """
     total, present = sum(map(len, comparisons.values())), set(values["variant"])
+    spreads: dict[str, Spread | None] = {}
+    for baseline, variants in comparisons.items():
+        scores = by_variant(values, baseline, metric) if baseline in present else {}
+        for variant in variants:
+            spreads[variant] = None
+            if variant in scores:
+                pairs = differences(scores[variant], scores[baseline])
+                spreads[variant] = Spread(
+                    pd.Series(scores[variant]).std(),
+                    standard_deviation(pairs),
+                    pair_correlation(scores[variant], scores[baseline]),
+                    smallest_detectable(pairs, ALPHA, total, looks=plan),
+                )
+    return spreads
+
+
+def _text(spreads: Mapping[str, Spread | None], description: Metric) -> DataFrame:
     rows = {}
-    for baseline, variant in (
-        (baseline, variant) for baseline, variants in comparisons.items() for variant in variants
-    ):
-        if not {baseline, variant} <= present:
-            rows[variant] = dict.fromkeys(COLUMNS, MISSING)
-            continue
-        scores = by_variant(values, baseline, metric)
-        pairs = differences(scores[variant], scores[baseline])
-        smallest = smallest_detectable(pairs, ALPHA, total, looks=looks(ablation))
-        correlation = pair_correlation(values, baseline, variant, metric)
-        spread, of_differences = pd.Series(scores[variant]).std(), standard_deviation(pairs)
-        cells = (
-            shown(spread, decimals(description, spread)),
-            shown(of_differences, decimals(description, of_differences)),
-            MISSING if correlation is None else f"{correlation:.2f}",
-            MISSING if smallest is None else shown(smallest, decimals(description, smallest)),
-        )
+    for variant, spread in spreads.items():
+        cells = [MISSING] * len(COLUMNS)
+        if spread is not None:
+            correlation = MISSING if spread.correlation is None else f"{spread.correlation:.2f}"
+            cells = [_rounded(each, description) for each in (spread.score, spread.difference, spread.detectable)]
+            cells.insert(2, correlation)
         rows[variant] = dict(zip(COLUMNS, cells, strict=True))
     return DataFrame.from_dict(rows, orient="index").rename_axis("variant")
 
 
-def noise_lines(ablation: Ablation, runs: DataFrame, metric: str) -> list[str]:
-    """The components of the metric's variance, as far as the runs' evaluations identify them."""
-    values = _evaluations(ablation, runs, metric)
-    if values.empty:
-        return []
-    parts = components(values, metric)
-    description = lookup(metric, descriptions(runs))
-    named = {
-        "between training seeds": parts.training_seed,
-        "between evaluations of a run": parts.evaluation_seed,
-        f"from the sample size ({parts.images:,} images)": parts.sample_size,
-        "in total": parts.total,
-    }
-    texts = [
-        f"standard deviation {name}: "
-        + ("not identifiable" if part is None else shown(part**0.5, decimals(description, part**0.5)))
-        for name, part in named.items()
-    ]
-    return texts
+def _rounded(value: float | None, description: Metric) -> str:
+    """With two significant digits."""
+    return MISSING if value is None else shown(value, decimals(description, value))
 
 
-def _evaluations(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
-    """variant, training_seed, evaluation_seed, images, value: each evaluation of each finished run.
-
-    An evaluation has no seed: it depends on the run and on the images only.
-    """
-    done = finished(runs)
-    done = done[done["variant"].isin(ablation.variants) & done["folder"].notna()]
-    columns = done.reindex(columns=["variant", "seed", "folder", "protocol", "facts", metric])
-    rows = {}
-    for variant, seed, folder, protocol, facts, value in columns.itertuples(index=False, name=None):
-        for path in sorted((folder / "scores").glob("*.json")):
-            if path.stem == protocol and facts:  # the scores that ``runs`` has
-                record = {"protocol": facts, "metrics": {metric: value}}
-            else:
-                record = read_json(path)
-            images, score = _images(record["protocol"]), record["metrics"].get(metric)
-            if images and pd.notna(score):
-                rows[variant, seed, 0, images] = score
-    return DataFrame([(*key, value) for key, value in rows.items()], columns=list(INPUT))
-
-
-def _images(protocol: Mapping[str, Any]) -> int:
-    """The number of translated images in an evaluation."""
-    return sum(domain["translated"] for each in protocol.get("images", {}).values() for domain in each.values())
+def _range(values: Sequence[float | None], text: Callable[[float], str]) -> str:
+    """``0.12 to 0.93``."""
+    present = [value for value in values if value is not None]
+    return " to ".join(dict.fromkeys(text(value) for value in (min(present), max(present)))) if present else MISSING

@@ -73,12 +73,11 @@ def test_errors_are_one_line() -> None:
 
 def test_pair_correlation() -> None:
     base, new = [1.0, 2.0, 3.0, 4.0, nan], [2.0, 1.0, 4.0, 3.0, 9.0]  # covariance 3 / 3, variances 5 / 3
-    rows = [(name, seed, value) for name, of in (("base", base), ("new", new)) for seed, value in enumerate(of)]
-    frame = DataFrame(rows, columns=["variant", "seed", "value"])
-    assert pair_correlation(frame, "base", "new", "edit") == pytest.approx(0.6)
-    assert pair_correlation(frame[frame["seed"] < 2], "base", "new", "edit") is None
-    assert pair_correlation(frame.assign(value=1.0), "base", "new", "edit") is None
-    assert pair_correlation(frame, "base", "absent", "edit") is None
+    reference, values = dict(enumerate(base)), dict(enumerate(new))
+    assert pair_correlation(values, reference) == pytest.approx(0.6)
+    assert pair_correlation({0: 2.0, 1: 1.0}, reference) is None
+    assert pair_correlation(dict.fromkeys(values, 1.0), reference) is None
+    assert pair_correlation({}, reference) is None
 
 
 def test_smallest_detectable_difference_has_the_power() -> None:
