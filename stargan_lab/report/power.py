@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import nctdtr, ndtri, stdtrit
 
-MAX_SEEDS = 10_000
+MOST_NEEDED = 10_000
 """Above this, a required number of seeds counts as unknown."""
 BLOCK = 8  # seeds that one call evaluates
 STEPS = 10**9  # resolution of a detectable ratio
@@ -31,7 +31,7 @@ def power(ratio: float, seeds: ArrayLike, level: ArrayLike) -> np.ndarray:
 
 
 def seeds_for(ratio: float, level: Callable[[int], float], target: float = 0.8) -> int | None:
-    """The smallest number of seeds with power ``target``; None for ``ratio`` 0 and above ``MAX_SEEDS``.
+    """The smallest number of seeds with power ``target``; None for ``ratio`` 0 and above ``MOST_NEEDED``.
 
     Args:
         ratio: as for ``power``.
@@ -41,8 +41,8 @@ def seeds_for(ratio: float, level: Callable[[int], float], target: float = 0.8) 
     if ratio == 0:
         return None
     # With a known standard deviation fewer seeds would do, so the search starts at that number.
-    start = max(2, int(((ndtri(1 - level(MAX_SEEDS) / 2) + ndtri(target)) / ratio) ** 2))
-    while start <= MAX_SEEDS:
+    start = max(2, int(((ndtri(1 - level(MOST_NEEDED) / 2) + ndtri(target)) / ratio) ** 2))
+    while start <= MOST_NEEDED:
         seeds = np.arange(start, start + BLOCK)
         reached = power(ratio, seeds, np.array([level(int(n)) for n in seeds])) >= target
         if reached.any():

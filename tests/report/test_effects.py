@@ -1,18 +1,27 @@
 """Effects and verdicts of an ablation, worked out by hand, and the sentences that state them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pandas import DataFrame
 from scored import row
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report import effects as effects_module
 from stargan_lab.report.collect_runs import as_frame
-from stargan_lab.report.effects import effect_table, effects, sentences
+from stargan_lab.report.effects import ALPHA, INTERVAL, effect_table, effects, sentences
 
 
 def said(ablation: Ablation, runs: DataFrame) -> list[str]:
     return sentences(ablation, runs, effects(ablation, runs, ablation.primary))
+
+
+def test_the_interval_is_named_after_its_level() -> None:
+    assert INTERVAL == "95% interval" and ALPHA == 0.05
+    package = Path(effects_module.__file__).parent
+    sources = [*package.rglob("*.py"), *package.rglob("*.j2")]
+    assert len(sources) > 20 and not [path.name for path in sources if "95%" in path.read_text()]
 
 
 def test_effects_by_hand(ablation: Ablation, runs: DataFrame) -> None:

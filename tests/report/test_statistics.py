@@ -3,7 +3,9 @@
 The tests marked slow repeat the simulations with more ablations; docs/statistics.md shows what they print.
 """
 
+import re
 from math import isnan, nan, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from stargan_lab.errors import LabError
 from stargan_lab.report.power import power, seeds_for
 from stargan_lab.report.statistics import COLUMNS, interval, verdicts
 
-SLOW = pytest.param(2000, marks=pytest.mark.slow)
+ABLATIONS = 5_000
+"""The number that docs/statistics.md states."""
+SLOW = pytest.param(ABLATIONS, marks=pytest.mark.slow)
 
 
 def scores(**variants: list[float]) -> DataFrame:
@@ -176,6 +180,12 @@ def test_errors_are_one_line(frame: DataFrame, options: dict, message: str) -> N
 
 def test_without_variants_the_table_is_empty() -> None:
     assert list(compared(scores(base=[1, 2]))) == list(COLUMNS) and compared(scores(base=[1, 2])).empty
+
+
+def test_the_docs_state_the_number_of_simulated_ablations() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text()
+    stated = set(re.findall(r"\(([\d,]+) ablations\)|smallest_effect` \(([\d,]+)\)|2 variants \(([\d,]+)\)", text))
+    assert {number for numbers in stated for number in numbers if number} == {f"{ABLATIONS:,}"}
 
 
 @pytest.mark.parametrize("ablations", [700, SLOW])
