@@ -69,12 +69,15 @@ class Ablation:
         """The variants, the baseline first."""
         return sorted(self.variants, key=lambda variant: variant != self.baseline)
 
+    def compared_with(self) -> dict[str, str]:
+        """Variant -> the variant it is compared with; every variant except ``baseline``."""
+        return {v: self.matched.get(v, self.baseline) for v in self.variants if v != self.baseline}
+
     def comparisons(self) -> dict[str, list[str]]:
         """Baseline -> variants compared with it; every variant except ``baseline`` is in exactly one list."""
         result: dict[str, list[str]] = {self.baseline: []}
-        for variant in self.variants:
-            if variant != self.baseline:
-                result.setdefault(self.matched.get(variant, self.baseline), []).append(variant)
+        for variant, baseline in self.compared_with().items():
+            result.setdefault(baseline, []).append(variant)
         return {baseline: variants for baseline, variants in result.items() if variants}
 
 

@@ -11,7 +11,7 @@ from stargan_lab.report.rounding import MISSING
 
 DIFFERENT = " *"
 TOLERANCE = 0.1
-"""Measured costs closer than this to the baseline's, as a share of it, are not marked."""
+"""Measured costs closer than this to those of the variant compared with, as a share of them, are not marked."""
 
 Show = Callable[[float], str]
 Values = dict[str, str | None]
@@ -66,6 +66,7 @@ _KNOWN = {
     "images.total": Quantity("training images seen"),
 }
 _COSTS = {
+    "seconds": Quantity("seconds per run", "s", _scaled(1)),
     "seconds_per_step": Quantity("seconds per step", "s", "{:.3g}".format),
     "peak_memory_mib": Quantity("peak memory", "MiB", "{:,.0f}".format),
 }
@@ -74,8 +75,8 @@ _COSTS = {
 def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """The quantities that differ, and the measured costs: a row per quantity, a column per variant, cells of text.
 
-    A value that, as shown, differs from the baseline's ends with `` *``; a cost only beyond ``TOLERANCE``. Costs are
-    means over seeds. A missing value is ``–``, e.g. in runs of older versions.
+    A value that, as shown, differs from that of the variant it is compared with ends with `` *``; a cost only beyond
+    ``TOLERANCE``. Costs are means over seeds. A missing value is ``–``, e.g. in runs of older versions.
 
     Args:
         runs: as ``report.collect_runs.collect`` returns them; only finished runs count.
@@ -113,18 +114,21 @@ def _equal(values: Values) -> bool:
 
 
 def _marked(ablation: Ablation, values: Values) -> list[str]:
-    """A variant that lacks a quantity of the baseline differs from it; one without an audit may not."""
-    baseline = values.get(ablation.baseline)
-    cells = [values.get(variant) for variant in ablation.variants]
-    return [(cell or MISSING) + DIFFERENT * (None not in (cell, baseline) and cell != baseline) for cell in cells]
+    """A variant that lacks a quantity of its baseline differs from it; one without an audit may not."""
+    cells, compared_with = [], ablation.compared_with()
+    for variant in ablation.variants:
+        cell, baseline = values.get(variant), values.get(compared_with.get(variant, variant))
+        cells.append((cell or MISSING) + DIFFERENT * (None not in (cell, baseline) and cell != baseline))
+    return cells
 
 
 def _costs(ablation: Ablation, runs: DataFrame) -> dict[str, list[str]]:
-    rows = {}
+    rows, compared_with = {}, ablation.compared_with()
     for column, quantity in _COSTS.items():
         means = finished(runs).groupby("variant")[column].mean().reindex(list(ablation.variants))
         if means.notna().any():
-            differs = (means / means[ablation.baseline] - 1).abs() > TOLERANCE
+            baselines = [means[compared_with.get(variant, variant)] for variant in ablation.variants]
+            differs = (means / baselines - 1).abs() > TOLERANCE
             cells = [MISSING if isna(mean) else quantity.show(mean) for mean in means]
             rows[quantity.label] = [cell + DIFFERENT * mark for cell, mark in zip(cells, differs, strict=True)]
     return rows

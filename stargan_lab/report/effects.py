@@ -60,10 +60,9 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     ]
     table = pd.concat(tables) if tables else DataFrame(columns=list(COLUMNS))
     table = table.set_index("variant").reindex([v for v in ablation.variants if v != ablation.baseline]).reset_index()
-    compared_with = {variant: baseline for baseline, variants in comparisons.items() for variant in variants}
     unknown = {"verdict": "undecided", "n": 0, "failures": 0}  # no run of the variant, or of its baseline, has ended
     counts = {"n": int, "failures": int}
-    return table.fillna(unknown).astype(counts).assign(baseline=table["variant"].map(compared_with))
+    return table.fillna(unknown).astype(counts).assign(baseline=table["variant"].map(ablation.compared_with()))
 
 
 def looks(ablation: Ablation) -> LookPlan:

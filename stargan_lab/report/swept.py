@@ -32,7 +32,7 @@ class SeedPlan:
 
     @classmethod
     def of(cls, ablation: Ablation, seeds: tuple[int, ...], max_seeds: int) -> "SeedPlan":
-        compared = {variant: base for base, variants in ablation.comparisons().items() for variant in variants}
+        compared = ablation.compared_with()
         return cls(seeds, max_seeds, ALPHA, ablation.primary, ablation.smallest_effect, compared)
 
     @property

@@ -1,5 +1,7 @@
 """The table of what differs between variants, and the lines of what does not."""
 
+from dataclasses import replace
+
 import pytest
 from pandas import DataFrame
 from scored import row
@@ -47,6 +49,19 @@ def test_what_differs_is_marked(ablation: Ablation, audited: DataFrame) -> None:
         "seconds per step (s)": ["0.2", "0.3 *", "–"],
         "peak memory (MiB)": ["1,000", "1,090", "–"],  # within 10 %
     }
+
+
+def test_a_matched_variant_is_marked_against_its_own_baseline(ablation: Ablation) -> None:
+    matched = replace(ablation, matched={"layer": "instance"})
+    runs = runs_of(
+        none=[{"audit": {"images.batch_size": 4}, "seconds": 30.0}],
+        instance=[{"audit": {"images.batch_size": 8}, "seconds": s} for s in (80.0, 100.0)],
+        layer=[{"audit": {"images.batch_size": 8}, "seconds": 95.0}],
+    )
+    expected = {"batch size": ["4", "8 *", "8"], "seconds per run (s)": ["30", "90 *", "95"]}
+    assert {quantity: list(cells) for quantity, cells in audit_table(matched, runs).iterrows()} == expected
+    against_none = {quantity: list(cells)[2] for quantity, cells in audit_table(ablation, runs).iterrows()}
+    assert against_none == {"batch size": "8 *", "seconds per run (s)": "95 *"}
 
 
 def test_what_is_equal_is_listed(ablation: Ablation, audited: DataFrame) -> None:
