@@ -67,23 +67,27 @@ def values_of(config: RunConfig, keys: Sequence[str]) -> dict[str, str]:
     return {factor(key): values[factor(key)] for key in keys if factor(key) in values}
 
 
-def find_multirun(text: str, outputs: Path) -> Multirun:
-    """Read the record of a multirun.
+def multirun_directory(text: str, outputs: Path) -> Path:
+    """Hydra's sweep directory of a multirun.
 
     Args:
-        text: Hydra's sweep directory, or ``latest`` for the last one in ``outputs/hydra``.
+        text: the directory, or ``latest`` for the last one in ``outputs/hydra``.
     Raises:
-        ConfigError: there is none; LabError: its record is damaged.
+        ConfigError: there is none.
     """
-    if text == "latest":
-        records = sorted((outputs / "hydra").glob(f"*/*/{RECORD}"), key=lambda path: path.stat().st_mtime)
-        if not records:
-            raise ConfigError(f"--multirun latest: no multirun in {outputs / 'hydra'}; start one with train -m")
-        path = records[-1]
-    else:
-        path = Path(text) / RECORD
-        if not path.is_file():
+    if text != "latest":
+        if not (Path(text) / RECORD).is_file():
             raise ConfigError(f"--multirun: {text} has no {RECORD}; expected latest or Hydra's sweep directory")
+        return Path(text)
+    records = sorted((outputs / "hydra").glob(f"*/*/{RECORD}"), key=lambda path: path.stat().st_mtime)
+    if not records:
+        raise ConfigError(f"--multirun latest: no multirun in {outputs / 'hydra'}; start one with train -m")
+    return records[-1].parent
+
+
+def read_multirun(directory: Path) -> Multirun:
+    """The record in Hydra's sweep directory. Raises LabError if it is damaged."""
+    path = directory / RECORD
     content = read_json(path)
     try:
         return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]))

@@ -140,22 +140,22 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
         if args.metric:
             ablation = replace(ablation, primary=args.metric, smallest_effect=None, expected={})
         runs = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
-        command = " ".join(["stargan-lab sweep", name, *(swept.plan.flags if swept and swept.plan else ())])
+        command = (swept.command if swept else "") or f"stargan-lab sweep {name}"
         yield Report(ablation, runs, command, hint=f"run `{command}` first")
 
 
 def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     """The report of a multirun, or of any runs."""
-    from stargan_lab.cli.multirun import find_multirun
+    from stargan_lab.cli.multirun import multirun_directory, read_multirun
     from stargan_lab.errors import ConfigError, LabError
     from stargan_lab.report.collect_runs import collect
     from stargan_lab.report.from_runs import ablation_of, also_differing
     from stargan_lab.report.query import load_runs, main_score
 
     if args.multirun is not None:
-        multirun = find_multirun(args.multirun, outputs)
+        multirun = read_multirun(directory := multirun_directory(args.multirun, outputs))
         name, by, filters = multirun.name, [*multirun.by], [f"run_id={','.join(multirun.runs)}"]
-        selection = ["--multirun", args.multirun, *(["--by", args.by] if args.by else [])]
+        selection = ["--multirun", str(directory), *(["--by", args.by] if args.by else [])]
     elif not args.by:
         raise ConfigError(
             "--runs: requires --by, the keys whose values define the variants, e.g. --by discriminator.norm"

@@ -2,13 +2,14 @@
 
 import shlex
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 from pandas import DataFrame
 
 from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
@@ -68,6 +69,14 @@ class SweepRun:
     def cells_file(self) -> Path:
         return cells_file(self.outputs, self.ablation)
 
+    @property
+    def command(self) -> str:
+        """The command that repeats or continues the sweep."""
+        flags = ["--config-dir", str(self.config_dir)] if self.config_dir else []
+        flags += ["--allow-mixed"] if self.allow_mixed else []
+        flags += self.plan.flags if self.plan else ()
+        return shlex.join(["stargan-lab", "sweep", self.ablation.name, *self.overrides, *flags])
+
     @cached_property
     def _launching(self) -> tuple[DictConfig, ConfigLoader]:
         """What all jobs share. Raises ConfigError for invalid settings of the launcher."""
@@ -83,12 +92,23 @@ class SweepRun:
         together = [*earlier, *cells]
         check_writable("paths.outputs", self.outputs)
         base, loader = self._launching
+        base = self._of_look(base, len({cell.seed for cell in together}))
         left = unfinished(cells, self.retry_failed)
         named = [(cell.variant, cell.seed, cell.run_id) for cell in together]
-        Swept(named, self.plan).write(self.cells_file)
+        Swept(named, self.plan, self.command).write(self.cells_file)
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
         launch(jobs, base, loader, skipped=[folder_of(cell) for cell in distinct(together) if cell not in left])
         return collect(self.ablation, named, self.outputs)
+
+    def _of_look(self, base: DictConfig, seeds: int) -> DictConfig:
+        """Hydra's settings with a directory for the look at this number of seeds; unchanged without a plan."""
+        if self.plan is None:
+            return base
+        directory = Path(base.hydra.sweep.dir) / f"look-{seeds - self.plan.looks[0] + 1}"
+        changed = deepcopy(base)
+        with open_dict(changed), read_write(changed):
+            changed.hydra.sweep.dir = str(directory)
+        return changed
 
     def announce(self, cells: Sequence[Cell]) -> None:
         runs = counted(len(distinct(cells)), "run")
@@ -100,9 +120,7 @@ class SweepRun:
         for cell, state in missing:
             result = folder_of(cell).result() or {}
             say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
-        flags = self.plan.flags if self.plan else ()
-        command = shlex.join(["stargan-lab", "sweep", self.ablation.name, *of_runs(self.overrides), *flags])
-        write_and_print(Report(self.ablation, runs, command), self.outputs, FORMATS, self.allow_mixed)
+        write_and_print(Report(self.ablation, runs, self.command), self.outputs, FORMATS, self.allow_mixed)
         try:
             if (store := open_store(self.first[0].config)) is not None:
                 publish_report(store, self.cells_file.parent)

@@ -1,4 +1,4 @@
-"""What a sweep records: its cells and, with ``--until-decided``, the plan of its looks."""
+"""What a sweep records: its cells, its command and, with ``--until-decided``, the plan of its looks."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -63,14 +63,20 @@ class SeedPlan:
 
 @dataclass(frozen=True)
 class Swept:
-    """The last sweep of an ablation."""
+    """The last sweep of an ablation.
+
+    Attributes:
+        command: repeats it; empty in older records.
+    """
 
     cells: Cells
     plan: SeedPlan | None = None
+    command: str = ""
 
     def write(self, path: Path) -> None:
-        """Write the cells and the plan in one file, so that neither is ever without the other."""
-        write_json(path, {"cells": self.cells, "plan": asdict(self.plan)} if self.plan else self.cells)
+        """Write everything in one file, so that no part is ever without the others."""
+        plan = asdict(self.plan) if self.plan else None
+        write_json(path, {"command": self.command, "cells": self.cells, "plan": plan})
 
 
 def read_swept(path: Path) -> Swept | None:
@@ -79,9 +85,10 @@ def read_swept(path: Path) -> Swept | None:
         return None
     content = read_json(path)
     try:
-        cells, plan = (content["cells"], content["plan"]) if isinstance(content, dict) else (content, None)
+        record = content if isinstance(content, dict) else {"cells": content, "plan": None}  # a list in older records
+        cells, plan = record["cells"], record["plan"]
         parsed = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in cells]
-        return Swept(parsed, _parse(plan) if plan else None)
+        return Swept(parsed, _parse(plan) if plan else None, str(record.get("command", "")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabError(f"{path}: expected the cells of a sweep ({error})") from None
 

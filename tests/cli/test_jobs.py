@@ -16,7 +16,7 @@ from hydra.plugins.sweeper import Sweeper
 import stargan_lab.cli.report
 import stargan_lab.runs.run
 from stargan_lab.cli.main import main
-from stargan_lab.cli.multirun import find_multirun
+from stargan_lab.cli.multirun import multirun_directory, read_multirun
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.errors import ConfigError, LabError
@@ -174,7 +174,7 @@ def test_runs_of_a_multirun_are_named_by_what_differs(trained: list[RunConfig], 
     assert run_name(trained[1]) == "norm=none adversarial=wgan · seed 1"
     params = factors(trained[0], trained[0].tracking.factors)  # defaults too
     assert (params["discriminator.norm"], params["adversarial.name"]) == ("none", "wgan")
-    multirun = find_multirun(str(directory), here)
+    multirun = read_multirun(directory)
     assert (multirun.name, multirun.by) == (name, ("discriminator.norm", "adversarial.name"))
     assert len(set(multirun.runs)) == 8
 
@@ -182,11 +182,11 @@ def test_runs_of_a_multirun_are_named_by_what_differs(trained: list[RunConfig], 
 def test_a_multirun_over_seeds_is_one_variant(trained: list[RunConfig], here: Path) -> None:
     assert main(["train", "-m", *TINY, "seed=0,1"]) == 0
     assert [list(config.tracking.ablations.values()) for config in trained] == [["resnet"], ["resnet"]]
-    assert find_multirun("latest", here / "outputs").by == ()
+    assert read_multirun(multirun_directory("latest", here / "outputs")).by == ()
 
 
 def test_a_multirun_that_does_not_exist(here: Path) -> None:
     with pytest.raises(ConfigError, match="no multirun in outputs/hydra; start one with train -m"):
-        find_multirun("latest", Path("outputs"))
+        multirun_directory("latest", Path("outputs"))
     with pytest.raises(ConfigError, match=r"--multirun: nowhere has no multirun\.json"):
-        find_multirun("nowhere", Path("outputs"))
+        multirun_directory("nowhere", Path("outputs"))

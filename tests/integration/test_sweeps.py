@@ -248,6 +248,10 @@ def test_sweep_until_decided_adds_seeds_and_resumes(lab: Lab) -> None:
         ("10/11", "tanh", "3"),
         ("11/11", "slow", "3"),
     ]
+    jobs = {
+        path.parent.name: len(list(path.parent.glob("[0-9]*"))) for path in lab.outputs.glob("hydra/*/*/*/jobs.txt")
+    }
+    assert jobs == {"look-1": 6, "look-2": 3, "look-3": 2}  # a directory per job, none used twice
     report = lab.outputs / "reports" / "outputs" / "report.md"
     page = report.read_text()
     assert "sequential: look 3 of 3 (one look per number of seeds from 2 to 4)" in page

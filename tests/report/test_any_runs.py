@@ -96,6 +96,8 @@ def test_report_of_a_multirun(outputs: Path) -> None:
     assert main(["report", "--multirun", "latest", "--outputs", str(outputs), "--format", "md"]) == 0
     text = (outputs / "reports" / "multirun-x" / "report.md").read_text()
     assert "# multirun-x: discriminator.norm\n" in text and "| norm=none (baseline) |" in text
+    directory = outputs / "hydra" / "2026-11-25" / "x-sweep"  # another multirun may be the latest one later
+    assert f"- command: stargan-lab report --multirun {directory} --outputs {outputs}\n" in text
 
 
 def test_a_run_that_failed_before_it_was_recorded_is_left_out(
