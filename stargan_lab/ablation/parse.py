@@ -1,5 +1,6 @@
 """Check the content of an ablation file and turn it into an ``Ablation``; every error is one line."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from stargan_lab.errors import ConfigError, unknown, unknown_key
 _NAMES = ("variants", "grid", "seeds", "primary", "secondary", "expected", "smallest_effect", "presets")
 _KEYS = ("title", "claim", "source", "base", "baseline", *_NAMES)
 _PRESET_KEYS = ("overrides", "variants", "seeds", "primary", "secondary", "smallest_effect")
+_TAG = re.compile(r"[\w. -]+")
+_TAG_RULE = "the name becomes part of a tag in MLflow, so only letters, digits, spaces and -_. are allowed"
 _VARIANT_KEYS = ("overrides", "baseline")
 
 
@@ -36,6 +39,8 @@ class _File:
 
     def ablation(self, name: str, raw: dict[str, Any], preset: str | None) -> Ablation:
         self._check_keys("", raw, _KEYS)
+        if not _TAG.fullmatch(name):
+            raise ConfigError(f"{self._path}: {_TAG_RULE}; rename the file")
         presets = {key: self._preset(key, value) for key, value in self._named("presets", raw.get("presets")).items()}
         if preset is not None and preset not in presets:
             problem = unknown("preset", preset, presets) if presets else f"the file has none; got {preset!r}"
@@ -52,6 +57,8 @@ class _File:
                 raise self._error(key, f"expected text, got {raw[key]!r}")
         variants = self._variants(raw)
         for each in presets:  # also those not chosen, so that a wrong name shows at once
+            if not _TAG.fullmatch(each):
+                raise self._error(f"presets.{each}", _TAG_RULE)
             replaced = self._replaced(f"presets.{each}", presets[each], variants)
             variants["variants"] = variants["variants"] | (replaced if each == chosen else {})
         return Ablation(

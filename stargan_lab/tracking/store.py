@@ -68,7 +68,7 @@ class Store:
     def open_tagged(self, tags: Mapping[str, str], run_name: str, start: float | None = None) -> "Run":
         """The run with these tags, created if it does not exist. ``start`` is in Unix seconds, None for now."""
         with locked(self._lock):
-            condition = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+            condition = " AND ".join(f"tags.`{key}` = {_literal(value)}" for key, value in tags.items())
             for run in self.search(condition):
                 return run
             with _one_line(self.uri):
@@ -144,6 +144,13 @@ class Store:
             else:
                 at = round((time.time() if end is None else end) * 1000)
                 self.client.set_terminated(mlflow_id, MLFLOW_STATUS[status], at)
+
+
+def _literal(text: str) -> str:
+    """A string in MLflow's filters, which cannot escape quotes. Raises StoreError if it has both kinds of them."""
+    if "'" in text and '"' in text:
+        raise StoreError(f"{text}: MLflow cannot find a name with both kinds of quotes")
+    return f'"{text}"' if "'" in text else f"'{text}'"
 
 
 def default_database(outputs: Path) -> Path:

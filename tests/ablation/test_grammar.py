@@ -192,6 +192,7 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "baseline's level": (GRID | {"baseline": {"norm": "lyer"}}, ["baseline.norm: unknown level 'lyer'", "'layer'"]),
     "baseline incomplete": (GRID | {"baseline": {"norm": "none"}}, ["baseline.penalty: missing"]),
     "presets as list": (NAMED | {"presets": ["small"]}, ["presets: expected a mapping"]),
+    "preset's name": (NAMED | {"presets": {"it's": []}}, ["presets.it's: the name becomes part of a tag in MLflow"]),
     "preset's override": (_preset(["preset"]), ["presets.small: 'preset'", "key=value"]),
     "preset's key": (_preset({"seed": [1]}), ["presets.small.seed: unknown key", "'seeds'"]),
     "preset's seeds": (_preset({"seeds": [1, 1]}), ["presets.small.seeds: duplicate seed"]),
@@ -213,6 +214,13 @@ def test_invalid_file_is_refused_in_one_line(loaded, case: str) -> None:
     assert "\n" not in message
     for part in [str(Path("experiments", "mine.yaml")), *expected]:
         assert part in message, message
+
+
+def test_a_file_name_that_no_tag_may_have_is_refused(here: Path) -> None:
+    (here / "experiments").mkdir()
+    (here / "experiments" / "it's.yaml").write_text(yaml.safe_dump(NAMED))
+    with pytest.raises(ConfigError, match=r"it's\.yaml: the name becomes part of a tag in MLflow.*; rename the file$"):
+        load("it's")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.run_folder import MetricRow
-from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.store import Store, StoreError
 
 OPEN = """
 import sys, time
@@ -44,6 +44,14 @@ def test_concurrent_processes_open_a_new_store(tmp_path: Path) -> None:
     shared = store.find("shared")
     assert shared is not None
     assert set(names) <= set(shared.data.tags)
+
+
+@pytest.mark.parametrize("name", ["it's", 'the "norm"', "norm=layer bias=[1, 2]"])
+def test_a_tag_with_quotes_is_found_again(store: Store, name: str) -> None:
+    first, other = (store.open_tagged({"report": each}, each) for each in (name, "other"))
+    assert store.open_tagged({"report": name}, name).info.run_id == first.info.run_id != other.info.run_id
+    with pytest.raises(StoreError, match="both kinds of quotes"):
+        store.open_tagged({"report": '"it\'s"'}, name)
 
 
 def test_empty_tag_replaces_another(store: Store) -> None:
