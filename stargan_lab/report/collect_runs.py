@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,6 +18,9 @@ from stargan_lab.files import canonical_hash, read_json
 from stargan_lab.tracking.metrics import Metric, order
 from stargan_lab.tracking.run_folder import RunFolder
 
+Cells = list[tuple[str, int, str]]
+"""Variant, seed and run id of each run."""
+
 NOT_SCORED = "not scored"
 """Status of a finished run without scores under the requested protocol."""
 
@@ -29,9 +32,7 @@ MEASURED = {"speed/seconds_per_step": "seconds_per_step", "memory/peak_mib": "pe
 SCORING = ("protocols", "facts", "warnings", "descriptions", "audit", "folder")
 
 
-def collect(
-    ablation: Ablation, cells: Sequence[tuple[str, int, str]], outputs: Path, protocol: str | None = None
-) -> DataFrame:
+def collect(ablation: Ablation, cells: Cells, outputs: Path, protocol: str | None = None) -> DataFrame:
     """Read the runs ``cells`` (variant, seed, run id) from ``outputs/runs``.
 
     Args:

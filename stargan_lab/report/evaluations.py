@@ -19,10 +19,12 @@ class Evaluation(NamedTuple):
 
     Attributes:
         protocol: empty if only its hash was recorded.
+        images: number of translated images; 0 if it was not recorded.
     """
 
     protocol: Mapping[str, Any]
     metrics: Mapping[str, float]
+    images: int
 
 
 class EvaluatedRun(NamedTuple):
@@ -47,7 +49,7 @@ def evaluated_runs(ablation: Ablation, runs: DataFrame, metrics: Sequence[str]) 
     )
     result = []
     for variant, seed, folder, protocol, facts, *values in done.itertuples(index=False, name=None):
-        shown = Evaluation(facts or {}, dict(zip(metrics, values, strict=True)))
+        shown = Evaluation(facts or {}, dict(zip(metrics, values, strict=True)), _images(facts or {}))
         paths = [] if pd.isna(folder) else sorted((folder / "scores").glob("*.json"))
         others = [_read(path) for path in paths if path.stem != protocol]
         result.append(EvaluatedRun(variant, seed, [shown, *(each for each in others if each.protocol)]))
@@ -60,7 +62,9 @@ def _read(path: Any) -> Evaluation:
         protocol, metrics = record["protocol"], dict(record["metrics"])
     except (KeyError, TypeError, ValueError):
         raise LabError(f"{path}: expected a mapping with metrics and protocol") from None
-    return Evaluation({} if isinstance(protocol, str) else protocol, metrics)  # very old records have only its hash
+    if isinstance(protocol, str):  # in very old records only its hash
+        return Evaluation({}, metrics, 0)
+    return Evaluation(protocol, metrics, _images(protocol))
 
 
 def values_of_evaluations(runs: Sequence[EvaluatedRun], metric: str) -> DataFrame:
@@ -68,9 +72,9 @@ def values_of_evaluations(runs: Sequence[EvaluatedRun], metric: str) -> DataFram
 
     Besides a run's shown evaluation, those count that differ from it only in their seed and in ``max_images``. The
     number of images is the mean over the evaluations with the same limit, since a random selection of test images
-    contains a random number without a label; 0 if it was not recorded.
+    contains a random number without a label.
     """
-    known: dict[str, str] = {}
+    known: dict[str, str] = {}  # hashing takes longer than everything else
 
     def procedure(protocol: Mapping[str, Any]) -> str:
         key = str(protocol.get("hash"))
@@ -81,9 +85,11 @@ def values_of_evaluations(runs: Sequence[EvaluatedRun], metric: str) -> DataFram
         shown = run.evaluations[0].protocol
         for each in run.evaluations:
             protocol, value = each.protocol, each.metrics.get(metric)
-            if pd.notna(value) and (protocol is shown or procedure(protocol) == procedure(shown)):
+            if value is None or value != value:
+                continue
+            if protocol is shown or procedure(protocol) == procedure(shown):
                 limit = protocol.get("max_images") or 0
-                rows.append((run.variant, run.seed, protocol.get("seed", 0), limit, _images(protocol), value))
+                rows.append((run.variant, run.seed, protocol.get("seed", 0), limit, each.images, value))
     frame = DataFrame(rows, columns=["variant", "training_seed", "evaluation_seed", "limit", "images", "value"])
     images = frame.groupby("limit")["images"].mean().round().astype(int)
     frame["images"] = frame["limit"].map(images)  # limits that leave no image out have the same number

@@ -13,10 +13,8 @@ from stargan_lab.config.variant_name import variant_name
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, nearest, unknown
 from stargan_lab.registry import family
+from stargan_lab.report.collect_runs import Cells
 from stargan_lab.report.query import config_keys, differing
-
-Cells = list[tuple[str, int, str]]
-"""Variant, seed and run id of each run."""
 
 
 def ablation_of(

@@ -8,8 +8,8 @@ from typing import Any
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_json
+from stargan_lab.report.collect_runs import Cells
 from stargan_lab.report.effects import ALPHA
-from stargan_lab.report.from_runs import Cells
 
 
 @dataclass(frozen=True)
