@@ -95,7 +95,7 @@ class Jobs:
 
         name = f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
         if self.one_by_one:
-            inform(f"\n{name} — {self.progress.counts().text(estimate=True)}")
+            inform(f"\n{name} — {self.progress.counts().text()}")
             with self.progress.job(number):
                 yield
             return

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
@@ -19,6 +20,7 @@ class Counts:
     Attributes:
         left: neither finished nor failed nor running; interrupted runs among them.
         seconds_per_run: mean over the runs that this sweep has finished; None before the first.
+        parallel: the largest number of runs that were trained at the same time, at least 1.
     """
 
     finished: int
@@ -26,17 +28,17 @@ class Counts:
     running: int
     left: int
     seconds_per_run: float | None
+    parallel: int = 1
 
-    def text(self, estimate: bool = False) -> str:
+    def text(self) -> str:
         """``3 finished, 0 failed, 6 left, about 4 min left``; also how many are running, if any.
 
-        Args:
-            estimate: add the time left, for runs that are trained one after another.
+        The time is an estimate once a run has finished; those that are running count half.
         """
         running = f"{self.running} running, " if self.running else ""
         text = f"{self.finished} finished, {self.failed} failed, {running}{self.left} left"
-        if estimate and self.seconds_per_run is not None:
-            return f"{text}, about {_rounded_duration(self.seconds_per_run * self.left)} left"
+        if self.seconds_per_run is not None and (left := self.left + self.running / 2):
+            return f"{text}, about {_rounded_duration(self.seconds_per_run * left / self.parallel)} left"
         return text
 
 
@@ -85,7 +87,12 @@ class SweepProgress:
         of = Counter(statuses)
         done = of["finished"] + of["failed"] + of["running"]
         return Counts(
-            of["finished"], of["failed"], of["running"], len(statuses) - done, fmean(seconds) if seconds else None
+            of["finished"],
+            of["failed"],
+            of["running"],
+            len(statuses) - done,
+            fmean(seconds) if seconds else None,
+            max([1, *accumulate(1 if entry[0] == "start" else -1 for entry in entries)]),
         )
 
     def _job_status(self, job: int, started: bool, ended: bool) -> str:

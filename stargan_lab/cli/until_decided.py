@@ -11,6 +11,7 @@ from stargan_lab.cli.sweep_run import SweepRun
 from stargan_lab.console import inform, say
 from stargan_lab.errors import ConfigError, counted
 from stargan_lab.report.comparable import check_comparable
+from stargan_lab.report.effects import effects
 from stargan_lab.report.looks import count, look_title, obstacle, result, to_train
 from stargan_lab.report.sequential import MOST_PAIRS
 from stargan_lab.report.swept import SeedPlan, Swept, read_swept
@@ -65,24 +66,26 @@ def train_and_report(sweep: SweepRun, cells: list[Cell]) -> int:
     """Train the cells, then another seed of the undecided variants, and so on; 1 if an obstacle ended it."""
     sweep.announce(cells)
     runs = sweep.train(cells)
-    while not (reason := obstacle(sweep.ablation, runs)) and (new := _next(sweep, runs)):
+    table = effects(sweep.ablation, runs, sweep.ablation.primary)
+    while not (reason := obstacle(sweep.ablation, runs)) and (new := _next(sweep, runs, table)):
         runs = sweep.train(new, cells)
+        table = effects(sweep.ablation, runs, sweep.ablation.primary)
         cells = [*cells, *new]
     title = look_title(sweep.ablation, runs)
     seeds = counted(runs["seed"].nunique(), "seed")
-    say(f"{title}: {reason or f'{count(sweep.ablation, runs)} with {seeds}; {result(sweep.ablation, runs)}'}")
+    say(f"{title}: {reason or f'{count(table)} with {seeds}; {result(table)}'}")
     return sweep.report(cells, runs) or int(bool(reason))
 
 
-def _next(sweep: SweepRun, runs: DataFrame) -> list[Cell]:
+def _next(sweep: SweepRun, runs: DataFrame, table: DataFrame) -> list[Cell]:
     """The cells to add after a look; none if it is the last one or all variants are decided."""
     if not sweep.allow_mixed:
         check_comparable(sweep.ablation, runs)  # before more is trained
-    used, variants = runs["seed"].nunique(), to_train(sweep.ablation, runs)
+    used, variants = runs["seed"].nunique(), to_train(sweep.ablation, runs, table)
     if sweep.plan is None or used >= sweep.plan.max_seeds or not variants:
         return []
     seed, title = sweep.plan.seed(used), look_title(sweep.ablation, runs)
-    inform(f"{title}: {count(sweep.ablation, runs)}; adding seed {seed} of {', '.join(variants)}")
+    inform(f"{title}: {count(table)}; adding seed {seed} of {', '.join(variants)}")
     return [cell for cell in sweep.cells([seed]) if cell.variant in variants]
 
 

@@ -5,21 +5,23 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import counted
 from stargan_lab.report.collect_runs import finished
-from stargan_lab.report.effects import effects, values_of
+from stargan_lab.report.effects import values_of
 
 DECIDED = ("better", "worse", "equivalent", "failed")
 
 
-def to_train(ablation: Ablation, runs: DataFrame) -> list[str]:
+def to_train(ablation: Ablation, runs: DataFrame, table: DataFrame) -> list[str]:
     """The variants to train with another seed: the undecided ones and those they are compared with.
 
     A decided variant gets no more seeds: more pairs could only revoke its verdict, and the levels allow a variant to
     stop at any look. A variant with a failed run stops too, since it can no longer be better or equivalent; so does one
     whose baseline failed in at least half of its runs, because its number of pairs hardly grows.
+
+    Args:
+        table: the primary metric's ``effects``.
     """
     values = values_of(ablation, runs, ablation.primary)
     failed = values["value"].isna().groupby(values["variant"]).mean()
-    table = effects(ablation, runs, ablation.primary)
     left = table[(table["verdict"] == "undecided") & (table["failures"] == 0) & (table["baseline"].map(failed) < 0.5)]
     needed = {*left["variant"], *left["baseline"]}
     return [variant for variant in ablation.variants if variant in needed]
@@ -41,15 +43,14 @@ def look_title(ablation: Ablation, runs: DataFrame) -> str:
     return f"look {runs['seed'].nunique() - first + 1} of {last - first + 1}"
 
 
-def count(ablation: Ablation, runs: DataFrame) -> str:
-    """``3 of 4 verdicts``."""
-    verdicts = effects(ablation, runs, ablation.primary)["verdict"]
+def count(table: DataFrame) -> str:
+    """``3 of 4 verdicts`` in the primary metric's ``effects``."""
+    verdicts = table["verdict"]
     return f"{verdicts.isin(DECIDED).sum()} of {counted(len(verdicts), 'verdict')}"
 
 
-def result(ablation: Ablation, runs: DataFrame) -> str:
-    """``better: layer (5 pairs); undecided: group (20 pairs), batch (3 pairs, 1 failed)``."""
-    table = effects(ablation, runs, ablation.primary)
+def result(table: DataFrame) -> str:
+    """``better: layer (5 pairs); undecided: group (20 pairs), batch (3 pairs, 1 failed)``, from the same table."""
     texts = []
     for verdict in (*DECIDED, "undecided"):
         rows = table[table["verdict"] == verdict].itertuples()

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,6 +52,7 @@ def seeds_for(ratio: float, level: Callable[[int], float], target: float = 0.8) 
     return None
 
 
+@lru_cache(maxsize=256)  # the variants of a table usually have equal numbers of seeds
 def detectable_ratio(seeds: int, level: float, target: float = 0.8) -> float:
     """The smallest true difference, in standard deviations of the differences, that has power ``target``."""
     bound = 1.0

@@ -75,5 +75,30 @@ def test_only_runs_that_this_sweep_trained_are_timed(tmp_path: Path) -> None:
     ],
 )
 def test_time_left_is_an_estimate(seconds: float | None, left: int, text: str) -> None:
-    assert Counts(3, 0, 0, left, seconds).text(estimate=True) == text
-    assert Counts(3, 0, 2, left, seconds).text() == f"3 finished, 0 failed, 2 running, {left} left"
+    assert Counts(3, 0, 0, left, seconds).text() == text
+
+
+@pytest.mark.parametrize(
+    ("running", "left", "text"),
+    [
+        (2, 6, "3 finished, 0 failed, 2 running, 6 left, about 7 min left"),  # 120 s · (6 + 1) / 2
+        (1, 0, "3 finished, 0 failed, 1 running, 0 left, about 30 s left"),
+        (0, 0, "3 finished, 0 failed, 0 left"),
+    ],
+)
+def test_runs_in_parallel_divide_the_time_left(running: int, left: int, text: str) -> None:
+    assert Counts(3, 0, running, left, 120.0, parallel=2).text() == text
+
+
+def test_the_journal_shows_how_many_runs_are_trained_in_parallel(tmp_path: Path) -> None:
+    runs = folders(tmp_path, 4)
+    progress = SweepProgress(runs, 4, tmp_path / "jobs.txt")
+    assert progress.counts().parallel == 1
+    with progress.job(0):
+        assert progress.counts().parallel == 1
+        with progress.job(1):
+            end(runs[1], "finished")
+        with progress.job(2):
+            assert progress.counts().parallel == 2
+    with progress.job(3):
+        assert progress.counts().parallel == 2

@@ -368,6 +368,27 @@ RUNS = [
         "tests/report/test_statistics.py",
     ),
     (
+        "a decided variant gets more seeds",
+        "report/looks.py",
+        'table[(table["verdict"] == "undecided") &',
+        'table[(table["verdict"] != "failed") &',
+        "tests/report/test_looks.py",
+    ),
+    (
+        "the looks are not corrected for each other",
+        "report/effects.py",
+        "return Looks(*ablation.looks) if ablation.looks else ONE_LOOK",
+        "return ONE_LOOK",
+        "tests/report/test_looks.py",
+    ),
+    (
+        "any re-evaluation counts as a repetition",
+        "report/evaluations.py",
+        "if protocol is shown or procedure(protocol) == procedure(shown):",
+        "if True:",
+        "tests/report/test_evaluations.py",
+    ),
+    (
         "a finished run waits for its lock",
         "runs/run.py",
         "if (result := folder.finished_result()) is None:  # a finished",

@@ -42,13 +42,17 @@ def frame(seeds: int, **variants: Mapping[int, float]) -> DataFrame:
     )
 
 
+def going_on(ablation: Ablation, runs: DataFrame) -> list[str]:
+    return to_train(ablation, runs, effects(ablation, runs, ablation.primary))
+
+
 def test_undecided_variants_go_on_with_their_baseline(ablation: Ablation) -> None:
     two = of(ablation, "good", "unclear")
     runs = frame(3, none=BASE, good=BETTER, unclear=UNCLEAR)
-    assert to_train(two, runs) == ["none", "unclear"]
-    assert (look_title(two, runs), count(two, runs)) == ("look 1 of 3", "1 of 2 verdicts")
-    assert result(two, runs) == "better: good (3 pairs); undecided: unclear (3 pairs)"
-    assert to_train(of(ablation, "good"), runs) == []
+    assert going_on(two, runs) == ["none", "unclear"]
+    assert (look_title(two, runs), count(effects(two, runs, EDIT))) == ("look 1 of 3", "1 of 2 verdicts")
+    assert result(effects(two, runs, EDIT)) == "better: good (3 pairs); undecided: unclear (3 pairs)"
+    assert going_on(of(ablation, "good"), runs) == []
 
 
 def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation) -> None:
@@ -56,7 +60,7 @@ def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation
     first = {seed: BETTER[seed] for seed in range(3)}
     runs = frame(5, none=BASE, good=first, unclear=UNCLEAR)
     assert look_title(two, runs) == "look 3 of 3"
-    assert result(two, runs) == "better: good (3 pairs); undecided: unclear (5 pairs)"
+    assert result(effects(two, runs, EDIT)) == "better: good (3 pairs); undecided: unclear (5 pairs)"
     assert note(two, runs).startswith("sequential: look 3 of 3 (one look per number of seeds from 3 to 5);")
     assert note(two, runs) in report_text(content_of(two, runs))
     assert "sequential" not in report_text(content_of(replace(two, looks=None), runs))
@@ -65,17 +69,17 @@ def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation
 def test_a_variant_that_others_are_compared_with_goes_on_for_them(ablation: Ablation) -> None:
     matched = of(ablation, "good", "unclear", matched={"unclear": "good"})
     runs = frame(3, none=BASE, good=BETTER, unclear={s: v + (-1) ** s * 0.1 for s, v in BETTER.items()})
-    assert to_train(matched, runs) == ["good", "unclear"]
+    assert going_on(matched, runs) == ["good", "unclear"]
 
 
 def test_failed_runs_do_not_go_on_forever(ablation: Ablation) -> None:
     one, nan = of(ablation, "unclear"), float("nan")
     some = frame(3, none=BASE, unclear={**UNCLEAR, 1: nan})
-    assert result(one, some) == "undecided: unclear (2 pairs, 1 failed)" and to_train(one, some) == []
+    assert result(effects(one, some, EDIT)) == "undecided: unclear (2 pairs, 1 failed)" and going_on(one, some) == []
     most = frame(3, none=BASE, unclear=dict.fromkeys(range(3), nan))
-    assert result(one, most) == "failed: unclear (0 pairs, 3 failed)" and to_train(one, most) == []
-    assert to_train(one, frame(3, none={**BASE, 1: nan}, unclear=UNCLEAR)) == ["none", "unclear"]
-    assert to_train(one, frame(4, none={**BASE, 1: nan, 2: nan}, unclear=UNCLEAR)) == []
+    assert result(effects(one, most, EDIT)) == "failed: unclear (0 pairs, 3 failed)" and going_on(one, most) == []
+    assert going_on(one, frame(3, none={**BASE, 1: nan}, unclear=UNCLEAR)) == ["none", "unclear"]
+    assert going_on(one, frame(4, none={**BASE, 1: nan, 2: nan}, unclear=UNCLEAR)) == []
 
 
 def test_a_run_without_a_result_is_an_obstacle(ablation: Ablation) -> None:
@@ -101,7 +105,7 @@ def swept(ablation: Ablation, scores: DataFrame) -> DataFrame:
     runs["descriptions"] = [{}] * len(runs)
     seen, going = runs[runs["seed"] < 3], variants
     for seed in range(3, 10):
-        if not (going := to_train(ablation, seen)):
+        if not (going := going_on(ablation, seen)):
             break
         seen = runs.loc[seen.index.union(runs.index[(runs["seed"] == seed) & runs["variant"].isin(going)])]
     return effects(ablation, seen, EDIT)
