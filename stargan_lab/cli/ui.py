@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
     view, run_ids, variants = view_of(args, outputs)
     store = Store.open(outputs, args.uri, args.experiment)
     view.save(store)
-    publish_reports(store, outputs)
-    if view.ablation:
+    reported = publish_reports(store, outputs)
+    if view.ablation and view.ablation not in reported:
         sort_runs(store, view.ablation, variants)
     say(f"open {view.url(store, args.port)}   (Ctrl-C to stop)")
     if view.ablation and (compared := _mlflow_ids(store, run_ids)):

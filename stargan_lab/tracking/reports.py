@@ -21,26 +21,29 @@ _OURS = re.compile(r"\[Report\]\(#/experiments/")
 _REPORT, _DIGEST, _ABLATION, _NOTE = "report", "report_sha256", "ablation.", "mlflow.note.content"
 
 
-def publish_reports(store: Store, outputs: Path) -> None:
+def publish_reports(store: Store, outputs: Path) -> set[str]:
     """Publish every report in ``outputs/reports`` that MLflow does not have yet.
 
+    Returns:
+        The ablations that have a report, whose runs are sorted.
     Raises:
         StoreError: the store fails; LabError: a summary is damaged.
     """
-    for path in sorted((outputs / "reports").glob(f"[!.]*/{SUMMARY}")):
-        publish_report(store, path.parent)
+    return {publish_report(store, path.parent) for path in sorted((outputs / "reports").glob(f"[!.]*/{SUMMARY}"))}
 
 
-def publish_report(store: Store, folder: Path) -> None:
+def publish_report(store: Store, folder: Path) -> str:
     """Publish a report's directory as a run with the tag ``report``, and describe the runs it compares.
 
     A later report of the same ablation replaces the files of the earlier one.
 
+    Returns:
+        The name of the ablation.
     Raises:
         StoreError: the store fails; LabError: the summary is damaged.
     """
     with locked(lock_path(folder)):  # another process may be writing it
-        _publish(store, folder)
+        return _publish(store, folder)
 
 
 def lock_path(folder: Path) -> Path:
@@ -48,7 +51,7 @@ def lock_path(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.lock"
 
 
-def _publish(store: Store, folder: Path) -> None:
+def _publish(store: Store, folder: Path) -> str:
     summary = read_json(folder / SUMMARY)
     try:
         name, title, verdicts = str(summary["name"]), str(summary["title"]), list(map(dict, summary["verdicts"]))
@@ -70,16 +73,27 @@ def _publish(store: Store, folder: Path) -> None:
         note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, facts)}"
         store.set_tags(run.info.run_id, {**facts, _NOTE: note, _DIGEST: digest})  # last: marks it as complete
         store.set_status(run.info.run_id, "finished")
-    sort_runs(store, name, variants)
-    _describe_runs(store, name)
+    compared = _runs_of(store, name)
+    _sort(store, name, variants, compared)
+    _describe(store, compared)
+    return name
 
 
 def sort_runs(store: Store, name: str, order: Sequence[str]) -> None:
+    """Like ``publish_report``, sort the runs of an ablation, which need not have a report."""
+    _sort(store, name, order, _runs_of(store, name))
+
+
+def _runs_of(store: Store, name: str) -> "list[Run]":
+    return store.search(f"tags.`{_ABLATION}{name}` LIKE '%'")
+
+
+def _sort(store: Store, name: str, order: Sequence[str], compared: "Sequence[Run]") -> None:
     """Number the runs of an ablation for its view: its variants in their order, each by seed.
 
     A run that several variants share has the place of the first.
     """
-    for run in store.search(f"tags.`{_ABLATION}{name}` LIKE '%'"):
+    for run in compared:
         tag = run.data.tags[_ABLATION + name]
         matching = [place for place, variant in enumerate(order) if tag == variant or tag.startswith(f"{variant}, ")]
         exact = [place for place in matching if tag == order[place]]
@@ -88,13 +102,13 @@ def sort_runs(store: Store, name: str, order: Sequence[str]) -> None:
             store.set_tags(run.info.run_id, {place_tag(name): place})
 
 
-def _describe_runs(store: Store, name: str) -> None:
-    """Set the description of each run of an ablation, a paragraph per ablation that has a report.
+def _describe(store: Store, compared: "Sequence[Run]") -> None:
+    """Set the description of each of these runs, a paragraph per ablation that has a report.
 
     A description that somebody has written in MLflow stays.
     """
     reports = {run.data.tags[_REPORT]: run for run in store.search(f"tags.`{_REPORT}` LIKE '%'")}
-    for run in store.search(f"tags.`{_ABLATION}{name}` LIKE '%'"):
+    for run in compared:
         variants = {
             key.removeprefix(_ABLATION): variant
             for key, variant in run.data.tags.items()

@@ -66,6 +66,17 @@ def test_a_report_that_is_published_already_is_left_alone(store: Store, tmp_path
     assert stored.read_text() == "kept"
 
 
+def test_the_runs_of_a_report_are_searched_once(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.set_tags(store.open_run("a", "a", 1.0).info.run_id, {"ablation.norms": "layer", "seed": "3"})
+    written(tmp_path, "norms")
+    search, conditions = store.search, []
+    monkeypatch.setattr(store, "search", lambda condition: conditions.append(condition) or search(condition))
+    assert publish_reports(store, tmp_path) == {"norms"}
+    assert len([each for each in conditions if "ablation.norms" in each]) == 1
+    (run,) = search("tags.run_id = 'a'")
+    assert run.data.tags["place.norms"] == "001.0003" and "[Report]" in run.data.tags["mlflow.note.content"]
+
+
 def test_a_description_by_hand_stays(store: Store, tmp_path: Path) -> None:
     run = store.open_run("a", "a", 1.0)
     store.set_tags(run.info.run_id, {"ablation.norms": "layer", "mlflow.note.content": "mine"})
