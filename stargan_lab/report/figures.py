@@ -86,5 +86,6 @@ def _label(axis: "Axes", table: DataFrame, metric: Metric, primary: bool) -> Non
     axis.set_title(title, fontsize=9, loc="left", fontweight="bold" if primary else "normal")
     axis.set_xlabel(DIRECTIONS[metric.direction], fontsize=7, color="#444444")
     axis.tick_params(axis="x", labelsize=7)
+    axis.locator_params(axis="x", nbins=5)  # more labels would overlap
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)

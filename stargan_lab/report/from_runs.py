@@ -38,16 +38,8 @@ def ablation_of(
         ConfigError: a key or the baseline is unknown.
         LabError: two runs of a variant have the same seed; the message names a key in which they differ.
     """
-    known = config_keys(runs)
-    keys = [key if key in known else key.removesuffix(".name") for key in by]
-    for key in [*keys, seed_key]:
-        if key not in known:
-            raise ConfigError(f"{key}: no run has this key{nearest(key, known)}")
-    for run_id in runs["run_id"][runs[seed_key].isna()]:
-        say(f"warning: run {run_id} is left out: it failed before it recorded its {seed_key}")
-    runs = runs[runs[seed_key].notna()]
-    if not all(isinstance(_value(seed), int) for seed in runs[seed_key]):
-        raise ConfigError(f"--seed-key {seed_key}: pairs runs by whole numbers, but its values are not")
+    keys = _known_keys(runs, by, seed_key)
+    runs = _with_seeds(runs, seed_key)
     settings = {
         run_id: {key: as_yaml(_value(row[key])) for key in keys} for run_id, row in runs.set_index("run_id").iterrows()
     }
@@ -88,6 +80,26 @@ def _check_unique(runs: DataFrame, cells: Cells, keys: Sequence[str]) -> None:
             differing = also_differing(runs[runs["run_id"].isin([other, run_id])], keys)
             hint = f"; they differ in {', '.join(differing)}: add it to --by, or filter the runs" if differing else ""
             raise LabError(f"runs {other} and {run_id} are both {variant} with seed {seed}{hint}")
+
+
+def _known_keys(runs: DataFrame, by: Sequence[str], seed_key: str) -> list[str]:
+    """The columns of ``by``. Raises ConfigError if one of them or of the seed is missing."""
+    known = config_keys(runs)
+    keys = [key if key in known else key.removesuffix(".name") for key in by]
+    for key in [*keys, seed_key]:
+        if key not in known:
+            raise ConfigError(f"{key}: no run has this key{nearest(key, known)}")
+    return keys
+
+
+def _with_seeds(runs: DataFrame, seed_key: str) -> DataFrame:
+    """The runs without those that failed too early to have a seed. Raises ConfigError if a seed is not an integer."""
+    for run_id in runs["run_id"][runs[seed_key].isna()]:
+        say(f"warning: run {run_id} is left out: it failed before it recorded its {seed_key}")
+    runs = runs[runs[seed_key].notna()]
+    if not all(isinstance(_value(seed), int) for seed in runs[seed_key]):
+        raise ConfigError(f"--seed-key {seed_key}: pairs runs by whole numbers, but its values are not")
+    return runs
 
 
 def _default_variant(runs: DataFrame, settings: dict[str, dict[str, str]], names: dict[str, str]) -> str:
