@@ -15,7 +15,7 @@ examples:
   stargan-lab evaluate 3f2a evaluation.extractor=inception evaluation.weights=download
   stargan-lab evaluate 3f2a 9c01 evaluation.max_images=500 --json
   stargan-lab evaluate --of quickstart evaluation.extractor=pixels
-  stargan-lab evaluate --of quickstart evaluation.seed=1         again with another seed, to separate sources of variance
+  stargan-lab evaluate --of quickstart evaluation.seed=1         again, to separate the sources of variance
   stargan-lab evaluate 3f2a --again                              even if scores under this protocol exist"""
 
 
