@@ -40,8 +40,6 @@ class Recipe:
 
 
 RECIPE = Recipe()
-WEAK = 0.9
-"""A classifier below this accuracy on real test images causes a warning."""
 
 
 class ClassifierNetwork(nn.Module):
@@ -110,14 +108,6 @@ class AttributeClassifier:
     def features(self, images: Tensor) -> Tensor:
         """(n, 3, H, W) uint8 → (n, 64) float32 on the CPU."""
         return self.network.features(to_float(images.to(self.device))).float().cpu()
-
-    def warning(self, dataset: str) -> str | None:
-        """One line if the classifier is weak, else None."""
-        low = {name: value for name, value in self.accuracy.items() if value < WEAK}
-        if not low:
-            return None
-        worst = ", ".join(f"{name} {value:.3f}" for name, value in sorted(low.items(), key=lambda item: item[1]))
-        return f"{dataset}: attribute classifier accuracy is below {WEAK} on real test images: {worst}"
 
 
 def decide(logits: Tensor, kind: LabelKind) -> Tensor:

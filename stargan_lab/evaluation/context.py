@@ -59,21 +59,3 @@ class Context:
         if not torch.isfinite(y).all():
             raise LabError(f"{dataset}: a translated test image has non-finite values; the generator has diverged")
         return to_uint8(y).cpu()
-
-
-@dataclass(frozen=True)
-class EvaluationWarning:
-    """A failure that the scores alone do not reveal.
-
-    Attributes:
-        code: label-ignored, returns-input, collapse, few-images, one-class, weak-classifier or no-weights.
-        metrics: the metrics it affects, without domains; empty for all of them.
-        text: one line.
-    """
-
-    code: str
-    metrics: tuple[str, ...]
-    text: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"code": self.code, "metrics": list(self.metrics), "text": self.text}

@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
-from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
+from stargan_lab.evaluation.context import Context, Translate
 from stargan_lab.evaluation.extractors import Extractor
-from stargan_lab.evaluation.failure_checks import FailureChecks
 from stargan_lab.evaluation.features import FeatureFile, batch_size, compute_features
 from stargan_lab.evaluation.frechet_distance import Moments
 from stargan_lab.evaluation.ground_truth_images import GroundTruthImages, ground_truth_images
@@ -23,6 +22,7 @@ from stargan_lab.evaluation.image_scores import ImageScores
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric
 from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features
+from stargan_lab.evaluation.warnings import EvaluationWarning, FailureChecks, few_images
 from stargan_lab.labels import target_labels
 from stargan_lab.tracking.metrics import metric_name
 
@@ -92,14 +92,7 @@ class _FeatureScores:
             if (value := metric.value(self._moments)) is not None:
                 scores.overall[self.name(metric)] = value
         biased = tuple(self.name(m) for m in (*self._metrics, *self._pooled) if m.has("needs_many_images"))
-        few = [(images, dims, name) for images, dims, name in self._fewest if images <= dims]
-        if few and biased:
-            images, dims, name = min(few)
-            text = (
-                f"{dataset}: {biased[0].removeprefix('eval/')} has too few images ({images} for {name},"
-                f" {dims:,} features): biased upward; compare only with equal numbers of images"
-            )
-            scores.warnings.append(EvaluationWarning("few-images", biased, text))
+        scores.warnings += few_images(dataset, self._fewest, biased)
 
 
 @torch.no_grad()

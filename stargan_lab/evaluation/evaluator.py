@@ -12,16 +12,16 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, trained_classifier
 from stargan_lab.evaluation.build_protocol import build_protocol
-from stargan_lab.evaluation.context import Context, EvaluationWarning, Translate
+from stargan_lab.evaluation.context import Context, Translate
 from stargan_lab.evaluation.cross_dataset import score_across
 from stargan_lab.evaluation.dataset_scores import Dataset, DatasetScores, score_dataset
 from stargan_lab.evaluation.extractors import ClassifierExtractor, Extractor, build_extractor
-from stargan_lab.evaluation.failure_checks import one_class
 from stargan_lab.evaluation.features import LARGEST_DIMS, compute_features, total_memory
 from stargan_lab.evaluation.inception_weights import WeightsMissing
 from stargan_lab.evaluation.metrics.selection import Configured, SelectedMetric, select, try_metrics
 from stargan_lab.evaluation.real_images import reference_labels, reference_split
 from stargan_lab.evaluation.reordered import reordered
+from stargan_lab.evaluation.warnings import EvaluationWarning, one_class, weak_classifier
 from stargan_lab.registry import family
 from stargan_lab.tracking.metrics import metric_name
 
@@ -193,11 +193,10 @@ def _warnings(
 ) -> list[EvaluationWarning]:
     """Warnings that do not depend on the translations."""
     classified = tuple(name for name, entry in metrics.items() if "attribute_classifier" in entry["uses"])
-    warnings = []
+    warnings: list[EvaluationWarning] = []
     for dataset in datasets:
         source = dataset.source
-        if text := dataset.attribute_classifier.warning(source.name):
-            warnings.append(EvaluationWarning("weak-classifier", classified, text))
+        warnings += weak_classifier(source.name, dataset.attribute_classifier.accuracy, classified)
         labels = source.split("test").labels[: context.count(source)]
         warnings += one_class(source.name, source.spec, labels, reference_labels(source, context.max_images))
     return warnings

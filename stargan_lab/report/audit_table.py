@@ -7,7 +7,7 @@ from pandas import DataFrame, isna
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import finished
-from stargan_lab.report.rounding import MISSING
+from stargan_lab.report.number_text import MISSING
 
 DIFFERENT = " *"
 TOLERANCE = 0.1

@@ -9,7 +9,7 @@ from pandas import DataFrame, Series
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import descriptions
 from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
-from stargan_lab.report.rounding import MISSING, difference, interval
+from stargan_lab.report.number_text import MISSING, difference, interval
 from stargan_lab.report.sequential import Looks
 from stargan_lab.report.statistics import COLUMNS, ONE_LOOK, LookPlan, verdicts
 from stargan_lab.tracking.metrics import Metric, lookup

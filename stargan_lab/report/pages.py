@@ -18,8 +18,8 @@ from stargan_lab.report.curves import draw_curves
 from stargan_lab.report.effects import INTERVAL
 from stargan_lab.report.figures import draw_effects
 from stargan_lab.report.image_strip import draw_strip
+from stargan_lab.report.report_json import report_json
 from stargan_lab.report.runs_csv import write_csv
-from stargan_lab.report.summary import summary
 from stargan_lab.tracking.reports import SUMMARY, lock_path
 
 FORMATS = ("md", "csv", "html", "tex")
@@ -87,7 +87,7 @@ def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int
             write_csv(content.runs, path)
         else:
             write_text(path, _render(path.suffix[1:], content, figures))
-    write_json(out / SUMMARY, summary(content, [path.name for path in (*pages, *drawn)]))
+    write_json(out / SUMMARY, report_json(content, [path.name for path in (*pages, *drawn)]))
     return [*pages, out / SUMMARY, *drawn]
 
 

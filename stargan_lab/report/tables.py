@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
-from stargan_lab.report.rounding import MISSING, summary
+from stargan_lab.report.number_text import MISSING, decimals, shown
 from stargan_lab.report.warning_marks import WarningMarks
-from stargan_lab.tracking.metrics import label, lookup
+from stargan_lab.tracking.metrics import Metric, label, lookup
 
 
 def by_seed(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
@@ -111,6 +111,19 @@ def _score_table(ablation: Ablation, runs: DataFrame, titles: Mapping[str, str])
     of_variant = {variant: done[done["variant"] == variant] for variant in ablation.variants}
     for name, title in titles.items():
         metric = lookup(name, described)
-        cells[title] = [summary(values[name], metric) + marks.of(v, name) for v, values in of_variant.items()]
+        cells[title] = [
+            mean_and_deviation(values[name], metric) + marks.of(v, name) for v, values in of_variant.items()
+        ]
     variants = [f"{v} (baseline)" if v == ablation.baseline else v for v in ablation.variants]
     return DataFrame(cells, index=variants).rename_axis("variant")
+
+
+def mean_and_deviation(values: Series, metric: Metric) -> str:
+    """``0.431 ± 0.012 (3)``: mean, sample standard deviation (n - 1) and number of the values that are not NaN."""
+    count = values.count()
+    if count == 0:
+        return MISSING
+    spread = values.std()
+    places = decimals(metric, spread)
+    deviation = f" ± {shown(spread, places)}" if count > 1 else ""
+    return f"{shown(values.mean(), places)}{deviation} ({count})"

@@ -10,7 +10,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import descriptions
 from stargan_lab.report.effects import ALPHA, contrasts, looks, values_of
 from stargan_lab.report.evaluations import EvaluatedRun, values_of_evaluations
-from stargan_lab.report.rounding import MISSING, decimals, shown
+from stargan_lab.report.number_text import MISSING, decimals, shown
 from stargan_lab.report.statistics import LookPlan, by_variant, differences, standard_deviation
 from stargan_lab.report.variance import components, pair_correlation, smallest_detectable
 from stargan_lab.tracking.metrics import Metric, lookup

@@ -9,6 +9,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier, classifier_hash, decide, trained_classifier
+from stargan_lab.evaluation.warnings import weak_classifier
 
 CPU = torch.device("cpu")
 
@@ -22,7 +23,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_classifies_real_faces_almost_perfectly(attribute_classifier: AttributeClassifier, faces: ImageSource) -> None:
     assert list(attribute_classifier.accuracy) == list(faces.spec.names)
     assert min(attribute_classifier.accuracy.values()) >= 0.98
-    assert attribute_classifier.warning("faces") is None
+    assert weak_classifier("faces", attribute_classifier.accuracy, ()) == []
     test = faces.split("test")
     correct = attribute_classifier.predict(test.images(range(len(test)))) == test.labels
     assert correct.double().mean(0).tolist() == pytest.approx(list(attribute_classifier.accuracy.values()))
@@ -66,8 +67,8 @@ def test_a_weak_classifier_causes_a_one_line_warning(faces: ImageSource, tmp_pat
     found = trained_classifier(faces, tmp_path, CPU, progress=False)
     lowest = min(found.accuracy, key=lambda name: found.accuracy[name])
     assert found.accuracy[lowest] < 0.9
-    warning = found.warning("faces")
-    assert warning is not None and f": {lowest} {found.accuracy[lowest]:.3f}" in warning and "\n" not in warning
+    (warning,) = weak_classifier("faces", found.accuracy, ("eval/accuracy",))
+    assert f": {lowest} {found.accuracy[lowest]:.3f}" in warning.text and "\n" not in warning.text
 
 
 def test_identity_follows_data_size_and_recipe(faces: ImageSource, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -348,7 +348,7 @@ RUNS = [
     ),
     (
         "population standard deviation",
-        "report/rounding.py",
+        "report/tables.py",
         "spread = values.std()",
         "spread = values.std(ddof=0)",
         "tests/report",

@@ -1,14 +1,16 @@
-"""Failures that the scores alone do not reveal, detected in the translations and reported as warnings.
+"""Warnings of an evaluation: failures that the scores alone do not reveal, and their limits.
 
 Shapes: n images, A labels, H W pixels.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.context import EvaluationWarning
 from stargan_lab.evaluation.metrics.accuracy import accuracy
 from stargan_lab.evaluation.metrics.inputs import ImageBatch
 from stargan_lab.labels import LabelSpec
@@ -19,8 +21,29 @@ UNCHANGED = 0.5
 COLLAPSED = 0.1
 """Spread of the outputs, as a fraction of the spread of the inputs, below which they count as one image."""
 
+WEAK = 0.9
+"""Accuracy of the attribute classifier on real test images below which its scores are doubtful."""
+
 COMPARED = 64
 """Number of images whose outputs are compared across targets."""
+
+
+@dataclass(frozen=True)
+class EvaluationWarning:
+    """A failure that the scores alone do not reveal.
+
+    Attributes:
+        code: label-ignored, returns-input, collapse, few-images, one-class, weak-classifier or no-weights.
+        metrics: the metrics it affects, without domains; empty for all of them.
+        text: one line.
+    """
+
+    code: str
+    metrics: tuple[str, ...]
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"code": self.code, "metrics": list(self.metrics), "text": self.text}
 
 
 class FailureChecks:
@@ -118,3 +141,38 @@ def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor)
         if not bool((references[:, index] == 1).any()):
             lines.append(f"no real image has {name}")
     return [EvaluationWarning("one-class", (), f"{dataset}: {'; '.join(lines)}")] if lines else []
+
+
+def weak_classifier(dataset: str, accuracy: Mapping[str, float], metrics: tuple[str, ...]) -> list[EvaluationWarning]:
+    """A warning about labels that the attribute classifier reads badly.
+
+    Args:
+        accuracy: share of real test images classified correctly, per label.
+        metrics: the metrics that use the classifier.
+    """
+    low = {name: value for name, value in accuracy.items() if value < WEAK}
+    if not low:
+        return []
+    worst = ", ".join(f"{name} {value:.3f}" for name, value in sorted(low.items(), key=lambda item: item[1]))
+    text = f"{dataset}: attribute classifier accuracy is below {WEAK} on real test images: {worst}"
+    return [EvaluationWarning("weak-classifier", metrics, text)]
+
+
+def few_images(
+    dataset: str, counts: Sequence[tuple[int, int, str]], metrics: tuple[str, ...]
+) -> list[EvaluationWarning]:
+    """A warning if a domain has no more images than feature dimensions.
+
+    Args:
+        counts: images, feature dimensions and name of each domain.
+        metrics: those that are biased upward by few images.
+    """
+    few = [(images, dims, name) for images, dims, name in counts if images <= dims]
+    if not few or not metrics:
+        return []
+    images, dims, name = min(few)
+    text = (
+        f"{dataset}: {metrics[0].removeprefix('eval/')} has too few images ({images} for {name},"
+        f" {dims:,} features): biased upward; compare only with equal numbers of images"
+    )
+    return [EvaluationWarning("few-images", metrics, text)]

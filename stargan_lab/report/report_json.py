@@ -7,7 +7,7 @@ from typing import Any
 from stargan_lab.report.content import Content
 
 
-def summary(content: Content, files: Sequence[str]) -> dict[str, Any]:
+def report_json(content: Content, files: Sequence[str]) -> dict[str, Any]:
     """Claim, baseline, runs, verdicts on the primary metric, and ``files``; a number that is unknown is None.
 
     ``verdicts`` has a mapping per variant with the columns of ``report.effects.effects``.

@@ -2,8 +2,6 @@
 
 import math
 
-from pandas import Series
-
 from stargan_lab.tracking.metrics import Metric
 
 MISSING = "–"
@@ -24,17 +22,6 @@ def shown(value: float, places: int, signed: bool = False) -> str:
         return "∞" if value > 0 else "−∞"
     text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
     return text.lstrip("+-") if not text.strip("+-0.") else text
-
-
-def summary(values: Series, metric: Metric) -> str:
-    """``0.431 ± 0.012 (3)``: mean, sample standard deviation (n - 1) and number of the values that are not NaN."""
-    count = values.count()
-    if count == 0:
-        return MISSING
-    spread = values.std()
-    places = decimals(metric, spread)
-    deviation = f" ± {shown(spread, places)}" if count > 1 else ""
-    return f"{shown(values.mean(), places)}{deviation} ({count})"
 
 
 def interval(low: float, high: float, metric: Metric) -> str:

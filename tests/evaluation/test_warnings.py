@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.failure_checks import FailureChecks, one_class
+from stargan_lab.evaluation.warnings import FailureChecks, one_class
 from stargan_lab.labels import LabelSpec
 
 SPEC = LabelSpec("faces", ("Male", "Young"))

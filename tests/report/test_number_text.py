@@ -5,7 +5,8 @@ import math
 import pytest
 from pandas import Series
 
-from stargan_lab.report.rounding import difference, interval, shown, summary
+from stargan_lab.report.number_text import difference, interval, shown
+from stargan_lab.report.tables import mean_and_deviation
 from stargan_lab.tracking.metrics import lookup
 
 PSNR = lookup("eval/psnr")  # two decimals
@@ -13,10 +14,10 @@ PSNR = lookup("eval/psnr")  # two decimals
 
 def test_mean_and_sample_standard_deviation() -> None:
     # mean 5; squared deviations 9 + 1 + 16 = 26; sqrt(26 / 2) = 3.606
-    assert summary(Series([2.0, 4.0, None, 9.0]), PSNR) == "5.0 ± 3.6 (3)"
-    assert summary(Series([7.0]), PSNR) == "7.00 (1)"
-    assert summary(Series([], dtype=float), PSNR) == "–"
-    assert summary(Series([3.0, 3.0]), PSNR) == "3.00 ± 0.00 (2)"
+    assert mean_and_deviation(Series([2.0, 4.0, None, 9.0]), PSNR) == "5.0 ± 3.6 (3)"
+    assert mean_and_deviation(Series([7.0]), PSNR) == "7.00 (1)"
+    assert mean_and_deviation(Series([], dtype=float), PSNR) == "–"
+    assert mean_and_deviation(Series([3.0, 3.0]), PSNR) == "3.00 ± 0.00 (2)"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_mean_and_sample_standard_deviation() -> None:
     ],
 )
 def test_two_significant_digits_of_the_spread(values: list[float], text: str) -> None:
-    assert summary(Series(values), PSNR) == text
+    assert mean_and_deviation(Series(values), PSNR) == text
 
 
 def test_intervals() -> None:
