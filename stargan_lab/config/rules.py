@@ -25,7 +25,7 @@ def check_rules(config: RunConfig) -> None:
     _check_critic_norm(config)
 
 
-def _has(config: RunConfig, key: str, trait: str) -> bool:
+def has_trait(config: RunConfig, key: str, trait: str) -> bool:
     """Whether the component at ``group`` or ``group.option`` was registered with ``trait``."""
     group, _, option = key.partition(".")
     component = getattr(config, group)
@@ -51,13 +51,13 @@ def _check_smallest_maps(config: RunConfig) -> None:
         depth = options.get("depth")
         size = f"data.image_size={config.data.image_size}" + (f" and {network}.depth={depth}" if depth else "")
         fix = f"use {network}.depth={depth - 1}" if depth else "use larger images"
-        has_batch = config.batch_size > 1 and _has(config, f"{network}.norm", "couples_samples")
-        if _has(config, f"{network}.norm", "needs_map") and not has_batch:
+        has_batch = config.batch_size > 1 and has_trait(config, f"{network}.norm", "couples_samples")
+        if has_trait(config, f"{network}.norm", "needs_map") and not has_batch:
             raise ConfigError(
                 f"{network}.norm: {options['norm']} norm of a 1x1 map is always zero, and {size} give a 1x1 map;"
                 f" {fix} or another norm"
             )
-        if _has(config, f"{network}.padding", "needs_map"):
+        if has_trait(config, f"{network}.padding", "needs_map"):
             raise ConfigError(
                 f"{network}.padding: {options['padding']} padding needs more than one pixel, but {size} give a 1x1"
                 f" map; {fix} or another padding"
@@ -66,16 +66,16 @@ def _check_smallest_maps(config: RunConfig) -> None:
 
 def _check_label_input(config: RunConfig) -> None:
     options = config.generator.options
-    if _has(config, "generator.conditioning", "brings_affine") and options.get("affine") is True:
+    if has_trait(config, "generator.conditioning", "brings_affine") and options.get("affine") is True:
         raise ConfigError(
             f"generator.affine: true is redundant with generator.conditioning={options['conditioning']}, which learns"
             " scale and shift from the label; allowed: null, false"
         )
     if (
-        _has(config, "generator", "normed_input")
-        and _has(config, "generator.conditioning", "planes")
-        and _has(config, "generator.norm", "erases_planes")
-        and not _has(config, "generator.padding", "zeros")
+        has_trait(config, "generator", "normed_input")
+        and has_trait(config, "generator.conditioning", "planes")
+        and has_trait(config, "generator.norm", "erases_planes")
+        and not has_trait(config, "generator.padding", "zeros")
     ):
         warnings.warn(
             f"generator.padding={options['padding']} with conditioning={options['conditioning']} and norm="
@@ -86,13 +86,13 @@ def _check_label_input(config: RunConfig) -> None:
 
 def _check_lipschitz_bound(config: RunConfig) -> None:
     norm, constraint = config.discriminator.options.get("norm"), config.lipschitz.name
-    if _has(config, "discriminator.norm", "constrains") and _has(config, "lipschitz", "bounds_weights"):
+    if has_trait(config, "discriminator.norm", "constrains") and has_trait(config, "lipschitz", "bounds_weights"):
         raise ConfigError(
             f"lipschitz: {constraint} has no effect with discriminator.norm={norm}, which rescales the weights;"
             " allowed: none, gp"
         )
-    bounded = _has(config, "discriminator.norm", "constrains") or _has(config, "lipschitz", "constrains")
-    if _has(config, "adversarial", "needs_lipschitz") and not bounded:
+    bounded = has_trait(config, "discriminator.norm", "constrains") or has_trait(config, "lipschitz", "constrains")
+    if has_trait(config, "adversarial", "needs_lipschitz") and not bounded:
         warnings.warn(
             f"adversarial={config.adversarial.name} with lipschitz={constraint}: the discriminator is not"
             " Lipschitz-bounded, so this loss has no minimum",
@@ -103,7 +103,7 @@ def _check_lipschitz_bound(config: RunConfig) -> None:
 def _check_critic_norm(config: RunConfig) -> None:
     options, constraint = config.discriminator.options, config.lipschitz.name
     norm = options.get("norm")
-    if norm is None or any(_has(config, "discriminator.norm", trait) for trait in ("absent", "of_weights")):
+    if norm is None or any(has_trait(config, "discriminator.norm", trait) for trait in ("absent", "of_weights")):
         return
     builder = family("discriminator").get(config.discriminator.name)
     if hasattr(builder, "smallest_map") and _method(config, "discriminator", "smallest_map") is None:
@@ -113,13 +113,13 @@ def _check_critic_norm(config: RunConfig) -> None:
             stacklevel=2,
         )
         return
-    if _has(config, "discriminator.norm", "couples_samples") and _has(config, "lipschitz", "per_sample"):
+    if has_trait(config, "discriminator.norm", "couples_samples") and has_trait(config, "lipschitz", "per_sample"):
         warnings.warn(
             f"discriminator.norm={norm} with lipschitz={constraint}: the penalty is per image, but with {norm} norm an"
             " image's score depends on the other images in the batch",
             stacklevel=2,
         )
-    if options.get("norm_affine") and _has(config, "lipschitz", "bounds_weights"):
+    if options.get("norm_affine") and has_trait(config, "lipschitz", "bounds_weights"):
         warnings.warn(
             f"lipschitz={constraint} with discriminator.norm={norm}: clipping also applies to the norm's scale, which"
             " starts at 1, so its layers output almost zero; use discriminator.norm_affine=false",

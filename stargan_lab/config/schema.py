@@ -79,15 +79,24 @@ class EmaConfig(Model):
 
 
 class TrainerConfig(Model):
-    """Training settings; only device, precision, compile, channels_last and threads can change results."""
+    """Training settings; log, sample, checkpoint and evaluation settings and workers cannot change results."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="auto, cpu, cuda or cuda:N"
     )
     devices: Annotated[int, Field(ge=1, le=1)] = Field(1, description="number of devices; only 1 is supported")
     precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="bfloat16 uses autocast")
+    penalty_precision: Literal["same", "float32"] = Field(
+        "same", description="precision of gradient penalties; float32: not in bfloat16 even if precision is"
+    )
     compile: bool = Field(False, description="use torch.compile, which takes minutes; only for long runs")
     channels_last: bool = Field(False, description="channels-last memory format; often faster with bfloat16")
+    joint_pass: bool = Field(
+        False,
+        description="score real and translated images in one pass, unless the discriminator's norm couples samples",
+    )
+    cuda_graphs: bool = Field(False, description="record steps as CUDA graphs; no effect on the CPU")
+    autotune: bool = Field(False, description="CUDA: time convolution algorithms once and use the fastest")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="CPU threads; null: one per core")
     workers: Annotated[int, Field(ge=0, le=64)] = Field(
         0, description="batches loaded in advance, each in a background thread; 0: none"

@@ -4,6 +4,7 @@ Shapes: N batch, A labels of the batch's dataset, H W pixels, P patches per side
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -42,6 +43,8 @@ class Step:
             set by the Lipschitz constraint.
         generator, discriminator: the modules, to access their layers or to differentiate twice.
         translate, discriminate: the same networks for plain forward passes, compiled with ``trainer.compile``.
+        joint: score ``real`` and ``fake`` in one pass; needs a discriminator that scores each image by itself.
+        penalty_context: entered where a score is differentiated by its input, to set the precision.
     """
 
     layout: LabelLayout
@@ -57,6 +60,8 @@ class Step:
     discriminator: nn.Module
     translate: Translate
     discriminate: Discriminate
+    joint: bool = False
+    penalty_context: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def spec(self) -> LabelSpec:
@@ -96,19 +101,27 @@ class Step:
 
     def scores(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) images to (N, 1, P, P) scores that can be differentiated twice."""
-        scores: Tensor = self.discriminator(images)[0]
+        with self.penalty_context():
+            scores: Tensor = self.discriminator(images)[0]
         return scores
 
     @cached_property
     def _of_real(self) -> tuple[Tensor, Tensor]:
-        return self._discriminated(self.real)
+        return self._of_both[0] if self.joint else self._discriminated(self.real)
 
     @cached_property
     def _of_fake(self) -> tuple[Tensor, Tensor]:
-        return self._discriminated(self.fake)
+        return self._of_both[1] if self.joint else self._discriminated(self.fake)
+
+    @cached_property
+    def _of_both(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        scores, logits = self._discriminated(torch.cat([self.real, self.fake]))
+        real, fake = zip(scores.chunk(2), logits.chunk(2), strict=True)
+        return real, fake
 
     def _discriminated(self, images: Tensor) -> tuple[Tensor, Tensor]:
         scores, logits = self.discriminate(images)
+        scores, logits = scores.to(self.real.dtype), logits.to(self.real.dtype)  # losses are not in half precision
         return scores, self.layout.source_logits(logits, self.source)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, nn
 
+from stargan_lab.models.activations import LeakyReLU
 from stargan_lab.models.initialize import named
 from stargan_lab.models.norms import norm_refusal
 from stargan_lab.registry import Ref, family
@@ -91,7 +92,7 @@ class PatchDiscriminator(nn.Module):
             if index:
                 layer = family("critic_norm").build(norm, out_channels, norm_affine, **(norm_options or {}))
                 self.main.add_module(f"norm{index}", layer)
-            self.main.add_module(str(2 * index + 1), nn.LeakyReLU(0.01))
+            self.main.add_module(str(2 * index + 1), LeakyReLU(0.01))
             channels, out_channels = out_channels, 2 * out_channels
         self.conv1 = HEADS.build(head, channels, size, head_bias)
         self.conv2 = nn.Conv2d(channels, label_width, size, bias=head_bias)

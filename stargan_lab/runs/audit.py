@@ -27,7 +27,7 @@ from stargan_lab.runs.network_measures import (
 )
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
-from stargan_lab.training.updates import TrainState, parameter_dtype, step_randomness, train_step
+from stargan_lab.training.updates import Execution, TrainState, parameter_dtype, step_randomness, train_step
 
 Audit = dict[str, int | float]
 
@@ -104,7 +104,9 @@ def _step_flops(
     """FLOPs of a real training step, executed on networks without values."""
     g_optimizer, d_optimizer = (torch.optim.SGD(network.parameters()) for network in (generator, critic))
     precision = "float64" if config.trainer.precision == "float64" else "float32"  # the meta device has no autocast
-    state = TrainState(generator, critic, g_optimizer, d_optimizer, Ema(generator, 0), torch.device("meta"), precision)
+    state = TrainState(
+        generator, critic, g_optimizer, d_optimizer, Ema(generator, 0), torch.device("meta"), Execution(precision)
+    )
     size, labels = config.data.image_size, len(objective.layout.specs[0].names)
     images = torch.empty(config.batch_size, 3, size, size, device="meta")
     batch = Batch(images, images.new_empty(config.batch_size, labels), 0)

@@ -10,6 +10,7 @@ from torch import nn
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.checkpoints.weight_files import ROLES, Role
 from stargan_lab.config import Component, RunConfig
+from stargan_lab.config.rules import has_trait
 from stargan_lab.console import quietly
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
@@ -22,7 +23,8 @@ from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
-from stargan_lab.training.updates import TrainState, parameter_dtype
+from stargan_lab.training.optimizers import make_capturable
+from stargan_lab.training.updates import Execution, TrainState, parameter_dtype
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -102,21 +104,38 @@ def build_train_state(
     config: RunConfig, layout: LabelLayout, initial_hashes: Mapping[Role, str] | None = None
 ) -> TrainState:
     """Networks on their device, optimizers and average, before the first step; see ``build_networks``."""
-    device = pick_device(config)
-    memory = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+    device, execution = pick_device(config), build_execution(config)
+    memory = torch.channels_last if execution.channels_last else torch.contiguous_format
     generator, critic = (
-        network.to(device, parameter_dtype(config.trainer.precision)).to(memory_format=memory)
+        network.to(device, parameter_dtype(execution.precision)).to(memory_format=memory)
         for network in build_networks(config, layout, initial_hashes)
     )
-    return TrainState(
+    train_state = TrainState(
         generator=generator,
         critic=critic,
         g_optimizer=_build("optimizer", config.optimizer, generator.parameters(), "generator"),
         d_optimizer=_build("optimizer", config.optimizer, critic.parameters(), "discriminator"),
         ema=Ema(generator, config.ema.decay),
         device=device,
-        precision=config.trainer.precision,
-        compile=config.trainer.compile,
+        execution=execution,
+    )
+    if train_state.records_steps:
+        for optimizer in (train_state.g_optimizer, train_state.d_optimizer):
+            make_capturable(optimizer, device)
+    return train_state
+
+
+def build_execution(config: RunConfig) -> Execution:
+    """How steps are computed; one pass of the discriminator only where it scores each image by itself."""
+    trainer = config.trainer
+    coupled = has_trait(config, "discriminator.norm", "couples_samples")
+    return Execution(
+        precision=trainer.precision,
+        penalty_precision=trainer.penalty_precision,
+        compile=trainer.compile,
+        channels_last=trainer.channels_last,
+        joint_pass=trainer.joint_pass and not coupled,
+        cuda_graphs=trainer.cuda_graphs,
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch import Tensor
 
@@ -63,6 +64,7 @@ class Trainer:
         """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
         config, folder = self.config, self.folder
         inform(f"{self.name}  ·  run {folder.run_id}  ·  {folder.path}")
+        torch.backends.cudnn.benchmark = config.trainer.autotune
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()
@@ -162,7 +164,7 @@ class Trainer:
         """The generator in training, or its average if ``averaged`` and there is one."""
         state = self.train_state
         network = (state.ema.network if averaged else None) or state.generator
-        return Translator(network, self.layout, state.device, state.precision == "bfloat16")
+        return Translator(network, self.layout, state.device, state.execution.precision == "bfloat16")
 
     def _predicted_labels(self, images: Tensor, source: int, other: int) -> Tensor:
         """Labels of images under the names of another dataset, predicted by that dataset's classifier."""

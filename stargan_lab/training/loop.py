@@ -6,7 +6,9 @@ from typing import Protocol
 
 from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
+from stargan_lab.training.graphs import GraphedStep
 from stargan_lab.training.meter import Meter
+from stargan_lab.training.optimizers import set_rate
 from stargan_lab.training.updates import TrainState, step_randomness, train_step
 
 
@@ -90,24 +92,25 @@ def train(
     """
     groups = [group for o in (train_state.g_optimizer, train_state.d_optimizer) for group in o.param_groups]
     for group in groups:
-        group.setdefault("initial_lr", group["lr"])  # saved in checkpoints, so that a resume restores it
+        group.setdefault("initial_lr", float(group["lr"]))  # saved in checkpoints, so that a resume restores it
+    update = GraphedStep() if train_state.records_steps else train_step
     total_iterations = plan.iteration(plan.total_steps)
     for step in range(train_state.step + 1, plan.total_steps + 1):
         iteration = plan.iteration(step)
         # the learning rate of this iteration
         factor = plan.schedule(iteration, total_iterations)
         for group in groups:
-            group["lr"] = group["initial_lr"] * factor
+            set_rate(group, group["initial_lr"] * factor)
         # one discriminator update, and a generator update when due
         batch = batches(step)
         randomness = step_randomness(plan.seed, step, len(batch.images), objective.lipschitz.samples)
-        losses = train_step(train_state, objective, batch, randomness, iteration % plan.n_critic == 0)
+        losses = update(train_state, objective, batch, randomness, iteration % plan.n_critic == 0)
         train_state.step = step
         meter.add(step, losses, objective.layout.specs[batch.source].dataset if plan.sources > 1 else None)
         # what is due at this step
         hooks.stepped(step)
         if plan.due(plan.log_every, step):
-            hooks.log(step, meter.read() | {"lr/g": groups[0]["lr"], "lr/d": groups[-1]["lr"]})
+            hooks.log(step, meter.read() | {"lr/g": float(groups[0]["lr"]), "lr/d": float(groups[-1]["lr"])})
         if plan.due(plan.sample_every, step):
             hooks.sample(step)
         stop = hooks.stop_requested() and step < plan.total_steps

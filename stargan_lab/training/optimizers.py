@@ -1,12 +1,13 @@
 """Optimizers: one for both networks, with a learning rate for each."""
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
+from stargan_lab.errors import ConfigError
 from stargan_lab.losses.step import Network
 from stargan_lab.registry import family
 
@@ -55,3 +56,25 @@ def rmsprop(
         alpha: decay of the average of squared gradients.
     """
     return torch.optim.RMSprop(parameters, g_lr if network == "generator" else d_lr, alpha, eps=1e-8)
+
+
+def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Prepare an optimizer for CUDA graphs: steps never wait for the device, and the rate is a tensor that they read.
+
+    Raises:
+        ConfigError: the optimizer has no ``capturable`` option.
+    """
+    for group in optimizer.param_groups:
+        if "capturable" not in group:
+            name = type(optimizer).__name__
+            raise ConfigError(f"trainer.cuda_graphs: {name} cannot be recorded, because it has no option capturable")
+        group["capturable"] = True
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+
+
+def set_rate(group: dict[str, Any], rate: float) -> None:
+    """Set a parameter group's learning rate, in place if it is a tensor that recorded steps read."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,28 @@ def step_randomness(seed: int, step: int, batch_size: int, samples: int) -> Step
     return StepRandomness(permutation, alpha, choice)
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How a step is computed. In exact arithmetic all values give the same result.
+
+    Attributes:
+        precision: ``bfloat16`` applies to forward passes only, by autocast.
+        penalty_precision: ``float32`` keeps the passes that are differentiated twice out of autocast.
+        compile: run plain forward passes through ``torch.compile``. Passes that are differentiated twice stay eager,
+            since compiled graphs refuse double backward. State dicts come from the eager networks.
+        channels_last: memory format of images; the networks' is set by whoever builds them.
+        joint_pass: score real and translated images in one pass of the discriminator.
+        cuda_graphs: on a CUDA device, record each kind of step once and replay it, without work on the CPU.
+    """
+
+    precision: str = "float32"
+    penalty_precision: Literal["same", "float32"] = "same"
+    compile: bool = False
+    channels_last: bool = False
+    joint_pass: bool = False
+    cuda_graphs: bool = False
+
+
 def parameter_dtype(precision: str) -> torch.dtype:
     """Data type of parameters and images; ``bfloat16`` applies to forward passes only."""
     return torch.float64 if precision == "float64" else torch.float32
@@ -48,8 +71,6 @@ class TrainState:
     """Everything that changes during training.
 
     Attributes:
-        compile: run plain forward passes through ``torch.compile``. Passes that are differentiated twice stay eager,
-            since compiled graphs refuse double backward. State dicts come from the eager networks.
         step: discriminator updates so far.
         seconds: training time so far, over all processes.
     """
@@ -60,25 +81,41 @@ class TrainState:
     d_optimizer: torch.optim.Optimizer
     ema: Ema
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    precision: str = "float32"
-    compile: bool = False
+    execution: Execution = Execution()
     step: int = 0
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self.translate: Translate = torch.compile(self.generator) if self.compile else self.generator
-        self.discriminate: Discriminate = torch.compile(self.critic) if self.compile else self.critic
+        compiled = self.execution.compile
+        self.translate: Translate = torch.compile(self.generator) if compiled else self.generator
+        self.discriminate: Discriminate = torch.compile(self.critic) if compiled else self.critic
 
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast for forward passes with ``bfloat16``."""
-        if self.precision != "bfloat16":
+        if self.execution.precision != "bfloat16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+    def penalty_context(self) -> AbstractContextManager[object]:
+        """For passes that are differentiated twice, inside ``mixed``."""
+        if self.execution.precision != "bfloat16" or self.execution.penalty_precision == "same":
+            return nullcontext()
+        return torch.autocast(self.device.type, enabled=False)
 
     @property
     def dtype(self) -> torch.dtype:
         """Data type of parameters and images."""
-        return parameter_dtype(self.precision)
+        return parameter_dtype(self.execution.precision)
+
+    @property
+    def records_steps(self) -> bool:
+        """Whether steps run as CUDA graphs."""
+        return self.execution.cuda_graphs and self.device.type == "cuda"
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Memory format of images."""
+        return torch.channels_last if self.execution.channels_last else torch.contiguous_format
 
 
 def train_step(
@@ -92,7 +129,8 @@ def train_step(
     with train_state.mixed(), torch.set_grad_enabled(update_generator):
         step = translated(train_state, objective, batch, randomness)
     with train_state.mixed():
-        detached = replace(step, fake=step.fake.detach().to(train_state.dtype))
+        fake = step.fake.detach().to(train_state.dtype)
+        detached = replace(step, fake=fake, joint=train_state.execution.joint_pass)
         total, values = objective.total("discriminator", detached)
     _update(train_state.d_optimizer, total)
     objective.lipschitz.project(train_state.critic)
@@ -112,10 +150,8 @@ def train_step(
 
 def translated(train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness) -> Step:
     """A batch with its targets and its translation, on the device; the translation has a graph if grad mode is on."""
-    device, dtype, layout = train_state.device, train_state.dtype, objective.layout
-    batch = batch.to(device, dtype)
-    permutation, choice = randomness.permutation.to(device), randomness.choice.to(device)
-    targets = objective.targets(batch.labels, layout.specs[batch.source], permutation, choice)
+    layout, batch, randomness = objective.layout, *on_device(train_state, batch, randomness)
+    targets = objective.targets(batch.labels, layout.specs[batch.source], randomness.permutation, randomness.choice)
     return Step(
         layout=layout,
         adversarial=objective.adversarial,
@@ -125,11 +161,31 @@ def translated(train_state: TrainState, objective: Objective, batch: Batch, rand
         source=batch.source,
         fake=train_state.translate(batch.images, layout.generator_label(targets, batch.source)),
         targets=targets,
-        alpha=randomness.alpha.to(device, dtype),
+        alpha=randomness.alpha,
         generator=train_state.generator,
         discriminator=train_state.critic,
         translate=train_state.translate,
         discriminate=train_state.discriminate,
+        penalty_context=train_state.penalty_context,
+    )
+
+
+def on_device(train_state: TrainState, batch: Batch, randomness: StepRandomness) -> tuple[Batch, StepRandomness]:
+    """Both on the device, in the networks' data type and memory format; returns before they have arrived."""
+
+    def moved(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        if train_state.device.type == "cuda" and not tensor.is_cuda:
+            tensor = tensor.pin_memory()  # copies from other memory wait for all earlier work on the device
+        return tensor.to(train_state.device, dtype, non_blocking=True)
+
+    images = moved(batch.images, train_state.dtype).contiguous(memory_format=train_state.memory_format)
+    return (
+        Batch(images, moved(batch.labels, train_state.dtype), batch.source),
+        StepRandomness(
+            moved(randomness.permutation, torch.int64),
+            moved(randomness.alpha, train_state.dtype),
+            moved(randomness.choice, randomness.choice.dtype),
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.updates import StepRandomness, TrainState, train_step
+from stargan_lab.training.updates import Execution, StepRandomness, TrainState, train_step
 
 LOSSES = {"D": ["d_real", "d_fake", "d_cls", "d_gp"], "G": ["g_fake", "g_rec", "g_cls"]}
 
@@ -65,7 +65,7 @@ class Kit:
         return network.to(dtype)
 
 
-def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[TrainState, Objective]:
+def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype, **execution: Any) -> tuple[TrainState, Objective]:
     config = kit.config
     generator = family("generator").build(
         "resnet", layout.generator_width, width=config["g_conv_dim"], blocks=config["g_repeat_num"]
@@ -86,7 +86,7 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype) -> tuple[TrainState
         family("optimizer").build("adam", generator.parameters(), "generator", **rates),
         family("optimizer").build("adam", critic.parameters(), "discriminator", **rates),
         Ema(generator, 0.0),
-        precision={torch.float64: "float64", torch.float32: "float32"}[dtype],
+        execution=Execution({torch.float64: "float64", torch.float32: "float32"}[dtype], **execution),
     )
     objective = Objective(
         layout,
@@ -128,11 +128,11 @@ def penalty_norms(
     return objective.lipschitz.norms(lambda x: train_state.critic(x)[0], batch.images, fake, alpha).detach().numpy()
 
 
-def replay(prefix: str, run: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
-    """Every array of the kit's run, under the kit's key names."""
+def replay(prefix: str, run: str, dtype: torch.dtype, **execution: Any) -> dict[str, np.ndarray]:
+    """Every array of the kit's run, under the kit's key names; ``execution`` as in ``Execution``."""
     kit = Kit(prefix, run)
     layout = kit.layout()
-    train_state, objective = build(kit, layout, dtype)
+    train_state, objective = build(kit, layout, dtype, **execution)
     digits = {torch.float64: "f64", torch.float32: "f32"}[dtype]
     steps = kit.description["steps"]
     first = kit.batch(steps[0], layout)

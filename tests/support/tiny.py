@@ -13,7 +13,7 @@ from stargan_lab.losses.target_labels import TargetPolicy, permuted
 from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.updates import TrainState, parameter_dtype
+from stargan_lab.training.updates import Execution, TrainState, parameter_dtype
 
 FACES = LabelSpec("faces", ("Black_Hair", "Blond_Hair", "Young"), groups=(("Black_Hair", "Blond_Hair"),))
 MOODS = LabelSpec("moods", ("happy", "sad"), "categorical")
@@ -99,9 +99,12 @@ def make_train_state(
     precision: str = "float32",
     generator: nn.Module | None = None,
     critic: nn.Module | None = None,
-    **rates: float,
+    g_lr: float = 1e-3,
+    d_lr: float = 2e-3,
+    **options: Any,
 ) -> TrainState:
-    rates = {"g_lr": 1e-3, "d_lr": 2e-3} | rates
+    """``options`` are those of ``Execution``."""
+    rates = {"g_lr": g_lr, "d_lr": d_lr}
     dtype = parameter_dtype(precision)
     generator = (generator or make_generator(layout.generator_width)).to(dtype)
     critic = (critic or make_critic(layout.critic_width)).to(dtype)
@@ -111,5 +114,5 @@ def make_train_state(
         family("optimizer").build("adam", generator.parameters(), "generator", **rates),
         family("optimizer").build("adam", critic.parameters(), "discriminator", **rates),
         Ema(generator, decay),
-        precision=precision,
+        execution=Execution(precision=precision, **options),
     )
