@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+
+from stargan_lab.runs.network_measures import FlopCounter
 
 CONVOLUTIONS = ("aten::convolution", "aten::convolution_backward")
 OPTIMIZERS = ("aten::_fused_adam_", "aten::_fused_adam")
@@ -63,12 +64,12 @@ def rates(device: str, dtype: torch.dtype) -> tuple[float, float]:
 def floor(cycle: Callable[[], None], device: str, dtype: torch.dtype, steps: int) -> dict[str, float]:
     """The floor per step of a cycle of ``steps`` steps, and what it follows from; ``cycle`` must run eagerly."""
     cycle()
-    with FlopCounterMode(display=False) as flops, _Bytes() as moved:
+    with FlopCounter() as flops, _Bytes() as moved:
         cycle()
     rate, bandwidth = rates(device, dtype)
-    computing, moving = flops.get_total_flops() / rate / steps, moved.total / bandwidth / steps
+    computing, moving = flops.total / rate / steps, moved.total / bandwidth / steps
     return {
-        "gflops": round(flops.get_total_flops() / steps / 1e9, 2),
+        "gflops": round(flops.total / steps / 1e9, 2),
         "mib": round(moved.total / steps / 2**20, 1),
         "measured_gflops_per_second": round(rate / 1e9, 1),
         "measured_gib_per_second": round(bandwidth / 2**30, 1),

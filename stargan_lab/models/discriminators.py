@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from stargan_lab.models.activations import LeakyReLU
 from stargan_lab.models.initialize import named
 from stargan_lab.models.norms import norm_refusal
+from stargan_lab.models.twice import Conv2d, LeakyReLU
 from stargan_lab.registry import Ref, family
 
 DISCRIMINATORS = family("discriminator")
@@ -21,13 +21,13 @@ HEADS = family("head")
 @HEADS.register("patch", source="Isola et al. 2017 (arXiv:1611.07004)")
 def patch(channels: int, size: int, bias: bool) -> nn.Module:
     """One score per position of the last map, each for a patch as large as the receptive field."""
-    return nn.Conv2d(channels, 1, 3, 1, 1, bias=bias)
+    return Conv2d(channels, 1, 3, 1, 1, bias=bias)
 
 
 @HEADS.register("global")
 def whole_image(channels: int, size: int, bias: bool) -> nn.Module:
     """One score per image, from a convolution with the size of the last map."""
-    return nn.Conv2d(channels, 1, size, bias=bias)
+    return Conv2d(channels, 1, size, bias=bias)
 
 
 def _biased_layers(bias: bool | Iterable[int], depth: int) -> set[int]:
@@ -87,7 +87,7 @@ class PatchDiscriminator(nn.Module):
         self.main = nn.Sequential()
         channels, out_channels = 3, width
         for index in range(depth):
-            conv = nn.Conv2d(channels, out_channels, 4, 2, 1, bias=index in biased)
+            conv = Conv2d(channels, out_channels, 4, 2, 1, bias=index in biased)
             self.main.add_module(str(2 * index), named(conv, f"conv.{index}"))
             if index:
                 layer = family("critic_norm").build(norm, out_channels, norm_affine, **(norm_options or {}))

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stargan_lab.models.initialize import named
+from stargan_lab.models.twice import Conv2d
 from stargan_lab.registry import family
 
 NORMS = family("norm")
@@ -124,7 +125,7 @@ def batch(channels: int, affine: bool) -> nn.Module:
     return nn.BatchNorm2d(channels, affine=affine, track_running_stats=False)
 
 
-class SpectralConv2d(nn.Conv2d):
+class SpectralConv2d(Conv2d):
     """Convolution with W / σ(W), σ the largest singular value of W as (out, in · k · k); Miyato et al. 2018, sec. 2.1.
 
     ``u`` (out,), the estimate of the left singular vector, is part of the state. ``update_sigma`` runs one power
@@ -163,8 +164,9 @@ def spectral_convolutions(module: nn.Module) -> nn.Module:
     """``module`` with every ``nn.Conv2d``, or itself, replaced by a ``SpectralConv2d`` of the same shape and role."""
     for name, child in module.named_children():
         setattr(module, name, spectral_convolutions(child))
-    if type(module) is not nn.Conv2d:
+    if type(module) not in (nn.Conv2d, Conv2d):
         return module
+    assert isinstance(module, nn.Conv2d)
     options = {key: getattr(module, key) for key in ("kernel_size", "stride", "padding", "dilation", "groups")}
     spectral = SpectralConv2d(module.in_channels, module.out_channels, **options, bias=module.bias is not None)
     role = getattr(module, "init_role", None)

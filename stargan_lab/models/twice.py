@@ -1,0 +1,158 @@
+"""Layers with the values and gradients of torch's, made for networks that a gradient penalty differentiates twice.
+
+The penalty differentiates the scores by the images and the result by the weights. Torch computes the second derivative
+of a convolution's weight with a convolution whose kernel is a whole map, and carries zeros back through LeakyReLU.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Options = tuple[Any, Any, Any, int]
+"""Stride, padding, dilation and groups of a convolution."""
+
+
+class _Backward(torch.autograd.Function):
+    """The derivative of LeakyReLU: linear in the gradient, and locally constant in the output."""
+
+    @staticmethod
+    def forward(gradient: Tensor, output: Tensor, slope: float) -> Tensor:
+        result: Tensor = torch.ops.aten.leaky_relu_backward(gradient, output, slope, True)
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, float], output: Tensor) -> None:
+        _, activation, ctx.slope = inputs
+        ctx.save_for_backward(activation)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (activation,) = ctx.saved_tensors
+        return _Backward.apply(gradient, activation, ctx.slope), None, None
+
+
+class _Forward(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, slope: float) -> Tensor:
+        return functional.leaky_relu(x, slope)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.slope = inputs[1]
+        ctx.save_for_backward(output)
+        ctx.set_materialize_grads(False)  # no gradient arrives here from a penalty, and none must be carried on
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:  # type: ignore[override]
+        if gradient is None:
+            return None, None
+        (activation,) = ctx.saved_tensors
+        return _Backward.apply(gradient, activation, ctx.slope), None
+
+
+class _InputGradient(torch.autograd.Function):
+    """A convolution's gradient by its input, a linear function of the output's gradient and of the weight."""
+
+    @staticmethod
+    def forward(gradient: Tensor, x: Tensor, weight: Tensor, options: Options) -> Tensor:
+        result: Tensor = _convolution_backward(gradient, x, weight, options, (True, False, False))[0]
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, Options], output: Tensor) -> None:
+        gradient, _, weight, ctx.options = inputs  # of x only the shape matters
+        ctx.save_for_backward(gradient, weight)
+
+    @staticmethod
+    def backward(ctx: Any, second: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:  # type: ignore[override]
+        gradient, weight = ctx.saved_tensors
+        by_gradient = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_gradient = functional.conv2d(second, weight, None, *ctx.options)
+        if ctx.needs_input_grad[2]:
+            by_weight = _convolution_backward(gradient, second, weight, ctx.options, (False, True, False))[1]
+        return by_gradient, None, by_weight, None
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
+        return functional.conv2d(x, weight, bias, *options)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Options], output: Tensor) -> None:
+        x, weight, _, ctx.options = inputs
+        ctx.save_for_backward(x, weight)
+        ctx.set_materialize_grads(False)
+        # what torch's own node has, from which the receptive field is computed
+        ctx._saved_kernel_size, ctx._saved_stride, ctx._saved_dilation = (
+            tuple(weight.shape[2:]),
+            ctx.options[0],
+            ctx.options[2],
+        )
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        if gradient is None:
+            return None, None, None, None
+        x, weight = ctx.saved_tensors
+        by_x, by_weight, by_bias = needed = tuple(
+            needs and (index == 0 or torch._C._will_engine_execute_node(ctx.next_functions[index][0]))
+            for index, needs in enumerate(ctx.needs_input_grad[:3])
+        )
+        if not torch.is_grad_enabled():
+            return *_convolution_backward(gradient, x, weight, ctx.options, needed), None
+        of_x = _InputGradient.apply(gradient, x.detach(), weight, ctx.options) if by_x else None
+        of_weight = of_bias = None
+        if by_weight or by_bias:
+            others = (False, by_weight, by_bias)
+            _, of_weight, of_bias = _convolution_backward(gradient, x, weight, ctx.options, others)
+        return of_x, of_weight, of_bias, None
+
+
+def _convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, options: Options, needed: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients by input, weight and bias, those that are needed."""
+    stride, padding, dilation, groups = options
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, needed
+    )
+    return gradients
+
+
+class Conv2d(nn.Conv2d):
+    """``nn.Conv2d`` with the same values and gradients, and a faster second derivative; for zero padding."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        once = torch.compiler.is_compiling() or not torch.is_grad_enabled() or x.is_meta
+        if once or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return super()._conv_forward(x, weight, bias)
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(kind)
+            x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        # views, since the engine does not tell for leaves whether their gradient is wanted
+        weight, bias = weight.view_as(weight), None if bias is None else bias.view_as(bias)
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        result: Tensor = _Convolution.apply(x, weight, bias, options)
+        return result
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """``nn.LeakyReLU`` with the same values and gradients, but a cheaper second derivative and half the memory.
+
+    The second derivative is zero almost everywhere. torch returns a tensor of zeros and carries it back through all
+    earlier layers; here the gradient ends. The sign of the output is the sign of the input, so only the output is
+    kept, which the next convolution keeps anyway. Needs a positive slope.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.negative_slope <= 0 or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return super().forward(x)
+        activation: Tensor = _Forward.apply(x, self.negative_slope)
+        return activation

@@ -1,0 +1,87 @@
+"""Layers for networks that are differentiated twice equal torch's, up to the second derivative."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stargan_lab.models.twice import Conv2d, LeakyReLU
+
+
+def networks(**options: int) -> tuple[nn.Module, nn.Module]:
+    """Torch's layers, and this project's with the same weights."""
+    torch.manual_seed(0)
+
+    def build(conv: type[nn.Conv2d], activation: type[nn.LeakyReLU]) -> nn.Module:
+        return nn.Sequential(
+            conv(3, 6, 4, 2, 1), activation(0.01), conv(6, 8, 3, bias=False, **options), activation(0.01), conv(8, 1, 3)
+        ).double()
+
+    plain, ours = build(nn.Conv2d, nn.LeakyReLU), build(Conv2d, LeakyReLU)
+    ours.load_state_dict(plain.state_dict())
+    return plain, ours
+
+
+def images() -> Tensor:
+    return torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def penalized(network: nn.Module, with_values: bool) -> list[Tensor]:
+    """Gradients of a gradient penalty, with or without the scores themselves."""
+    x = images().requires_grad_()
+    scores = network(x)
+    (slope,) = torch.autograd.grad(scores.square().sum(), x, create_graph=True)
+    loss = (slope.flatten(1).norm(dim=1) - 1).square().mean() + (scores.sum() if with_values else 0)
+    return list(torch.autograd.grad(loss, [x, *network.parameters()]))
+
+
+@pytest.mark.parametrize("with_values", [False, True])
+@pytest.mark.parametrize("options", [{}, {"dilation": 2, "padding": 1}, {"groups": 2, "stride": 2}])
+def test_first_and_second_derivatives_equal_torchs(with_values: bool, options: dict[str, int]) -> None:
+    plain, ours = networks(**options)
+    assert torch.equal(plain(images()), ours(images()))
+    for expected, found in zip(penalized(plain, with_values), penalized(ours, with_values), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_the_weights_own_gradient_can_be_differentiated() -> None:
+    """Not what a penalty needs, but what ``create_graph`` promises."""
+    results = []
+    for network in networks():
+        (slope,) = torch.autograd.grad(network(images()).square().sum(), network[0].weight, create_graph=True)
+        results.append(torch.autograd.grad(slope.square().sum(), list(network.parameters())))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-9)
+
+
+def test_only_wanted_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stargan_lab.models import twice
+
+    needed = []
+    right = twice._convolution_backward
+    monkeypatch.setattr(twice, "_convolution_backward", lambda *args: needed.append(args[-1]) or right(*args))
+    _, ours = networks()
+    x = images().requires_grad_()
+    (slope,) = torch.autograd.grad(ours(x).sum(), x, create_graph=True)
+    assert needed == [(True, False, False)] * 3
+    needed.clear()
+    slope.square().sum().backward()
+    assert needed == [(False, True, False)] * 3  # nothing is carried back through the first pass
+    needed.clear()
+    ours(images()).sum().backward()
+    assert needed == [(True, True, True), (True, True, False), (False, True, True)]
+
+
+def test_half_precision_equals_torchs() -> None:
+    plain, ours = (network.float() for network in networks())
+    results = []
+    for network in (plain, ours):
+        network.zero_grad()
+        x = images().float().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = network(x)
+            (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+        assert scores.dtype == torch.bfloat16 and slope.dtype == torch.float32
+        (slope.square().sum() + scores.float().sum()).backward()
+        results.append([scores, slope, *(p.grad for p in network.parameters())])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
