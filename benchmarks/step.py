@@ -39,13 +39,20 @@ N_CRITIC, LABELS = 5, 5
 EXACT: dict[str, list[str]] = {"default": [], "one pass": ["joint_pass=true"]}
 HALF = ["precision=bfloat16", "joint_pass=true"]
 LAST = [*HALF, "channels_last=true"]
+MIXED = [*HALF, "discriminator_precision=float32"]
 SETTINGS = {
     "cpu": EXACT
-    | {"one pass, channels-last": ["joint_pass=true", "channels_last=true"], "bf16": HALF, "bf16, channels-last": LAST},
+    | {
+        "one pass, channels-last": ["joint_pass=true", "channels_last=true"],
+        "bf16": HALF,
+        "bf16 generator": MIXED,
+        "bf16, channels-last": LAST,
+    },
     "cuda": EXACT
     | {"one pass, graphs": ["joint_pass=true", "cuda_graphs=true"]}
     | {"one pass, graphs, compiled": ["joint_pass=true", "cuda_graphs=true", "compile=true"]}
     | {"bf16, channels-last": LAST, "bf16, graphs": [*HALF, "cuda_graphs=true"]}
+    | {"bf16 generator, graphs": [*MIXED, "cuda_graphs=true"]}
     | {"bf16, channels-last, graphs": [*LAST, "cuda_graphs=true"]}
     | {"bf16, graphs, compiled": [*HALF, "cuda_graphs=true", "compile=true"]}
     | {"bf16, channels-last, graphs, compiled": [*LAST, "cuda_graphs=true", "compile=true"]},

@@ -86,8 +86,8 @@ class TrainerConfig(Model):
     )
     devices: Annotated[int, Field(ge=1, le=1)] = Field(1, description="number of devices; only 1 is supported")
     precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="bfloat16 uses autocast")
-    penalty_precision: Literal["same", "float32"] = Field(
-        "same", description="precision of gradient penalties; float32: not in bfloat16 even if precision is"
+    discriminator_precision: Literal["same", "float32"] = Field(
+        "same", description="float32: the discriminator and its penalty are not in bfloat16 even if precision is"
     )
     compile: bool = Field(False, description="use torch.compile, which takes minutes; only for long runs")
     channels_last: bool = Field(False, description="channels-last memory format; often faster with bfloat16")

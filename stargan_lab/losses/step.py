@@ -44,7 +44,7 @@ class Step:
         generator, discriminator: the modules, to access their layers or to differentiate twice.
         translate, discriminate: the same networks for plain forward passes, compiled with ``trainer.compile``.
         joint: score ``real`` and ``fake`` in one pass; needs a discriminator that scores each image by itself.
-        penalty_context: entered where a score is differentiated by its input, to set the precision.
+        critic_context: entered around passes of the discriminator, to set their precision.
     """
 
     layout: LabelLayout
@@ -61,7 +61,7 @@ class Step:
     translate: Translate
     discriminate: Discriminate
     joint: bool = False
-    penalty_context: Callable[[], AbstractContextManager[object]] = nullcontext
+    critic_context: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def spec(self) -> LabelSpec:
@@ -101,7 +101,7 @@ class Step:
 
     def scores(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) images to (N, 1, P, P) scores that can be differentiated twice."""
-        with self.penalty_context():
+        with self.critic_context():
             scores: Tensor = self.discriminator(images)[0]
         return scores
 
@@ -120,7 +120,8 @@ class Step:
         return real, fake
 
     def _discriminated(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        scores, logits = self.discriminate(images)
+        with self.critic_context():
+            scores, logits = self.discriminate(images.to(self.real.dtype))
         scores, logits = scores.to(self.real.dtype), logits.to(self.real.dtype)  # losses are not in half precision
         return scores, self.layout.source_logits(logits, self.source)
 

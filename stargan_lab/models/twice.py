@@ -28,7 +28,7 @@ class _Backward(torch.autograd.Function):
         ctx.save_for_backward(activation)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (activation,) = ctx.saved_tensors
         return _Backward.apply(gradient, activation, ctx.slope), None, None
 
@@ -45,7 +45,7 @@ class _Forward(torch.autograd.Function):
         ctx.set_materialize_grads(False)  # no gradient arrives here from a penalty, and none must be carried on
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
         if gradient is None:
             return None, None
         (activation,) = ctx.saved_tensors
@@ -57,7 +57,8 @@ class _InputGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(gradient: Tensor, x: Tensor, weight: Tensor, options: Options) -> Tensor:
-        result: Tensor = _convolution_backward(gradient, x, weight, options, (True, False, False))[0]
+        result = _convolution_backward(gradient, x, weight, options, (True, False, False))[0]
+        assert result is not None
         return result
 
     @staticmethod
@@ -66,7 +67,7 @@ class _InputGradient(torch.autograd.Function):
         ctx.save_for_backward(gradient, weight)
 
     @staticmethod
-    def backward(ctx: Any, second: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, second: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
         gradient, weight = ctx.saved_tensors
         by_gradient = by_weight = None
         if ctx.needs_input_grad[0]:
@@ -94,9 +95,7 @@ class _Convolution(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, gradient: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         if gradient is None:
             return None, None, None, None
         x, weight = ctx.saved_tensors

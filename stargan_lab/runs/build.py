@@ -131,7 +131,7 @@ def build_execution(config: RunConfig) -> Execution:
     coupled = has_trait(config, "discriminator.norm", "couples_samples")
     return Execution(
         precision=trainer.precision,
-        penalty_precision=trainer.penalty_precision,
+        discriminator_precision=trainer.discriminator_precision,
         compile=trainer.compile,
         channels_last=trainer.channels_last,
         joint_pass=trainer.joint_pass and not coupled,

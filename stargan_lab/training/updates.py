@@ -45,7 +45,7 @@ class Execution:
 
     Attributes:
         precision: ``bfloat16`` applies to forward passes only, by autocast.
-        penalty_precision: ``float32`` keeps the passes that are differentiated twice out of autocast.
+        discriminator_precision: ``float32`` keeps the discriminator, and with it the gradient penalty, out of autocast.
         compile: run plain forward passes through ``torch.compile``. Passes that are differentiated twice stay eager,
             since compiled graphs refuse double backward. State dicts come from the eager networks.
         channels_last: memory format of images; the networks' is set by whoever builds them.
@@ -54,7 +54,7 @@ class Execution:
     """
 
     precision: str = "float32"
-    penalty_precision: Literal["same", "float32"] = "same"
+    discriminator_precision: Literal["same", "float32"] = "same"
     compile: bool = False
     channels_last: bool = False
     joint_pass: bool = False
@@ -96,9 +96,9 @@ class TrainState:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def penalty_context(self) -> AbstractContextManager[object]:
-        """For passes that are differentiated twice, inside ``mixed``."""
-        if self.execution.precision != "bfloat16" or self.execution.penalty_precision == "same":
+    def critic_context(self) -> AbstractContextManager[object]:
+        """For passes of the discriminator, inside ``mixed``."""
+        if self.execution.precision != "bfloat16" or self.execution.discriminator_precision == "same":
             return nullcontext()
         return torch.autocast(self.device.type, enabled=False)
 
@@ -166,7 +166,7 @@ def translated(train_state: TrainState, objective: Objective, batch: Batch, rand
         discriminator=train_state.critic,
         translate=train_state.translate,
         discriminate=train_state.discriminate,
-        penalty_context=train_state.penalty_context,
+        critic_context=train_state.critic_context,
     )
 
 
