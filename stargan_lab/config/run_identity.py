@@ -43,13 +43,20 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
     if initial := initial_hashes(config):
         identity["initial"] = initial
     trainer = {key: value for key, value in identity["trainer"].items() if key not in NOT_IDENTITY_IN_TRAINER}
-    identity["trainer"] = trainer | {"device": device_name(config), "threads": thread_count(config)}
+    trainer |= {"device": device_name(config), "threads": thread_count(config)}
+    identity["trainer"] = {key: value for key, value in trainer.items() if key not in _without_effect(trainer)}
     flips = [source.options.get("flip") for source in config.data.sources.values()]
     sources = [list(fields) for fields in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
     if family("targets").has(config.targets, "uses_groups"):  # otherwise groups only affect scoring
         identity["groups"] = [_groups(source) for source in config.data.sources.values()]
     return identity
+
+
+def _without_effect(trainer: dict[str, Any]) -> set[str]:
+    """Settings that change nothing with this device and precision."""
+    on_gpu_only = set() if trainer["device"] == "cuda" else {"cuda_graphs", "autotune"}
+    return on_gpu_only | (set() if trainer["precision"] == "bfloat16" else {"discriminator_precision"})
 
 
 def _canonical(config: RunConfig, group: str) -> dict[str, Any]:

@@ -85,12 +85,18 @@ class TrainerConfig(Model):
         "auto", description="auto, cpu, cuda or cuda:N"
     )
     devices: Annotated[int, Field(ge=1, le=1)] = Field(1, description="number of devices; only 1 is supported")
-    precision: Literal["float32", "bfloat16", "float64"] = Field("float32", description="bfloat16 uses autocast")
-    discriminator_precision: Literal["same", "float32"] = Field(
+    precision: Literal["float32", "bfloat16", "float64", "auto"] = Field(
+        "float32", description="bfloat16 uses autocast; here and below, auto: the fastest on this machine"
+    )
+    discriminator_precision: Literal["same", "float32", "auto"] = Field(
         "same", description="float32: the discriminator and its penalty are not in bfloat16 even if precision is"
     )
-    compile: bool = Field(False, description="use torch.compile, which takes minutes; only for long runs")
-    channels_last: bool = Field(False, description="channels-last memory format; often faster with bfloat16")
+    compile: bool | Literal["auto"] = Field(
+        False, description="use torch.compile, which takes minutes; only for long runs"
+    )
+    channels_last: bool | Literal["auto"] = Field(
+        False, description="channels-last memory format; faster with bfloat16 and compile on a GPU"
+    )
     joint_pass: bool = Field(
         False,
         description="score real and translated images in one pass, unless the discriminator's norm couples samples",

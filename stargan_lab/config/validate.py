@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model
 
+from stargan_lab.config.machine import with_machine_settings
 from stargan_lab.config.rules import check_rules
 from stargan_lab.config.schema import (
     COMPONENTS,
@@ -43,7 +44,7 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     raw["terms"] = _terms(raw.get("terms"))
     if isinstance(raw.get("evaluation"), Mapping):
         raw["evaluation"] = _evaluation(raw["evaluation"])
-    config = _model(RunConfig, raw, "")
+    config = with_machine_settings(_model(RunConfig, raw, ""))
     _check_schema_references(config, "")
     if rules:
         check_rules(config)

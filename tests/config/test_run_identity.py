@@ -61,13 +61,19 @@ def test_every_setting_that_changes_results_gives_another_id() -> None:
         "trainer.precision=float64",
         "trainer.threads=2",
         "trainer.channels_last=true",
+        "trainer.joint_pass=true",
+        "trainer.precision=bfloat16",
+        "trainer.precision=bfloat16 trainer.discriminator_precision=float32",
     ]
-    ids = [identity(), identity(fingerprint="other data"), *map(identity, overrides)]
+    ids = [identity(), identity(fingerprint="other data"), *(identity(*override.split()) for override in overrides)]
     assert len(set(ids)) == len(overrides) + 2
 
 
 LINEAR, GROUP, DEPTH_3 = "schedule=linear total_steps=10", "discriminator.norm=group", "discriminator.depth=3"
 SAME = [
+    ("trainer.cuda_graphs=false", "trainer.cuda_graphs=true"),
+    ("trainer.autotune=false", "trainer.autotune=true"),
+    ("trainer.discriminator_precision=same", "trainer.discriminator_precision=float32"),
     ("generator.affine=null", "generator.affine=true"),
     ("generator.conditioning=adain", "generator.conditioning=adain generator.affine=false"),
     ("generator=unet generator.depth=3", "generator=unet generator.depth=3 generator.affine=true"),
