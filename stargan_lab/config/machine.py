@@ -29,5 +29,5 @@ def fastest_settings(config: RunConfig) -> dict[str, Any]:
         compiled = config.total_steps >= COMPILED_FROM
         settings = {"precision": "bfloat16", "discriminator_precision": "same"}
         return settings | {"compile": compiled, "channels_last": compiled}
-    half = "bfloat16" if torch.cpu.get_capabilities().get("amx_bf16") else "float32"
+    half = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
     return {"precision": half, "discriminator_precision": "float32", "compile": False, "channels_last": False}

@@ -78,8 +78,9 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype, **execution: Any) -
         depth=config["d_repeat_num"],
     )
     rates = {"g_lr": config["g_lr"], "d_lr": config["d_lr"], "beta1": config["beta1"], "beta2": config["beta2"]}
-    kit.load("G", generator, dtype)
-    kit.load("D", critic, dtype)
+    memory = torch.channels_last if execution.get("channels_last") else torch.contiguous_format
+    kit.load("G", generator, dtype).to(memory_format=memory)
+    kit.load("D", critic, dtype).to(memory_format=memory)
     train_state = TrainState(
         generator,
         critic,

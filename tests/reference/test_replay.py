@@ -71,6 +71,15 @@ def test_replay_is_within_the_kits_tolerances(run: str, digits: str) -> None:
     assert failed(shares) == [], {key: shares[key] for key in failed(shares)}
 
 
+@pytest.mark.parametrize("digits", ["f64", "f32"])
+@pytest.mark.parametrize("execution", [{"joint_pass": True}, {"joint_pass": True, "channels_last": True}])
+def test_every_exact_way_to_compute_a_step_is_within_the_kits_tolerances(
+    execution: dict[str, bool], digits: str
+) -> None:
+    shares = errors_over_bounds(replay.replay(PREFIX, "multi", DTYPES[digits], **execution), "multi", digits)
+    assert failed(shares) == [], {key: shares[key] for key in failed(shares)}
+
+
 def test_replay_with_other_numbers_of_labels() -> None:
     """One attribute and seven classes, as trained by the reference's model in float64."""
     prefix = str(FOLDER / "golden_labels")

@@ -68,10 +68,14 @@ class Reference:
 
 
 @pytest.mark.parametrize("n_critic", [1, 2])
+@pytest.mark.parametrize("joint_pass", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_one_translation_gives_the_same_updates_as_the_references_two(layout: LabelLayout, n_critic: int) -> None:
+def test_one_translation_gives_the_same_updates_as_the_references_two(
+    layout: LabelLayout, joint_pass: bool, n_critic: int
+) -> None:
     reference = Reference(layout)
-    train_state, objective = make_train_state(layout, precision="float64"), make_objective(layout)
+    train_state = make_train_state(layout, precision="float64", joint_pass=joint_pass)
+    objective = make_objective(layout)
     sources = len(layout.specs)
     for step in range(1, 4 * sources + 1):
         batch, randomness = make_batch(layout, step), step_randomness(0, step, 4, 1)
@@ -125,6 +129,43 @@ def test_lower_precision_gives_similar_losses_and_keeps_float32_parameters(preci
     assert {p.dtype for n in (train_state.generator, train_state.critic) for p in n.parameters()} == {torch.float32}
     for name, value in losses.items():
         assert value.item() == pytest.approx(expected[name].item(), rel=tolerance, abs=tolerance), name
+
+
+class Reversed(nn.Module):
+    """A generator without rounding: the batch in reverse order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        return images.flip(0)
+
+
+def discriminator_gradient(**options: str) -> Tensor:
+    """Gradient of the discriminator's first update by its weights."""
+    state = make_train_state(ONE, generator=Reversed(), **options)
+    train_step(state, make_objective(ONE), make_batch(ONE), step_randomness(0, 1, 4, 1), False)
+    return torch.cat([p.grad.double().flatten() for p in state.critic.parameters()])
+
+
+def test_a_discriminator_in_float32_keeps_the_gradient_of_a_bfloat16_run_close_to_float64() -> None:
+    exact = discriminator_gradient(precision="float64")
+    errors = {
+        kind: (
+            (discriminator_gradient(precision="bfloat16", discriminator_precision=kind) - exact).norm() / exact.norm()
+        )
+        for kind in ("same", "float32")
+    }
+    assert errors["float32"] < 1e-5 < 1e-3 < errors["same"] < 5e-2, errors
+
+
+def test_one_pass_calls_the_discriminator_once_for_both_kinds_of_images() -> None:
+    sizes = []
+    state = make_train_state(ONE, joint_pass=True)
+    state.critic.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
+    train_step(state, make_objective(ONE), make_batch(ONE), step_randomness(0, 1, 4, 1), True)
+    assert sizes == [8, 4, 4]  # real and translated, interpolates, and the generator's update
 
 
 def test_a_batch_of_one_trains_with_its_source_label_as_target() -> None:
