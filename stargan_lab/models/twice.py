@@ -118,6 +118,8 @@ def _convolution_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients by input, weight and bias, those that are needed."""
     stride, padding, dilation, groups = options
+    if x.dtype == torch.float64:  # torch's kernel for float64 on the CPU refuses some other memory formats
+        gradient, x, weight = gradient.contiguous(), x.contiguous(), weight.contiguous()
     gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
         gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, needed
     )
