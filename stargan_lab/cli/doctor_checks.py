@@ -16,6 +16,8 @@ import torch
 from stargan_lab.checkpoints.weight_files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
+from stargan_lab.config.machine import fastest_settings
+from stargan_lab.config.option_help import as_yaml
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError, DataError, LabError, counted
 from stargan_lab.evaluation.inception_weights import DOWNLOAD, cache_paths, is_official
@@ -43,6 +45,7 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
     yield Finding("ok", "versions", package)
     yield Finding("ok", "libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES))
     yield from _devices(config)
+    yield _speed(config)
     yield _disk(outputs)
     yield _inception(config, outputs)
     yield from _initial(config, outputs)
@@ -68,6 +71,16 @@ def _devices(config: RunConfig) -> Iterator[Finding]:
     if not count:
         reason = "torch is built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU or driver found"
         yield Finding("note", "GPU", f"none ({reason}); runs use the CPU")
+
+
+def _speed(config: RunConfig) -> Finding:
+    """Recommends ``trainer=fast`` where it differs from the configuration."""
+    fastest = fastest_settings(config) | {"joint_pass": True}
+    if all(getattr(config.trainer, key) == value for key, value in fastest.items()):
+        return Finding("ok", "speed", "the fastest settings for this machine")
+    chosen = ", ".join(f"{key}={as_yaml(value)}" for key, value in fastest.items())
+    text = f"trainer=fast is faster on this machine ({chosen}); results differ slightly from those of the defaults"
+    return Finding("note", "speed", text)
 
 
 def _disk(outputs: Path) -> Finding:

@@ -93,6 +93,12 @@ def test_an_unavailable_gpu(doctor: Doctor) -> None:
     assert doctor(*TINY)[1]["GPU"][0] == ("ok" if torch.cuda.is_available() else "note")
 
 
+def test_fast_settings_are_recommended_until_they_are_used(doctor: Doctor) -> None:
+    level, text = doctor(*TINY)[1]["speed"]
+    assert level == "note" and text.startswith("trainer=fast is faster on this machine (precision=")
+    assert doctor(*TINY, "trainer=fast")[1]["speed"] == ("ok", "the fastest settings for this machine")
+
+
 def test_disk(doctor: Doctor, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "file").write_text("")
     code, findings, _ = doctor(*TINY, "paths.outputs=file/outputs")
