@@ -97,14 +97,14 @@ def our_cycle(arguments: argparse.Namespace, setting: list[str], data: list[Any]
     return cycle
 
 
-def timed(cycle: Cycle, device: str) -> float:
+def timed(cycle: Cycle, device: str, clock: Callable[[], float]) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
-    start = time.perf_counter()
+    start = clock()
     cycle()
     if device == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - start) / N_CRITIC
+    return (clock() - start) / N_CRITIC
 
 
 def memory(arguments: argparse.Namespace, cycle: Callable[[], Cycle]) -> float:
@@ -143,6 +143,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="default: 16/8/2 at 32/64/128 px")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true", help="of all threads, for a CPU that others use too")
     parser.add_argument("--settings", nargs="+", metavar="NAME", help="only these settings, by the names printed")
     parser.add_argument("--memory-of", metavar="NAME", help="only print the memory of a setting, or of reference")
     arguments = parser.parse_args()
@@ -183,9 +184,10 @@ def compare(
         first[name] = time.perf_counter() - start
         print(f"{name}: ready after {first[name]:.1f} s", flush=True)
     times: dict[str, list[float]] = {name: [] for name in cycles}
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     for _ in range(arguments.rounds):
         for name, cycle in cycles.items():
-            times[name].append(timed(cycle, arguments.device))
+            times[name].append(timed(cycle, arguments.device, clock))
     ratios = {name: [b / a for a, b in zip(times[name], times[base], strict=True)] for name in times}
     for name, values in ratios.items():
         low, _, high = quantiles(values, n=4)
@@ -220,6 +222,7 @@ def report(
                 **{key: getattr(arguments, key) for key in ("image_size", "width", "batch_size", "threads", "rounds")},
                 "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
                 "torch": torch.__version__,
+                "clock": "CPU time" if arguments.cpu_time else "wall time",
                 "against": base,
                 "setting": best,
                 "options": settings[best],
