@@ -130,11 +130,11 @@ class Conv2d(nn.Conv2d):
     """``nn.Conv2d`` with the same values and gradients, and a faster second derivative; for zero padding."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        once = torch.compiler.is_compiling() or not torch.is_grad_enabled() or x.is_meta
+        once = torch.compiler.is_compiling() or not torch.is_grad_enabled()
         if once or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return super()._conv_forward(x, weight, bias)
         kind = x.device.type
-        if torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+        if not x.is_meta and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
             dtype = torch.get_autocast_dtype(kind)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
         # views, since the engine does not tell for leaves whether their gradient is wanted
