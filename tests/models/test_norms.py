@@ -8,6 +8,7 @@ from tiny import ONE, make_batch, make_critic, make_generator, make_objective, m
 from torch import nn
 
 from stargan_lab.models.norms import InstanceNorm, SpectralConv2d, norm_refusal
+from stargan_lab.models.twice import Conv2d, LeakyReLU
 from stargan_lab.registry import family
 from stargan_lab.training.updates import step_randomness, train_step
 
@@ -193,6 +194,6 @@ def test_instance_norm_raises_on_a_single_pixel() -> None:
 def test_all_stride_2_convolutions_except_the_first_have_a_norm() -> None:
     network = make_critic(3, size=32, depth=4, norm="layer")
     kinds = [type(module) for module in network.main]
-    conv, norm, slope = nn.Conv2d, nn.GroupNorm, nn.LeakyReLU
+    conv, norm, slope = Conv2d, nn.GroupNorm, LeakyReLU
     assert kinds == [conv, slope] + 3 * [conv, norm, slope]
     assert all(module.negative_slope == 0.01 for module in network.main if isinstance(module, slope))
