@@ -126,14 +126,14 @@ def build_train_state(
 
 
 def build_execution(config: RunConfig) -> Execution:
-    """How steps are computed; one pass of the discriminator only where it scores each image by itself."""
+    """How steps are computed, with no ``auto`` left; one pass only where the discriminator couples no samples."""
     trainer = config.trainer
     coupled = has_trait(config, "discriminator.norm", "couples_samples")
     return Execution(
         precision=trainer.precision,
         discriminator_precision=trainer.discriminator_precision,
-        compile=trainer.compile,
-        channels_last=trainer.channels_last,
+        compile=trainer.compile is True,
+        channels_last=trainer.channels_last is True,
         joint_pass=trainer.joint_pass and not coupled,
         cuda_graphs=trainer.cuda_graphs,
     )

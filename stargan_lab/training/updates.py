@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +53,7 @@ class Execution:
     """
 
     precision: str = "float32"
-    discriminator_precision: Literal["same", "float32"] = "same"
+    discriminator_precision: str = "same"
     compile: bool = False
     channels_last: bool = False
     joint_pass: bool = False
