@@ -1,5 +1,6 @@
 """Atomic writes, file locks and content hashes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -122,7 +123,14 @@ def existing_parent(folder: Path) -> Path:
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Raises ConfigError naming ``key`` if ``folder`` cannot be created or written to."""
+    """Raises ConfigError naming ``key`` if ``folder`` cannot be created or written to.
+
+    Writes a file without a name: permissions do not tell, e.g. for root or in ``/proc``.
+    """
     parent = existing_parent(folder)
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise ConfigError(f"{key}: cannot write to {folder}: {parent} is not a writable directory")
+    try:
+        with tempfile.TemporaryFile(dir=parent) as file:
+            file.write(b"0")
+    except OSError as error:
+        reason = "" if error.errno in (errno.EACCES, errno.ENOENT, errno.ENOTDIR) else f" ({error.strerror})"
+        raise ConfigError(f"{key}: cannot write to {folder}: {parent} is not a writable directory{reason}") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from stargan_lab.ablation.plan import Cell
 from stargan_lab.console import say
 from stargan_lab.runs.finished import tag_finished
-from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.run_folder import FAILED, RunFolder
 
 
 def folder_of(cell: Cell) -> RunFolder:
@@ -36,8 +36,8 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
         now = status(cell)
         if now == "finished":
             tag_finished(cell.config, folder_of(cell))
-        elif now == "failed" and not retry_failed:
-            say(f"{cell.title}: failed earlier; use --retry-failed to train it again")
+        elif now in FAILED and not retry_failed:
+            say(f"{cell.title}: {now} earlier; use --retry-failed to train it again")
         elif now == "running":
             say(f"{cell.title}: running in another process")
         else:

@@ -5,6 +5,7 @@ torch is imported when a file is read, so that a configuration without weight fi
 
 import hashlib
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,7 +111,9 @@ def load_weights(path: Path, map_location: "torch.device | str" = "cpu") -> Any:
 
     _check_header(path)
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is an error
+            return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # a damaged pickle can raise almost anything
         match = re.search(r"(?:GLOBAL|global) ([\w.]+)|(\w[\w.]+) was not an allowed global", str(error))
         if match is None:

@@ -69,8 +69,10 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print findings and next steps; 1 if something prevents the configuration from running."""
     from stargan_lab.cli.doctor_checks import check
+    from stargan_lab.cli.jobs import show_plain_warnings
     from stargan_lab.config import compose
 
+    show_plain_warnings()
     config, request = compose(args.overrides, args.config_dir), Request(args.overrides, args.config_dir)
     outputs = Path(config.paths.outputs)
     findings = list(check(config, request))

@@ -25,7 +25,7 @@ from stargan_lab.files import check_writable, existing_parent
 from stargan_lab.registry import family
 from stargan_lab.runs.build import pick_device
 from stargan_lab.runs.provenance import environment, git_commit
-from stargan_lab.tracking.run_folder import RunFolder, run_folders
+from stargan_lab.tracking.run_folder import FAILED, RunFolder, run_folders
 from stargan_lab.tracking.store import default_database
 
 LIBRARIES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "pytorch-fid")
@@ -212,10 +212,10 @@ def _runs(outputs: Path, request: Request) -> Iterator[Finding]:
 def _run(folder: RunFolder, status: str, request: Request) -> Iterator[Finding]:
     about = f"run {folder.run_id}"
     ablation = next((key.removeprefix("ablation.") for key in folder.tags() if key.startswith("ablation.")), None)
-    if status == "failed":
+    if status in FAILED:
         error = (folder.result() or {}).get("error", "no reason recorded")
         retry = f"{request.sweep(ablation, '--retry-failed')}   # trains failed runs again" if ablation else ""
-        yield Finding("note", about, f"failed: {error}{'' if ablation else '; repeat its command to retry'}", retry)
+        yield Finding("note", about, f"{status}: {error}{'' if ablation else '; repeat its command to retry'}", retry)
     elif status in ("interrupted", "planned"):
         resume = f"{request.sweep(ablation)}   # resumes interrupted runs" if ablation else ""
         hint = "" if ablation else f"; repeat its command to resume (configuration: {folder.config_path})"

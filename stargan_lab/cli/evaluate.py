@@ -38,6 +38,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Re-evaluate finished runs and print their scores; 1 if one of several failed."""
+    from stargan_lab.config.compose import key_of
     from stargan_lab.console import outputs_flag, say
     from stargan_lab.errors import ConfigError, DataError, LabError
     from stargan_lab.runs.reevaluate import evaluation_config, finished_run, reevaluate
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     outputs = Path(args.outputs)
     overrides = [word for word in args.words if "=" in word]
     names = [word for word in args.words if "=" not in word]
+    extractor = any(key_of(override) in ("evaluation.extractor", "evaluation.weights") for override in overrides)
     if args.of:
         names += _finished_runs(args.of, outputs)
     if not names:
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     records = []
     for run_id, folder in runs.items():
         try:
-            record = reevaluate(folder, configs[run_id], again=args.again)
+            record = reevaluate(folder, configs[run_id], again=args.again, need_weights=extractor)
         except LabError as error:
             if len(runs) == 1 or isinstance(error, ConfigError | DataError):  # these apply to every run
                 raise

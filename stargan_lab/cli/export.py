@@ -26,7 +26,8 @@ def add_parser(commands: Commands) -> None:
         "--format",
         choices=["reference", "onnx"],
         default="reference",
-        help="reference: two yunjey/stargan checkpoints (default); onnx: the generator",
+        help="reference: yunjey/stargan checkpoints, of the generator alone if the discriminator is not StarGAN's"
+        " (default); onnx: the generator",
     )
     parser.add_argument("--to", metavar="PATH", help="file or directory (default: OUTPUTS/exports/NAME)")
     add_network(parser)
@@ -52,13 +53,14 @@ def _export_reference(opened: "LoadedModel", folder: Path) -> list[Path]:
     from stargan_lab.files import write_atomically
 
     if folder.suffix in WEIGHT_FILES or folder.is_file():
-        raise ConfigError(f"--to: {folder}: the reference format has two files; pass a directory")
-    if opened.critic is None:
-        raise ConfigError(f"{opened.path}: no discriminator; the reference format needs both networks")
-    states = {
-        "G": reference_state(opened.generator, "generator", opened.image_size),
-        "D": reference_state(opened.critic, "discriminator", opened.image_size),
-    }
+        raise ConfigError(f"--to: {folder}: the reference format needs a directory")
+    states = {"G": reference_state(opened.generator, "generator", opened.image_size)}
+    try:
+        if opened.critic is None:
+            raise ConfigError("the file has no discriminator")
+        states["D"] = reference_state(opened.critic, "discriminator", opened.image_size)
+    except ConfigError as error:
+        say(f"note: {error}; exporting the generator alone, which is all that translating needs")
     if any(value.dtype == torch.float64 for value in opened.generator.state_dict().values()):
         say("note: float64 weights are rounded to float32, the reference's dtype")
     step = opened.step or 0
@@ -66,7 +68,8 @@ def _export_reference(opened: "LoadedModel", folder: Path) -> list[Path]:
     for letter, state in states.items():
         paths.append(folder / f"{step}-{letter}.ckpt")
         write_atomically(paths[-1], partial(torch.save, state))
-    say(f"{title(opened)}; load the files in yunjey/stargan with --resume_iters {step} or --test_iters {step}")
+    resume = f"--resume_iters {step} or " if "D" in states else ""
+    say(f"{title(opened)}; load it in yunjey/stargan with {resume}--test_iters {step}")
     flags = {"binary": "--attributes", "categorical": "--classes"}
     names = " ".join(f"{flags[spec.kind]} {','.join(spec.names)}" for spec in opened.layout.specs)
     say(f"the files do not store label names; for stargan-lab translate, add {names}")

@@ -6,6 +6,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -202,6 +203,7 @@ def _one_by_one(base: DictConfig) -> bool:
     return target.endswith(f".{BasicLauncher.__name__}")
 
 
+@cache  # a changed filter would show every warning again
 def show_plain_warnings() -> None:
     """Show each warning as one line, and hide those of libraries."""
     logging.captureWarnings(False)

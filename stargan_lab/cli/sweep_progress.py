@@ -85,10 +85,10 @@ class SweepProgress:
         statuses += [self._job_status(job, job in started, job in ended) for job in range(self._jobs)]
         seconds = [taken for job, taken in ended.items() if taken and statuses[skipped + job] == "finished"]
         of = Counter(statuses)
-        done = of["finished"] + of["failed"] + of["running"]
+        done = of["finished"] + of["failed"] + of["diverged"] + of["running"]
         return Counts(
             of["finished"],
-            of["failed"],
+            of["failed"] + of["diverged"],
             of["running"],
             len(statuses) - done,
             fmean(seconds) if seconds else None,
@@ -101,7 +101,7 @@ class SweepProgress:
             return status
         if not ended:
             return "running" if started else "left"  # also a failed run that is to be trained again
-        return status if status == "interrupted" else "failed"
+        return status if status in ("interrupted", "diverged") else "failed"
 
     def _folder(self, job: int) -> RunFolder:
         return self._folders[len(self._folders) - self._jobs + job]

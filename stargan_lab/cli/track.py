@@ -23,12 +23,15 @@ def add_store(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write every run to the MLflow store; 1 if a run's files are damaged."""
     from stargan_lab.console import say
-    from stargan_lab.errors import counted
+    from stargan_lab.errors import ConfigError, counted, nearest
     from stargan_lab.tracking.reports import publish_reports
     from stargan_lab.tracking.store import Store
     from stargan_lab.tracking.sync import sync
 
     outputs = Path(args.outputs)
+    if not (outputs / "runs").is_dir():
+        siblings = [path.parent.name for path in outputs.absolute().parent.glob("*/runs")]
+        raise ConfigError(f"--outputs: {outputs} has no runs/{nearest(outputs.name, siblings)}")
     store = Store.open(outputs, args.uri, args.experiment)
     result = sync(outputs, store)
     publish_reports(store, outputs)

@@ -175,7 +175,7 @@ def compose_with(
     except OverrideParseException as error:
         raise ConfigError(_not_an_override(error.override, error)) from None
     except MissingConfigException as error:
-        raise ConfigError(_missing(error)) from None
+        raise ConfigError(_missing(error, loader, overrides)) from None
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_not_composed(error, loader, overrides)) from None
     except yaml.YAMLError as error:
@@ -194,9 +194,19 @@ def _not_an_override(override: str, error: Exception) -> str:
     return f"{override}: not a valid override, expected key=value ({_first_line(error)})"
 
 
-def _missing(error: MissingConfigException) -> str:
+def _missing(error: MissingConfigException, loader: ConfigLoader, overrides: Sequence[str]) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if group in COMPONENTS and name in _registered(group, loader, overrides):
+        return f"{group}={name}: there is no {group}/{name}.yaml; select an imported component with {group}.name={name}"
     return f"{group}: {unknown(group, name, error.options)}" if error.options else _first_line(error)
+
+
+def _registered(group: str, loader: ConfigLoader, overrides: Sequence[str]) -> list[str]:
+    """The components of a group, with those of the modules that ``imports`` on the command line names."""
+    for override in overrides:
+        if key_of(override) == "imports":
+            import_user_modules(parse_override(override, loader).value())
+    return family(group).names()
 
 
 def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str]) -> str:
@@ -226,6 +236,8 @@ def _unknown_key(key: str, composed: DictConfig) -> str:
         return refusal or f"{key}: not set; add it with +{key}=VALUE"
     if not key.startswith("hydra."):
         composed = _without_hydra(composed)
+    if hint := _new_source(key, composed):
+        return hint
     parent = key.rpartition(".")[0]
     while parent and not OmegaConf.is_dict(OmegaConf.select(composed, parent)):
         parent = parent.rpartition(".")[0]
@@ -233,6 +245,19 @@ def _unknown_key(key: str, composed: DictConfig) -> str:
     siblings = [f"{parent}.{name}" if parent else name for name in names]
     hint = nearest(key, siblings) or nearest(key, _dotted(OmegaConf.to_container(composed, resolve=False)))
     return f"{key}: unknown key{hint or ';'} allowed: {', '.join(names)}"
+
+
+def _new_source(key: str, composed: DictConfig) -> str:
+    """How to add a source that does not exist; empty if the key is another, or close to one of an existing source."""
+    prefix, _, rest = key.removeprefix("data.sources.").partition(".")
+    sources = list(OmegaConf.select(composed, "data.sources") or ())
+    if not key.startswith("data.sources.") or prefix in sources or nearest(prefix, sources):
+        return ""
+    added = f"+data.sources.{prefix}.kind=KIND" + (f" +{key}=VALUE" if rest not in ("", "kind") else "")
+    kinds = ", ".join(family("dataset").names())
+    return (
+        f"data.sources.{prefix}: no such source (existing: {', '.join(sources)}); add it with {added} (KIND: {kinds})"
+    )
 
 
 def _dotted(value: Any, prefix: str = "") -> list[str]:

@@ -23,6 +23,7 @@ from stargan_lab.errors import ConfigError, DataError, unknown
 
 ATTRIBUTE_FILE = "list_attr_celeba.txt"
 PARTITION_FILE = "list_eval_partition.txt"
+WRITE_PARTITION = "write a line `FILE 0`, `FILE 1` or `FILE 2` (train, valid, test) for each image"
 _REFERENCE_TEST = 1_999  # the reference's `i + 1 < 2000`
 
 CELEBA_ATTRIBUTES: tuple[str, ...] = (
@@ -140,7 +141,7 @@ def split_rows(listed: AttributeList, how: Split, on_problem: ProblemHandler = r
 def _official_split(listed: AttributeList, on_problem: ProblemHandler) -> dict[str, list[int]]:
     path = listed.path.parent / PARTITION_FILE
     if not path.exists():
-        on_problem("missing annotation files", path, "no such file; set split=reference to split without it")
+        on_problem("missing annotation files", path, f"no such file; {_without_partition(len(listed.files))}")
         return {"train": list(range(len(listed.files)))}
     parts = read_partition(path, on_problem)
     rows: dict[str, list[int]] = {which: [] for which in SPLITS}
@@ -152,15 +153,22 @@ def _official_split(listed: AttributeList, on_problem: ProblemHandler) -> dict[s
     return rows
 
 
+def _without_partition(images: int) -> str:
+    """What to do without a partition file: the reference's split needs none, but many images."""
+    return WRITE_PARTITION + (", or set split=reference to split without it" if images > _REFERENCE_TEST else "")
+
+
 def _reference_split(listed: AttributeList, on_problem: ProblemHandler) -> dict[str, list[int]]:
     """The reference's split: shuffled by Python's generator with seed 1234, the first 1,999 for test, no valid."""
     rows = list(range(len(listed.files)))
     if len(rows) <= _REFERENCE_TEST:
         problem = (
             f"split=reference needs at least {_REFERENCE_TEST + 1:,} images ({_REFERENCE_TEST:,} of them for test),"
-            f" got {len(rows):,}; set split=official"
+            f" got {len(rows):,}"
         )
-        on_problem("datasets too small to split", listed.path, problem)
+        path = listed.path.parent / PARTITION_FILE
+        fix = "set split=official" if path.exists() else f"{WRITE_PARTITION} to {path} and set split=official"
+        on_problem("datasets too small to split", listed.path, f"{problem}; {fix}")
         return {"train": rows}
     random.Random(1234).shuffle(rows)
     return {"train": rows[_REFERENCE_TEST:], "test": rows[:_REFERENCE_TEST]}

@@ -144,7 +144,7 @@ def _check_images(listing: Listing, splits: Mapping[str, SplitFiles], crop: int 
         if pixels.orientation != 1:
             report.note("images with an EXIF orientation, which training ignores", name)
         if crop is not None and min(pixels.size) < crop:
-            report.note(f"images smaller than the crop of {crop} px, padded with black", name)
+            report.problem(f"images smaller than the crop of {crop} px", f"{name} ({pixels.size[0]}x{pixels.size[1]})")
         first_split, first_name, first_label = first.setdefault(pixels.sha256, (which, name, label))
         pair = f"{first_name} ({first_split}) = {name} ({which})"
         if first_split != which:

@@ -83,10 +83,14 @@ class PackedSource:
         """Hash of everything that pixels, labels and file names depend on; skipped files are not included.
 
         For SynthFaces that is the spec, for any other dataset the content of its files, independent of their location.
+
+        Raises:
+            DataError: an image is missing, or smaller than the crop.
         """
         settings = [list(self.spec.names), self.spec.kind, self.options.crop, self.options.image_size]
         if self._generated is not None:
             return files.canonical_hash([self._generated.fingerprint, self._listing.split_options(), settings])
+        self._check_crop()
         parts = [
             [which, self._content_hash(which), files.sha256_bytes([self._files_of(which).labels.tobytes()])]
             for which in self.splits()
@@ -199,6 +203,22 @@ class PackedSource:
         if which not in self._files:
             raise DataError(f"{self.root}: {unknown('split', which, self._files)}")
         return self._files[which]
+
+    def _check_crop(self) -> None:
+        """Raises DataError if an image is smaller than the crop, which would frame it in black."""
+        if (crop := self.options.crop) is None:
+            return
+        smaller = [each for which in self.listed for each in self._hashes[which].smaller_than(crop)]
+        if smaller:
+            count, total = (
+                sum(number for number, _, _ in smaller),
+                sum(len(files.names) for files in self.listed.values()),
+            )
+            _, name, size = smaller[0]
+            raise DataError(
+                f"{self.root}: {count:,} of {total:,} images are smaller than the crop of {crop} px,"
+                f" e.g. {name} ({size}); set data.sources.{self.name}.crop=null to crop to the shorter side"
+            )
 
     def _content_hash(self, which: str) -> str:
         """Hash of the names and content of a split, before crop and size."""

@@ -117,13 +117,19 @@ class Evaluator:
 
 
 def assemble(
-    sources: Sequence[ImageSource], options: Options, outputs: Path, device: torch.device | str, progress: bool = True
+    sources: Sequence[ImageSource],
+    options: Options,
+    outputs: Path,
+    device: torch.device | str,
+    progress: bool = True,
+    need_weights: bool = False,
 ) -> Evaluator:
     """Build attribute classifiers, extractors and the protocol, before anything is translated.
 
     Args:
         sources: prepared datasets.
         outputs: its cache contains attribute classifiers and features; missing ones are computed.
+        need_weights: refuse an extractor without weights instead of leaving out its scores with a warning.
     Raises:
         LabError: no test split, unusable weights, or a user's metric or extractor that fails on one image.
     """
@@ -135,6 +141,8 @@ def assemble(
     try:
         extractors, missing = _extractors(options, classifiers, context), None
     except WeightsMissing as error:
+        if need_weights:
+            raise
         extractors, missing = [[ClassifierExtractor(classifier)] for classifier in classifiers], error
     ordered = [reordered(source, context.seed, context.max_images) for source in sources]
     datasets = [Dataset(i, *parts) for i, parts in enumerate(zip(ordered, classifiers, extractors, strict=True))]

@@ -13,15 +13,13 @@ from stargan_lab.report.number_text import MISSING, difference, interval
 from stargan_lab.report.sequential import Looks
 from stargan_lab.report.statistics import COLUMNS, ONE_LOOK, LookPlan, verdicts
 from stargan_lab.tracking.metrics import Metric, lookup
+from stargan_lab.tracking.run_folder import FAILED
 
 ALPHA = 0.05
 """Probability of any false verdict per metric, over all variants of an ablation."""
 
 INTERVAL = f"{100 * (1 - ALPHA):g}% interval"
 """How the simultaneous intervals are called."""
-
-FAILED = ("failed", "diverged")
-"""Status of a run that counts as a failure, not as missing."""
 
 MANY_SEEDS = 100
 

@@ -6,6 +6,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import counted
 from stargan_lab.report.collect_runs import finished
 from stargan_lab.report.effects import values_of
+from stargan_lab.tracking.run_folder import FAILED
 
 DECIDED = ("better", "worse", "equivalent", "failed")
 
@@ -29,7 +30,7 @@ def to_train(ablation: Ablation, runs: DataFrame, table: DataFrame) -> list[str]
 
 def obstacle(ablation: Ablation, runs: DataFrame) -> str:
     """Why there can be no further look yet: unfinished runs, or a finished one without a value; empty if it can."""
-    unfinished = runs[~runs["status"].isin(["finished", "failed"])]
+    unfinished = runs[~runs["status"].isin(["finished", *FAILED])]
     if len(unfinished):
         return f"{counted(len(unfinished), 'run')} not finished; repeat the command to continue"
     values = finished(runs).reindex(columns=["run_id", ablation.primary]).set_index("run_id")[ablation.primary]

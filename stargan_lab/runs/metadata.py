@@ -9,7 +9,6 @@ from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.console import inform
 from stargan_lab.data.protocols import ImageSource
-from stargan_lab.errors import LabError, one_line
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import canonical_hash
 from stargan_lab.runs.audit import Audit
@@ -38,11 +37,6 @@ def open_store(config: RunConfig) -> Store | None:
     if tracking.uri is None and not (database := default_database(outputs)).exists():
         inform(f"creating the MLflow database {database}, once")
     return Store.open(outputs, tracking.uri, tracking.experiment)
-
-
-def reason(error: Exception) -> str:
-    """An error in one line, with its type unless it is a LabError."""
-    return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder) -> Tracker:

@@ -51,7 +51,9 @@ def evaluation_config(folder: RunFolder, overrides: Sequence[str] = ()) -> RunCo
     return apply_evaluation_overrides(read_config(folder.path), overrides)
 
 
-def reevaluate(folder: RunFolder, config: RunConfig, again: bool = False, progress: bool = True) -> dict[str, Any]:
+def reevaluate(
+    folder: RunFolder, config: RunConfig, again: bool = False, progress: bool = True, need_weights: bool = False
+) -> dict[str, Any]:
     """Evaluate a finished run and record the scores next to its earlier ones; ``result.json`` does not change.
 
     Under the protocol of its training, the scores equal those recorded after training, on the same machine.
@@ -59,13 +61,14 @@ def reevaluate(folder: RunFolder, config: RunConfig, again: bool = False, progre
     Args:
         config: from ``evaluation_config``.
         again: evaluate even if there are scores under this protocol.
+        need_weights: refuse an extractor without weights instead of leaving out its scores with a warning.
     Returns:
         The content of ``scores/<protocol>.json``: run_id, step, metrics, protocol, notes, warnings.
     Raises:
         LabError: in one line; the data has changed.
     """
     with _lock(folder), cpu_threads(thread_count(config)):
-        record = _evaluate(folder, config, again, progress)
+        record = _evaluate(folder, config, again, progress, need_weights)
         _add_row(folder, config, record)
     return record
 
@@ -79,13 +82,13 @@ def _lock(folder: RunFolder) -> Iterator[None]:
         yield
 
 
-def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool) -> dict[str, Any]:
+def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool, need_weights: bool) -> dict[str, Any]:
     sources = _open_data(config)
     _check_data(folder, config, [source.fingerprint for source in sources])
     for source in sources:
         source.prepare()
     device = pick_device(config)
-    evaluator = build_evaluator(config, sources, device, progress)
+    evaluator = build_evaluator(config, sources, device, progress, need_weights)
     path = scores_path(folder, evaluator.protocol["hash"])
     if path.exists() and not again:
         say(f"already evaluated: {path}")

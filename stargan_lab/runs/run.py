@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
-from stargan_lab.console import quietly, say
+from stargan_lab.console import inform, quietly, say
+from stargan_lab.errors import LockedError
 from stargan_lab.runs.build import build_sources
+from stargan_lab.runs.failure import described, status_of
 from stargan_lab.runs.finished import update_finished
-from stargan_lab.runs.metadata import reason
 from stargan_lab.runs.trainer import Trainer
-from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.tracking.store import StoreError
+from stargan_lab.tracking.run_folder import FAILED, RunFolder
 
 
 def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def _run(config: RunConfig) -> dict[str, Any]:
     if (result := folder.finished_result()) is None:  # a finished run may be locked for re-evaluation
         with folder.claim():
             if (result := folder.finished_result()) is None:
-                with _recorded_failure(folder):
+                with _recorded_failure(config, folder):
+                    _note_failure(folder)
                     return Trainer(config, sources, folder, hashes).run()
     say(f"already finished: run {identity} in {folder.path}")
     update_finished(config, folder)
@@ -49,13 +50,27 @@ def _run(config: RunConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def _recorded_failure(folder: RunFolder) -> Iterator[None]:
-    """Record any error in ``result.json``, including errors before training starts."""
+def _recorded_failure(config: RunConfig, folder: RunFolder) -> Iterator[None]:
+    """Record any error in ``result.json``, including errors before training starts, and raise it in one line."""
     try:
         yield
-    except StoreError:  # not a failure of the run, which resumes once the store works
+    except LockedError:  # another process has taken over the run, with its files
         raise
     except Exception as error:
-        record = {"run_id": folder.run_id, "status": "failed", "metrics": {}, "finished_at": round(time.time(), 3)}
-        folder.write_result(record | (folder.result() or {}) | {"status": "failed", "error": reason(error)})
-        raise
+        failure = described(error, config, folder)
+        record = {"run_id": folder.run_id, "metrics": {}, "finished_at": round(time.time(), 3)}
+        with suppress(OSError):  # a full disk may be the failure
+            earlier = folder.result() or {}
+            folder.write_result(record | earlier | {"status": status_of(failure), "error": str(failure)})
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _note_failure(folder: RunFolder) -> None:
+    """Say that a failed run is trained again; its checkpoint, if any, is resumed."""
+    result = folder.result() or {}
+    if result.get("status") in FAILED:
+        reason = result.get("error", "no reason recorded")
+        inform(f"run {folder.run_id} {result['status']} earlier ({reason}); training it again")
+    folder.traceback_path.unlink(missing_ok=True)

@@ -21,11 +21,15 @@ they can be compared; whether a run has one is one of its factors."""
 
 
 def build_evaluator(
-    config: RunConfig, sources: Sequence[ImageSource], device: torch.device, progress: bool = True
+    config: RunConfig,
+    sources: Sequence[ImageSource],
+    device: torch.device,
+    progress: bool = True,
+    need_weights: bool = False,
 ) -> Evaluator:
     """The evaluator for runs of ``config``. Raises LabError, see ``evaluation.evaluator.assemble``."""
     settings = dict(config.evaluation) | {"checkpoint": CHECKPOINTS[config.evaluation.checkpoint]}
-    return assemble(sources, Options(**settings), Path(config.paths.outputs), device, progress)
+    return assemble(sources, Options(**settings), Path(config.paths.outputs), device, progress, need_weights)
 
 
 def scores_average(config: RunConfig) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import Progress, closing, inform, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
+from stargan_lab.errors import LockedError
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
@@ -25,8 +26,9 @@ from stargan_lab.files import write_text
 from stargan_lab.labels import Batch
 from stargan_lab.runs.audit import audit
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
+from stargan_lab.runs.failure import described, status_of
 from stargan_lab.runs.interrupt import StopSignal, stopped_line
-from stargan_lab.runs.metadata import open_tracker, reason, result_of, warning_tag
+from stargan_lab.runs.metadata import open_tracker, result_of, warning_tag
 from stargan_lab.runs.run_name import run_name
 from stargan_lab.runs.samples import SampleWriter
 from stargan_lab.runs.scores import build_evaluator, scores_average, write_scores
@@ -102,9 +104,13 @@ class Trainer:
             if isinstance(interrupt, Interrupted):
                 say(stopped_line(interrupt.step, self.checkpoint_path))
             raise
-        except Exception as error:
-            self._finish("failed", resumed_from, error=reason(error))
+        except LockedError:  # another process has taken over the run, with its files
             raise
+        except Exception as error:
+            failure = described(error, self.config, self.folder)
+            with suppress(OSError):  # a full disk may be the failure
+                self._finish(status_of(failure), resumed_from, error=str(failure))
+            raise failure from error
         finally:
             self.progress.close()
         result = self._finish("finished", resumed_from)

@@ -14,7 +14,9 @@ from stargan_lab.errors import ConfigError, LabError, counted, nearest, preview
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
 from stargan_lab.tracking.metrics import Metric, lookup
 
-Status = Literal["planned", "running", "finished", "failed", "interrupted"]
+Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
+FAILED = ("failed", "diverged")
+"""Statuses of runs that a sweep does not repeat unless told to; diverged: a loss was NaN or infinite."""
 GROUND_TRUTH = "ground_truth"
 """Stem of the grid with the exact translations, next to the samples of a run on generated data."""
 TARGETS = "targets.json"
@@ -33,7 +35,7 @@ class MetricRow(NamedTuple):
 
 class RunFolder:
     """``outputs/runs/<run_id>``: config.yaml, metrics.jsonl, descriptions.json, result.json, tags.json, samples/,
-    checkpoints/, scores/.
+    checkpoints/, scores/; traceback.txt after an unexpected error.
 
     One process at a time appends metrics; tags may be added by several.
     """
@@ -47,6 +49,7 @@ class RunFolder:
         self.result_path = path / "result.json"
         self.tags_path = path / "tags.json"
         self.state_path = path / "tracking.json"
+        self.traceback_path = path / "traceback.txt"
         self.lock_path = path / ".lock"
         self.samples = path / "samples"
         self.scores = path / "scores"
@@ -193,7 +196,8 @@ class RunFolder:
         if is_locked(self.lock_path):
             return "running"
         if result is not None:
-            return "failed" if result["status"] == "failed" else "interrupted"
+            status: Status = result["status"]
+            return status if status in FAILED else "interrupted"
         entries = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
         return "interrupted" if any(not entry.name.startswith(".") for entry in entries) else "planned"
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "stargan-lab"
 POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
-MLFLOW_STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+MLFLOW_STATUS = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "failed": "FAILED",
+    "diverged": "FAILED",
+    "interrupted": "KILLED",
+}
 
 
 class StoreError(LabError):

@@ -48,6 +48,13 @@ REFUSED = [
     (["trainer.device=gpu"], ["trainer.device", "auto, cpu, cuda"]),
     (["trainer.precision=fp16"], ["trainer.precision", "'bfloat16'"]),
     (["imports=[no_such_module]"], ["imports", "'no_such_module'"]),
+    # keys of sources that do not exist
+    (["data.sources.celba.root=x"], ["data.sources.celba.root", "'data.sources.celeba'"]),
+    (
+        ["data.sources.mine.kind=celeba"],
+        ["data.sources.mine: no such source (existing: celeba)", "+data.sources.mine.kind=KIND"],
+    ),
+    (["data.sources.mine.root=x"], ["add it with +data.sources.mine.kind=KIND +data.sources.mine.root=VALUE"]),
     # not an override
     (["foo"], ["foo", "key=value"]),
     (["generator.norm=[a"], ["generator.norm=[a"]),
@@ -131,3 +138,16 @@ def test_unwritable_outputs_are_refused(here: Path, capfd: pytest.CaptureFixture
     assert main(["train", "preset=tiny", "paths.outputs=file/runs"]) == 2
     error = capfd.readouterr().err
     assert error.startswith("error: paths.outputs: cannot write to file/runs") and error.count("\n") == 1
+
+
+def test_an_imported_component_is_selected_by_its_name(here: Path) -> None:
+    (here / "soft_loss.py").write_text(
+        "from stargan_lab.losses.adversarial import ADVERSARIALS, LeastSquares\n"
+        "@ADVERSARIALS.register('softer')\nclass Softer(LeastSquares): ...\n"
+    )
+    imports = "imports=[soft_loss]"
+    assert refusal([imports, "adversarial=softer"]).endswith(
+        "select an imported component with adversarial.name=softer"
+    )
+    assert refusal(["adversarial=sotfer"]).startswith("adversarial: unknown adversarial 'sotfer'")
+    assert compose(["preset=tiny", imports, "adversarial.name=softer"]).adversarial.name == "softer"

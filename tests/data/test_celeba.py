@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from stargan_lab.data.celeba import celeba
-from stargan_lab.data.celeba_annotations import read_attributes, split_rows
+from stargan_lab.data.celeba_annotations import AttributeList, read_attributes, split_rows
 from stargan_lab.data.packed import PackedSource
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError, DataError
@@ -54,6 +54,20 @@ def test_reference_split_matches_the_reference() -> None:
 def test_reference_split_needs_two_thousand_images(make_folder: MakeFolder) -> None:
     with pytest.raises(DataError, match=r"at least 2,000 images .*, got 10; set split=official"):
         open_celeba(make_folder(), split="reference").prepare()
+
+
+def test_hints_about_a_missing_partition_do_not_lead_in_a_circle(make_folder: MakeFolder) -> None:
+    root = make_folder()
+    (root / "list_eval_partition.txt").unlink()
+    with pytest.raises(DataError, match="no such file; write a line `FILE 0`") as official:
+        open_celeba(root).prepare()
+    assert "split=reference" not in str(official.value), "10 images are too few for it"
+    with pytest.raises(DataError, match=r"got 10; write a line `FILE 0`.* to .*list_eval_partition\.txt and set"):
+        open_celeba(root, split="reference").prepare()
+    many = AttributeList(root / "list_attr_celeba.txt", (), tuple(map(str, range(2000))), np.empty((2000, 0)))
+    with pytest.raises(DataError, match="or set split=reference to split without it"):
+        split_rows(many, "official")
+    assert len(split_rows(many, "reference")["test"]) == 1999
 
 
 def test_official_split_has_correct_pixels_and_labels(make_folder: MakeFolder) -> None:
@@ -134,7 +148,7 @@ def test_failed_packing_leaves_no_file(make_folder: MakeFolder) -> None:
 
 def test_missing_annotation_files_are_named(make_folder: MakeFolder) -> None:
     root = make_folder()
-    for name, advice in (("list_eval_partition.txt", "; set split=reference"), ("list_attr_celeba.txt", "")):
+    for name, advice in (("list_eval_partition.txt", "; write a line"), ("list_attr_celeba.txt", "")):
         (root / name).unlink()
         with pytest.raises(DataError, match=f"{name}: no such file{advice}"):
             open_celeba(root).prepare()

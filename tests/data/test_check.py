@@ -100,7 +100,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "files listed twice": (listed_twice, "line 12: 000007.jpg is already listed in line 9"),
     "malformed partition lines": (bad_partition, "line 3: expected a file name and 0, 1 or 2"),
     "files without a split": (missing_partition_row, "no line for 000008.jpg"),
-    "missing annotation files": (lambda root: (root / "list_eval_partition.txt").unlink(), "set split=reference"),
+    "missing annotation files": (lambda root: (root / "list_eval_partition.txt").unlink(), "write a line `FILE 0`"),
     "unreadable dataset": (lambda root: (root / "list_attr_celeba.txt").unlink(), "no such file"),
     "labels constant within a split": (constant, "Young in train"),
     "missing images": (
@@ -160,7 +160,6 @@ def copied(root: Path) -> None:
 
 NOTES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unlisted files": (lambda root: (root / "images" / "Thumbs.db").touch(), "Thumbs.db"),
-    "images smaller than the crop of 178 px, padded with black": (small, "000003.jpg"),
     "images of mode L, converted to RGB": (grayscale, "000003.jpg"),
     "duplicate images": (copied, "000001.jpg (train) = 000002.jpg (train)"),
     "wrong counts in line 1 of the attribute file": (

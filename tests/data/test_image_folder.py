@@ -11,8 +11,11 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
+from stargan_lab import compose
+from stargan_lab.data.check import check
 from stargan_lab.data.image_folder import image_folder
 from stargan_lab.data.packed import PackedSource
+from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError, DataError
 
 MakeTree = Callable[..., Path]
@@ -177,3 +180,44 @@ def test_wrong_classes_are_refused(make_tree: MakeTree) -> None:
             open_folder(root, classes=classes)
     shutil.rmtree(root / "test" / "happy")
     assert open_folder(root, classes=("sad", "angry")).split("test").labels.shape == (4, 2)
+
+
+def test_default_crop_fits_any_tree(make_tree: MakeTree) -> None:
+    root = make_tree()
+    for index, path in enumerate(sorted(root.rglob("*.png"))):
+        Image.new("RGB", (20 + 7 * index, 33), "white").save(path)
+    source = open_sources({"rafd": rafd_options(root)}, 16, root.parent / "outputs")[0]
+    source.prepare()
+    assert all(int(source.split(which).images([0]).min()) == 255 for which in source.splits()), "framed in black"
+
+
+def rafd_options(root: Path) -> dict[str, Any]:
+    """The options in data=rafd."""
+    options = dict(compose(["data=rafd"]).data.sources["rafd"].options)
+    return options | {"kind": "image_folder", "root": str(root)}
+
+
+def test_crop_of_256_px_images_is_that_of_the_reference(make_tree: MakeTree) -> None:
+    root = make_tree()
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    for path in root.rglob("*.png"):
+        Image.fromarray(noise).save(path)
+    sides = [open_folder(root, crop=crop).split("test").images([0]) for crop in (None, 256)]
+    assert torch.equal(*sides)
+
+
+def test_images_smaller_than_the_crop_are_refused_with_counts(make_tree: MakeTree) -> None:
+    root = make_tree(train=3, test=2)  # 15 images
+    small = root / "train" / "happy" / "happy1.png"
+    Image.new("RGB", (40, 20)).save(small)
+    with Image.open(root / "test" / "sad" / "sad0.png") as image:
+        crop = min(image.size)
+    assert open_folder(root, crop=20).fingerprint
+    with pytest.raises(DataError) as refused:
+        _ = open_folder(root, crop=crop).fingerprint
+    assert str(refused.value) == (
+        f"{root}: 1 of 15 images are smaller than the crop of {crop} px, e.g. train/happy/happy1.png (40x20);"
+        " set data.sources.rafd.crop=null to crop to the shorter side"
+    )
+    report = check(open_folder(root, crop=crop))
+    assert report.problems == {f"images smaller than the crop of {crop} px": ["train/happy/happy1.png (40x20)"]}
