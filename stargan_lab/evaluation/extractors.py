@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stargan_lab import files
-from stargan_lab.errors import LabError, OptionError, one_line
+from stargan_lab.errors import LabError, OptionError
 from stargan_lab.evaluation import inception_weights as weight_files
 from stargan_lab.evaluation.attribute_classifier import RECIPE, AttributeClassifier
 from stargan_lab.evaluation.inception import DIMS, FID_DIMS, MIB, UNVERIFIED, InceptionExtractor, inception_label
@@ -119,8 +119,8 @@ class TorchScriptExtractor:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # the format is deprecated but still supported
                 self._network = torch.jit.load(str(path), map_location=device).eval()
-        except Exception as error:
-            raise LabError(f"{path}: cannot be read as a TorchScript module ({one_line(error)})") from None
+        except Exception:  # torch's messages are pages long
+            raise LabError(f"{path}: cannot be read as a TorchScript module (damaged or another format)") from None
         self._device = device
         self.sha256 = self.identity = files.sha256_file(path)
 

@@ -180,8 +180,6 @@ def test_yaml_has_every_option_with_its_default() -> None:
         assert options.pop("kind") == kind
         parameters = family("dataset").options(kind)
         assert set(options) == set(parameters)
-        if kind == "image_folder":
-            assert options.pop("crop") == 256  # RaFD's
         for name in options:
             if (default := parameters[name].default) is not inspect.Parameter.empty:
                 assert options[name] == json.loads(json.dumps(default)), name
