@@ -27,6 +27,7 @@ from stargan_lab.report.swept import SeedPlan, Swept
 from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
 from stargan_lab.tracking.store import StoreError
+from stargan_lab.tracking.sync import publish_missing
 
 HYDRA = ("hydra/", "hydra.")
 """Overrides of the launcher and the like, which do not affect the runs."""
@@ -123,6 +124,7 @@ class SweepRun:
         write_and_print(Report(self.ablation, runs, self.command), self.outputs, FORMATS, self.allow_mixed)
         try:
             if (store := open_store(self.first[0].config)) is not None:
+                publish_missing(store, [folder_of(cell) for cell in distinct(cells)])
                 publish_report(store, self.cells_file.parent)
         except StoreError as error:
             say(f"warning: {error}; `stargan-lab track sync` publishes the report later")

@@ -40,7 +40,7 @@ def open_store(config: RunConfig) -> Store | None:
 
 
 def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder) -> Tracker:
-    """Raises StoreError."""
+    """The tracker of a run; the store is opened when it starts."""
     tags = {
         "seed": str(config.seed),
         "data": canonical_hash([source.fingerprint for source in sources])[:12],
@@ -49,7 +49,14 @@ def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunF
         **ablation_tags(config),
     }
     params = factors(config, config.tracking.factors)
-    return Tracker(folder, store=open_store(config), params=params, tags=tags, run_name=run_name(config))
+
+    def connect() -> Store:
+        store = open_store(config)
+        assert store is not None
+        return store
+
+    enabled = connect if config.tracking.enabled else None
+    return Tracker(folder, connect=enabled, params=params, tags=tags, run_name=run_name(config))
 
 
 def result_of(

@@ -20,6 +20,7 @@ class State:
         run_name, params: as MLflow shows them.
         committed: number of rows of metrics.jsonl up to the last durable checkpoint.
         sent: MLflow run id -> [number of rows it certainly has, number of rows it may have].
+        behind: the store did not take something, or tags were added to the files only.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -29,10 +30,17 @@ class State:
         self.params: dict[str, str] = raw.get("params", {})
         self.committed: int = raw.get("committed", 0)
         self.sent: dict[str, list[int]] = raw.get("sent", {})
+        self.behind: bool = raw.get("behind", False)
 
     def save(self) -> None:
         values = {key: value for key, value in vars(self).items() if not key.startswith("_")}
         write_json(self._folder.state_path, values)
+
+    def mark(self, behind: bool) -> None:
+        """Set and save ``behind``."""
+        if self.behind != behind:
+            self.behind = behind
+            self.save()
 
 
 class Publication:
@@ -87,6 +95,11 @@ class Publication:
         shown = [{name: rounded(name, value, descriptions) for name, value in row.metrics.items()} for row in rows]
         self.store.send_rows(self.mlflow_id, [r._replace(metrics=m) for r, m in zip(rows, shown, strict=True)])
 
+    def samples(self) -> None:
+        """Send every sample grid; a file that MLflow has already is replaced by an equal one."""
+        for path in sorted(self.folder.samples.glob("*.png")) if self.folder.samples.is_dir() else ():
+            self.store.artifact(self.mlflow_id, path, "samples")
+
     def tags(self) -> None:
         tags = self.folder.tags() | {"run_id": self.folder.run_id}
         self.store.set_tags(self.mlflow_id, tags)
@@ -116,9 +129,9 @@ def rebuild(store: Store, folder: RunFolder) -> None:
     publication = Publication(store, folder, state)
     publication.open(rows)
     publication.send(committed[publication.sent :])
-    for path in sorted(folder.samples.glob("*.png")) if folder.samples.is_dir() else ():
-        store.artifact(publication.mlflow_id, path, "samples")
+    publication.samples()
     if result is not None and "finished_at" in result:
         publication.close(result, rows)
     else:
         store.set_status(publication.mlflow_id, "interrupted", rows[-1].time if rows else None)
+    state.mark(behind=False)

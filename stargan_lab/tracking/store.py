@@ -4,13 +4,14 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
 from stargan_lab.tracking.run_folder import MetricRow
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 EXPERIMENT = "stargan-lab"
+ARTIFACTS = "mlartifacts"
+"""Directory of the files of a store without a URI, beside its database."""
+LOCK_SECONDS = 60.0
+"""How long to wait for a process that opens the store or creates a run."""
 POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
 MLFLOW_STATUS = {
     "running": "RUNNING",
@@ -59,7 +64,9 @@ class Store:
         outputs = outputs.resolve()
         uri = uri or f"sqlite:///{default_database(outputs)}"
         lock = _lock_path(outputs, uri)
-        with _one_line(uri, "cannot be opened"), locked(lock):
+        with _one_line(uri, "cannot be opened"), locked(lock, LOCK_SECONDS):
+            if uri == f"sqlite:///{default_database(outputs)}":
+                _adopt(default_database(outputs), outputs / ARTIFACTS)
             client = _client(uri)  # sets up a new database
             return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
 
@@ -73,13 +80,12 @@ class Store:
 
     def open_tagged(self, tags: Mapping[str, str], run_name: str, start: float | None = None) -> "Run":
         """The run with these tags, created if it does not exist. ``start`` is in Unix seconds, None for now."""
-        with locked(self._lock):
+        with _one_line(self.uri), locked(self._lock, LOCK_SECONDS):
             condition = " AND ".join(f"tags.`{key}` = {_literal(value)}" for key, value in tags.items())
             for run in self.search(condition):
                 return run
-            with _one_line(self.uri):
-                milliseconds = round((time.time() if start is None else start) * 1000)
-                return self.client.create_run(self.experiment_id, milliseconds, dict(tags), run_name)
+            milliseconds = round((time.time() if start is None else start) * 1000)
+            return self.client.create_run(self.experiment_id, milliseconds, dict(tags), run_name)
 
     def search(self, condition: str) -> "list[Run]":
         """The runs that match a filter of MLflow, newest first, without deleted ones."""
@@ -164,6 +170,26 @@ def default_database(outputs: Path) -> Path:
     return outputs / "mlflow.db"
 
 
+def _adopt(database: Path, artifacts: Path) -> None:
+    """Let a database that was copied or moved with its directory use the artifacts beside it.
+
+    MLflow stores absolute paths, so it would write to the directory that the copy was made from.
+    """
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database, timeout=10)) as connection, connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return
+        query = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE '%/' || ?"
+        for (location,) in connection.execute(query, (ARTIFACTS,)).fetchall():
+            if location != str(artifacts):
+                moved = (str(artifacts), len(location) + 1, len(location) + 1, f"{location}/")
+                of_runs = "artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?"
+                connection.execute(f"UPDATE runs SET {of_runs}", moved)
+                of_experiments = "artifact_location = ? WHERE artifact_location = ?"
+                connection.execute(f"UPDATE experiments SET {of_experiments}", (str(artifacts), location))
+
+
 def _client(uri: str) -> "MlflowClient":
     """Import mlflow silently and without telemetry; fail within seconds if a server does not answer."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -182,7 +208,7 @@ def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # without a location, a local store would write artifacts to ./mlruns
-        location = None if uri.startswith(("http:", "https:", "databricks")) else str(outputs / "mlartifacts")
+        location = None if uri.startswith(("http:", "https:", "databricks")) else str(outputs / ARTIFACTS)
         tags: dict[str, Any] = {"mlflow.experimentKind": "custom_model_development"}  # opens runs, not traces
         return client.create_experiment(name, artifact_location=location, tags=tags)
     if experiment.lifecycle_stage != "active":
@@ -208,6 +234,8 @@ def _one_line(uri: str, problem: str = "cannot be used") -> Iterator[None]:
     """Turn any error of MLflow, its database or its server into a StoreError."""
     try:
         yield
+    except LockedError as error:  # by a process that waits for a slow store
+        raise StoreError(f"MLflow store {uri} {problem}: {error}") from None
     except LabError:
         raise
     except Exception as error:

@@ -1,12 +1,13 @@
 """Rebuild MLflow from the plain files, and add tags to finished runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
-from stargan_lab.tracking.publish import rebuild
+from stargan_lab.tracking.publish import State, rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 from stargan_lab.tracking.store import Store, StoreError
 
@@ -41,8 +42,25 @@ def sync(outputs: Path, store: Store) -> Synced:
     return done
 
 
-def add_tags(folder: RunFolder, tags: Mapping[str, str], store: Store | None) -> None:
-    """Tag a run in its folder, and in the store if that has the run. Raises StoreError after the folder is tagged."""
+def add_tags(folder: RunFolder, tags: Mapping[str, str]) -> None:
+    """Tag a run in its folder; ``publish_missing`` sends the tags to MLflow."""
     folder.update_tags(tags)
-    if store is not None and (run := store.find(folder.run_id)) is not None:
-        store.set_tags(run.info.run_id, tags)
+    State(folder).mark(behind=True)
+
+
+def publish_missing(store: Store, folders: Iterable[RunFolder]) -> int:
+    """Write the runs that the store lacks, e.g. copied ones, or that are behind; returns their number.
+
+    Runs that another process trains, and damaged ones, are left out.
+
+    Raises:
+        StoreError: the store fails.
+    """
+    known = {run.data.tags["run_id"] for run in store.search("tags.run_id LIKE '%'")}
+    written = 0
+    for folder in folders:
+        if folder.result_path.exists() and (folder.run_id not in known or State(folder).behind):
+            with suppress(LockedError), locked(folder.lock_path, timeout=0.2):
+                rebuild(store, folder)
+                written += 1
+    return written

@@ -1,6 +1,5 @@
 """Record a run during training: log, commit after a checkpoint, finish."""
 
-import logging
 import math
 import time
 from collections import deque
@@ -9,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.errors import LabError
+from stargan_lab.tracking.delivery import Delivery
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.publish import Publication, State
 from stargan_lab.tracking.run_folder import MetricRow, RunFolder
-from stargan_lab.tracking.store import Store, StoreError
-
-_log = logging.getLogger(__name__)
+from stargan_lab.tracking.store import Store
 
 
 class Tracker:
     """Records one run in its folder and, if there is a store, in MLflow.
 
     Rows are sent to MLflow after the next durable checkpoint, so that rows that a resumed run logs again are not
-    duplicated. If the store fails during training, one warning is logged and only the files are written after that.
+    duplicated. A store that fails never stops the run, see ``Delivery``.
 
     Args:
+        connect: opens the store and raises StoreError; None: only the files are written.
         params: factors of the run, e.g. ``{"discriminator.norm": "instance"}``.
         tags: seed, protocol, data, code, git_commit, ``ablation.<ablation>``.
         run_name: shown in MLflow.
@@ -33,18 +32,17 @@ class Tracker:
         self,
         folder: RunFolder,
         *,
-        store: Store | None,
+        connect: Callable[[], Store] | None,
         params: Mapping[str, str],
         tags: Mapping[str, str],
         run_name: str,
     ) -> None:
         self._folder = folder
-        self._store = store
         self._state = State(folder)
         self._state.run_name, self._state.params = run_name, {key: str(value) for key, value in params.items()}
         self._state.save()
         self._tags = {key: str(value) for key, value in tags.items()} | {"run_id": folder.run_id}
-        self._publication: Publication | None = None
+        self._delivery = Delivery(folder, self._state, connect) if connect else None
         self._pending: deque[MetricRow] = deque()  # logged since the last checkpoint
         self._resumed_from = 0
         self._logged: set[str] = set()  # metrics logged at that step before the resume
@@ -53,7 +51,7 @@ class Tracker:
         """Start at step 0, or resume from the checkpoint at ``step``.
 
         Raises:
-            LabError: the run is finished, or the store cannot be used.
+            LabError: the run is finished.
         """
         if self._folder.finished_result():
             raise LabError(f"already finished: run {self._folder.run_id}")
@@ -64,12 +62,7 @@ class Tracker:
         rows = self._folder.rows()
         self._logged = {name for row in rows if row.step == step for name in row.metrics}
         self._resumed_from = step
-        if self._store is not None:
-            publication = Publication(self._store, self._folder, self._state)
-            publication.open(rows)
-            self._store.set_status(publication.mlflow_id, "running")
-            publication.send(rows[publication.sent :])
-            self._publication = publication
+        self._publish(lambda publication: None)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record metrics of ``step``, except those that were logged at the same step before a resume.
@@ -98,7 +91,12 @@ class Tracker:
             committed.append(self._pending.popleft())
         self._state.committed += len(committed)
         self._state.save()
-        self._publish(lambda publication: publication.send(committed))
+
+        def send(publication: Publication) -> None:
+            missing = self._state.committed - publication.sent  # 0 after a store that was away has been caught up with
+            publication.send(committed[len(committed) - missing :])
+
+        self._publish(send)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Add a file, such as a sample grid, to MLflow's artifacts under ``folder``."""
@@ -117,13 +115,8 @@ class Tracker:
             self.commit(self._pending[-1].step)
         self._folder.flush()
         self._folder.write_result(full)
-        self._publish(lambda publication: publication.close(full, self._folder.rows()))
+        self._publish(lambda publication: publication.close(full, self._folder.rows()), last=True)
 
-    def _publish(self, send: Callable[[Publication], None]) -> None:
-        if self._publication is None:
-            return
-        try:
-            send(self._publication)
-        except StoreError as error:
-            self._publication = None
-            _log.warning("%s; continuing without MLflow; `stargan-lab track sync` adds the missing rows later", error)
+    def _publish(self, action: Callable[[Publication], None], last: bool = False) -> None:
+        if self._delivery is not None:
+            self._delivery.send(action, last)

@@ -1,6 +1,7 @@
 """The MLflow store: opened concurrently, silently, and with errors in one line."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stargan_lab.errors import LabError
+from stargan_lab.files import locked
 from stargan_lab.tracking.run_folder import MetricRow
 from stargan_lab.tracking.store import Store, StoreError
 
@@ -150,3 +152,35 @@ def test_class_names_with_characters_that_mlflow_forbids(tmp_path: Path) -> None
         "eval/accuracy/행복",
         "eval/accuracy/faces.as.moods.happy",
     }
+
+
+def test_copied_outputs_use_their_own_artifacts(tmp_path: Path, empty_database: Path) -> None:
+    """Wherever a copy lies, it is whole, and the original does not change."""
+    original, copy = tmp_path / "first", tmp_path / "seco'nd_%"
+    original.mkdir()
+    shutil.copy(empty_database, original / "mlflow.db")
+    before = Store.open(original)
+    run = before.open_run("r", "r", 1.0).info.run_id
+    (tmp_path / "one.txt").write_text("1")
+    (tmp_path / "two.txt").write_text("2")
+    before.artifact(run, tmp_path / "one.txt")
+    shutil.copytree(original, copy)
+    files = sorted(original.rglob("*.txt"))
+    for _ in range(2):
+        store = Store.open(copy)
+        store.artifact(run, tmp_path / "two.txt")
+        assert [each.path for each in store.client.list_artifacts(run)] == ["one.txt", "two.txt"]
+    assert Path(store.client.download_artifacts(run, "one.txt")).is_relative_to(copy)
+    later = store.open_run("s", "s", 1.0).info
+    assert later.artifact_uri.startswith(f"{copy}/mlartifacts/")
+    assert sorted(original.rglob("*.txt")) == files
+    assert [each.path for each in Store.open(original).client.list_artifacts(run)] == ["one.txt"]
+    shutil.move(copy, tmp_path / "moved")
+    moved = Store.open(tmp_path / "moved")
+    assert [each.path for each in moved.client.list_artifacts(run)] == ["one.txt", "two.txt"]
+
+
+def test_lock_of_a_process_that_hangs_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stargan_lab.tracking.store.LOCK_SECONDS", 0.1)
+    with locked(store._lock), pytest.raises(StoreError, match=r"cannot be used: .*mlflow\.db\.lock: locked"):
+        store.open_run("r", "r", 1.0)

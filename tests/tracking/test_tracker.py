@@ -13,7 +13,7 @@ import pytest
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.sync import add_tags, sync
+from stargan_lab.tracking.sync import add_tags, publish_missing, sync
 from stargan_lab.tracking.tracker import Tracker
 
 History = Callable[[Store, str, str], list[tuple[int, float]]]
@@ -22,7 +22,8 @@ TAGS = {"seed": "1", "ablation.norms": "layer"}
 
 def tracker_of(folder: RunFolder, store: Store | None, params: Mapping[str, str] | None = None) -> Tracker:
     params = {"discriminator.norm": "layer"} if params is None else params
-    return Tracker(folder, store=store, params=params, tags=TAGS, run_name="layer · seed 1")
+    connect = None if store is None else lambda: store
+    return Tracker(folder, connect=connect, params=params, tags=TAGS, run_name="layer · seed 1")
 
 
 def result_of(status: str = "finished", **metrics: float) -> dict[str, Any]:
@@ -127,7 +128,7 @@ from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.tracker import Tracker
 outputs = Path(sys.argv[1])
 folder = RunFolder(outputs / "runs" / "a1b2")
-tracker = Tracker(folder, store=Store.open(outputs), params={}, tags={}, run_name="a")
+tracker = Tracker(folder, connect=lambda: Store.open(outputs), params={}, tags={}, run_name="a")
 tracker.start(0)
 for step in range(1, 9):
     tracker.log(step, {"loss/g_rec": step / 8})
@@ -189,7 +190,7 @@ def test_failing_store_causes_one_warning(
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("stargan_lab")]
     assert len(ours) == 1
     assert "\n" not in ours[0]
-    assert "`stargan-lab track sync` adds the missing rows" in ours[0]
+    assert "by `stargan-lab track sync`" in ours[0]
     assert [row.step for row in folder.rows()] == list(range(1, 10))
 
     fresh = Store.open(tmp_path / "fresh")
@@ -280,7 +281,8 @@ def test_tag_a_finished_run(folder: RunFolder, store: Store) -> None:
     tracker = tracker_of(folder, store)
     tracker.start(0)
     tracker.finish(result_of())
-    add_tags(folder, {"ablation.depth": "2"}, store)
+    add_tags(folder, {"ablation.depth": "2"})
+    assert publish_missing(store, [folder]) == 1 and publish_missing(store, [folder]) == 0
     assert folder.tags()["ablation.depth"] == "2"
     run = store.find("a1b2")
     assert run is not None
