@@ -154,30 +154,39 @@ def test_class_names_with_characters_that_mlflow_forbids(tmp_path: Path) -> None
     }
 
 
+ADD = """
+import sys
+from pathlib import Path
+from stargan_lab.tracking.store import Store
+store = Store.open(Path(sys.argv[1]))
+run = store.open_run("r", "r", 1.0).info
+store.artifact(run.run_id, Path(sys.argv[2]))
+print(*(each.path for each in store.client.list_artifacts(run.run_id)), run.artifact_uri)
+"""
+
+
 def test_copied_outputs_use_their_own_artifacts(tmp_path: Path, empty_database: Path) -> None:
     """Wherever a copy lies, it is whole, and the original does not change."""
+
+    def add(outputs: Path, name: str) -> str:
+        """Add an artifact in a new process (MLflow caches locations); returns the run's artifacts and their place."""
+        (tmp_path / name).write_text(name)
+        command = [sys.executable, "-c", ADD, str(outputs), str(tmp_path / name)]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        artifacts, _, place = out.strip().rpartition(" ")
+        assert Path(place).is_relative_to(outputs / "mlartifacts")
+        return artifacts
+
     original, copy = tmp_path / "first", tmp_path / "seco'nd_%"
     original.mkdir()
     shutil.copy(empty_database, original / "mlflow.db")
-    before = Store.open(original)
-    run = before.open_run("r", "r", 1.0).info.run_id
-    (tmp_path / "one.txt").write_text("1")
-    (tmp_path / "two.txt").write_text("2")
-    before.artifact(run, tmp_path / "one.txt")
+    assert add(original, "a.txt") == "a.txt"
     shutil.copytree(original, copy)
-    files = sorted(original.rglob("*.txt"))
-    for _ in range(2):
-        store = Store.open(copy)
-        store.artifact(run, tmp_path / "two.txt")
-        assert [each.path for each in store.client.list_artifacts(run)] == ["one.txt", "two.txt"]
-    assert Path(store.client.download_artifacts(run, "one.txt")).is_relative_to(copy)
-    later = store.open_run("s", "s", 1.0).info
-    assert later.artifact_uri.startswith(f"{copy}/mlartifacts/")
-    assert sorted(original.rglob("*.txt")) == files
-    assert [each.path for each in Store.open(original).client.list_artifacts(run)] == ["one.txt"]
+    assert add(copy, "b.txt") == "a.txt b.txt"
+    assert add(original, "c.txt") == "a.txt c.txt"
     shutil.move(copy, tmp_path / "moved")
-    moved = Store.open(tmp_path / "moved")
-    assert [each.path for each in moved.client.list_artifacts(run)] == ["one.txt", "two.txt"]
+    assert add(tmp_path / "moved", "d.txt") == "a.txt b.txt d.txt"
+    assert not copy.exists()
 
 
 def test_lock_of_a_process_that_hangs_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
