@@ -113,7 +113,6 @@ def remove_runs(args: argparse.Namespace) -> int:
     """Delete runs after a confirmation; 1 if it was declined, or a run could not be deleted from MLflow."""
     from stargan_lab.console import say
     from stargan_lab.errors import ConfigError, counted
-    from stargan_lab.files import is_locked
     from stargan_lab.tracking.delete import MlflowRuns, delete_folder, delete_leftovers
     from stargan_lab.tracking.run_folder import find_run
     from stargan_lab.tracking.store import StoreError
@@ -121,7 +120,7 @@ def remove_runs(args: argparse.Namespace) -> int:
     outputs = Path(args.outputs)
     folders = {folder.run_id: folder for folder in (find_run(outputs, name) for name in args.runs)}.values()
     for folder in folders:
-        if is_locked(folder.lock_path):
+        if folder.in_use():
             raise ConfigError(f"run {folder.run_id} is in use by another process; nothing was deleted")
     sizes = {folder.path: _sizes(folder.path).total() for folder in folders}
     for path, size in sizes.items():

@@ -147,6 +147,7 @@ class Trainer:
 
     def checkpoint(self, step: int) -> None:
         with self._timer.paused():
+            self.folder.check_claim()
             self.tracker.flush()
             self.train_state.seconds = self._seconds()
             save(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
@@ -205,6 +206,7 @@ class Trainer:
         return time.perf_counter() - self._started
 
     def _finish(self, status: str, resumed_from: int, error: str | None = None) -> dict[str, Any]:
+        self.folder.check_claim()
         progress = {
             "status": status,
             "seconds": round(self._seconds(), 3),

@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from stargan_lab.errors import ConfigError, LabError, counted, nearest, preview
+from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, preview
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
+from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
 
 Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
@@ -54,6 +55,7 @@ class RunFolder:
         self.samples = path / "samples"
         self.scores = path / "scores"
         self.checkpoints = path / "checkpoints"
+        self._lease = Lease(path / ".lease")
         self._descriptions: dict[str, Metric] | None = None
 
     def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
@@ -172,14 +174,36 @@ class RunFolder:
 
     @contextmanager
     def claim(self) -> Iterator[None]:
-        """Hold the run's lock for training; released when the process dies.
+        """Hold the run's lock and lease for training. If the process dies, the lock is released, and the lease expires.
 
         Raises:
             LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
         with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):
+            if (host := self._lease.holder_elsewhere()) is not None:
+                raise LockedError(f"run {self.run_id} is being trained on host {host} (lease: {self._lease.path})")
+            with self._lease.held():
+                yield
+
+    @contextmanager
+    def unused(self) -> Iterator[None]:
+        """Hold the run's lock for publishing it. Raises LockedError if another process or host uses the run."""
+        with locked(self.lock_path, timeout=0.2):
+            if self._lease.holder_elsewhere() is not None:
+                raise LockedError(f"run {self.run_id} is being trained on another host")
             yield
+
+    def check_claim(self) -> None:
+        """Raises LockedError if another process has taken over the run from this one, which was suspended."""
+        try:
+            self._lease.check()
+        except LockedError as error:
+            raise LockedError(f"run {self.run_id} was {error} while this process was suspended; stopped") from None
+
+    def in_use(self) -> bool:
+        """Whether another process trains, evaluates or publishes the run, or another host trains it."""
+        return is_locked(self.lock_path) or self._lease.holder_elsewhere() is not None
 
     def status(self) -> Status:
         """``interrupted`` means a checkpoint without a result, and no process that trains the run.
@@ -193,7 +217,7 @@ class RunFolder:
         """As ``status``, for a result that has been read already."""
         if result is not None and result["status"] == "finished":
             return "finished"
-        if is_locked(self.lock_path):
+        if self.in_use():
             return "running"
         if result is not None:
             status: Status = result["status"]

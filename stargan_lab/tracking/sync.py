@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stargan_lab.errors import LabError, LockedError
-from stargan_lab.files import locked
 from stargan_lab.tracking.publish import State, rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 from stargan_lab.tracking.store import Store, StoreError
@@ -30,7 +29,7 @@ def sync(outputs: Path, store: Store) -> Synced:
     done = Synced()
     for folder in run_folders(outputs):
         try:
-            with locked(folder.lock_path, timeout=0.2):
+            with folder.unused():
                 rebuild(store, folder)
                 done.written.append(folder.run_id)
         except StoreError:
@@ -60,7 +59,7 @@ def publish_missing(store: Store, folders: Iterable[RunFolder]) -> int:
     written = 0
     for folder in folders:
         if folder.result_path.exists() and (folder.run_id not in known or State(folder).behind):
-            with suppress(LockedError), locked(folder.lock_path, timeout=0.2):
+            with suppress(LockedError), folder.unused():
                 rebuild(store, folder)
                 written += 1
     return written

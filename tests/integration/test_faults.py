@@ -49,7 +49,7 @@ from stargan_lab.losses.adversarial import ADVERSARIALS, LeastSquares
 
 @ADVERSARIALS.register("broken")
 class Broken(LeastSquares):
-    def generator_loss(self, fake):
+    def generator(self, fake):
         return undefined_name
 """
 

@@ -1,0 +1,103 @@
+"""Which process trains a run, also where file locks do not reach: a lease that its holder renews.
+
+Processes on one host exclude each other by a lock. On a shared file system without locks between hosts, a file names
+the holder, and its modification time is renewed every few seconds. A lease that was not renewed for a while is free.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from stargan_lab.errors import LabError, LockedError
+from stargan_lab.files import read_json, write_json
+
+LEASE_SECONDS = 120.0
+"""A lease of another host is free after this time without a renewal."""
+RENEW_SECONDS = 15.0
+SETTLE_SECONDS = 5.0
+"""How long to wait after taking over a lease before it is read again; NFS caches attributes for 3 s."""
+
+
+class Lease:
+    """A lease, as a JSON file with host, pid and a token. Times are those of the file server, never of a host."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._token = uuid.uuid4().hex
+
+    def holder_elsewhere(self) -> str | None:
+        """The other host that holds the lease; None if it is free, or held on this host, where a lock decides."""
+        holder = self._read()
+        if holder is None or holder.get("host") == this_host() or not self._renewed_recently():
+            return None
+        return str(holder.get("host"))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the lease and renew it until the end of the context. The caller holds the lock of this host.
+
+        Raises:
+            LockedError: another host holds it.
+        """
+        before = self._read()
+        if (host := self.holder_elsewhere()) is not None:
+            raise LockedError(f"held by host {host} ({self.path})")
+        write_json(self.path, {"host": this_host(), "pid": os.getpid(), "token": self._token})
+        if before is not None and before.get("host") != this_host():  # two hosts may take it over at the same time
+            time.sleep(SETTLE_SECONDS)
+            self.check()
+        stop = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=[stop], daemon=True)
+        renewing.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            renewing.join()
+            if self._is_ours():
+                self.path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended."""
+        if not self._is_ours():
+            holder = self._read() or {}
+            raise LockedError(f"taken over by host {holder.get('host', 'unknown')} ({self.path})")
+
+    def _renew(self, stop: threading.Event) -> None:
+        while not stop.wait(RENEW_SECONDS):
+            with suppress(OSError):  # the file server may be away for a moment
+                if not self._is_ours():
+                    return
+                os.utime(self.path)
+
+    def _is_ours(self) -> bool:
+        return (self._read() or {}).get("token") == self._token
+
+    def _read(self) -> dict[str, Any] | None:
+        """The holder; None if there is no file or it is damaged."""
+        try:
+            content = read_json(self.path)
+        except LabError:
+            return None
+        return content if isinstance(content, dict) else None
+
+    def _renewed_recently(self) -> bool:
+        with suppress(OSError), TemporaryFile(dir=self.path.parent) as file:
+            file.write(b"0")
+            file.flush()
+            age = os.fstat(file.fileno()).st_mtime - self.path.stat().st_mtime
+            return abs(age) < LEASE_SECONDS
+        return False
+
+
+def this_host() -> str:
+    """Host name, and an id of its kernel's boot, since names are not unique. Containers of one kernel share locks."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {boot.read_text().strip()[:8] if boot.exists() else ''}".strip()

@@ -1,0 +1,111 @@
+"""One host trains a run at a time, with real processes on what looks like two hosts without common locks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from stargan_lab.errors import LockedError
+from stargan_lab.tracking import lease
+from stargan_lab.tracking.run_folder import RunFolder
+
+OTHER_HOST = """
+import sys
+from pathlib import Path
+from stargan_lab.errors import LockedError
+from stargan_lab.tracking import lease, run_folder
+lease.this_host, lease.RENEW_SECONDS = lambda: "other", 0.05
+own = run_folder.RunFolder(Path(sys.argv[1]))
+own.lock_path = own.path / ".lock-of-the-other-host"
+try:
+    with own.claim():
+        print("held", flush=True)
+        sys.stdin.readline()
+        own.check_claim()
+except LockedError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.1)
+
+
+@contextmanager
+def held_on_another_host(folder: RunFolder) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", OTHER_HOST, str(folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_run_of_another_host_is_respected_while_it_renews(folder: RunFolder) -> None:
+    with held_on_another_host(folder) as other:
+        time.sleep(1.5)  # longer than a lease lasts without renewals
+        assert folder.status() == "running" and folder.in_use()
+        with pytest.raises(LockedError, match=rf"^run a1b2 is being trained on host other \(lease: {folder.path}"):
+            folder.claim().__enter__()
+        other.communicate("done\n")
+    assert folder.status() == "planned" and not (folder.path / ".lease").exists()
+    with folder.claim():
+        folder.check_claim()
+
+
+def test_stale_lease_is_taken_over(folder: RunFolder) -> None:
+    with held_on_another_host(folder) as other:
+        other.send_signal(signal.SIGKILL)
+    assert folder.status() == "running", "nobody on this host can tell yet"
+    time.sleep(1.2)
+    assert folder.status() == "planned"
+    with folder.claim():
+        folder.check_claim()
+        assert not RunFolder(folder.path)._lease.holder_elsewhere(), "on this host the lock decides"
+
+
+def test_suspended_holder_stops_when_its_lease_was_taken(folder: RunFolder) -> None:
+    with held_on_another_host(folder) as other:
+        other.send_signal(signal.SIGSTOP)
+        time.sleep(1.2)
+        with folder.claim():
+            other.send_signal(signal.SIGCONT)
+            out, _ = other.communicate("continue\n")
+            assert f"run a1b2 was taken over by host {lease.this_host()}" in out and out.endswith("stopped\n")
+            folder.check_claim()
+
+
+def test_lease_of_a_killed_process_of_this_host_is_free_at_once(folder: RunFolder) -> None:
+    script = OTHER_HOST.replace('lambda: "other"', "lease.this_host")
+    with subprocess.Popen([sys.executable, "-c", script, str(folder.path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        process.kill()
+    assert (folder.path / ".lease").exists()
+    with folder.claim():
+        pass
+
+
+@pytest.mark.parametrize("seconds", [-86400, 86400])
+def test_clocks_that_jump_do_not_hold_a_run_forever(folder: RunFolder, seconds: int) -> None:
+    """A modification time far in the past or in the future is that of a dead process."""
+    with held_on_another_host(folder) as other:
+        other.send_signal(signal.SIGKILL)
+    os.utime(folder.path / ".lease", times=(time.time() + seconds,) * 2)
+    with folder.claim():
+        pass
+
+
+def test_damaged_lease_is_free(folder: RunFolder) -> None:
+    for content in ("", "[1]", '{"host"'):
+        Path(folder.path / ".lease").write_text(content)
+        with folder.claim():
+            folder.check_claim()
