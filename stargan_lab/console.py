@@ -96,3 +96,10 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
+
+
+def rounded_duration(seconds: float) -> str:
+    """Two digits are enough for an estimate: ``40 s``, ``4 min``, ``2 h 10 min``."""
+    if seconds < 95:
+        return f"{max(10 * round(seconds / 10), 10)} s"
+    return f"{round(seconds / 60)} min" if seconds < 3570 else short_duration(600 * round(seconds / 600))

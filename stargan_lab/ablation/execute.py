@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from stargan_lab.ablation.plan import Cell
-from stargan_lab.console import say
+from stargan_lab.console import rounded_duration, say
+from stargan_lab.errors import counted
 from stargan_lab.runs.finished import tag_finished
 from stargan_lab.tracking.run_folder import FAILED, RunFolder
 
@@ -55,9 +57,30 @@ def status_table(cells: Sequence[Cell]) -> str:
 
 
 def dry_run(cells: Sequence[Cell]) -> str:
-    """One line per cell with run id, status, name and the equivalent ``train`` command."""
+    """One line per cell with run id, status, name and the equivalent ``train`` command, then the time left."""
     lines = []
     for cell in cells:
         shown = " ".join(o for o in cell.overrides if not o.lstrip("+").startswith("tracking."))
         lines.append(f"{cell.run_id}  {status(cell):<11}  {cell.title:<24}  stargan-lab train {shown}")
-    return "\n".join(lines)
+    return "\n".join([*lines, time_left(distinct(cells))])
+
+
+def time_left(cells: Sequence[Cell]) -> str:
+    """``about 2 h 10 min left, one run at a time``, from the seconds per step of finished runs: those of the cell's
+    variant if there are any, else of all.
+    """
+    results = [(cell, status(cell), folder_of(cell).result() or {}) for cell in cells]
+    finished = [(cell, result) for cell, now, result in results if now == "finished" and result.get("seconds")]
+    left = [(cell, result) for cell, now, result in results if now != "finished"]
+    if not left:
+        return "0 runs left"
+    runs = f"{counted(len(left), 'run')} left"
+    if not finished:
+        return f"{runs}; the time is estimated once a run is finished"
+    rates = [(cell.variant, result["seconds"] / cell.config.total_steps) for cell, result in finished]
+    of_all, seconds = fmean(rate for _, rate in rates), 0.0
+    for cell, result in left:
+        own = [rate for variant, rate in rates if variant == cell.variant]
+        steps = cell.config.total_steps - int(result.get("step", 0))
+        seconds += max(steps, 0) * (fmean(own) if own else of_all)
+    return f"{runs}, about {rounded_duration(seconds)}, one run at a time"

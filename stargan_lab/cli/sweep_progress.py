@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
-from stargan_lab.console import short_duration
+from stargan_lab.console import rounded_duration
 from stargan_lab.tracking.run_folder import RunFolder
 
 
@@ -38,7 +38,7 @@ class Counts:
         running = f"{self.running} running, " if self.running else ""
         text = f"{self.finished} finished, {self.failed} failed, {running}{self.left} left"
         if self.seconds_per_run is not None and (left := self.left + self.running / 2):
-            return f"{text}, about {_rounded_duration(self.seconds_per_run * left / self.parallel)} left"
+            return f"{text}, about {rounded_duration(self.seconds_per_run * left / self.parallel)} left"
         return text
 
 
@@ -109,10 +109,3 @@ class SweepProgress:
     def _append(self, line: str) -> None:
         with self._journal.open("a") as file:
             file.write(f"{line}\n")  # one write, so that lines of several processes do not mix
-
-
-def _rounded_duration(seconds: float) -> str:
-    """Two digits are enough for an estimate: ``40 s``, ``4 min``, ``2 h 10 min``."""
-    if seconds < 95:
-        return f"{max(10 * round(seconds / 10), 10)} s"
-    return f"{round(seconds / 60)} min" if seconds < 3570 else short_duration(600 * round(seconds / 600))

@@ -49,7 +49,7 @@ class Lease:
         before = self._read()
         if (host := self.holder_elsewhere()) is not None:
             raise LockedError(f"held by host {host} ({self.path})")
-        write_json(self.path, {"host": this_host(), "pid": os.getpid(), "token": self._token})
+        self._write(new=not self.path.exists())
         if before is not None and before.get("host") != this_host():  # two hosts may take it over at the same time
             time.sleep(SETTLE_SECONDS)
             self.check()
@@ -69,6 +69,20 @@ class Lease:
         if not self._is_ours():
             holder = self._read() or {}
             raise LockedError(f"taken over by host {holder.get('host', 'unknown')} ({self.path})")
+
+    def _write(self, new: bool) -> None:
+        """Write the file atomically; a new one only if no other host has written one since."""
+        own = self.path.with_name(f"{self.path.name}.{self._token}")
+        write_json(own, {"host": this_host(), "pid": os.getpid(), "token": self._token})
+        try:
+            if new:
+                os.link(own, self.path)
+            else:
+                own.replace(self.path)
+        except FileExistsError:
+            raise LockedError(f"taken by another host at the same moment ({self.path})") from None
+        finally:
+            own.unlink(missing_ok=True)
 
     def _renew(self, stop: threading.Event) -> None:
         while not stop.wait(RENEW_SECONDS):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab.ablation.execute import unfinished
+from stargan_lab.ablation.execute import dry_run, unfinished
 from stargan_lab.ablation.plan import Cell, plan
 from stargan_lab.ablation.spec import load
 from stargan_lab.tracking.run_folder import RunFolder
@@ -35,3 +35,33 @@ def test_running_cells_are_left_to_their_process(cells: list[Cell], capsys: pyte
     with run_folder(running).claim():
         assert unfinished(cells, retry_failed=True) == others
     assert f"{running.title}: running in another process" in capsys.readouterr().err
+
+
+def test_diverged_cells_are_trained_again_only_on_request(
+    cells: list[Cell], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder(cells[0]).write_result({"status": "diverged", "error": "x", "metrics": {}})
+    assert unfinished(cells, retry_failed=False) == cells[1:]
+    assert f"{cells[0].title}: diverged earlier; use --retry-failed" in capsys.readouterr().err
+    assert unfinished(cells, retry_failed=True) == cells
+
+
+def test_dry_run_estimates_the_time_left(tmp_path: Path) -> None:
+    cells = plan(load("quickstart"), ["preset=tiny", f"paths.outputs={tmp_path}", "seed=0,1"])
+    steps = cells[0].config.total_steps
+
+    def left() -> str:
+        return dry_run(cells).splitlines()[-1]
+
+    assert left() == "6 runs left; the time is estimated once a run is finished"
+    by_variant = {cell.variant: [each for each in cells if each.variant == cell.variant] for cell in cells}
+    slow, fast, third = by_variant.values()
+    run_folder(slow[0]).write_result({"status": "finished", "metrics": {}, "seconds": 3600.0})
+    assert left() == "5 runs left, about 5 h 00 min, one run at a time"
+    run_folder(fast[0]).write_result({"status": "finished", "metrics": {}, "seconds": 1800.0})
+    assert left() == "4 runs left, about 3 h 00 min, one run at a time"  # 3600 + 1800 + 2 * 2700
+    run_folder(slow[1]).write_result({"status": "interrupted", "metrics": {}, "step": steps // 2})
+    assert left() == "4 runs left, about 2 h 30 min, one run at a time"
+    for cell in (slow[1], fast[1], *third):
+        RunFolder(tmp_path / "runs" / cell.run_id).write_result({"status": "finished", "metrics": {}, "seconds": 1.0})
+    assert left() == "0 runs left"
