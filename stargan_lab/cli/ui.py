@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.console import say
     from stargan_lab.errors import ConfigError, LabError
     from stargan_lab.tracking.reports import publish_reports, sort_runs
+    from stargan_lab.tracking.run_folder import run_folders
     from stargan_lab.tracking.store import Store
+    from stargan_lab.tracking.sync import publish_missing
     from stargan_lab.tracking.ui import ui_command, ui_environment
     from stargan_lab.tracking.views import compare_url
 
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise LabError(f"{outputs / 'runs'}: no runs yet; try `stargan-lab train preset=quickstart`")
     view, run_ids, variants = view_of(args, outputs)
     store = Store.open(outputs, args.uri, args.experiment)
+    publish_missing(store, run_folders(outputs))
     view.save(store)
     reported = publish_reports(store, outputs)
     if view.ablation and view.ablation not in reported:

@@ -16,7 +16,7 @@ def test_divergence_names_step_and_term(lab: Lab) -> None:
     assert errors[0].startswith("error: step ") and "loss/d_" in errors[0] and " is nan" in errors[0]
     assert "Traceback" not in outcome.err
     result = lab.result()
-    assert result["status"] == "failed"
+    assert result["status"] == "diverged"
     assert f"error: {result['error']}" == errors[0]
     assert result["metrics"] == {}
     assert lab.mlflow().runs()[lab.run().name].info.status == "FAILED"
@@ -30,10 +30,10 @@ def test_sweep_continues_after_a_failed_cell(lab: Lab) -> None:
     )
     outcome = lab("sweep", "weights")
     assert outcome.code == 1
-    failed = [run_id for run_id in lab.run_ids() if lab.result(run_id)["status"] == "failed"]
+    failed = [run_id for run_id in lab.run_ids() if lab.result(run_id)["status"] == "diverged"]
     assert len(failed) == 1 and len(lab.run_ids()) == 2
     assert {lab.result(run_id)["status"] for run_id in lab.run_ids() - set(failed)} == {"finished"}
-    named = [line for line in outcome.lines() if line.startswith(f"failed: huge · seed 0 (run {failed[0]}) step ")]
+    named = [line for line in outcome.lines() if line.startswith(f"diverged: huge · seed 0 (run {failed[0]}) step ")]
     assert len(named) == 1
     assert not any(line.startswith("[") for line in outcome.lines()[outcome.lines().index(named[0]) :]), (
         "not at the end"
@@ -90,6 +90,6 @@ def test_training_survives_a_failed_evaluation(lab: Lab) -> None:
 def test_multirun_continues_after_a_failed_job(lab: Lab) -> None:
     outcome = lab("train", "-m", "preset=tiny", "lipschitz.weight=1.0e+39,9", NO_MLFLOW)
     assert outcome.code == 1
-    assert sorted(lab.result(run_id)["status"] for run_id in lab.run_ids()) == ["failed", "finished"]
+    assert sorted(lab.result(run_id)["status"] for run_id in lab.run_ids()) == ["diverged", "finished"]
     assert "Traceback" not in outcome.err
     assert outcome.lines()[-1].startswith("error: step ")

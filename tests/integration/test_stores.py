@@ -101,7 +101,8 @@ def test_eight_writers_lose_and_double_nothing(databases: tuple[str, str], tmp_p
     runs = store.search("tags.run_id LIKE '%'")
     assert sorted((run.data.tags["run_id"], run.info.status) for run in runs) == [(n, "FINISHED") for n in names]
     print(
-        f"\n{WRITERS} writers: {len(written):,} points in {seconds:.1f} s, 0 lost, 0 doubled; warned: {sum(map(bool, errors))}"
+        f"\n{WRITERS} writers: {len(written):,} points in {seconds:.1f} s, 0 lost, 0 doubled;"
+        f" {sum(map(bool, errors))} writers waited for the store"
     )
 
     rebuilt = Store.open(tmp_path, second)
