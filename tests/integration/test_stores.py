@@ -20,7 +20,7 @@ from stargan_lab.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.integration
 
-WRITERS, ROWS = 8, 600
+WRITERS, ROWS = 8, 300
 WRITER = """
 import logging, sys, time
 from pathlib import Path
