@@ -6,7 +6,6 @@ import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -203,11 +202,14 @@ def _one_by_one(base: DictConfig) -> bool:
     return target.endswith(f".{BasicLauncher.__name__}")
 
 
-@cache  # a changed filter would show every warning again
 def show_plain_warnings() -> None:
     """Show each warning as one line, and hide those of libraries."""
+    if warnings.showwarning is _show:
+        return  # setting a filter again would show every warning again
     logging.captureWarnings(False)
     warnings.filterwarnings("ignore", module=r"(mlflow|torch|pydantic|hydra|omegaconf)\b.*")
-    warnings.showwarning = lambda message, category, *args, **kwargs: say(
-        f"{'note' if issubclass(category, Note) else 'warning'}: {message}"
-    )
+    warnings.showwarning = _show
+
+
+def _show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    say(f"{'note' if issubclass(category, Note) else 'warning'}: {message}")
