@@ -61,8 +61,9 @@ def test_impossible_plans(words: str, message: str, capfd: pytest.CaptureFixture
 
 def test_dry_run_lists_the_first_look_and_says_how_many_may_follow(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "norms", "--until-decided", "--dry-run"]) == 0
-    *cells, last = capsys.readouterr().out.splitlines()
+    *cells, left, last = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in cells] == ["seed=0", "seed=4"] * 2
+    assert left.startswith("4 runs left")
     assert last == "then up to 36 runs more while variants are undecided: 18 seeds, one per look"
     assert not OUTPUTS.exists()
 

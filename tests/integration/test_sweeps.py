@@ -72,12 +72,13 @@ def swept(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFact
     assert lab.files() == before, "a dry run wrote something"
     prepare(lab.folder)
     sweep = lab("sweep", "norms", "hydra.sweep.dir=elsewhere", "hydra/launcher=counting")
-    return Swept(lab, dry, sweep, tuple(line.split()[0] for line in dry.out.splitlines()))
+    return Swept(lab, dry, sweep, tuple(line.split()[0] for line in dry.out.splitlines()[:-1]))
 
 
 def test_dry_run_lists_the_cells(swept: Swept) -> None:
     assert (swept.dry.code, swept.dry.err) == (0, "")
-    lines = swept.dry.out.splitlines()
+    *lines, left = swept.dry.out.splitlines()
+    assert left == "4 runs left; the time is estimated once a run is finished"
     assert [" ".join(line.split()[1:6]) for line in lines] == [
         "planned none · seed 0",
         "planned none · seed 1",
