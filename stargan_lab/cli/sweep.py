@@ -10,7 +10,8 @@ MAX_SEEDS = 20
 """Default of --max-seeds."""
 
 EPILOG = """\
-Finished runs are not trained again; interrupted ones resume. `stargan-lab list ablations` lists the ablations.
+Finished runs are not trained again; interrupted ones resume; failed ones are left out unless --retry-failed is given
+(`train` always tries a failed run again). `stargan-lab list ablations` lists the ablations.
 
 --until-decided computes the verdicts on the primary metric after the ablation's seeds, then adds one seed at a time to
 the undecided variants and their baselines, until none is left or --max-seeds is reached. Intervals and p-values are
