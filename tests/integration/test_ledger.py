@@ -1,6 +1,7 @@
 """One process trains a run at a time, and results that were copied in as plain files count."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def test_second_process_does_not_train_the_same_run(lab: Lab) -> None:
         assert process.poll() is None
     (run_id,) = lab.run_ids()
     wait_for(lab.run(run_id) / "checkpoints" / "last.pt", process)
+    process.send_signal(signal.SIGSTOP)  # it holds the run for as long as the second needs to start
     second = lab(*LONG)
+    process.send_signal(signal.SIGCONT)
     assert second.code == 1
     assert second.lines()[-1].startswith(f"error: run {run_id} is being trained by another process")
     first = finish(process)
