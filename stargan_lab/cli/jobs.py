@@ -3,10 +3,13 @@
 import logging
 import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from hydra._internal.callbacks import Callbacks
@@ -20,14 +23,18 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
 from stargan_lab.console import inform, quietly, say
-from stargan_lab.errors import ConfigError, LabError, one_line
+from stargan_lab.errors import ConfigError, LabError, Stopped, one_line
 from stargan_lab.files import check_writable
 from stargan_lab.registry import import_user_modules
 from stargan_lab.tracking.run_folder import RunFolder
+
+STOP_POLL_SECONDS = 0.5
+Plugins.instance().register(ProcessLauncher)  # Hydra's own search does not see an editable installation
 
 
 class Job(NamedTuple):
@@ -60,21 +67,27 @@ class Jobs:
         self.one_by_one = _one_by_one(base)
 
     def __call__(self, composed: DictConfig) -> Any:
-
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
         hydra: Any = HydraConfig.get()
+        in_launcher = os.getpid() == self.launcher_pid
+        if not in_launcher:
+            threading.Thread(target=_interrupt_when, args=(self.stop_file,), daemon=True).start()
         try:
             return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher continues with the other jobs
         except KeyboardInterrupt as error:
-            if os.getpid() == self.launcher_pid:
+            if in_launcher:
                 raise
-            self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
-            raise LabError("stopped") from error
+            raise LabError("stopped") from error  # some launchers lose every job if a worker is interrupted
+
+    def job_lost(self, number: int) -> None:
+        """Record that a job's process ended without a word."""
+        if self.jobs:
+            self.progress.lost(number)
 
     def _train(self, number: int) -> dict[str, Any]:
         config = self.jobs[number].config
@@ -151,7 +164,7 @@ def launch(
     Returns:
         The errors of the jobs that failed.
     Raises:
-        KeyboardInterrupt: the jobs were stopped.
+        Stopped: Ctrl-C or SIGTERM stopped the jobs.
     """
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,31 +188,56 @@ def launch(
 
 @contextmanager
 def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
-    """With a multi-process launcher, make Ctrl-C wait until the workers, which also receive it, have saved.
+    """Make Ctrl-C and SIGTERM stop every worker, wherever it runs, and wait until all have saved.
+
+    A second signal does not wait.
 
     Raises:
-        KeyboardInterrupt: at the end, if the jobs were stopped.
+        Stopped: at the end, if the jobs were stopped.
     """
-    if _one_by_one(base):
+    if _in_process(base):
         yield
         return
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise Stopped(number)
+        received.append(number)
+        jobs.stop_file.touch()
+        inform("every run saves a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)")
+
     jobs.stop_file.unlink(missing_ok=True)
-    os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
-    before = signal.signal(signal.SIGINT, lambda number, frame: jobs.stop_file.touch())
+    if not jobs.one_by_one:
+        os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-        if jobs.stop_file.exists():
-            raise KeyboardInterrupt
+        if received:
+            raise Stopped(received[0])
     finally:
-        signal.signal(signal.SIGINT, before)
-        del os.environ["TQDM_DISABLE"]
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.environ.pop("TQDM_DISABLE", None)
         jobs.stop_file.unlink(missing_ok=True)
 
 
-def _one_by_one(base: DictConfig) -> bool:
-    """Whether the launcher trains one run after another, in this process."""
+def _interrupt_when(stop_file: Path) -> None:
+    """Interrupt this process, as Ctrl-C does, once a file exists; the worker may run on another machine."""
+    while not stop_file.exists():
+        time.sleep(STOP_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _in_process(base: DictConfig) -> bool:
+    """Whether the launcher trains in this process."""
     target: str = base.hydra.launcher._target_
     return target.endswith(f".{BasicLauncher.__name__}")
+
+
+def _one_by_one(base: DictConfig) -> bool:
+    """Whether the launcher trains one run after another on this machine."""
+    return _in_process(base) or base.hydra.launcher.get("n_jobs") == 1
 
 
 def show_plain_warnings() -> None:

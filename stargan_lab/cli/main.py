@@ -11,7 +11,7 @@ from stargan_lab import __version__
 from stargan_lab.cli import complete, data, doctor, evaluate, export, fid, report, runs, sweep, track, translate, ui
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.errors import ConfigError, DataError, LabError, nearest
+from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest
 
 DESCRIPTION = """\
 Swap any component of StarGAN, train each variant with several seeds, and see which changes help.
@@ -28,7 +28,7 @@ Tab completion in bash (add the line to ~/.bashrc to make it permanent):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 130 interrupted."""
+    """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Threads that spin while waiting make a step ten times slower as soon as another process needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as interrupt:
-        if type(interrupt) is KeyboardInterrupt:  # a run that saved its checkpoint has already reported it
+        if type(interrupt) in (KeyboardInterrupt, Stopped):  # a run that saved its checkpoint has already reported it
             print("interrupted", file=sys.stderr)
-        return 130
+        return interrupt.exit_code if isinstance(interrupt, Stopped) else 130
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -40,7 +40,7 @@ def open_store(config: RunConfig) -> Store | None:
     return Store.open(outputs, tracking.uri, tracking.experiment)
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """An error in one line, with its type unless it is a LabError."""
     return str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {one_line(error)}"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
 from stargan_lab.console import quietly, say
+from stargan_lab.errors import LabError
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.finished import update_finished
 from stargan_lab.runs.metadata import reason
@@ -41,7 +42,7 @@ def _run(config: RunConfig) -> dict[str, Any]:
     if (result := folder.finished_result()) is None:  # a finished run may be locked for re-evaluation
         with folder.claim():
             if (result := folder.finished_result()) is None:
-                with _recorded_failure(folder):
+                with _recorded_failure(folder), _exit_as_failure():
                     return Trainer(config, sources, folder, hashes).run()
     say(f"already finished: run {identity} in {folder.path}")
     update_finished(config, folder)
@@ -59,3 +60,12 @@ def _recorded_failure(folder: RunFolder) -> Iterator[None]:
         record = {"run_id": folder.run_id, "status": "failed", "metrics": {}, "finished_at": round(time.time(), 3)}
         folder.write_result(record | (folder.result() or {}) | {"status": "failed", "error": reason(error)})
         raise
+
+
+@contextmanager
+def _exit_as_failure() -> Iterator[None]:
+    """Turn ``sys.exit`` in a user's component into a failure of this run, so that it does not end a sweep."""
+    try:
+        yield
+    except SystemExit as error:
+        raise LabError(f"a component called sys.exit({error.code!r})") from error

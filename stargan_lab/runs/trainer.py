@@ -102,7 +102,7 @@ class Trainer:
             if isinstance(interrupt, Interrupted):
                 say(stopped_line(interrupt.step, self.checkpoint_path))
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._finish("failed", resumed_from, error=reason(error))
             raise
         finally:
@@ -146,7 +146,7 @@ class Trainer:
             save(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
             self.tracker.commit(step)
 
-    def stop_requested(self) -> bool:
+    def stop_requested(self) -> int:
         return self._stop.requested
 
     # Helpers.
