@@ -47,6 +47,10 @@ class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 
 
+class JobStopped(LabError):
+    """A signal stopped a run in a worker of a launcher; it has saved a checkpoint if it was training."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked to stop. A KeyboardInterrupt, so that it ends a sweep as Ctrl-C does, not just one of its runs.
 

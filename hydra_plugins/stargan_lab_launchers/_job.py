@@ -20,12 +20,13 @@ class JobRunner:
     """Runs jobs in a process that has received this object; cloudpickle must serialize it.
 
     Attributes:
+        task: ``stargan_lab.cli.jobs.Jobs``, which the import rules do not let this package name.
         singletons: Hydra's global state of the launching process.
     """
 
     config: DictConfig
     context: HydraContext
-    task: TaskFunction
+    task: Any
     singletons: dict[Any, Any]
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -56,15 +57,15 @@ class LabLauncher(Launcher):
     """A launcher whose jobs are run by a JobRunner."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config, self.task = config, task_function
+        self.config = config
+        self.task: Any = task_function
         self.runner = JobRunner(config, hydra_context, task_function, Singleton.get_state())
 
     def lost(self, number: int, overrides: Sequence[str], reason: str) -> JobReturn:
         """The failure of a job whose process ended without a result; it is reported here, as the job no longer can."""
         error = LabError(f"job {number}: {reason}; the same command resumes it")
         say(f"failed: {error}")
-        if (note := getattr(self.task, "job_lost", None)) is not None:
-            note(number)
+        self.task.job_lost(number)
         return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=error)
 
 

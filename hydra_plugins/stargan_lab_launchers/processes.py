@@ -14,8 +14,15 @@ from hydra.core.utils import JobReturn, configure_log
 
 from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher
 
-PRELOADED = ["stargan_lab.runs.run", "mlflow"]
-"""Imported once per sweep, by the server from which the jobs' processes are forked; together they take seconds."""
+PRELOADED = [
+    "stargan_lab.runs.run",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "torch._dynamo",  # the optimizers import it
+    "torch_fidelity",
+    "torchvision",
+    "skimage.metrics",
+]
+"""What a run imports, if only late. Imported once per sweep, by the server that the jobs' processes are forked from."""
 
 
 class ProcessLauncher(LabLauncher):

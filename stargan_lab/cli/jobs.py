@@ -23,18 +23,21 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
 from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
+from stargan_lab.config.run_identity import device_name, thread_count
 from stargan_lab.console import inform, quietly, say
-from stargan_lab.errors import ConfigError, LabError, Stopped, one_line
+from stargan_lab.errors import ConfigError, JobStopped, LabError, Stopped, one_line
 from stargan_lab.files import check_writable
 from stargan_lab.registry import import_user_modules
 from stargan_lab.tracking.run_folder import RunFolder
 
 STOP_POLL_SECONDS = 0.5
-Plugins.instance().register(ProcessLauncher)  # Hydra's own search does not see an editable installation
+for _launcher in (ProcessLauncher, SubmititLauncher):
+    Plugins.instance().register(_launcher)  # Hydra's own search does not see an editable installation
 
 
 class Job(NamedTuple):
@@ -60,7 +63,7 @@ class Jobs:
 
     def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
         folder = Path(base.hydra.sweep.dir).absolute()
-        self.jobs = jobs
+        self.jobs = [job._replace(config=_pinned(job.config)) for job in jobs]
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), folder / "jobs.txt")
         self.stop_file = folder / "stopped"
         self.launcher_pid = os.getpid()
@@ -82,7 +85,7 @@ class Jobs:
         except KeyboardInterrupt as error:
             if in_launcher:
                 raise
-            raise LabError("stopped") from error  # some launchers lose every job if a worker is interrupted
+            raise JobStopped("stopped") from error  # some launchers lose every job if a worker is interrupted
 
     def job_lost(self, number: int) -> None:
         """Record that a job's process ended without a word."""
@@ -118,6 +121,13 @@ class Jobs:
                 yield
         finally:
             inform(f"ended {name} — {self.progress.counts().text()}")
+
+
+def _pinned(config: RunConfig) -> RunConfig:
+    """``config`` with this machine's device and number of threads, which are part of the run id; workers may differ."""
+    device = device_name(config) if config.trainer.device == "auto" else config.trainer.device
+    trainer = config.trainer.model_copy(update={"device": device, "threads": thread_count(config)})
+    return config.model_copy(update={"trainer": trainer})
 
 
 def _run(config: RunConfig) -> dict[str, Any]:
