@@ -101,6 +101,7 @@ class SubmititLauncher(LabLauncher):
                 return self._late_result(job, overrides, number)
             time.sleep(self.poll_seconds)
         outcome, value = job._get_outcome_and_result()
+        self.task.job_ended(number)
         return value if outcome == "success" else self.lost(number, overrides, value.strip().splitlines()[-1])
 
     def _late_result(self, job: Any, overrides: list[str], number: int) -> JobReturn:

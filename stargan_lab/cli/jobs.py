@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
 from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
+from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
 from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
@@ -36,7 +37,7 @@ from stargan_lab.registry import import_user_modules
 from stargan_lab.tracking.run_folder import RunFolder
 
 STOP_POLL_SECONDS = 0.5
-for _launcher in (ProcessLauncher, SubmititLauncher):
+for _launcher in (ProcessLauncher, SubmititLauncher, RayLauncher):
     Plugins.instance().register(_launcher)  # Hydra's own search does not see an editable installation
 
 
@@ -92,6 +93,16 @@ class Jobs:
         if self.jobs:
             self.progress.lost(number)
 
+    def job_ended(self, number: int) -> None:
+        """Print the progress in the launching process, for jobs that print to another machine's log."""
+        if self.jobs:
+            inform(f"ended {self._name(number)} — {self.progress.counts().text()}")
+
+    def _name(self, number: int) -> str:
+        from stargan_lab.runs.run_name import run_name
+
+        return f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
+
     def _train(self, number: int) -> dict[str, Any]:
         config = self.jobs[number].config
         with quietly(config.quiet), self._shown(number):
@@ -107,9 +118,7 @@ class Jobs:
     @contextmanager
     def _shown(self, number: int) -> Iterator[None]:
         """Print the sweep's progress: before the run, or at its start and end if runs are trained in parallel."""
-        from stargan_lab.runs.run_name import run_name
-
-        name = f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
+        name = self._name(number)
         if self.one_by_one:
             inform(f"\n{name} — {self.progress.counts().text()}")
             with self.progress.job(number):
