@@ -34,20 +34,18 @@ class Fatal:
                 torch.empty(10**14)
             if self.how == "error":
                 raise KeyError("a bug")
-            if self.how == "nan":
+            if self.how == "diverge":
                 return step.real_scores.mean() * float("nan")
         return step.real_scores.mean() * 0
 """
 
-WAYS = ("calm", "kill", "exit", "memory", "error", "nan")
+WAYS = ("calm", "kill", "exit", "memory", "error", "diverge")
 
-ABLATION = """\
+ABLATION = f"""\
 claim: None.
-base: [preset=tiny, imports=[fatal], total_steps=20, trainer.checkpoint_every=5, trainer.log_every=4]
+base: [preset=tiny, "imports=[fatal]", total_steps=20, trainer.checkpoint_every=5, +terms.fatal.weight=1]
 baseline: calm
-variants: {calm: [+terms.fatal.weight=1, +terms.fatal.how=calm], kill: [+terms.fatal.weight=1, +terms.fatal.how=kill],
-  exit: [+terms.fatal.weight=1, +terms.fatal.how=exit], memory: [+terms.fatal.weight=1, +terms.fatal.how=memory],
-  error: [+terms.fatal.weight=1, +terms.fatal.how=error], nan: [+terms.fatal.weight=1, +terms.fatal.how=nan]}
+variants: {{{", ".join(f"{way}: [+terms.fatal.how={way}]" for way in WAYS)}}}
 seeds: [0]
 primary: eval/leak
 """
