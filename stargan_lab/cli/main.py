@@ -3,8 +3,12 @@
 import argparse
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 from stargan_lab import __version__
@@ -34,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        return _dispatch(arguments)
+        with _sigterm_raises():
+            return _dispatch(arguments)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DataError) else 1
@@ -45,6 +50,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(interrupt) in (KeyboardInterrupt, Stopped):  # a run that saved its checkpoint has already reported it
             print("interrupted", file=sys.stderr)
         return interrupt.exit_code if isinstance(interrupt, Stopped) else 130
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has a handler of its own."""
+    if threading.current_thread() is not threading.main_thread():  # signal handlers exist there only
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(arguments: list[str]) -> int:

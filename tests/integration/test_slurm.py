@@ -62,12 +62,10 @@ def python_process(job: str) -> int:
     array, task = job.split("_")
     wanted = {f"SLURM_ARRAY_JOB_ID={array}", f"SLURM_ARRAY_TASK_ID={task}", "SLURM_PROCID=0"}
     for path in Path("/proc").glob("[0-9]*"):
-        if (
-            b"submitit.core._submit" in (path / "cmdline").read_bytes()
-            and b"srun" not in (path / "cmdline").read_bytes()
-        ):
-            if wanted <= set((path / "environ").read_text().split("\0")):
-                return int(path.name)
+        command = (path / "cmdline").read_bytes().split(b"\0")
+        is_worker = b"submitit.core._submit" in command and b"python" in command[0]
+        if is_worker and wanted <= set((path / "environ").read_text().split("\0")):
+            return int(path.name)
     raise AssertionError(f"job {job} has no process")
 
 
