@@ -155,7 +155,7 @@ def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] 
 
     config = resolve(composed, hydra)
     check_writable("paths.outputs", Path(config.paths.outputs))
-    return Job(overrides, config, run_id(config, check_prerequisites(config)))
+    return Job(overrides, config, run_id(config, check_prerequisites(config, trains_here(hydra.launcher))))
 
 
 @contextmanager
@@ -246,6 +246,11 @@ def _interrupt_when(stop_file: Path) -> None:
     while not stop_file.exists():
         time.sleep(STOP_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def trains_here(launcher: DictConfig) -> bool:
+    """Whether a launcher's jobs run on this machine."""
+    return launcher.get("cluster") != "slurm" and not launcher.get("address")
 
 
 def _in_process(base: DictConfig) -> bool:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -86,7 +87,7 @@ def test_cells_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfi
         ("layer", 1, 3.0),
     ]
     assert calls["validated"] == 4
-    assert calls["composed"] == 4 + 1 + 4
+    assert calls["composed"] == 1 + 4 + 1 + 4  # the launcher alone, to know whether the cells train on this machine
 
 
 def test_no_job_starts_when_one_is_invalid(
@@ -95,6 +96,19 @@ def test_no_job_starts_when_one_is_invalid(
     assert main(["train", "-m", *TINY, HERE, "discriminator.depth=2,9"]) == 2
     assert trained == [] and not (here / "outputs").exists()
     assert capsys.readouterr().err.startswith("error: discriminator.depth")
+
+
+def test_the_device_of_another_machine_is_not_checked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "experiments").mkdir()
+    (here / "experiments" / "one.yaml").write_text(
+        "base: [preset=tiny]\nclaim: None.\nbaseline: none\nprimary: eval/edit\nseeds: [0]\n"
+        "variants: {none: [discriminator.norm=none], layer: [discriminator.norm=layer]}\n"
+    )
+    absent = f"trainer.device=cuda:{torch.cuda.device_count()}"
+    assert main(["sweep", "one", absent, "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith("error: trainer.device: ")
+    assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=submitit_slurm"]) == 0
+    assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=ray", "hydra.launcher.address=auto"]) == 0
 
 
 class OneByOne(Sweeper):
