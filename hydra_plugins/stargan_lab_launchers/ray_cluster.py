@@ -46,13 +46,16 @@ class RayLauncher(LabLauncher):
 
     def _connect(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self.address is None:  # listen on the loopback interface only, as Ray does by default on other systems
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
         except ImportError:
             raise ConfigError("hydra/launcher: Ray is not installed; pip install 'stargan-lab[ray]'") from None
         local: dict[str, Any] = {}
-        if self.address is None:  # the default of num_cpus, the cores, may be too few for n_jobs
-            local = {"num_cpus": (self.num_cpus or 1) * self.n_jobs, "include_dashboard": False}
+        if self.address is None:  # the default of num_cpus may be too few for n_jobs
+            cores = (self.num_cpus or 1) * self.n_jobs
+            local = {"num_cpus": cores, "include_dashboard": False}
         try:
             ray.init(address=self.address, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Sweeps under every launcher: a run that dies leaves the others running, and another launcher finishes the sweep."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,6 +85,18 @@ def test_ray_starts_a_killed_run_again(lab: Lab, expected: dict[str, str]) -> No
     lab("sweep", "fatal", "hydra/launcher=ray", "hydra.launcher.n_jobs=2", NO_MLFLOW)
     killed = lab.result(runs["kill"])
     assert (killed["status"], killed["resumed_from"], killed["state_sha256"]) == ("finished", 10, expected["kill"])
+
+
+CONNECT = """\
+from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
+print(RayLauncher(1, None, 1)._connect().get_runtime_context().gcs_address)
+"""
+
+
+def test_ray_listens_on_the_loopback_interface_only(lab: Lab) -> None:
+    pytest.importorskip("ray")
+    outcome = Lab(lab.folder, [sys.executable, "-c"])(CONNECT)
+    assert outcome.out.startswith("127.0.0.1:"), outcome.err
 
 
 LONG = ("train", "-m", "preset=tiny", "total_steps=5000", "trainer.checkpoint_every=20", NO_MLFLOW)

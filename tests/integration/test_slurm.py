@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
-from processes import NO_MLFLOW, Lab, finish
+from processes import NO_MLFLOW, TIMEOUT, Lab, finish
 from slurm import Cluster, slurm_cluster
 
 pytestmark = pytest.mark.integration
@@ -70,7 +70,7 @@ def python_process(job: str) -> int:
 
 
 def wait_for_checkpoints(lab: Lab, runs: list[str], process: "Popen[str]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT
     while not all((lab.run(run_id) / "checkpoints" / "last.pt").exists() for run_id in runs):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
         time.sleep(0.1)
