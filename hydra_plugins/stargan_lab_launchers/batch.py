@@ -16,14 +16,8 @@ from stargan_lab.console import inform
 from stargan_lab.errors import ConfigError, JobStopped, one_line
 
 SHARED_PARAMETERS = (
-    "timeout_min",
-    "cpus_per_task",
-    "gpus_per_node",
-    "tasks_per_node",
-    "mem_gb",
-    "nodes",
-    "name",
-    "stderr_to_stdout",
+    *("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node"),
+    *("mem_gb", "nodes", "name", "stderr_to_stdout"),
 )
 """Parameters that submitit takes without the name of the cluster as a prefix."""
 
