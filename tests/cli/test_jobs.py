@@ -1,5 +1,6 @@
 """``train``, ``train -m`` and ``sweep`` up to the training itself: composed and validated once, errors in one line."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -109,6 +110,13 @@ def test_the_device_of_another_machine_is_not_checked(here: Path, capsys: pytest
     assert capsys.readouterr().err.startswith("error: trainer.device: ")
     assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=submitit_slurm"]) == 0
     assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=ray", "hydra.launcher.address=auto"]) == 0
+
+
+def test_workers_receive_the_device_and_threads_of_the_command(trained: list[RunConfig]) -> None:
+    """Both are part of the run id, and a worker may have other cores."""
+    assert main(["train", "-m", *TINY, HERE, "seed=0,1", "trainer.threads=null", "trainer.device=auto"]) == 0
+    assert {config.trainer.threads for config in trained} == {len(os.sched_getaffinity(0))}
+    assert {config.trainer.device for config in trained} == {"cuda" if torch.cuda.is_available() else "cpu"}
 
 
 class OneByOne(Sweeper):
