@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from tqdm import tqdm
+
+tqdm.set_lock(RLock())  # its default is a semaphore of the system, which a killed process leaves behind
 
 _QUIET = ContextVar("quiet", default=False)
 

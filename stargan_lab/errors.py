@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from signal import Signals
 
 
 class LabError(Exception):
@@ -46,7 +47,23 @@ class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 
 
-def one_line(error: Exception) -> str:
+class JobStopped(LabError):
+    """A signal stopped a run in a worker of a launcher; it has saved a checkpoint if it was training."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked to stop. A KeyboardInterrupt, so that it ends a sweep as Ctrl-C does, not just one of its runs.
+
+    Args:
+        signal_number: SIGINT or SIGTERM.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by {Signals(signal_number).name}")
+        self.exit_code = 128 + signal_number
+
+
+def one_line(error: BaseException) -> str:
     """An exception's message in one line, or its type's name if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 

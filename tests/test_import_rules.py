@@ -123,4 +123,4 @@ def test_setup_cfg_lists_every_package() -> None:
     listed = set(parser["options"]["packages"].split())
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     packages = {".".join(("stargan_lab", *folder.relative_to(PACKAGE).parts)) for folder in folders}
-    assert listed == packages | {"stargan_lab.conf", "stargan_lab.experiments"}
+    assert listed == packages | {"stargan_lab.conf", "stargan_lab.experiments", "hydra_plugins.stargan_lab_launchers"}

@@ -29,12 +29,15 @@ class Cell:
         return titled(self.variant, self.seed)
 
 
-def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None = None) -> list[Cell]:
+def plan(
+    ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None = None, here: bool = True
+) -> list[Cell]:
     """Every cell, ordered by variant, then seed.
 
     Args:
         extra: overrides for every cell; ``seed=3,4`` replaces the ablation's seeds.
         config_dir: directory with additional YAML files for the groups.
+        here: whether the cells are trained on this machine; otherwise their device is not checked.
     Raises:
         ConfigError: a cell's configuration is invalid, or ``extra`` overrides a key that the variants set.
         DataError: a dataset is missing or damaged.
@@ -55,7 +58,7 @@ def plan(ablation: Ablation, extra: Sequence[str] = (), config_dir: Path | None 
                 config = compose(merged, config_dir)
             except ConfigError as error:
                 raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
-            identity = run_id(config, check_prerequisites(config))
+            identity = run_id(config, check_prerequisites(config, here))
             cells.append(Cell(variant, seed, merged, identity, config))
     _check_metrics(ablation)  # after the cells' imports have registered a user's metrics
     _refuse_duplicates(cells, ablation)

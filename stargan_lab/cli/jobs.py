@@ -3,10 +3,13 @@
 import logging
 import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 from hydra._internal.callbacks import Callbacks
@@ -20,14 +23,22 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
+from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
+from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
 from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
+from stargan_lab.config.run_identity import device_name, thread_count
 from stargan_lab.console import inform, quietly, say
-from stargan_lab.errors import ConfigError, LabError, one_line
+from stargan_lab.errors import ConfigError, JobStopped, LabError, Stopped, one_line
 from stargan_lab.files import check_writable
 from stargan_lab.registry import import_user_modules
 from stargan_lab.tracking.run_folder import RunFolder
+
+STOP_POLL_SECONDS = 0.5
+for _launcher in (ProcessLauncher, SubmititLauncher, RayLauncher):
+    Plugins.instance().register(_launcher)  # Hydra's own search does not see an editable installation
 
 
 class Job(NamedTuple):
@@ -53,28 +64,44 @@ class Jobs:
 
     def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
         folder = Path(base.hydra.sweep.dir).absolute()
-        self.jobs = jobs
+        self.jobs = [job._replace(config=_pinned(job.config)) for job in jobs]
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), folder / "jobs.txt")
         self.stop_file = folder / "stopped"
         self.launcher_pid = os.getpid()
         self.one_by_one = _one_by_one(base)
 
     def __call__(self, composed: DictConfig) -> Any:
-
         show_plain_warnings()
         if self.stop_file.exists():
             raise LabError("not started: the sweep was stopped")
         hydra: Any = HydraConfig.get()
+        in_launcher = os.getpid() == self.launcher_pid
+        if not in_launcher:
+            threading.Thread(target=_interrupt_when, args=(self.stop_file,), daemon=True).start()
         try:
             return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher continues with the other jobs
         except KeyboardInterrupt as error:
-            if os.getpid() == self.launcher_pid:
+            if in_launcher:
                 raise
-            self.stop_file.touch()  # in a worker an interrupt would kill the others before they have saved
-            raise LabError("stopped") from error
+            raise JobStopped("stopped") from error  # some launchers lose every job if a worker is interrupted
+
+    def job_lost(self, number: int) -> None:
+        """Record that a job's process ended without a word."""
+        if self.jobs:
+            self.progress.lost(number)
+
+    def job_ended(self, number: int) -> None:
+        """Print the progress in the launching process, for jobs that print to another machine's log."""
+        if self.jobs:
+            inform(f"ended {self._name(number)} — {self.progress.counts().text()}")
+
+    def _name(self, number: int) -> str:
+        from stargan_lab.runs.run_name import run_name
+
+        return f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
 
     def _train(self, number: int) -> dict[str, Any]:
         config = self.jobs[number].config
@@ -91,9 +118,7 @@ class Jobs:
     @contextmanager
     def _shown(self, number: int) -> Iterator[None]:
         """Print the sweep's progress: before the run, or at its start and end if runs are trained in parallel."""
-        from stargan_lab.runs.run_name import run_name
-
-        name = f"{self.progress.position(number)} {run_name(self.jobs[number].config)}"
+        name = self._name(number)
         if self.one_by_one:
             inform(f"\n{name} — {self.progress.counts().text()}")
             with self.progress.job(number):
@@ -105,6 +130,13 @@ class Jobs:
                 yield
         finally:
             inform(f"ended {name} — {self.progress.counts().text()}")
+
+
+def _pinned(config: RunConfig) -> RunConfig:
+    """``config`` with this machine's device and number of threads, which are part of the run id; workers may differ."""
+    device = device_name(config) if config.trainer.device == "auto" else config.trainer.device
+    trainer = config.trainer.model_copy(update={"device": device, "threads": thread_count(config)})
+    return config.model_copy(update={"trainer": trainer})
 
 
 def _run(config: RunConfig) -> dict[str, Any]:
@@ -123,7 +155,7 @@ def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] 
 
     config = resolve(composed, hydra)
     check_writable("paths.outputs", Path(config.paths.outputs))
-    return Job(overrides, config, run_id(config, check_prerequisites(config)))
+    return Job(overrides, config, run_id(config, check_prerequisites(config, trains_here(hydra.launcher))))
 
 
 @contextmanager
@@ -151,7 +183,7 @@ def launch(
     Returns:
         The errors of the jobs that failed.
     Raises:
-        KeyboardInterrupt: the jobs were stopped.
+        Stopped: Ctrl-C or SIGTERM stopped the jobs.
     """
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,31 +207,61 @@ def launch(
 
 @contextmanager
 def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
-    """With a multi-process launcher, make Ctrl-C wait until the workers, which also receive it, have saved.
+    """Make Ctrl-C and SIGTERM stop every worker, wherever it runs, and wait until all have saved.
+
+    A second signal does not wait.
 
     Raises:
-        KeyboardInterrupt: at the end, if the jobs were stopped.
+        Stopped: at the end, if the jobs were stopped.
     """
-    if _one_by_one(base):
+    if _in_process(base):
         yield
         return
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise Stopped(number)
+        received.append(number)
+        jobs.stop_file.touch()
+        inform("every run saves a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)")
+
     jobs.stop_file.unlink(missing_ok=True)
-    os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
-    before = signal.signal(signal.SIGINT, lambda number, frame: jobs.stop_file.touch())
+    if not jobs.one_by_one:
+        os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-        if jobs.stop_file.exists():
-            raise KeyboardInterrupt
+        if received:
+            raise Stopped(received[0])
     finally:
-        signal.signal(signal.SIGINT, before)
-        del os.environ["TQDM_DISABLE"]
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.environ.pop("TQDM_DISABLE", None)
         jobs.stop_file.unlink(missing_ok=True)
 
 
-def _one_by_one(base: DictConfig) -> bool:
-    """Whether the launcher trains one run after another, in this process."""
+def _interrupt_when(stop_file: Path) -> None:
+    """Interrupt this process, as Ctrl-C does, once a file exists; the worker may run on another machine."""
+    while not stop_file.exists():
+        time.sleep(STOP_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def trains_here(launcher: DictConfig) -> bool:
+    """Whether a launcher's jobs run on this machine."""
+    return launcher.get("cluster") != "slurm" and not launcher.get("address")
+
+
+def _in_process(base: DictConfig) -> bool:
+    """Whether the launcher trains in this process."""
     target: str = base.hydra.launcher._target_
     return target.endswith(f".{BasicLauncher.__name__}")
+
+
+def _one_by_one(base: DictConfig) -> bool:
+    """Whether the launcher trains one run after another on this machine."""
+    return _in_process(base) or base.hydra.launcher.get("n_jobs") == 1
 
 
 def show_plain_warnings() -> None:

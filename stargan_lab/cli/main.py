@@ -3,15 +3,19 @@
 import argparse
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
 
 from stargan_lab import __version__
 from stargan_lab.cli import complete, data, doctor, evaluate, export, fid, report, runs, sweep, track, translate, ui
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.errors import ConfigError, DataError, LabError, nearest
+from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest
 
 DESCRIPTION = """\
 Swap any component of StarGAN, train each variant with several seeds, and see which changes help.
@@ -28,13 +32,14 @@ Tab completion in bash (add the line to ~/.bashrc to make it permanent):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 130 interrupted."""
+    """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 130 Ctrl-C, 143 SIGTERM."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Threads that spin while waiting make a step ten times slower as soon as another process needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        return _dispatch(arguments)
+        with _sigterm_raises():
+            return _dispatch(arguments)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DataError) else 1
@@ -47,9 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        if type(interrupt) is KeyboardInterrupt:  # a run that saved its checkpoint has already reported it
+        if type(interrupt) in (KeyboardInterrupt, Stopped):  # a run that saved its checkpoint has already reported it
             print("interrupted", file=sys.stderr)
-        return 130
+        return interrupt.exit_code if isinstance(interrupt, Stopped) else 130
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has a handler of its own."""
+    if threading.current_thread() is not threading.main_thread():  # signal handlers exist there only
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.ablation.spec import load
     from stargan_lab.cli import until_decided
     from stargan_lab.cli.jobs import show_plain_warnings
-    from stargan_lab.cli.sweep_run import SweepRun, of_runs
+    from stargan_lab.cli.sweep_run import SweepRun, of_runs, on_this_machine
     from stargan_lab.console import inform, quietly
     from stargan_lab.errors import ConfigError
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     config_dir = Path(args.config_dir) if args.config_dir else None
     overrides = [*args.overrides, *(["quiet=true"] if args.quiet else [])]
     show_plain_warnings()
-    cells = plan(ablation, of_runs(overrides), config_dir)
+    cells = plan(ablation, of_runs(overrides), config_dir, on_this_machine(overrides, config_dir))
     sweep = SweepRun(ablation, cells, overrides, config_dir, args.retry_failed, args.allow_mixed)
     with quietly(all(cell.config.quiet for cell in cells)):
         if ablation.preset:

@@ -75,6 +75,10 @@ class SweepProgress:
         finally:
             self._append(f"end {number} {time.monotonic() - began if trains else 0:.3f}")
 
+    def lost(self, number: int) -> None:
+        """Record that a job's process ended before it could do so itself."""
+        self._append(f"end {number} 0")
+
     def counts(self) -> Counts:
         """The status of every run now. Raises LabError if a ``result.json`` is damaged."""
         entries = [line.split() for line in self._journal.read_text().splitlines()] if self._journal.exists() else []

@@ -15,7 +15,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
 from stargan_lab.ablation.plan import Cell, merge, plan
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.cli.jobs import Job, launch
+from stargan_lab.cli.jobs import Job, launch, trains_here
 from stargan_lab.cli.report import Report, cells_file, write_and_print
 from stargan_lab.config.compose import compose_with, config_loader
 from stargan_lab.console import inform, outputs_flag, say
@@ -36,6 +36,14 @@ HYDRA = ("hydra/", "hydra.")
 def of_runs(overrides: Sequence[str]) -> list[str]:
     """The overrides that affect the runs."""
     return [override for override in overrides if not override.startswith(HYDRA)]
+
+
+def on_this_machine(overrides: Sequence[str], config_dir: Path | None) -> bool:
+    """Whether the launcher that the overrides choose trains here. Raises ConfigError."""
+    chosen = [override for override in overrides if override.startswith(HYDRA)]
+    if not chosen:
+        return True
+    return trains_here(compose_with(config_loader(config_dir), chosen, RunMode.MULTIRUN).hydra.launcher)
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ class SweepRun:
     def cells(self, seeds: Sequence[int]) -> list[Cell]:
         """The cells of all variants with these seeds."""
         chosen = f"seed={','.join(map(str, seeds))}"
-        return plan(self.ablation, [*of_runs(self.overrides), chosen], self.config_dir)
+        here = on_this_machine(self.overrides, self.config_dir)
+        return plan(self.ablation, [*of_runs(self.overrides), chosen], self.config_dir, here)
 
     @property
     def outputs(self) -> Path:

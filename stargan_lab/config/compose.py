@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
@@ -158,6 +160,10 @@ def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:
     version.setbase(HYDRA_VERSION_BASE)
     setup_globals()
     path = create_config_search_path(f"pkg://{CONFIG_MODULE}")
+    launchers: Any = ConfigStore.instance().repo["hydra"]["launcher"]
+    for name in list(launchers):  # Hydra's and installed plugins' would be merged with those of conf/ as schemas
+        if files(CONFIG_MODULE).joinpath("hydra", "launcher", name).is_file():
+            del launchers[name]
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir: {config_dir} is not a directory")

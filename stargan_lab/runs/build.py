@@ -33,16 +33,19 @@ def build_sources(config: RunConfig) -> list[ImageSource]:
     return open_sources(sources, config.data.image_size, Path(config.paths.outputs))
 
 
-def check_prerequisites(config: RunConfig) -> list[str]:
+def check_prerequisites(config: RunConfig, here: bool = True) -> list[str]:
     """Check that everything a run needs exists, before anything is rendered, packed or written.
 
+    Args:
+        here: whether the run trains on this machine; otherwise another one's device is not checked.
     Returns:
         The datasets' fingerprints; for image directories this reads the label lists and hashes the images, once.
     Raises:
         ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing.
         DataError: a dataset is missing or damaged.
     """
-    pick_device(config)
+    if here:
+        pick_device(config)
     weights = config.evaluation.weights
     if weights not in (None, "download") and not Path(weights).expanduser().is_file():
         raise ConfigError(f"evaluation.weights: no such file: {weights}; allowed: null, download, or a path")

@@ -17,7 +17,7 @@ from stargan_lab.tracking.run_folder import RunFolder
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate|unable to allocate|cannot allocate|not enough memory", re.I)
 
 
-def described(error: Exception, config: RunConfig, folder: RunFolder) -> LabError:
+def described(error: Exception | SystemExit, config: RunConfig, folder: RunFolder) -> LabError:
     """``error`` as a LabError in one line. An error that is none of ours leaves its traceback in the run folder."""
     if isinstance(error, LabError):
         return error
@@ -26,7 +26,8 @@ def described(error: Exception, config: RunConfig, folder: RunFolder) -> LabErro
             f"out of memory ({one_line(error)[:200]}); reduce batch_size={config.batch_size},"
             f" data.image_size={config.data.image_size} or the width of the networks"
         )
-    place = f"{type(error).__name__}: {one_line(error)}{_user_code(error.__traceback__, config.imports)}"
+    cause = f"a component called sys.exit({error.code!r})" if isinstance(error, SystemExit) else None
+    place = f"{cause or f'{type(error).__name__}: {one_line(error)}'}{_user_code(error.__traceback__, config.imports)}"
     try:
         write_text(folder.traceback_path, "".join(traceback.format_exception(error)))
     except OSError as full:
@@ -34,12 +35,12 @@ def described(error: Exception, config: RunConfig, folder: RunFolder) -> LabErro
     return LabError(f"{place}; traceback: {folder.traceback_path}")
 
 
-def status_of(error: Exception) -> str:
+def status_of(error: BaseException) -> str:
     """The status in ``result.json`` of a run that ended with ``error``."""
     return "diverged" if isinstance(error, NonFiniteLossError) else "failed"
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, in Python, numpy or torch, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 from stargan_lab.console import inform
+from stargan_lab.errors import Stopped
 
 
 def stopped_line(step: int, checkpoint: Path) -> str:
@@ -15,10 +16,10 @@ def stopped_line(step: int, checkpoint: Path) -> str:
 
 
 class StopSignal:
-    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` and a second one interrupts immediately."""
+    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` to its number, and a second interrupts."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = 0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -34,6 +35,6 @@ class StopSignal:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+            raise Stopped(number)
+        self.requested = number
         inform("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")

@@ -106,7 +106,7 @@ class Trainer:
             raise
         except LockedError:  # another process has taken over the run, with its files
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit in a component must not end a sweep
             failure = described(error, self.config, self.folder)
             with suppress(OSError):  # a full disk may be the failure
                 self._finish(status_of(failure), resumed_from, error=str(failure))
@@ -153,7 +153,7 @@ class Trainer:
             save(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
             self.tracker.commit(step)
 
-    def stop_requested(self) -> bool:
+    def stop_requested(self) -> int:
         return self._stop.requested
 
     # Helpers.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from stargan_lab.errors import Stopped
 from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
 from stargan_lab.training.graphs import GraphedStep
@@ -60,17 +61,16 @@ class Hooks(Protocol):
     def sample(self, step: int) -> None: ...
     def evaluate(self, step: int) -> None: ...
     def checkpoint(self, step: int) -> None: ...
-    def stop_requested(self) -> bool: ...
+    def stop_requested(self) -> int:
+        """The number of the signal that asked to stop, or 0."""
+        ...
 
 
-class Interrupted(KeyboardInterrupt):
-    """Training stopped on request, after writing the checkpoint of ``step``.
+class Interrupted(Stopped):
+    """Training stopped on request, after writing the checkpoint of ``step``."""
 
-    A KeyboardInterrupt, so that it ends a sweep as Ctrl-C does, not just one of its runs.
-    """
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"interrupted at step {step}")
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(signal_number)
         self.step = step
 
 
@@ -113,11 +113,11 @@ def train(
             hooks.log(step, meter.read() | {"lr/g": float(groups[0]["lr"]), "lr/d": float(groups[-1]["lr"])})
         if plan.due(plan.sample_every, step):
             hooks.sample(step)
-        stop = hooks.stop_requested() and step < plan.total_steps
+        stop = hooks.stop_requested() if step < plan.total_steps else 0
         evaluate = plan.due(plan.evaluate_every, step) and not stop
         if stop or evaluate or plan.due(plan.checkpoint_every, step):
             hooks.checkpoint(step)
         if evaluate:  # after the checkpoint, so that a failure while scoring loses no training
             hooks.evaluate(step)
         if stop:
-            raise Interrupted(step)
+            raise Interrupted(step, stop)

@@ -1,18 +1,20 @@
 """``train``, ``train -m`` and ``sweep`` up to the training itself: composed and validated once, errors in one line."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import hydra_plugins
 import pytest
+import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
+import hydra_plugins
 import stargan_lab.cli.report
 import stargan_lab.runs.run
 from stargan_lab.cli.main import main
@@ -23,6 +25,7 @@ from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.runs.run_name import run_name
 
 TINY = ["preset=tiny", "generator.blocks=1"]
+HERE = "hydra/launcher=in_process"  # so that the training can be replaced
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_single_run_is_composed_and_validated_once(trained: list[RunConfig], cal
 
 
 def test_jobs_of_a_multirun_are_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
-    assert main(["train", "-m", *TINY, "discriminator.norm=none,layer", "seed=3,4"]) == 0
+    assert main(["train", "-m", *TINY, HERE, "discriminator.norm=none,layer", "seed=3,4"]) == 0
     assert [(config.discriminator.options["norm"], config.seed) for config in trained] == [
         ("none", 3),
         ("none", 4),
@@ -77,7 +80,7 @@ def test_jobs_of_a_multirun_are_composed_and_validated_once(trained: list[RunCon
 
 
 def test_cells_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
-    assert main(["sweep", "norms", "weights.rec=3"]) == 1  # nothing was trained
+    assert main(["sweep", "norms", "weights.rec=3", HERE]) == 1  # nothing was trained
     assert [(config.discriminator.options["norm"], config.seed, config.weights.rec) for config in trained] == [
         ("none", 0, 3.0),
         ("none", 1, 3.0),
@@ -85,15 +88,35 @@ def test_cells_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfi
         ("layer", 1, 3.0),
     ]
     assert calls["validated"] == 4
-    assert calls["composed"] == 4 + 1 + 4
+    assert calls["composed"] == 1 + 4 + 1 + 4  # the launcher alone, to know whether the cells train on this machine
 
 
 def test_no_job_starts_when_one_is_invalid(
     trained: list[RunConfig], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "-m", *TINY, "discriminator.depth=2,9"]) == 2
+    assert main(["train", "-m", *TINY, HERE, "discriminator.depth=2,9"]) == 2
     assert trained == [] and not (here / "outputs").exists()
     assert capsys.readouterr().err.startswith("error: discriminator.depth")
+
+
+def test_the_device_of_another_machine_is_not_checked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "experiments").mkdir()
+    (here / "experiments" / "one.yaml").write_text(
+        "base: [preset=tiny]\nclaim: None.\nbaseline: none\nprimary: eval/edit\nseeds: [0]\n"
+        "variants: {none: [discriminator.norm=none], layer: [discriminator.norm=layer]}\n"
+    )
+    absent = f"trainer.device=cuda:{torch.cuda.device_count()}"
+    assert main(["sweep", "one", absent, "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith("error: trainer.device: ")
+    assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=submitit_slurm"]) == 0
+    assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=ray", "hydra.launcher.address=auto"]) == 0
+
+
+def test_workers_receive_the_device_and_threads_of_the_command(trained: list[RunConfig]) -> None:
+    """Both are part of the run id, and a worker may have other cores."""
+    assert main(["train", "-m", *TINY, HERE, "seed=0,1", "trainer.threads=null", "trainer.device=auto"]) == 0
+    assert {config.trainer.threads for config in trained} == {len(os.sched_getaffinity(0))}
+    assert {config.trainer.device for config in trained} == {"cuda" if torch.cuda.is_available() else "cpu"}
 
 
 class OneByOne(Sweeper):
@@ -124,10 +147,10 @@ def test_jobs_of_another_sweeper_are_validated_when_they_start(
     Plugins.instance().register(OneByOne)
     node = {"_target_": "hydra_plugins.one_by_one.OneByOne"}
     ConfigStore.instance().store(group="hydra/sweeper", name="one_by_one", node=node, provider="test")
-    assert main(["train", "-m", *TINY, "hydra/sweeper=one_by_one"]) == 0
+    assert main(["train", "-m", *TINY, HERE, "hydra/sweeper=one_by_one"]) == 0
     assert [config.seed for config in trained] == [0, 1]
     assert calls["validated"] == 2
-    assert main(["train", "-m", *TINY, "hydra/sweeper=one_by_one", "batch_size=0"]) == 2
+    assert main(["train", "-m", *TINY, HERE, "hydra/sweeper=one_by_one", "batch_size=0"]) == 2
     assert "error: batch_size" in capsys.readouterr().err
 
 
@@ -140,13 +163,13 @@ def test_other_jobs_continue_after_a_failure(
             raise LabError("step 3: loss/d_real is nan")
 
     monkeypatch.setattr(stargan_lab.runs.run, "run", run)
-    assert main(["train", "-m", *TINY, "seed=0,1"]) == 1
+    assert main(["train", "-m", *TINY, HERE, "seed=0,1"]) == 1
     assert [config.seed for config in trained] == [0, 1]
     assert capsys.readouterr().err.splitlines()[-1] == "error: step 3: loss/d_real is nan"
 
 
 @pytest.mark.parametrize(
-    "words", ["train preset=quickstart data=synthfaces", "train -m preset=quickstart data=synthfaces seed=0,1"]
+    "words", ["train preset=quickstart data=synthfaces", f"train -m preset=quickstart data=synthfaces seed=0,1 {HERE}"]
 )
 def test_image_size_of_a_preset_is_noted_once(
     trained: list[RunConfig], capsys: pytest.CaptureFixture[str], words: str
@@ -164,7 +187,7 @@ def test_unsupported_flag_is_refused(here: Path, capsys: pytest.CaptureFixture[s
 def test_runs_of_a_multirun_are_named_by_what_differs(trained: list[RunConfig], here: Path) -> None:
     directory = here / "swept" / "12-00"
     overrides = ["discriminator.norm=none,layer", "adversarial=wgan,lsgan", "seed=0,1", f"hydra.sweep.dir={directory}"]
-    assert main(["train", "-m", *TINY, *overrides]) == 0
+    assert main(["train", "-m", *TINY, HERE, *overrides]) == 0
     name = "multirun-swept-12-00"
     variants = [config.tracking.ablations[name] for config in trained]
     assert variants[::2] == [
@@ -180,7 +203,7 @@ def test_runs_of_a_multirun_are_named_by_what_differs(trained: list[RunConfig], 
 
 
 def test_a_multirun_over_seeds_is_one_variant(trained: list[RunConfig], here: Path) -> None:
-    assert main(["train", "-m", *TINY, "seed=0,1"]) == 0
+    assert main(["train", "-m", *TINY, HERE, "seed=0,1"]) == 0
     assert [list(config.tracking.ablations.values()) for config in trained] == [["resnet"], ["resnet"]]
     assert read_multirun(multirun_directory("latest", here / "outputs")).by == ()
 

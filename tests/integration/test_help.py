@@ -74,5 +74,5 @@ def test_cfg_shows_what_the_overrides_compose(printed: dict[str, Outcome]) -> No
 
 
 def test_info_shows_plugins_and_search_path(printed: dict[str, Outcome]) -> None:
-    for part in ("JoblibLauncher", "BasicLauncher", "pkg://stargan_lab.conf"):
+    for part in ("ProcessLauncher", "BasicLauncher", "pkg://stargan_lab.conf"):
         assert part in printed["info"].out

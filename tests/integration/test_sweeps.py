@@ -199,7 +199,6 @@ def test_sweep_with_a_config_dir_is_reported(swept: Swept) -> None:
 
 
 def test_sweep_runs_in_parallel_under_joblib(lab: Lab) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     lab.write("experiments/norms.yaml", NORMS)
     outcome = lab("sweep", "norms", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0")
     assert outcome.code == 0, outcome.err

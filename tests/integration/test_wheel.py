@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "own-components.md"
-SHIPPED = ("stargan_lab", "conf", "experiments", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+SHIPPED = ("stargan_lab", "hydra_plugins", "conf", "experiments", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 PRESET = "# @package _global_\ndefaults: [tiny]\ntotal_steps: 2\n"
 MODULE = """\

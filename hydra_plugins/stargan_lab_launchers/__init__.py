@@ -1,0 +1,1 @@
+"""Launchers for Hydra, which finds plugins in this namespace package only. Configured in ``conf/hydra/launcher``."""

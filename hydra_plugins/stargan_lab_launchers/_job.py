@@ -1,0 +1,77 @@
+"""What the launchers share: running one job of a sweep, in whatever process, and the record of a job that died."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from stargan_lab.console import say
+from stargan_lab.errors import LabError, one_line
+
+
+@dataclass(frozen=True)
+class JobRunner:
+    """Runs jobs in a process that has received this object; cloudpickle must serialize it.
+
+    Attributes:
+        task: ``stargan_lab.cli.jobs.Jobs``, which the import rules do not let this package name.
+        singletons: Hydra's global state of the launching process.
+    """
+
+    config: DictConfig
+    context: HydraContext
+    task: Any
+    singletons: dict[Any, Any]
+
+    def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """The configuration of one job, after Hydra's global state has been set up in this process."""
+        setup_globals()
+        Singleton.set_state(self.singletons)
+        config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        return config
+
+    def __call__(self, overrides: Sequence[str], number: int) -> JobReturn:
+        """Run job ``number``; an exception is returned as a failure that can be pickled."""
+        config = self.compose(overrides, number)
+        done = run_job(
+            hydra_context=self.context,
+            task_function=self.task,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        if done.status == JobStatus.FAILED:
+            done._return_value = _picklable(done._return_value)
+        return done
+
+
+class LabLauncher(Launcher):
+    """A launcher whose jobs are run by a JobRunner."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.task: Any = task_function
+        self.runner = JobRunner(config, hydra_context, task_function, Singleton.get_state())
+
+    def lost(self, number: int, overrides: Sequence[str], reason: str) -> JobReturn:
+        """The failure of a job whose process ended without a result; it is reported here, as the job no longer can."""
+        error = LabError(f"job {number}: {reason}; the same command resumes it")
+        say(f"failed: {error}")
+        self.task.job_lost(number)
+        return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=error)
+
+
+def _picklable(error: BaseException) -> BaseException:
+    try:
+        cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception:  # of any kind: the classes are the user's
+        return LabError(f"{type(error).__name__}: {one_line(error)}")
+    return error

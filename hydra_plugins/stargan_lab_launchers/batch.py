@@ -1,0 +1,168 @@
+"""The launchers ``submitit_local`` and ``submitit_slurm``: every job is submitted with submitit and can be requeued."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from hydra.core.utils import JobReturn, configure_log
+
+from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher
+from stargan_lab.console import inform
+from stargan_lab.errors import ConfigError, JobStopped, one_line
+
+SHARED_PARAMETERS = (
+    *("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node"),
+    *("mem_gb", "nodes", "name", "stderr_to_stdout"),
+)
+"""Parameters that submitit takes without the name of the cluster as a prefix."""
+
+FILE_SYSTEM_SECONDS = 5
+"""How long a result may stay invisible on a shared file system after its job has ended."""
+
+
+class SubmititLauncher(LabLauncher):
+    """Submits every job and waits for all of them. A job that ends without a result leaves the others running.
+
+    A job that receives submitit's preemption signal (USR2, also sent before the time limit) saves a checkpoint and is
+    requeued; one that receives SIGTERM saves and leaves it to the scheduler whether it runs again.
+
+    Args:
+        cluster: ``local`` or ``slurm``.
+        submitit_folder: for the jobs' logs and results, on a file system that all nodes share.
+        n_jobs: how many jobs run at a time.
+        max_num_timeout: how often a job is requeued after its time limit.
+        poll_seconds: interval of the queries for jobs that have died.
+        parameters: of submitit's executor, without ``slurm_``; null values are left out.
+    Raises:
+        ConfigError: submitit is not installed, Slurm is missing or refuses the job, or ``cpus_per_task`` is null.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        submitit_folder: str,
+        n_jobs: int,
+        max_num_timeout: int = 0,
+        poll_seconds: float = 10,
+        **parameters: Any,
+    ) -> None:
+        self.cluster, self.folder, self.n_jobs = cluster, submitit_folder, n_jobs
+        self.max_num_timeout, self.poll_seconds = max_num_timeout, poll_seconds
+        self.parameters = {key: value for key, value in parameters.items() if value is not None}
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        executor, job = self._executor(), BatchJob(self.runner)
+        overrides = [list(each) for each in job_overrides]
+        numbers = list(range(initial_job_idx, initial_job_idx + len(overrides)))
+        if self.cluster == "local":  # submitit would start all of them at once
+            from joblib import Parallel, delayed
+
+            return list(
+                Parallel(n_jobs=self.n_jobs, backend="threading", batch_size=1)(
+                    delayed(lambda mine, number: self._result(executor.submit(job, mine, number), mine, number))(*each)
+                    for each in zip(overrides, numbers, strict=True)
+                )
+            )
+        try:
+            submitted = executor.map_array(job, overrides, numbers)
+        except Exception as error:  # submitit's own, with the message of sbatch
+            raise ConfigError(f"sbatch: {one_line(error)}") from None
+        inform(f"submitted {len(numbers)} jobs to {self.cluster}; logs in {submitted[0].paths.folder.parent}")
+        return [self._result(*each) for each in zip(submitted, overrides, numbers, strict=True)]
+
+    def _executor(self) -> Any:
+        try:
+            import submitit
+        except ImportError:
+            raise ConfigError("hydra/launcher: submitit is not installed; pip install 'stargan-lab[slurm]'") from None
+        if "cpus_per_task" not in self.parameters:
+            raise ConfigError("trainer.threads: set a number; the cores of this machine must not decide those of a job")
+        arguments = {f"{self.cluster}_max_num_timeout": self.max_num_timeout}
+        parameters = {
+            key if key in SHARED_PARAMETERS else f"{self.cluster}_{key}": value
+            for key, value in self.parameters.items()
+        }
+        if self.cluster == "slurm":
+            parameters["slurm_array_parallelism"] = self.n_jobs
+        try:
+            executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **arguments)
+            executor.update_parameters(**parameters)
+        except (RuntimeError, ValueError, NameError) as error:  # no Slurm here, unknown parameters
+            raise ConfigError(f"hydra.launcher: {one_line(error)}") from None
+        return executor
+
+    def _result(self, job: Any, overrides: list[str], number: int) -> JobReturn:
+        """Wait until a job has a result or has died."""
+        while not job.paths.result_pickle.exists():
+            if not self._alive(job):
+                return self._late_result(job, overrides, number)
+            time.sleep(self.poll_seconds)
+        outcome, value = job._get_outcome_and_result()
+        self.task.job_ended(number)
+        return value if outcome == "success" else self.lost(number, overrides, value.strip().splitlines()[-1])
+
+    def _late_result(self, job: Any, overrides: list[str], number: int) -> JobReturn:
+        deadline = time.monotonic() + FILE_SYSTEM_SECONDS
+        while not job.paths.result_pickle.exists():
+            if time.monotonic() > deadline:
+                return self.lost(number, overrides, f"its process ended without a result, see {job.paths.stderr}")
+            time.sleep(0.1)
+        return self._result(job, overrides, number)
+
+    def _alive(self, job: Any) -> bool:
+        """Whether a job waits or runs. Asks ``squeue``, as submitit's ``sacct`` needs an accounting database."""
+        if self.cluster == "local":
+            return not job.done()
+        if self.task.stop_file.exists():  # started jobs save and end, the others need not start
+            subprocess.run(["scancel", "--state=PENDING", job.job_id], capture_output=True, check=False)
+        command = ["squeue", "--noheader", "--format=%i", f"--jobs={job.job_id}"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode:  # the controller may be away for a while; it forgets jobs that ended long ago
+            return "Invalid job id" not in answer.stderr
+        return bool(answer.stdout.strip())
+
+
+class BatchJob:
+    """What a submitted job runs; submitit requeues it with ``checkpoint``."""
+
+    def __init__(self, runner: JobRunner) -> None:
+        self.runner = runner
+
+    def __call__(self, overrides: list[str], number: int) -> JobReturn:
+        preemption = _Preemption()
+        done = self.runner(overrides, number)
+        if isinstance(done._return_value, JobStopped) and not self.runner.task.stop_file.exists():
+            preemption.requeue()
+            sys.exit(128 + signal.SIGTERM)  # without a result: a scheduler that sent SIGTERM may start the job again
+        return done
+
+    def checkpoint(self, overrides: list[str], number: int) -> Any:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, overrides, number)
+
+
+class _Preemption:
+    """Delays submitit's handler of the preemption signal, which requeues at once, until the run has saved."""
+
+    def __init__(self) -> None:
+        from submitit.core.job_environment import JobEnvironment
+
+        self._number: int = JobEnvironment._usr_sig()
+        self._handler: Any = signal.signal(self._number, self._save)
+        self._received = False
+
+    def _save(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def requeue(self) -> None:
+        """Requeue this job and exit, if the signal was received."""
+        if self._received:
+            self._handler(self._number)

@@ -1,0 +1,87 @@
+"""The launcher ``ray``: every job is a Ray task in a new worker, on this machine or on a cluster."""
+
+import logging
+import os
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import cloudpickle
+from hydra.core.utils import JobReturn, configure_log
+
+from hydra_plugins.stargan_lab_launchers._job import LabLauncher
+from stargan_lab.errors import ConfigError, one_line
+
+
+class RayLauncher(LabLauncher):
+    """Runs jobs as Ray tasks. A job whose worker dies, also from lack of memory, is started again and resumes.
+
+    Args:
+        n_jobs: how many jobs run at a time.
+        address: of a cluster, ``auto`` for the one of this machine; None starts Ray for this sweep. All nodes must
+            share the directory of the command.
+        num_cpus: cores that a job reserves.
+        num_gpus: GPUs that a job reserves and sees; may be a fraction.
+        max_retries: how often a job whose worker died is started again.
+    Raises:
+        ConfigError: Ray is not installed or cannot be reached, or ``num_cpus`` is None.
+    """
+
+    def __init__(
+        self, n_jobs: int, address: str | None, num_cpus: int | None, num_gpus: float = 0, max_retries: int = 2
+    ) -> None:
+        self.n_jobs, self.address, self.max_retries = n_jobs, address, max_retries
+        self.num_cpus, self.num_gpus = num_cpus, num_gpus
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        if self.num_cpus is None:
+            raise ConfigError("trainer.threads: set a number; the cores of this machine must not decide those of a job")
+        ray = self._connect()
+        try:
+            return self._run_all(ray, deque(enumerate(map(list, job_overrides), initial_job_idx)))
+        finally:
+            ray.shutdown()
+
+    def _connect(self) -> Any:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self.address is None:  # listen on the loopback interface only, as Ray does by default on other systems
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        try:
+            import ray
+        except ImportError:
+            raise ConfigError("hydra/launcher: Ray is not installed; pip install 'stargan-lab[ray]'") from None
+        local: dict[str, Any] = {}
+        if self.address is None:  # the default of num_cpus may be too few for n_jobs
+            cores = (self.num_cpus or 1) * self.n_jobs
+            local = {"num_cpus": cores, "include_dashboard": False}
+        try:
+            ray.init(address=self.address, logging_level=logging.ERROR, **local)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"hydra.launcher.address: {one_line(error)}") from None
+        return ray
+
+    def _run_all(self, ray: Any, waiting: "deque[tuple[int, list[str]]]") -> list[JobReturn]:
+        task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=self.max_retries, max_calls=1)(
+            _job
+        )
+        runner, running, done = cloudpickle.dumps(self.runner), dict[Any, tuple[int, list[str]]](), {}
+        while waiting or running:
+            while waiting and len(running) < self.n_jobs:
+                number, overrides = waiting.popleft()
+                running[task.remote(runner, overrides, number, os.getcwd(), sys.path)] = (number, overrides)
+            (ready,), _ = ray.wait(list(running), num_returns=1)
+            number, overrides = running.pop(ready)
+            try:
+                done[number] = cloudpickle.loads(ray.get(ready))
+            except ray.exceptions.RayError as error:
+                done[number] = self.lost(number, overrides, one_line(error))
+        return [done[number] for number in sorted(done)]
+
+
+def _job(runner: bytes, overrides: list[str], number: int, folder: str, path: list[str]) -> bytes:
+    """What a Ray worker runs: once, as in a new process, in the folder of the command."""
+    os.chdir(folder)
+    sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+    return cloudpickle.dumps(cloudpickle.loads(runner)(overrides, number))

@@ -1,0 +1,65 @@
+"""Parts of the launchers that need no sweep; tests/integration runs sweeps with all of them."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_plugins.stargan_lab_launchers._job import _picklable
+from hydra_plugins.stargan_lab_launchers.processes import _cause, _shared_gpus
+from stargan_lab.cli.main import main
+from stargan_lab.errors import JobStopped, LabError
+
+
+@pytest.mark.parametrize(
+    ("visible", "workers", "shared"),
+    [
+        ("0,1", 2, ["0", "1"]),
+        ("3,5", 3, ["3", "5", "3"]),
+        ("GPU-a", 2, ["GPU-a", "GPU-a"]),
+        ("0,1", 1, [None]),  # a single worker keeps what it sees
+        ("", 2, [None, None]),
+    ],
+)
+def test_gpus_are_handed_round(monkeypatch: pytest.MonkeyPatch, visible: str, workers: int, shared: list[Any]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert _shared_gpus(workers) == shared
+
+
+def test_the_cause_of_death_is_named() -> None:
+    assert _cause(-9) == "its process was killed by SIGKILL (out of memory?)"
+    assert _cause(-15) == "its process was killed by SIGTERM"
+    assert _cause(7) == "its process exited with code 7"
+
+
+class Unpicklable(Exception):
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
+def test_errors_survive_the_way_to_the_launcher() -> None:
+    stopped = _picklable(JobStopped("stopped"))
+    assert isinstance(stopped, JobStopped)
+    replaced = pickle.loads(pickle.dumps(_picklable(Unpicklable(1, 2))))
+    assert isinstance(replaced, LabError) and str(replaced) == "Unpicklable: 1 and 2"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra/launcher=joblib"], "hydra.launcher.n_jobs"),
+        (["hydra/launcher=ray", "hydra.launcher.n_jobs=1", "trainer.threads=null"], "trainer.threads: set a number"),
+        (["hydra/launcher=submitit_local", "trainer.threads=null"], "trainer.threads: set a number"),
+        (["hydra/launcher=submitit_local", "+hydra.launcher.visible_gpus=0"], "hydra.launcher: "),
+    ],
+)
+def test_settings_of_a_launcher_are_refused_before_any_run(
+    here: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
+) -> None:
+    pytest.importorskip("submitit")
+    pytest.importorskip("ray")
+    assert main(["train", "-m", "preset=tiny", "seed=0,1", *overrides]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and message in error
+    assert not (here / "outputs" / "runs").exists()
