@@ -65,7 +65,8 @@ def test_a_dying_run_leaves_the_others_and_another_launcher_finishes(
     kept = lab.result(runs["calm"])
     assert kept["status"] == "finished"
     status = {line.split()[0]: line.split()[-1] for line in lab("sweep", "fatal", "--status").out.splitlines()[:-1]}
-    assert status == {"calm": "finished", "kill": "interrupted"} | dict.fromkeys(WAYS[2:], "failed")
+    ended = {"calm": "finished", "kill": "interrupted", "diverge": "diverged"}
+    assert status == dict.fromkeys(WAYS, "failed") | ended
     assert lab.result(runs["exit"])["error"].startswith("a component called sys.exit(3)")
 
     armed.unlink()
