@@ -37,6 +37,7 @@ _MODULES = {
     "extractor": "stargan_lab.evaluation.extractors",
     "image_metric": "stargan_lab.evaluation.metrics",
     "feature_metric": "stargan_lab.evaluation.metrics",
+    "distribution": "stargan_lab.toy.distributions",
 }
 
 _DISPLAY = ("direction", "unit", "decimals", "main")

@@ -13,6 +13,7 @@ PACKAGE = Path(stargan_lab.__file__).parent
 
 MAY_IMPORT: dict[str, set[str]] = {
     "console": set(),
+    "figure_style": {"files"},
     "files": set(),
     "image_grid": set(),
     "labels": set(),
@@ -30,9 +31,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"checkpoints", "config", "console", "data", "evaluation", "files", "image_grid", "labels", "losses"}
     | {"models", "registry", "seeding", "tracking", "training", "translation"},
     "ablation": {"config", "console", "runs", "tracking"},
-    "report": {"ablation", "config", "console", "evaluation", "files", "image_grid", "registry", "tracking"},
+    "report": {
+        "ablation",
+        "config",
+        "console",
+        "evaluation",
+        "figure_style",
+        "files",
+        "image_grid",
+        "registry",
+        "tracking",
+    },
     "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
-    | {"tracking", "translation"},
+    | {"toy", "tracking", "translation"},
+    "toy": {"config", "console", "figure_style", "files", "losses", "models", "registry", "runs", "seeding", "tracking"}
+    | {"training"},
     "__main__": {"cli"},
 }
 """Besides ``errors``, which every module may import."""

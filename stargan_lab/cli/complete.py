@@ -40,6 +40,10 @@ def ablations(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterabl
     return available()
 
 
+def distributions(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    return [path.stem for root in _roots(parsed_args) for path in (root / "distribution").glob("*.yaml")]
+
+
 def presets(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Presets of the ablation named on the command line."""
     from stargan_lab.ablation.spec import load

@@ -12,7 +12,21 @@ from types import FrameType
 from typing import NoReturn
 
 from stargan_lab import __version__
-from stargan_lab.cli import complete, data, doctor, evaluate, export, fid, report, runs, sweep, track, translate, ui
+from stargan_lab.cli import (
+    complete,
+    data,
+    doctor,
+    evaluate,
+    export,
+    fid,
+    report,
+    runs,
+    sweep,
+    toy,
+    track,
+    translate,
+    ui,
+)
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest
@@ -114,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"stargan-lab {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
-    for module in (sweep, report, runs, evaluate, fid, translate, export, data, list_, doctor, ui, track):
+    for module in (sweep, report, runs, evaluate, fid, translate, export, toy, data, list_, doctor, ui, track):
         module.add_parser(commands)
     return parser
 

@@ -80,6 +80,12 @@ class Axis:
         return {self.key, key, key.rpartition(".")[2], self.family} - {""}
 
 
+_OTHER_FAMILIES = {
+    "distribution": "Real points of `stargan-lab toy NAME`, whose other keys are in conf/toy.yaml; unused in training."
+}
+"""Summaries of families that no key of a training run refers to."""
+
+
 def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
     """All axes in the order of the configuration; entries that ``config`` uses are marked as selected.
 
@@ -103,7 +109,11 @@ def axes(config: RunConfig, config_dir: Path | None = None) -> list[Axis]:
             option = Option(key, as_yaml(flat[key]), described(annotation), description)
             result.append(Axis(key, "", description, options=(option,)))
     shown = {axis.family for axis in result}
-    return result + [Axis(name, name, "", _entries(name, set(), None)) for name in families() if name not in shown]
+    return result + [
+        Axis(name, name, _OTHER_FAMILIES.get(name, ""), _entries(name, set(), None), options_key=name)
+        for name in families()
+        if name not in shown
+    ]
 
 
 def find(name: str, axes: Sequence[Axis]) -> list[Axis]:

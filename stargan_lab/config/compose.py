@@ -183,7 +183,7 @@ def compose_with(
     except MissingConfigException as error:
         raise ConfigError(_missing(error, loader, overrides)) from None
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(_not_composed(error, loader, overrides)) from None
+        raise ConfigError(_not_composed(error, loader, overrides, name)) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"invalid YAML: {one_line(error)}") from None
 
@@ -215,22 +215,22 @@ def _registered(group: str, loader: ConfigLoader, overrides: Sequence[str]) -> l
     return family(group).names()
 
 
-def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str]) -> str:
+def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str], name: str) -> str:
     """Name the override that Hydra rejects and, for an unknown key, the nearest valid one."""
     unknown_key = re.search(r"Could not override '([^']+)'", str(error))
     if unknown_key:
         choices = [o for o in overrides if "." not in key_of(o) or key_of(o) == "hydra.searchpath"]
-        choices = choices if _composes(loader, choices) else []
-        return _unknown_key(unknown_key[1], loader.load_configuration(CONFIG_NAME, choices, RunMode.RUN))
-    rejected = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o]))
+        choices = choices if _composes(loader, choices, name) else []
+        return _unknown_key(unknown_key[1], loader.load_configuration(name, choices, RunMode.RUN))
+    rejected = " ".join(o for o in overrides if len(overrides) == 1 or not _composes(loader, [o], name))
     if "Ambiguous value" in str(error):
         return f"{rejected}: multiple values need -m, which trains one run per value; write a list as [a,b]"
     return f"{rejected}: {_first_line(error)}"
 
 
-def _composes(loader: ConfigLoader, overrides: Sequence[str]) -> bool:
+def _composes(loader: ConfigLoader, overrides: Sequence[str], name: str) -> bool:
     try:
-        loader.load_configuration(CONFIG_NAME, list(overrides), RunMode.RUN)
+        loader.load_configuration(name, list(overrides), RunMode.RUN)
     except (HydraException, OmegaConfBaseException, ValueError):
         return False
     return True

@@ -15,7 +15,7 @@ from stargan_lab.config.schema import COMPONENTS, Component, RunConfig, options_
 from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family
 
-NOT_IDENTITY = ("paths", "tracking", "evaluation", "imports", "quiet")
+NOT_IDENTITY = ("paths", "tracking", "evaluation", "diagnostics", "imports", "quiet")
 """Keys that cannot change what training computes. ``evaluation`` is part of the protocol, an evaluation's identity."""
 
 NOT_IDENTITY_IN_TRAINER = (

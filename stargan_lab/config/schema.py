@@ -147,6 +147,13 @@ class EvaluationConfig(Model):
     batch_size: Count = Field(64, description="images translated per batch")
 
 
+class DiagnosticsConfig(Model):
+    """Gradient norms, saturation and weights at the clip bound, measured on held-out images; do not change training."""
+
+    enabled: bool = Field(False, description="measure and log diagnostics/...")
+    every: Count = Field(100, description="steps between measurements; each takes about as long as four steps")
+
+
 class TrackingConfig(Model):
     """MLflow logging; the run's plain files are always written."""
 
@@ -195,6 +202,7 @@ class RunConfig(Model):
     ema: EmaConfig = EmaConfig()
     trainer: TrainerConfig = TrainerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    diagnostics: DiagnosticsConfig = DiagnosticsConfig()
     tracking: TrackingConfig = TrackingConfig()
     paths: PathsConfig = PathsConfig()
 

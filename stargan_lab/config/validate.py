@@ -38,14 +38,13 @@ def validate(raw: Mapping[str, Any], rules: bool = True) -> RunConfig:
     _check_keys(raw, RunConfig, "")
     for key in COMPONENTS:
         if key in raw:
-            raw[key] = _component(key, raw[key], key, "name")
+            raw[key] = validate_component(key, raw[key], key, "name")
     if isinstance(raw.get("data"), Mapping):
         raw["data"] = _data(raw["data"])
     raw["terms"] = _terms(raw.get("terms"))
     if isinstance(raw.get("evaluation"), Mapping):
         raw["evaluation"] = _evaluation(raw["evaluation"])
-    config = with_machine_settings(_model(RunConfig, raw, ""))
-    _check_schema_references(config, "")
+    config = with_machine_settings(validate_model(RunConfig, raw))
     if rules:
         check_rules(config)
     return config
@@ -56,7 +55,7 @@ def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
     sources = raw.get("sources")
     if not isinstance(sources, Mapping):
         raise ConfigError(f"data.sources: expected a mapping of names to datasets, got {sources!r}")
-    components = {str(k): _component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
+    components = {str(k): validate_component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
     return {**raw, "sources": components}
 
 
@@ -93,7 +92,7 @@ def _metric(name: str, given: Any) -> Any:
     return _model(options_model(family_name, name), given, path).model_dump(exclude_unset=True)
 
 
-def _component(family_name: str, raw: Any, path: str, name_key: str) -> Component:
+def validate_component(family_name: str, raw: Any, path: str, name_key: str) -> Component:
     """Check a component's name and options, and fill in the defaults of its builder."""
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{path}: expected {name_key} and options, got {raw!r}")
@@ -107,6 +106,13 @@ def _component(family_name: str, raw: Any, path: str, name_key: str) -> Componen
     for option, referenced in family(family_name).references(name).items():
         _check_reference(referenced, option, options, path)
     return Component(name=name, options=options)
+
+
+def validate_model(model: type[M], raw: Mapping[str, Any]) -> M:
+    """``raw`` as ``model``, with the registry names in its own fields checked; components are checked before."""
+    config = _model(model, raw, "")
+    _check_schema_references(config, "")
+    return config
 
 
 def _check_schema_references(model: BaseModel, path: str) -> None:

@@ -25,10 +25,12 @@ class LipschitzConstraint(Protocol):
     Attributes:
         weight: factor of ``penalty`` in the loss.
         samples: interpolates per pair of real and fake images.
+        bound: largest absolute weight that ``project`` leaves; None if weights are not bounded.
     """
 
     weight: float
     samples: int
+    bound: float | None
 
     def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
         """The unweighted scalar penalty, or None for a constraint without one.
@@ -50,6 +52,7 @@ class _NoTerm:
 
     weight = 0.0
     samples = 0
+    bound: float | None = None
 
     def penalty(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor | None:
         return None
@@ -71,6 +74,8 @@ class GradientPenalty:
             mean. The adversarial loss takes the mean; with ``sum``, its Lipschitz bound is 1 / (number of patches).
         one_sided: penalize only norms above 1.
     """
+
+    bound: float | None = None
 
     def __init__(
         self,

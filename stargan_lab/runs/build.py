@@ -155,6 +155,7 @@ def build_loop_plan(config: RunConfig) -> LoopPlan:
         sample_every=trainer.sample_every,
         evaluate_every=trainer.evaluate_every,
         checkpoint_every=trainer.checkpoint_every,
+        diagnose_every=config.diagnostics.every if config.diagnostics.enabled else None,
     )
 
 

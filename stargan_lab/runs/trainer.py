@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import Progress, closing, inform, say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sampling import load_batch
+from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import LockedError
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
@@ -35,6 +37,7 @@ from stargan_lab.runs.scores import build_evaluator, scores_average, write_score
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.training.diagnostics import diagnose
 from stargan_lab.training.loop import Interrupted, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
@@ -91,7 +94,7 @@ class Trainer:
     def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
         self.progress = Progress(self.name, resumed_from, self.plan.total_steps)
         self._timer = StepTimer()
-        objective = build_objective(self.config, self.layout)
+        self.objective = objective = build_objective(self.config, self.layout)
         state = self.train_state
         self.audit = audit(self.config, state.generator, state.critic, objective, self.plan)
         try:
@@ -132,6 +135,11 @@ class Trainer:
         self.tracker.log(step, values | self._timer.metrics(self.config.batch_size) | memory)
         self.progress.line(values)
 
+    def diagnose(self, step: int) -> None:
+        with self._timer.paused():
+            values = diagnose(self.train_state, self.objective, self._held_out, self.config.seed)
+            self.tracker.log(step, {f"diagnostics/{name}": value for name, value in values.items()})
+
     def sample(self, step: int) -> None:
         with self._timer.paused():
             self.tracker.artifact(self.samples.write(step, self._translator(averaged=True)), "samples")
@@ -157,6 +165,13 @@ class Trainer:
         return self._stop.requested
 
     # Helpers.
+
+    @cached_property
+    def _held_out(self) -> Batch:
+        """The first test images of the first dataset, at most a batch, for diagnostics."""
+        images = self.sources[0].split("test")
+        indices = list(range(min(self.config.batch_size, len(images))))
+        return Batch(to_float(images.images(indices)), images.labels[indices], 0)
 
     def _drop_scores_of_other_protocols(self) -> None:
         """Scores under different protocols must not form one curve."""

@@ -18,7 +18,7 @@ from stargan_lab.registry import Registry, family
 
 Direction = Literal["higher", "lower", "none"]
 ARROWS: Mapping[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
-WITH_PARTS = ("eval", "loss")
+WITH_PARTS = ("eval", "loss", "diagnostics")
 """Groups of which ``<group>/<metric>/<part>`` may be logged too."""
 
 _REEVALUATED = re.compile(r"^(reevaluated|rescored)\.[0-9a-f]{12}/")
@@ -66,6 +66,22 @@ _TRAINING_METRICS = (
     Metric("memory/peak_mib", "MiB", "lower", "peak memory of the device or process", 0),
     Metric("lr/g", meaning="learning rate of the generator", decimals=7),
     Metric("lr/d", meaning="learning rate of the discriminator", decimals=7),
+    *(
+        Metric(f"diagnostics/{name}", meaning=meaning, main=False)
+        for name, meaning in {
+            "gradient_norm": "mean gradient norm of the discriminator between real and generated images",
+            "gradient_norm_q10": "10 % quantile of the gradient norms",
+            "gradient_norm_q50": "median of the gradient norms",
+            "gradient_norm_q90": "90 % quantile of the gradient norms",
+            "gradient_norm_near_1": "share of gradient norms within 10 % of 1",
+            "share_at_bound": "share of the discriminator's weights at the clip bound",
+            "critic_gap": "mean score of real minus generated held-out images",
+            "score_saturation": "share of real/fake scores beyond ±4.6, where the sigmoid is flat",
+            "logit_saturation": "share of label logits beyond ±4.6, where the sigmoid is flat",
+            "layer_gradient": "norm of the adversarial loss's gradient at a discriminator layer's output",
+            "generator_gradient": "norm of a weighted loss term's gradient over the generator's parameters",
+        }.items()
+    ),
 )
 
 

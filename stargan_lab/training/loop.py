@@ -24,6 +24,7 @@ class LoopPlan:
         seed: seed of all random numbers.
         schedule: maps (iteration, total iterations) to a factor on the initial learning rates.
         log_every, sample_every, evaluate_every, checkpoint_every: in steps; 0 means only at the end.
+        diagnose_every: in steps; None means never.
     """
 
     total_steps: int
@@ -35,6 +36,7 @@ class LoopPlan:
     sample_every: int
     evaluate_every: int
     checkpoint_every: int
+    diagnose_every: int | None = None
 
     def iteration(self, step: int) -> int:
         """Iteration of a step, counted from 1; each takes one batch from every dataset."""
@@ -58,6 +60,7 @@ class Hooks(Protocol):
 
     def stepped(self, step: int) -> None: ...
     def log(self, step: int, values: dict[str, float]) -> None: ...
+    def diagnose(self, step: int) -> None: ...
     def sample(self, step: int) -> None: ...
     def evaluate(self, step: int) -> None: ...
     def checkpoint(self, step: int) -> None: ...
@@ -111,6 +114,8 @@ def train(
         hooks.stepped(step)
         if plan.due(plan.log_every, step):
             hooks.log(step, meter.read() | {"lr/g": float(groups[0]["lr"]), "lr/d": float(groups[-1]["lr"])})
+        if plan.diagnose_every is not None and plan.due(plan.diagnose_every, step):
+            hooks.diagnose(step)
         if plan.due(plan.sample_every, step):
             hooks.sample(step)
         stop = hooks.stop_requested() if step < plan.total_steps else 0

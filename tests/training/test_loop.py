@@ -45,6 +45,9 @@ class Record:
         self.calls.append(("log", step))
         self.logged[step] = values
 
+    def diagnose(self, step: int) -> None:
+        self.calls.append(("diagnose", step))
+
     def sample(self, step: int) -> None:
         self.calls.append(("sample", step))
 

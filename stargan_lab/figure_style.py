@@ -1,4 +1,4 @@
-"""Style of a report's figures: vector files for papers, distinguishable in gray by marker and line style."""
+"""Style of figures: vector files for papers, distinguishable in gray by marker and line style."""
 
 import math
 from collections.abc import Sequence

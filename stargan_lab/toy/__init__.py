@@ -1,0 +1,1 @@
+"""Critics on two-dimensional toy distributions: why weight clipping and the vanilla loss fail."""
