@@ -19,7 +19,7 @@ CONF = Path(str(files("stargan_lab.conf")))
 SECTION_FILES = {"trainer": "default", "evaluation": "default", "tracking": "mlflow"}
 """Sections of the schema that have their own configuration group, and the name of its file."""
 
-PRIMARY = {"config": RunConfig, TOY_CONFIG_NAME: ToyConfig}
+PRIMARY: dict[str, type[BaseModel]] = {"config": RunConfig, TOY_CONFIG_NAME: ToyConfig}
 """Primary configurations, by file name: of ``train`` and of ``toy``."""
 
 _KEYS_END = "\nhydra:\n"

@@ -123,7 +123,7 @@ class WeightClipping(_NoTerm):
     """
 
     def __init__(self, *, bound: Annotated[float, Field(gt=0)] = 0.01) -> None:
-        self.bound = bound
+        self.bound: float = bound
 
     @torch.no_grad()
     def project(self, critic: nn.Module) -> None:

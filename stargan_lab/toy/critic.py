@@ -53,10 +53,9 @@ def initialize_critic(critic: nn.Module, seed: int, bound: float | None) -> None
     initialize(critic, seed, "critic")
     for module in critic.modules():
         if isinstance(module, nn.Conv2d):
+            # a common factor of the weights leaves spectral norm's singular vectors as they are
             he = (6 / module.in_channels) ** 0.5
             default = module.in_channels**-0.5
             module.weight.mul_((he if bound is None else min(he, bound)) / default)
             if module.bias is not None:
                 module.bias.zero_()
-        if hasattr(module, "start"):
-            module.start()

@@ -10,7 +10,6 @@ from typing import Any
 from stargan_lab.config.schema import Component
 from stargan_lab.config.toy import ToyConfig
 from stargan_lab.console import bar, inform, quietly, say
-from stargan_lab.errors import ConfigError
 from stargan_lab.files import canonical_hash, check_writable, write_json
 from stargan_lab.runs.provenance import environment, git_commit
 from stargan_lab.seeding import cpu_threads
@@ -98,9 +97,10 @@ def summary(record: Mapping[str, Any]) -> list[str]:
     for name, each in record["constraints"].items():
         first, last = each["layer_gradient_norms"][0], each["layer_gradient_norms"][-1]
         ratio = f"{first / last:.1e}" if last else "undefined"
+        start, end = each["share_at_bound_start"], each["share_at_bound_end"]
         lines.append(
-            f"{name:<12}  gradient first/last layer {ratio:>8}   weights at the bound {each['share_at_bound_start']:.0%}"
-            f" -> {each['share_at_bound_end']:.0%}   critic gap {each['critic_gap'][-1]:.3g}"
+            f"{name:<12}  gradient first/last layer {ratio:>8}   weights at the bound {start:.0%} -> {end:.0%}"
+            f"   critic gap {each['critic_gap'][-1]:.3g}"
         )
     for name, each in record["vanishing"].items():
         gradients = each["generator_gradient"]
