@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
     },
     "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
-    | {"toy", "tracking", "translation"},
+    | {"inspection", "toy", "tracking", "translation"},
+    "inspection": {"config", "console", "data", "figure_style", "files", "labels", "runs"},
     "toy": {"config", "console", "figure_style", "files", "losses", "models", "registry", "runs", "seeding", "tracking"}
     | {"training"},
     "__main__": {"cli"},

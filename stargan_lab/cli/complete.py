@@ -64,6 +64,10 @@ def runs_and_evaluation(prefix: str, parsed_args: argparse.Namespace, **_: Any) 
     return [*run_ids(prefix, parsed_args), *(word for word in overrides(prefix, parsed_args) if "evaluation." in word)]
 
 
+def runs_and_overrides(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
+    return [*run_ids(prefix, parsed_args), *overrides(prefix, parsed_args)]
+
+
 def components(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterable[str]:
     """Top-level groups and keys by name, ``ablations``, and overrides."""
     names = {key.partition("=")[0].partition(".")[0] for key in _keys(_roots(parsed_args))}

@@ -19,6 +19,7 @@ from stargan_lab.cli import (
     evaluate,
     export,
     fid,
+    inspect,
     report,
     runs,
     sweep,
@@ -128,7 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"stargan-lab {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
-    for module in (sweep, report, runs, evaluate, fid, translate, export, toy, data, list_, doctor, ui, track):
+    for module in (sweep, report, runs, evaluate, fid, translate, export, inspect, toy, data, list_, doctor, ui, track):
         module.add_parser(commands)
     return parser
 

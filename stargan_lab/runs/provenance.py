@@ -11,7 +11,16 @@ from pathlib import Path
 from stargan_lab.files import sha256_bytes
 
 _PACKAGE = Path(__file__).parents[1]
-_DISPLAY_ONLY = ("cli", "report", "toy", "console.py", "figure_style.py", "image_grid.py", "tracking/ui.py")
+_DISPLAY_ONLY = (
+    "cli",
+    "inspection",
+    "report",
+    "toy",
+    "console.py",
+    "figure_style.py",
+    "image_grid.py",
+    "tracking/ui.py",
+)
 """Packages and modules that cannot change the results of a run."""
 _DATA_ONLY = ("conf", "experiments")
 """Packages of YAML files, which the run id covers; an editable install has them outside the package."""
