@@ -4,11 +4,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from stargan_lab.figure_style import look, new_figure, save
-from stargan_lab.inspection.label_sensitivity import Sensitivity
+from stargan_lab.inspection.label_sensitivity import Sensitivity, mean_by_distance
 from stargan_lab.inspection.receptive_field import Field
 
 FORMATS = ("svg", "pdf")
@@ -17,7 +16,7 @@ FLOOR = 1e-17
 
 
 def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[Path]:
-    """A panel per network: the effective field as brightness of the face, the theoretical one as a box.
+    """A panel per network: the gradient as brightness of the face, the theoretical and effective field as squares.
 
     Args:
         face: (3, S, S) in [-1, 1].
@@ -31,11 +30,9 @@ def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[P
     for panel, (name, field) in zip(panels, fields.items(), strict=False):
         shown = field.gradient[:, :, None].sqrt()  # the gradient falls off fast
         panel.imshow(pixels * (0.25 + 0.75 * shown), extent=(0, size, size, 0), interpolation="nearest")
-        row, column = field.center
-        half = field.theoretical / 2
-        box = [(column - half, row - half), (column + half, row + half)]
-        (left, top), (right, bottom) = box
-        panel.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color="#E69F00", linewidth=1.4)
+        for side, style in ((field.theoretical, "-"), (field.effective, ":")):
+            low, high = field.center - side / 2, field.center + side / 2
+            panel.plot([low, high, high, low, low], [low, low, high, high, low], style, color="#E69F00", linewidth=1.4)
         panel.set_xlim(0, size)
         panel.set_ylim(size, 0)
         panel.set_title(f"{name}\n{field.theoretical} px, effective {field.effective:.0f} px", fontsize=7.5)
@@ -47,26 +44,21 @@ def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[P
 
 
 def draw_sensitivity(measured: Mapping[str, Sensitivity], stem: Path) -> list[Path]:
-    """The sensitivity of each generator by distance to the border, and as a map."""
-    count = len(measured)
-    figure = new_figure(max(4.6, 1.5 * count), 4.6)
-    grid = figure.add_gridspec(2, count, height_ratios=(1, 1.9))
-    panel = figure.add_subplot(grid[1, :])
-    largest = max(float(each.map.max()) for each in measured.values())
+    """The sensitivity of each generator by distance to the border, before its first activation and of its output."""
+    figure = new_figure(6.8, 3.0)
+    panels = figure.subplots(1, 2, sharey=True)
     for i, (name, each) in enumerate(measured.items()):
-        picture = figure.add_subplot(grid[0, i])
-        decades = each.map.clamp(min=FLOOR).log10()
-        top = math.log10(max(largest, FLOOR))
-        picture.imshow(decades, cmap="viridis", vmin=top - 3, vmax=top, interpolation="nearest")
-        picture.set_title(name, fontsize=7)
-        picture.set_xticks([])
-        picture.set_yticks([])
-        values = torch.tensor(each.by_distance).clamp(min=FLOOR)
-        panel.plot(range(len(values)), values, label=name, markersize=3.5, linewidth=1.1, **look(i))
-    panel.set_yscale("log")
-    panel.set_xlabel("distance to the border in px", fontsize=8)
-    panel.set_ylabel("mean change of a pixel\nwhen a label is flipped", fontsize=8)
-    panel.tick_params(labelsize=7)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(fontsize=7, frameon=False)
+        for panel, stage in zip(panels, (each.first, each.output), strict=True):
+            if stage is not None:
+                values = [max(value, FLOOR) for value in mean_by_distance(stage)]
+                every = max(1, len(values) // 8)
+                panel.plot(values, label=name, markersize=4, markevery=every, linewidth=1.1, **look(i))
+    for panel, title in zip(panels, ("before the first activation", "output"), strict=True):
+        panel.set_yscale("log")
+        panel.set_title(title, fontsize=8)
+        panel.set_xlabel("distance to the border in px", fontsize=8)
+        panel.tick_params(labelsize=7)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("mean change when a label is flipped", fontsize=8)
+    panels[-1].legend(fontsize=7, frameon=False)
     return save(figure, stem, FORMATS)

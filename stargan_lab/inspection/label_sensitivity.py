@@ -1,7 +1,8 @@
-"""How much a generator's output depends on the label, by pixel and by distance to the border.
+"""How much a generator depends on the label, by pixel and by distance to the border.
 
 A constant label plane shifts the output of a convolution by a constant, which instance norm removes, except where the
 kernel reaches into the zero padding. So with concatenated labels and instance norm the label enters at the border.
+Later layers carry it into the whole image: their convolutions, and the means and variances of their norms.
 """
 
 from collections.abc import Callable
@@ -11,25 +12,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
+
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Label sensitivity of one generator, in float64.
+    """Mean absolute change when one label is flipped, in float64.
 
     Attributes:
-        map: (S, S), mean absolute change of a pixel, in units of [-1, 1], when one label is flipped.
-        by_distance: mean of the map over the pixels with distance 0, 1, … to the nearest border.
+        first: (S, S), of the input of the first activation, which a norm scales to unit variance; None without one.
+        output: (S, S), of the image, in units of [-1, 1].
     """
 
-    map: Tensor
-    by_distance: list[float]
+    first: Tensor | None
+    output: Tensor
 
 
 @torch.no_grad()
 def label_sensitivity(
     generator: nn.Module, images: Tensor, labels: Tensor, full_label: Callable[[Tensor], Tensor]
 ) -> Sensitivity:
-    """Flip each label of each image and average the change of the output; the network is not changed.
+    """Flip each label of each image and average the changes; the network is not changed.
 
     Args:
         images: (N, 3, S, S) in [-1, 1].
@@ -37,14 +40,25 @@ def label_sensitivity(
         full_label: (N, A) to the generator's label.
     """
     generator, images = deepcopy(generator).double(), images.double()
-    before = generator(images, full_label(labels.double()))
-    total = torch.zeros(images.shape[-2:], dtype=torch.float64)
+    captured: list[Tensor] = []
+    for module in generator.modules():
+        if isinstance(module, ACTIVATIONS):
+            module.register_forward_pre_hook(lambda _module, inputs: captured.append(inputs[0].clone()))
+
+    def stages(values: Tensor) -> list[Tensor]:
+        captured.clear()
+        output = generator(images, full_label(values))
+        return [*captured[:1], output]
+
+    labels = labels.double()
+    before = stages(labels)
+    totals = [torch.zeros_like(stage[0, 0]) for stage in before]
     for label in range(labels.shape[1]):
-        flipped = labels.double().clone()
+        flipped = labels.clone()
         flipped[:, label] = 1 - flipped[:, label]
-        total += (generator(images, full_label(flipped)) - before).abs().mean((0, 1))
-    sensitivity = total / labels.shape[1]
-    return Sensitivity(sensitivity, mean_by_distance(sensitivity))
+        for total, old, new in zip(totals, before, stages(flipped), strict=True):
+            total += (new - old).abs().mean((0, 1)) / labels.shape[1]
+    return Sensitivity(totals[0] if len(totals) > 1 else None, totals[-1])
 
 
 def mean_by_distance(values: Tensor) -> list[float]:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from stargan_lab.runs.network_measures import graph_of, receptive_field, shapes_only
 
-COVERED = 0.9545
-"""An effective field is where the gradient is at least 1 - 95.45 % of its maximum, two standard deviations of a
-Gaussian (Luo et al. 2016, arXiv:1701.04128, section 3)."""
+COVERED = 0.95
+"""Share of the squared gradient inside the effective field. Luo et al. 2016 (arXiv:1701.04128) show that it is close to
+a Gaussian around the center, so that pixels near the border of the theoretical field hardly count."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +19,16 @@ class Field:
 
     Attributes:
         theoretical: side in px of the region that the score's convolutions see; may exceed the image.
-        effective: side in px of a square with as many pixels as have at least 4.55 % of the largest gradient.
+        effective: side in px of the square around the field's center that holds 95 % of the squared gradient.
         gradient: (S, S) in [0, 1], root mean square gradient of the score at each pixel, relative to its maximum.
-        center: (row, column) in px of the middle of the score's region.
+        center: of the score's region, from the top and from the left, in px.
         scores: scores per side, P.
     """
 
     theoretical: int
     effective: float
     gradient: Tensor
-    center: tuple[float, float]
+    center: float
     scores: int
 
 
@@ -45,9 +45,17 @@ def measure_field(critic: nn.Module, images: Tensor) -> Field:
     scores = critic(images)[0].flatten(1, -3)[:, 0]  # (N, P, P)
     middle = scores.shape[-1] // 2
     (gradient,) = torch.autograd.grad(scores[:, middle, middle].sum(), images)
-    power = gradient.double().square().mean((0, 1)).sqrt()
-    relative = power / power.max().clamp(min=1e-300)
-    effective = float((relative >= 1 - COVERED).sum()) ** 0.5
+    power = gradient.double().square().mean((0, 1))
     size, count = images.shape[-1], scores.shape[-1]
     center = (middle + 0.5) * size / count
-    return Field(theoretical, effective, relative, (center, center), count)
+    relative = (power / power.max().clamp(min=1e-300)).sqrt()
+    return Field(theoretical, square_with(power, center, COVERED), relative, center, count)
+
+
+def square_with(power: Tensor, center: float, share: float) -> float:
+    """Side in px of the smallest square around (center, center) with ``share`` of the sum of (S, S) ``power``."""
+    along = (torch.arange(power.shape[0], device=power.device) + 0.5 - center).abs()
+    distance, order = torch.maximum(along[:, None], along[None, :]).flatten().sort()
+    inside = power.flatten()[order].cumsum(0)
+    reached = int((inside < share * inside[-1]).sum())
+    return 2 * float(distance[min(reached, len(distance) - 1)]) + 1

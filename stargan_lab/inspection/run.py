@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.files import check_writable, write_json
 from stargan_lab.inspection.faces import faces
 from stargan_lab.inspection.figures import draw_fields, draw_sensitivity
-from stargan_lab.inspection.label_sensitivity import label_sensitivity
+from stargan_lab.inspection.label_sensitivity import Sensitivity, label_sensitivity, mean_by_distance
 from stargan_lab.inspection.receptive_field import measure_field
 from stargan_lab.labels import LabelLayout
 from stargan_lab.runs.build import build_layout, build_networks, build_sources
@@ -30,7 +29,7 @@ LABEL_PATHS: Mapping[str, tuple[str, ...]] = {
     "adain, reflect padding": ("generator.conditioning=adain", "generator.padding=reflect"),
 }
 """Variants of a generator that is not trained."""
-FACES = 16
+FACES = 4
 """Faces that a measurement is averaged over."""
 
 
@@ -97,14 +96,23 @@ def inspect_label_sensitivity(words: Sequence[str], outputs: Path, config_dir: s
             generator, _ = build_networks(config, layout)
             measured[name] = _sensitivity(generator, layout, config.data.image_size)
     draw_sensitivity(measured, folder / "label_sensitivity")
-    write_json(folder / "label_sensitivity.json", {name: each.by_distance for name, each in measured.items()})
-    return [
-        f"{name}: {each.by_distance[0]:.1e} at the border, {each.by_distance[-1]:.1e} in the middle"
+    record = {
+        name: {
+            "first_by_distance": None if each.first is None else mean_by_distance(each.first),
+            "output_by_distance": mean_by_distance(each.output),
+        }
         for name, each in measured.items()
-    ]
+    }
+    write_json(folder / "label_sensitivity.json", record)
+    lines = []
+    for name, each in record.items():
+        stages = (("first layer", each["first_by_distance"]), ("output", each["output_by_distance"]))
+        texts = [f"{stage} {v[0]:.1e} at the border, {v[-1]:.1e} in the middle" for stage, v in stages if v]
+        lines.append(f"{name}: {'; '.join(texts)}")
+    return lines
 
 
-def _sensitivity(generator: nn.Module, layout: LabelLayout, size: int) -> Any:
+def _sensitivity(generator: nn.Module, layout: LabelLayout, size: int) -> Sensitivity:
     """With all labels 0 before the flip, except that a one-hot dataset has its first class."""
     images, spec = faces(FACES, size), layout.specs[0]
     labels = images.new_zeros(len(images), len(spec.names))
