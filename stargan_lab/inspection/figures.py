@@ -30,8 +30,8 @@ def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[P
     for panel, (name, field) in zip(panels, fields.items(), strict=False):
         shown = field.gradient[:, :, None].sqrt()  # the gradient falls off fast
         panel.imshow(pixels * (0.25 + 0.75 * shown), extent=(0, size, size, 0), interpolation="nearest")
-        for side, style in ((field.theoretical, "-"), (field.effective, ":")):
-            low, high = field.center - side / 2, field.center + side / 2
+        half = field.theoretical / 2
+        for (low, high), style in (((field.center - half, field.center + half), "-"), (field.square, ":")):
             panel.plot([low, high, high, low, low], [low, low, high, high, low], style, color="#E69F00", linewidth=1.4)
         panel.set_xlim(0, size)
         panel.set_ylim(size, 0)

@@ -19,17 +19,23 @@ class Field:
 
     Attributes:
         theoretical: side in px of the region that the score's convolutions see; may exceed the image.
-        effective: side in px of the square around the field's center that holds 95 % of the squared gradient.
+        square: first and last edge, in px from the top and from the left, of the smallest square around the center
+            that holds 95 % of the squared gradient, cut off at the image's border: the effective field.
         gradient: (S, S) in [0, 1], root mean square gradient of the score at each pixel, relative to its maximum.
         center: of the score's region, from the top and from the left, in px.
         scores: scores per side, P.
     """
 
     theoretical: int
-    effective: float
+    square: tuple[float, float]
     gradient: Tensor
     center: float
     scores: int
+
+    @property
+    def effective(self) -> float:
+        """Side of the effective field in px."""
+        return self.square[1] - self.square[0]
 
 
 def measure_field(critic: nn.Module, images: Tensor) -> Field:
@@ -52,10 +58,12 @@ def measure_field(critic: nn.Module, images: Tensor) -> Field:
     return Field(theoretical, square_with(power, center, COVERED), relative, center, count)
 
 
-def square_with(power: Tensor, center: float, share: float) -> float:
-    """Side in px of the smallest square around (center, center) with ``share`` of the sum of (S, S) ``power``."""
-    along = (torch.arange(power.shape[0], device=power.device) + 0.5 - center).abs()
+def square_with(power: Tensor, center: float, share: float) -> tuple[float, float]:
+    """Edges of the smallest square around (center, center) with ``share`` of the sum of (S, S) ``power``, within it."""
+    size = power.shape[0]
+    along = (torch.arange(size, device=power.device) + 0.5 - center).abs()
     distance, order = torch.maximum(along[:, None], along[None, :]).flatten().sort()
     inside = power.flatten()[order].cumsum(0)
     reached = int((inside < share * inside[-1]).sum())
-    return 2 * float(distance[min(reached, len(distance) - 1)]) + 1
+    half = float(distance[min(reached, len(distance) - 1)]) + 0.5
+    return max(center - half, 0), min(center + half, size)

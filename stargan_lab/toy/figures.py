@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,9 @@ def draw_surfaces(
 
 
 def _surface(panel: "Axes", critic: ToyCritic, x: Tensor, y: Tensor) -> None:
-    with torch.no_grad():
-        scores = critic(torch.stack([x.flatten(), y.flatten()], 1)[:, :, None, None]).view(x.shape).double()
+    with torch.no_grad():  # in float64, since the scores of a strongly clipped critic hardly differ
+        points = torch.stack([x.flatten(), y.flatten()], 1)[:, :, None, None].double()
+        scores = deepcopy(critic).double()(points).view(x.shape)
     low, high = scores.min(), scores.max()
     if low < high:  # from 0 to 1, since scores of a clipped critic may differ by less than matplotlib can draw
         levels = torch.linspace(0, 1, 16)

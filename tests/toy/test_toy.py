@@ -144,14 +144,14 @@ def test_every_loss_and_optimizer_trains(loss: str) -> None:
 
 
 def test_a_better_vanilla_critic_starves_the_minimax_generator_but_not_wgans() -> None:
-    config = small("vanishing.steps=150", "optimizer.d_lr=0.01")
+    config = small("vanishing.steps=200", "optimizer.d_lr=0.01", "every=40")
     gradients = {
         name: each.history["generator_gradient"]
         for name, each in train_vanishing(config, lambda _: lambda: None).items()
     }
-    assert gradients["minimax"][-1] < 1e-2 * max(gradients["minimax"])
-    assert 0.3 < gradients["wgan"][-1] < 3
-    assert gradients["vanilla"][-1] > 100 * gradients["minimax"][-1]
+    assert gradients["minimax"][-1] < 0.1 * max(gradients["minimax"])
+    assert gradients["wgan"][-1] == pytest.approx(1.25, abs=0.15)  # 1 + offset / 2λ
+    assert gradients["vanilla"][-1] > 1000 * gradients["minimax"][-1]
 
 
 @pytest.mark.parametrize(
