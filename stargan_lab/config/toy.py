@@ -38,14 +38,14 @@ class VanishingConfig(Model):
     offset: Annotated[float, Field(gt=0, le=100)] = Field(
         5.0, description="the generator adds (offset, 0) to points of the distribution"
     )
-    steps: Annotated[int, Field(ge=0)] = Field(300, description="critic updates; 0: skip this part")
+    steps: Annotated[int, Field(ge=0)] = Field(150, description="critic updates; 0: skip this part")
 
 
 class ToyConfig(Model):
     """The validated configuration of ``stargan-lab toy``."""
 
     seed: Seed = Field(0, description="seed of initial weights, points and noise; equal seeds give equal numbers")
-    steps: Count = Field(400, description="updates of each critic")
+    steps: Count = Field(250, description="updates of each critic")
     batch_size: Annotated[int, Field(ge=2)] = Field(256, description="real points, and generated points, per update")
     every: Count = Field(10, description="updates between measurements")
     threads: Annotated[int, Field(ge=1, le=1024)] = Field(1, description="CPU threads; more do not help at this size")

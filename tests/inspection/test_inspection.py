@@ -1,0 +1,133 @@
+"""Receptive fields and label sensitivity of networks with known answers, and the command."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import make_critic, make_generator
+from torch import Tensor, nn
+
+from stargan_lab.cli.main import main
+from stargan_lab.inspection.faces import faces
+from stargan_lab.inspection.label_sensitivity import label_sensitivity, mean_by_distance
+from stargan_lab.inspection.receptive_field import measure_field, square_with
+
+
+def identity(labels: Tensor) -> Tensor:
+    return labels
+
+
+class OneConvolution(nn.Module):
+    """A score per pixel from a convolution with constant weights."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, kernel, padding=kernel // 2)
+        nn.init.constant_(self.conv.weight, 1.0)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.conv(images), images.flatten(1)
+
+
+def test_all_pixels_of_a_constant_kernel_have_equal_gradients() -> None:
+    field = measure_field(OneConvolution(5), faces(2, 16))
+    assert (field.theoretical, field.effective, field.scores) == (5, 5.0, 16)
+    assert field.square == (6.0, 11.0) and field.center == 8.5  # the score at pixel 8
+    assert torch.equal(field.gradient.nonzero().unique(), torch.arange(6, 11))
+    assert (field.gradient[6:11, 6:11] - 1).abs().max() < 1e-12
+
+
+def test_the_square_holds_the_share_and_is_cut_off_at_the_border() -> None:
+    power = torch.zeros(8, 8)
+    power[4, 4], power[4, 6] = 0.9, 0.1
+    assert square_with(power, 4.5, 0.9) == (4.0, 5.0)
+    assert square_with(power, 4.5, 0.95) == (2.0, 7.0)
+    corner = torch.zeros(8, 8)
+    corner[0, 0] = 1.0
+    assert square_with(corner, 6.5, 0.9) == (0.0, 8.0)
+
+
+@pytest.mark.parametrize(("depth", "pixels"), [(1, 8), (2, 18), (3, 38)])
+def test_fields_of_a_patchgan(depth: int, pixels: int) -> None:
+    critic = make_critic(3, size=64, depth=depth, width=8)
+    field = measure_field(critic, faces(4, 64))
+    assert field.theoretical == pixels and field.scores == 64 // 2**depth
+    assert pixels / 2 < field.effective <= pixels
+    outside = field.gradient.clone()
+    low, high = round(field.center - pixels / 2), round(field.center + pixels / 2)
+    outside[low:high, low:high] = 0
+    assert not outside.any() and field.gradient.max() == 1
+    assert all(parameter.grad is None for parameter in critic.parameters())
+
+
+def test_sensitivity_by_distance() -> None:
+    values = torch.zeros(5, 5)
+    values[0, 0], values[2, 2] = 16.0, 3.0
+    assert mean_by_distance(values) == [1.0, 0.0, 3.0]
+
+
+def sensitivity(**options: object):  # type: ignore[no-untyped-def]
+    generator = make_generator(3, width=8, **options)
+    labels = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    return label_sensitivity(generator, faces(2, 32), labels, identity)
+
+
+def test_concatenated_labels_enter_at_the_border_under_instance_norm() -> None:
+    measured = sensitivity(padding="zero")
+    first = mean_by_distance(measured.first)
+    assert min(first[:2]) > 3 * max(first[3:])  # the kernel of 7 reaches 3 px into the zeros
+    assert measured.output.min() > 1e-4
+
+
+@pytest.mark.parametrize("padding", ["reflect", "replicate"])
+def test_concatenated_labels_have_no_effect_without_zero_padding(padding: str) -> None:
+    measured = sensitivity(padding=padding)
+    assert measured.first.max() < 1e-12 and measured.output.max() < 1e-12
+
+
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+def test_conditional_norm_carries_the_label_everywhere(padding: str) -> None:
+    first = mean_by_distance(sensitivity(padding=padding, conditioning="adain").first)
+    assert min(first) > 0.3 * max(first)
+
+
+def test_commands_write_figures_and_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", "receptive_field", "preset=tiny"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].startswith("depth 1: 8 px in theory, ")
+    assert len(out.splitlines()) == 4  # a 16 px image has four halvings
+    assert main(["inspect", "receptive_field", "preset=tiny", "discriminator.depth=2"]) == 0
+    assert capsys.readouterr().out.startswith("depth 2: 18 px in theory, ")
+    with pytest.warns(UserWarning, match="the label has no effect"):
+        assert main(["inspect", "label_sensitivity", "preset=tiny"]) == 0
+    folder = tmp_path / "outputs" / "inspect"
+    names = {f"{name}.{form}" for name in ("receptive_field", "label_sensitivity") for form in ("svg", "pdf", "json")}
+    assert {path.name for path in folder.iterdir()} == names
+    record = json.loads((folder / "label_sensitivity.json").read_text())
+    assert max(record["concat, reflect padding"]["output_by_distance"]) < 1e-12
+    assert min(record["concat, zero padding"]["output_by_distance"]) > 1e-6
+    assert not (tmp_path / "outputs" / "data").exists()  # faces are rendered in memory
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["receptive_feld"], "unknown choice 'receptive_feld'; did you mean 'receptive_field'?"),
+        (["receptive_field", "abc"], "abc"),
+        (["receptive_field", "abc", "seed=1"], "seed=1: overrides describe untrained networks"),
+        (["receptive_field", "discriminator.nrm=layer"], "did you mean 'discriminator.norm'?"),
+        (["label_sensitivity", "generator.widht=3"], "did you mean 'generator.width'?"),
+    ],
+)
+def test_invalid_commands_are_refused(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", *words]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert not list(tmp_path.rglob("*.svg"))
