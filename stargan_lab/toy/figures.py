@@ -20,6 +20,8 @@ FORMATS = ("svg", "pdf")
 GRID = 101
 """Points per side of a value surface."""
 SHOWN_POINTS = 500
+CONSTANT = 1e-10
+"""A score that varies by less than this share of its size is drawn as constant: float64 resolves 1e-16."""
 BINS = 61
 
 
@@ -73,6 +75,8 @@ def draw_surfaces(
         panel.set_title(labels[name], fontsize=9)
         panel.set_xticks([])
         panel.set_yticks([])
+        panel.set_xlim(-reach, reach)
+        panel.set_ylim(-reach, reach)
         panel.set_aspect("equal")
     for panel in panels[len(trained) :]:
         panel.set_visible(False)
@@ -84,10 +88,13 @@ def _surface(panel: "Axes", critic: ToyCritic, x: Tensor, y: Tensor) -> None:
         points = torch.stack([x.flatten(), y.flatten()], 1)[:, :, None, None].double()
         scores = deepcopy(critic).double()(points).view(x.shape)
     low, high = scores.min(), scores.max()
-    if low < high:  # from 0 to 1, since scores of a clipped critic may differ by less than matplotlib can draw
-        levels = torch.linspace(0, 1, 16)
-        panel.contourf(x, y, (scores - low) / (high - low), levels, cmap="Greys", alpha=0.55)
-        panel.contour(x, y, (scores - low) / (high - low), levels, colors="black", linewidths=0.5)
+    if high - low < CONSTANT * scores.abs().max():
+        panel.text(0.5, 0.03, "constant up to rounding", transform=panel.transAxes, ha="center", fontsize=7)
+        return
+    levels = torch.linspace(0, 1, 16)
+    scaled = (scores - low) / (high - low)
+    panel.contourf(x, y, scaled, levels, cmap="Greys", alpha=0.55).set_rasterized(True)
+    panel.contour(x, y, scaled, levels, colors="black", linewidths=0.5).set_rasterized(True)
 
 
 def draw_layer_gradients(trained: Mapping[str, TrainedCritic], labels: Mapping[str, str], stem: Path) -> list[Path]:
