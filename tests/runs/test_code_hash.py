@@ -16,7 +16,16 @@ from stargan_lab.registry import family
 from stargan_lab.runs.provenance import code_hash
 
 LAYOUT = LabelLayout((LabelSpec("faces", ("Male", "Young")),))
-NOT_HASHED = ("cli/", "inspection/", "report/", "toy/", "console.py", "figure_style.py", "image_grid.py", "tracking/ui.py")
+NOT_HASHED = (
+    "cli/",
+    "inspection/",
+    "report/",
+    "toy/",
+    "console.py",
+    "figure_style.py",
+    "image_grid.py",
+    "tracking/ui.py",
+)
 NOT_HASHED += ("conf/", "experiments/")
 """Modules that only display, and the packages of YAML files, which a wheel has inside ``stargan_lab``."""
 
