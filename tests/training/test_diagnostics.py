@@ -37,14 +37,17 @@ def test_summary_of_gradient_norms() -> None:
 
 
 def test_layer_gradients_of_two_passes_by_hand() -> None:
-    """y = v·relu(w·x), loss = y(1) + y(2): the gradient at w's output is v once per pass, at v's output 1 per pass."""
+    """y = v·relu(w·x), loss = y(1) + y(-2): the gradient at w's output is v and 0, at v's output 1 per pass.
+
+    The activation works in place: the gradient must be that of its input.
+    """
     network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(inplace=True), nn.Linear(1, 1, bias=False))
     nn.init.constant_(network[0].weight, 2.0)
     nn.init.constant_(network[2].weight, 3.0)
     norms = layer_gradient_norms(
-        network, lambda: network(torch.ones(1, 1)).sum() + network(torch.full((1, 1), 2.0)).sum()
+        network, lambda: (network(torch.tensor([[1.0]])) + network(torch.tensor([[-2.0]]))).sum()
     )
-    assert {name: float(norm) for name, norm in norms.items()} == pytest.approx({"0": 3 * 2**0.5, "2": 2**0.5})
+    assert {name: float(norm) for name, norm in norms.items()} == pytest.approx({"0": 3.0, "2": 2**0.5})
     assert not network[0]._forward_hooks
 
 
