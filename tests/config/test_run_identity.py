@@ -71,6 +71,7 @@ def test_every_setting_that_changes_results_gives_another_id() -> None:
 
 LINEAR, GROUP, DEPTH_3 = "schedule=linear total_steps=10", "discriminator.norm=group", "discriminator.depth=3"
 SAME = [
+    ("diagnostics.enabled=false", "diagnostics.enabled=true diagnostics.every=7"),
     ("trainer.cuda_graphs=false", "trainer.cuda_graphs=true"),
     ("trainer.autotune=false", "trainer.autotune=true"),
     ("trainer.discriminator_precision=same", "trainer.discriminator_precision=float32"),

@@ -74,7 +74,6 @@ def benchmark() -> ModuleType:
     return module
 
 
-@pytest.mark.slow
 def test_activations_in_place_save_no_memory_in_training(benchmark: ModuleType) -> None:
     """Both settings keep the same for the backward pass; the peak differs by at most 5 %, in either direction."""
     overrides = ["preset=tiny", "generator.width=16", "data.image_size=32", "data.sources.faces.size=32"]

@@ -90,7 +90,7 @@ def test_unbounded_weights_are_hes() -> None:
     network = critic(64, 4)
     initialize_critic(network, 0, None)
     hidden = network.main[2].weight
-    assert float(hidden.std()) == pytest.approx((2 / 64) ** 0.5, rel=0.05)
+    assert hidden.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.05)
     assert not network.main[2].bias.any()
 
 
