@@ -1,6 +1,7 @@
 """Atomic writes, file locks and content hashes."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -77,8 +78,15 @@ def make_once(path: Path, make: Callable[[BinaryIO], Any]) -> Path:
     if not path.exists():
         with locked(path.with_name(f"{path.name}.lock")):
             if not path.exists():
+                remove_partial(path)
                 write_atomically(path, make)
     return path
+
+
+def remove_partial(path: Path) -> None:
+    """Delete the temporary files of writes to ``path`` that were killed; the caller is the only writer."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        partial.unlink(missing_ok=True)
 
 
 def is_locked(path: Path) -> bool:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.config import RunConfig, compose, run_id
+from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import key_of
+from stargan_lab.config.composer import Composer
 from stargan_lab.config.evaluation_overrides import as_override
+from stargan_lab.config.run_identity import run_ids
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.runs.run_name import titled
@@ -50,19 +52,31 @@ def plan(
         if key_of(override) in varied:
             raise ConfigError(f"{key_of(override)}: set by the variants of {ablation.name}; edit the ablation file")
     shown = f"tracking.factors=[{','.join(_factor(key) for key in varied)}]"
-    cells = []
+    cells, composer = [], Composer(config_dir)
     for variant, overrides in ablation.variants.items():
-        for seed in seeds:
-            merged = merge(*ablation.base, *overrides, *extra, f"seed={seed}", shown)
-            try:
-                config = compose(merged, config_dir)
-            except ConfigError as error:
-                raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
-            identity = run_id(config, check_prerequisites(config, here))
-            cells.append(Cell(variant, seed, merged, identity, config))
+        merged = merge(*ablation.base, *overrides, *extra, shown)
+        try:
+            configs = composer.with_seeds(merged, seeds)
+        except ConfigError as error:
+            raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
+        for alike in _alike(configs):
+            for config, identity in zip(alike, run_ids(alike, check_prerequisites(alike[0], here)), strict=True):
+                cells.append(Cell(variant, config.seed, merge(*merged, f"seed={config.seed}"), identity, config))
     _check_metrics(ablation)  # after the cells' imports have registered a user's metrics
     _refuse_duplicates(cells, ablation)
     return _tagged(cells, ablation)
+
+
+def _alike(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """Neighbors that share everything but the seed, so that their datasets need to be looked at only once."""
+    groups: list[list[RunConfig]] = []
+    others = [key for key in RunConfig.model_fields if key != "seed"]
+    for config in configs:
+        if groups and all(getattr(config, key) is getattr(groups[-1][0], key) for key in others):
+            groups[-1].append(config)
+        else:
+            groups.append([config])
+    return groups
 
 
 def merge(*overrides: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants that are compared with it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import product
@@ -138,8 +138,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """Rejects duplicate keys; PyYAML silently uses the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
+        seen = set()
+        for key in (self.construct_object(key, deep=True) for key, _ in node.value):
+            if isinstance(key, Hashable):  # others are refused below
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
+                seen.add(key)
         return super().construct_mapping(node, deep)

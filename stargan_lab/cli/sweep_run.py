@@ -107,7 +107,9 @@ class SweepRun:
         named = [(cell.variant, cell.seed, cell.run_id) for cell in together]
         Swept(named, self.plan, self.command).write(self.cells_file)
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
-        launch(jobs, base, loader, skipped=[folder_of(cell) for cell in distinct(together) if cell not in left])
+        trained = {job.run_id for job in jobs}
+        skipped = [folder_of(cell) for cell in distinct(together) if cell.run_id not in trained]
+        launch(jobs, base, loader, skipped=skipped)
         return collect(self.ablation, named, self.outputs)
 
     def _of_look(self, base: DictConfig, seeds: int) -> DictConfig:

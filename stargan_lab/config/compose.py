@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository, IConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
@@ -69,14 +70,18 @@ def resolve(composed: DictConfig, hydra: DictConfig, rules: bool = True) -> RunC
     Raises:
         ConfigError: the configuration is invalid.
     """
-    raw = to_plain(composed)
+    return resolve_plain(to_plain(composed), Origin.of(hydra), rules)
+
+
+def resolve_plain(raw: dict[str, Any], origin: "Origin", rules: bool = True) -> RunConfig:
+    """As ``resolve``, from nested values, of which surplus options are deleted."""
     import_user_modules(raw.get("imports", ()))  # registers components, whose options determine what is dropped
-    for group, option in _surplus_options(raw, hydra):
+    for group, option in _surplus_options(raw, origin):
         del raw[group][option]
     config = validate(raw, rules)
-    set_by_user = _set_by_user(hydra)
-    if rules and not config.quiet and "data" in set_by_user and "data.image_size" not in set_by_user:
-        _note_image_size(config.data.image_size, hydra)
+    chosen = origin.set_by_user
+    if rules and not config.quiet and "data" in chosen and "data.image_size" not in chosen:
+        _note_image_size(config.data.image_size, origin)
     return config
 
 
@@ -84,7 +89,7 @@ def without_surplus_options(composed: DictConfig, hydra: DictConfig) -> DictConf
     """A copy of a composition without the options that ``resolve``, which was called before, drops."""
     result = deepcopy(composed)
     with open_dict(result):
-        for group, option in _surplus_options(to_plain(composed), hydra):
+        for group, option in _surplus_options(to_plain(composed), Origin.of(hydra)):
             del result[group][option]
     return result
 
@@ -112,17 +117,13 @@ def key_of(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
 
 
-def _set_by_user(hydra: DictConfig) -> set[str]:
-    return {key_of(override) for override in hydra.overrides.task}
-
-
-def _surplus_options(raw: Mapping[str, Any], hydra: DictConfig) -> list[tuple[str, str]]:
+def _surplus_options(raw: Mapping[str, Any], origin: "Origin") -> list[tuple[str, str]]:
     """(group, option) of the options that a preset sets for another component than the selected one."""
     groups = [group for group in COMPONENTS if isinstance(raw.get(group), dict)]
-    return [(group, option) for group in groups for option in _surplus(group, raw[group], hydra)]
+    return [(group, option) for group in groups for option in _surplus(group, raw[group], origin)]
 
 
-def _surplus(group: str, options: Mapping[str, Any], hydra: DictConfig) -> set[str]:
+def _surplus(group: str, options: Mapping[str, Any], origin: "Origin") -> set[str]:
     """The surplus options of a group. An unknown option stays, to be rejected later, if the user or the component's
     YAML sets it or no component has it.
     """
@@ -130,29 +131,49 @@ def _surplus(group: str, options: Mapping[str, Any], hydra: DictConfig) -> set[s
     known = {"name", *registry.options(name)} if name in registry.names() else options.keys()
     if not (surplus := options.keys() - known):
         return set()
-    result = ConfigRepository(_search_path(hydra)).load_config(f"{group}/{hydra.runtime.choices[group]}")
+    result = origin.files.load_config(f"{group}/{origin.choices[group]}")
     file: Any = result.config if result else {}
     required = set(file) if file.get("name") == name else set()
     valid = {option for component in registry.names() for option in registry.options(component)}
-    return {key for key in (surplus & valid) - required if f"{group}.{key}" not in _set_by_user(hydra)}
+    return {key for key in (surplus & valid) - required if f"{group}.{key}" not in origin.set_by_user}
 
 
-def _note_image_size(size: int, hydra: DictConfig) -> None:
-    choices = hydra.runtime.choices
-    loader = ConfigLoaderImpl(_search_path(hydra))
-    without_preset = loader.load_configuration(f"data/{choices.data}", [], RunMode.RUN)
+def _note_image_size(size: int, origin: "Origin") -> None:
+    choices = origin.choices
+    loader = ConfigLoaderImpl(origin.path)
+    without_preset = loader.load_configuration(f"data/{choices['data']}", [], RunMode.RUN)
     default = OmegaConf.select(without_preset, "data.image_size")
     if default not in (None, size):
-        text = f"preset={choices.preset} sets data.image_size={size}; the default of data={choices.data} is {default}"
-        warnings.warn(text, Note, stacklevel=3)
+        text = (
+            f"preset={choices['preset']} sets data.image_size={size};"
+            f" the default of data={choices['data']} is {default}"
+        )
+        warnings.warn(text, Note, stacklevel=4)
 
 
-def _search_path(hydra: DictConfig) -> ConfigSearchPathImpl:
-    """Where Hydra found the YAML files of a composition."""
-    path = ConfigSearchPathImpl()
-    for source in hydra.runtime.config_sources:
-        path.append(source.provider, f"{source.schema}://{source.path}")
-    return path
+@dataclass(frozen=True)
+class Origin:
+    """Where a composition comes from.
+
+    Attributes:
+        set_by_user: the keys of the overrides.
+        choices: group -> name of its YAML file.
+        path, files: where Hydra found the YAML files, and these files.
+    """
+
+    set_by_user: frozenset[str]
+    choices: Mapping[str, str]
+    path: ConfigSearchPathImpl
+    files: IConfigRepository
+
+    @classmethod
+    def of(cls, hydra: DictConfig) -> "Origin":
+        """From the ``hydra`` node of the composition."""
+        path = ConfigSearchPathImpl()
+        for source in hydra.runtime.config_sources:
+            path.append(source.provider, f"{source.schema}://{source.path}")
+        files = CachingConfigRepository(ConfigRepository(path))
+        return cls(frozenset(map(key_of, hydra.overrides.task)), dict(hydra.runtime.choices), path, files)
 
 
 def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:

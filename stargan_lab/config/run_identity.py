@@ -96,6 +96,12 @@ def run_id(config: RunConfig, fingerprints: Sequence[str]) -> str:
     return canonical_hash(training_identity(config, fingerprints))[:12]
 
 
+def run_ids(configs: Sequence[RunConfig], fingerprints: Sequence[str]) -> list[str]:
+    """The run ids of configurations that are equal except for the seed, as ``run_id`` returns them one by one."""
+    identity = training_identity(configs[0], fingerprints)
+    return [canonical_hash(identity | {"seed": config.seed})[:12] for config in configs]
+
+
 def device_name(config: RunConfig) -> str:
     """``cpu`` or ``cuda``, with ``auto`` resolved; without an index, which cannot change results."""
     if config.trainer.device != "auto":

@@ -24,7 +24,7 @@ from stargan_lab.errors import LockedError
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
-from stargan_lab.files import write_text
+from stargan_lab.files import remove_partial, write_text
 from stargan_lab.labels import Batch
 from stargan_lab.runs.audit import audit
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
@@ -196,6 +196,7 @@ class Trainer:
 
     def _resume(self) -> int:
         """Load the last checkpoint, if there is one; returns its step, or 0."""
+        remove_partial(self.checkpoint_path)
         if not self.checkpoint_path.exists():
             return 0
         restore(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)

@@ -73,6 +73,7 @@ class Lab:
         }
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own."""
         return subprocess.Popen(
             [*self._command, *arguments],
             cwd=self.folder,
@@ -81,6 +82,7 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def __call__(self, *arguments: str) -> Outcome:

@@ -1,0 +1,200 @@
+"""Kills at random moments of every phase; the same command, repeated, ends with the results of an undisturbed run.
+
+A kill waits for an event that marks a phase (a file appears or changes), then for a random delay. The moments are drawn
+from a seed, but where the process is at that moment depends on the machine: the printed table shows it.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+from processes import MEASURED, TIMEOUT, Lab, finish
+
+from stargan_lab.console import say
+
+pytestmark = pytest.mark.integration
+
+SEED = 10
+STEPS = 40
+TINY = (
+    "preset=tiny",
+    f"total_steps={STEPS}",
+    "trainer.checkpoint_every=4",
+    "trainer.log_every=3",  # not a divisor of 4, so checkpoints fall within a logging interval
+    "trainer.sample_every=20",
+    "trainer.evaluate_every=20",
+    "optimizer.d_lr=0.0001",
+)
+TRAIN = ("train", *TINY)
+SWEEP = ("sweep", "killed")
+ABLATION = f"""\
+claim: A higher rate helps.
+base: [{", ".join(TINY[:-1])}]
+baseline: low
+variants: {{low: [{TINY[-1]}], high: [optimizer.d_lr=0.0005]}}
+seeds: [0]
+primary: eval/leak
+"""
+
+
+class Phase(NamedTuple):
+    """Where to kill a command.
+
+    Attributes:
+        pattern: glob in the outputs directory. The phase begins when a file that matches it appears or changes.
+        kills: the number of kills; fewer if the phase ends within one command.
+        delay: the kill follows the event after 0 to ``delay`` seconds.
+    """
+
+    name: str
+    pattern: str
+    kills: int
+    delay: float
+
+
+OF_A_RUN = (
+    Phase("start of the command", "", 1, 3),
+    Phase("drawing of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.3),
+    Phase("packing", "cache/packed/*.lock", 3, 0.05),
+    Phase("creation of the MLflow store", "mlflow.db*", 3, 2),
+    Phase("training", "runs/*/checkpoints/last.pt", 3, 0.5),
+    Phase("writing of a checkpoint", "runs/*/checkpoints/.last.pt.*", 3, 0),
+    Phase("training of the attribute classifier", "cache/classifiers/*.lock", 2, 1),
+    Phase("features of the evaluation", "cache/features/*.lock", 2, 0.2),
+    Phase("end of the run", "runs/*/scores/*", 1, 0.05),
+)
+OF_A_SWEEP = (
+    Phase("creation of the store by a sweep", "mlflow.db*", 1, 2),
+    Phase("training of a sweep", "runs/*/metrics.jsonl", 2, 2),
+    Phase("collecting of the runs", "runs/*/result.json", 1, 1),
+    Phase("writing of the report", "reports/killed/*", 3, 1.5),
+)
+
+
+class Kill(NamedTuple):
+    """One row of the printed table."""
+
+    phase: str
+    delay: float
+    state: str
+
+
+@dataclass
+class Killer:
+    """Kills one command in one phase after the other, and starts it again each time."""
+
+    lab: Lab
+    command: Sequence[str]
+    random: random.Random
+
+    def __call__(self, phases: Sequence[Phase]) -> list[Kill]:
+        """The kills; ends with the command's success."""
+        kills = []
+        for phase in phases:
+            for _ in range(phase.kills):
+                kill = self._kill(phase)
+                if kill is None:  # the command ended before the moment
+                    break
+                kills.append(kill)
+        outcome = self.lab(*self.command)
+        assert outcome.code == 0, outcome.err
+        return kills
+
+    def _kill(self, phase: Phase) -> Kill | None:
+        delay = self.random.uniform(0, phase.delay)
+        before = self._seen(phase)
+        process = self.lab.start(*self.command)
+        deadline = time.monotonic() + TIMEOUT
+        while phase.pattern and process.poll() is None and self._seen(phase) <= before:
+            assert time.monotonic() < deadline, phase
+            time.sleep(0.001)
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        outcome = finish(process)
+        if outcome.code == -signal.SIGKILL:
+            return Kill(phase.name, delay, self._state())
+        assert outcome.code == 0, outcome.err
+        return None
+
+    def _seen(self, phase: Phase) -> set[tuple[str, int]]:
+        """The matching files with their times of change; files vanish while they are listed."""
+        found = set()
+        for path in self.lab.outputs.glob(phase.pattern) if phase.pattern else ():
+            try:
+                found.add((path.name, path.stat().st_mtime_ns))
+            except FileNotFoundError:
+                continue
+        return found
+
+    def _state(self) -> str:
+        """What a killed command leaves: files that are complete and partial, and rows of metrics."""
+        names = [path.name for path in self.lab.outputs.rglob("*") if path.is_file() and path.suffix != ".lock"]
+        rows = sum(path.read_bytes().count(b"\n") for path in self.lab.outputs.glob("runs/*/metrics.jsonl"))
+        partial = sum(bool(re.match(r"\..*\.[a-z0-9_]{8}$", name)) for name in names)
+        return f"{len(names)} files, {partial} partial, {rows} rows"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(tmp_path_factory.mktemp("undisturbed"))
+    lab.write("experiments/killed.yaml", ABLATION)
+    for command in (TRAIN, SWEEP):
+        assert (outcome := lab(*command)).code == 0, outcome.err
+    return lab
+
+
+def test_twenty_kills_change_no_result(
+    undisturbed: Lab, prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    trained = Lab(tmp_path_factory.mktemp("killed_train"))
+    swept = Lab(prepare(tmp_path_factory.mktemp("killed_sweep")))
+    for lab in (trained, swept):
+        lab.write("experiments/killed.yaml", ABLATION)
+    killers = Killer(trained, TRAIN, random.Random(SEED)), Killer(swept, SWEEP, random.Random(SEED + 1))
+    with ThreadPoolExecutor(2) as pool:  # a process mostly waits for imports and files
+        kills = [kill for each in pool.map(Killer.__call__, killers, (OF_A_RUN, OF_A_SWEEP)) for kill in each]
+    for number, kill in enumerate(kills, 1):
+        say(f"kill {number:2}  {kill.phase:<38} +{kill.delay:.3f} s  left {kill.state}")
+    assert len(kills) >= 20
+    assert {phase.name for phase in (*OF_A_RUN, *OF_A_SWEEP)} == {kill.phase for kill in kills}
+    assert_equal(trained, undisturbed, trained.run_ids())
+    assert_equal(swept, undisturbed, undisturbed.run_ids())
+    pd.testing.assert_frame_equal(report(swept), report(undisturbed))
+
+
+def assert_equal(lab: Lab, undisturbed: Lab, run_ids: set[str]) -> None:
+    """Equal weights, scores, rows and points in MLflow; each row and point is there once."""
+    assert lab.run_ids() == run_ids and run_ids
+    stores = lab.mlflow(), undisturbed.mlflow()
+    recorded = [store.runs() for store in stores]
+    assert set(recorded[0]) == run_ids
+    for run_id in run_ids:
+        result, expected = lab.result(run_id), undisturbed.result(run_id)
+        assert (result["status"], result["step"]) == ("finished", STEPS)
+        for key in ("state_sha256", "metrics", "protocol"):
+            assert result[key] == expected[key], key
+        assert lab.rows(run_id) == undisturbed.rows(run_id)
+        histories = [store.history(runs[run_id]) for store, runs in zip(stores, recorded, strict=True)]
+        assert [step for step, _ in histories[0]["loss/d_real"]] == [*range(3, STEPS, 3), STEPS]
+        assert histories[0] == histories[1]
+        assert not list((lab.run(run_id) / "checkpoints").glob(".*")), "a partial checkpoint is left"
+    assert not list((lab.outputs / "data").glob(".*.partial-*")), "a partial dataset is left"
+
+
+def report(lab: Lab) -> pd.DataFrame:
+    """The runs in a report, without what measures the machine."""
+    runs = pd.read_csv(lab.outputs / "reports" / "killed" / "report.csv")
+    measured = [name for name in runs if name.startswith(MEASURED) or "seconds" in name or name == "resumed_from"]
+    return runs.drop(columns=measured)
