@@ -5,6 +5,9 @@ from difflib import get_close_matches
 from signal import Signals
 
 
+LONGEST_NAME = 100
+
+
 class LabError(Exception):
     """An error that the user can fix; the message is one line that names the file, key or run."""
 
@@ -89,6 +92,13 @@ def unknown_key(key: str, allowed: Iterable[str]) -> str:
     options = list(allowed)
     hint = nearest(key.rpartition(".")[2], options)
     return f"{key}: unknown key{hint or ';'} allowed: {', '.join(options) or 'none'}"
+
+
+def name_problem(name: str) -> str | None:
+    """Why a name cannot be shown in one line of a message or a table; None if it can."""
+    if name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME:
+        return None
+    return f"expected a name of 1 to {LONGEST_NAME} printable characters, got {name[:LONGEST_NAME]!r}"
 
 
 def preview(names: Sequence[str], count: int = 3) -> str:

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError
@@ -50,7 +51,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file. Raises LabError naming the file if it is missing or not JSON."""
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LabError(f"{path}: cannot be read as JSON ({error})") from None
 
 
@@ -87,6 +88,26 @@ def remove_partial(path: Path) -> None:
     """Delete the temporary files of writes to ``path`` that were killed; the caller is the only writer."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*"):
         partial.unlink(missing_ok=True)
+
+
+def load_images(path: Path, shape: Sequence[int | None], action: str) -> np.ndarray:
+    """A file of uint8 pixels, memory-mapped.
+
+    Args:
+        shape: the expected shape; None for any number.
+        action: what happens if the file is deleted.
+    Raises:
+        LabError: the file is damaged, or contains something else.
+    """
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        sizes = zip(array.shape, shape, strict=True)
+        if array.dtype != np.uint8 or any(expected not in (None, size) for size, expected in sizes):
+            raise ValueError(f"it has {array.dtype} of shape {array.shape}")
+    except Exception as error:  # a damaged header can raise almost anything
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise LabError(f"{path}: cannot be read as images ({problem}); delete it to {action}") from None
+    return array
 
 
 def is_locked(path: Path) -> bool:

@@ -10,6 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -136,13 +137,11 @@ class Registry:
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """The keyword-only parameters of ``name``: its options."""
-        parameters = inspect.signature(self.get(name), eval_str=True).parameters.values()
-        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return dict(_options(self.get(name)))
 
     def references(self, name: str) -> dict[str, str]:
         """Options of ``name`` whose values name components of a family: option -> family."""
-        families = {key: referenced_families(option.annotation) for key, option in self.options(name).items()}
-        return {key: referenced[0] for key, referenced in families.items() if referenced}
+        return dict(_references(self.get(name)))
 
     def summary(self, name: str) -> str:
         """First line of the builder's docstring."""
@@ -234,3 +233,16 @@ def import_user_modules(names: Any) -> None:
             raise ConfigError(f"imports: cannot import {name!r} ({one_line(error)})") from None
         if sys.modules[name].__file__ is None:
             raise ConfigError(f"imports: {name!r} is a directory without __init__.py; add one, or name a module in it")
+
+
+@cache
+def _options(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters; cached, as the cells of an ablation share their builders."""
+    parameters = inspect.signature(builder, eval_str=True).parameters.values()
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@cache
+def _references(builder: Callable[..., Any]) -> dict[str, str]:
+    families = {key: referenced_families(option.annotation) for key, option in _options(builder).items()}
+    return {key: referenced[0] for key, referenced in families.items() if referenced}

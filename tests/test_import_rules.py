@@ -19,18 +19,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "labels": set(),
     "registry": set(),
     "seeding": set(),
+    "yaml_text": set(),
     "models": {"registry", "seeding"},
     "losses": {"labels", "registry"},
     "training": {"labels", "losses", "registry", "seeding"},
     "data": {"console", "files", "labels", "registry"},
-    "tracking": {"files", "registry"},
+    "tracking": {"files", "registry", "yaml_text"},
     "evaluation": {"checkpoints", "console", "data", "files", "labels", "registry", "seeding", "tracking"},
     "checkpoints": {"files", "labels", "models", "registry", "tracking", "training"},
     "translation": {"console", "data", "files", "image_grid", "labels"},
-    "config": {"checkpoints", "files", "registry"},
+    "config": {"checkpoints", "files", "registry", "yaml_text"},
     "runs": {"checkpoints", "config", "console", "data", "evaluation", "files", "image_grid", "labels", "losses"}
     | {"models", "registry", "seeding", "tracking", "training", "translation"},
-    "ablation": {"config", "console", "runs", "tracking"},
+    "ablation": {"config", "console", "runs", "tracking", "yaml_text"},
     "report": {
         "ablation",
         "config",
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
     },
     "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
-    | {"inspection", "toy", "tracking", "translation"},
+    | {"inspection", "toy", "tracking", "translation", "yaml_text"},
     "inspection": {"config", "console", "data", "figure_style", "files", "labels", "runs"},
     "toy": {"config", "console", "figure_style", "files", "losses", "models", "registry", "runs", "seeding", "tracking"}
     | {"training"},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.ablation.spec import OUTCOMES, Ablation, Outcome, cell_name, grid_cells
-from stargan_lab.errors import ConfigError, unknown, unknown_key
+from stargan_lab.errors import ConfigError, name_problem, unknown, unknown_key
 
 _NAMES = ("variants", "grid", "seeds", "primary", "secondary", "expected", "smallest_effect", "presets")
 _KEYS = ("title", "claim", "source", "base", "baseline", *_NAMES)
@@ -204,6 +204,8 @@ class _File:
         for name in value or {}:
             if isinstance(name, bool) or name is None:
                 raise self._error(key, f"expected a name, but YAML reads it as {name!r}; put it in quotes")
+            if problem := name_problem(str(name)):
+                raise self._error(key, problem)
         return {str(name): item for name, item in (value or {}).items()}
 
     def _check_keys(self, prefix: str, raw: Mapping[Any, Any], allowed: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants that are compared with it."""
 
+import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -10,9 +11,12 @@ from typing import Any, Literal, get_args
 import yaml
 
 from stargan_lab.errors import ConfigError, unknown
+from stargan_lab.yaml_text import load_yaml
 
 Outcome = Literal["better", "worse", "same", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+_NAME = re.compile(r"[\w\-. ]{1,100}")
+"""What MLflow allows in the name of a tag."""
 Levels = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Factor -> level -> overrides."""
 
@@ -127,9 +131,11 @@ def load(name: str, preset: str | None = None) -> Ablation:
     else:
         raise ConfigError(unknown("ablation", name, paths))
     path = paths[stem]
+    if not _NAME.fullmatch(stem):
+        raise ConfigError(f"{stem!r}: an ablation's name has 1 to 100 letters, digits, spaces, or characters of _-.")
     try:
-        raw = yaml.load(path.read_text(), _UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or an invalid date
+        raw = load_yaml(path.read_text(), _UniqueKeyLoader)
+    except (OSError, ValueError) as error:  # ValueError: also not UTF-8, or an invalid date
         raise ConfigError(f"{path}: invalid YAML: {' '.join(str(error).split())}") from None
     return parse(stem, path, raw, chosen)
 

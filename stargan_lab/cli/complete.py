@@ -93,7 +93,7 @@ def _roots(parsed_args: argparse.Namespace) -> list[Path]:
 
 def _keys(roots: Iterable[Path]) -> Iterator[str]:
     """Every ``group=`` and every dotted ``key=`` that some YAML file sets."""
-    import yaml
+    from stargan_lab.yaml_text import load_yaml
 
     for root in roots:
         for path in (*root.glob("config.yaml"), *root.glob("*/*.yaml")):
@@ -102,8 +102,8 @@ def _keys(roots: Iterable[Path]) -> Iterator[str]:
                 yield f"{group}="
             try:
                 text = path.read_text()
-                content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            except (OSError, ValueError, yaml.YAMLError):  # e.g. while it is being edited
+                content = load_yaml(text)
+            except (OSError, ValueError):  # e.g. while it is being edited
                 continue
             package = "" if "@package _global_" in text else group
             yield from (f"{key}=" for key in _dotted(content, package))

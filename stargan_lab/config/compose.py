@@ -30,6 +30,7 @@ from stargan_lab.config.schema import COMPONENTS, RunConfig
 from stargan_lab.config.validate import standard_term_refusal, validate
 from stargan_lab.errors import ConfigError, nearest, one_line, unknown
 from stargan_lab.registry import family, import_user_modules
+from stargan_lab.yaml_text import load_yaml
 
 CONFIG_MODULE = "stargan_lab.conf"
 CONFIG_NAME = "config"
@@ -188,9 +189,19 @@ def config_loader(config_dir: str | Path | None = None) -> ConfigLoader:
     if config_dir is not None:
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir: {config_dir} is not a directory")
+        _check_files(Path(config_dir))
         location = f"file://{Path(config_dir).resolve()}"
         path.prepend("command-line", location, anchor=SearchPathQuery("schema", None))
     return ConfigLoaderImpl(path)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse YAML files that would take too much memory, which Hydra reads without limits. Raises ConfigError."""
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            load_yaml(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: invalid YAML: {one_line(error)}") from None
 
 
 def compose_with(

@@ -5,16 +5,14 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-import yaml
-
 from stargan_lab.config.compose import compose
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.run_identity import NOT_IDENTITY, NOT_IDENTITY_IN_TRAINER
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.registry import family, import_user_modules
+from stargan_lab.yaml_text import load_yaml
 
 _OMITTED = {*NOT_IDENTITY, *(f"trainer.{key}" for key in NOT_IDENTITY_IN_TRAINER)} - {"evaluation"}
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TOP_LEVEL = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
 
 
@@ -32,10 +30,10 @@ def read_keys(text: str) -> dict[str, Any]:
         names = [name for name, _ in filter(None, sections)]
         if names and len(set(names)) == len(names):
             return {key: value for _, keys in filter(None, sections) for key, value in keys.items()}
-    try:
-        return keys_of(yaml.load(text, _LOADER))
-    except (yaml.YAMLError, AttributeError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+    raw = load_yaml(text)
+    if not isinstance(raw, dict):
+        raise ValueError("expected a mapping")
+    return keys_of(raw)
 
 
 def keys_of(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +49,8 @@ def keys_of(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _section(text: str) -> tuple[str, Mapping[str, Any]] | None:
     """Name and keys of one top-level section; None if the text is anything else."""
     try:
-        raw = yaml.load(text, _LOADER)
-    except (yaml.YAMLError, ValueError):
+        raw = load_yaml(text)
+    except ValueError:
         return None
     return (str(next(iter(raw))), keys_of(raw)) if isinstance(raw, dict) and len(raw) == 1 else None
 
@@ -75,7 +73,7 @@ def changed_keys(text: str) -> dict[str, tuple[Any, Any]]:
     Raises:
         ValueError: as ``read_keys``; ConfigError: a component in it no longer exists.
     """
-    keys, raw = read_keys(text), yaml.load(text, _LOADER)
+    keys, raw = read_keys(text), load_yaml(text)
     import_user_modules(raw.get("imports") or ())
     defaults = compose().flat()
     for group in set(COMPONENTS) & keys.keys():

@@ -18,7 +18,7 @@ from stargan_lab.config.schema import (
     annotations,
     options_model,
 )
-from stargan_lab.errors import ConfigError, unknown, unknown_key
+from stargan_lab.errors import ConfigError, name_problem, unknown, unknown_key
 from stargan_lab.registry import family, import_user_modules, referenced_families
 
 M = TypeVar("M", bound=BaseModel)
@@ -55,6 +55,10 @@ def _data(raw: Mapping[str, Any]) -> dict[str, Any]:
     sources = raw.get("sources")
     if not isinstance(sources, Mapping):
         raise ConfigError(f"data.sources: expected a mapping of names to datasets, got {sources!r}")
+    for name in map(str, sources):
+        problem = name_problem(name)
+        if problem or "/" in name:  # it is part of metrics' names
+            raise ConfigError(f"data.sources: {problem or f'a name cannot contain a slash, got {name!r}'}")
     components = {str(k): validate_component("dataset", v, f"data.sources.{k}", "kind") for k, v in sources.items()}
     return {**raw, "sources": components}
 

@@ -14,6 +14,7 @@ from stargan_lab.data.problems import (
     DUPLICATE,
     MALFORMED,
     NO_SPLIT,
+    OUTSIDE,
     WRONG_COUNT,
     WRONG_VALUE,
     ProblemHandler,
@@ -106,6 +107,8 @@ def _row_problem(fields: Sequence[str], attributes: int, rows: dict[str, int]) -
         return BLANK, " is blank"
     if len(fields) != attributes + 1:
         return WRONG_COUNT, f": {len(fields) - 1} values for {attributes} attributes"
+    if fields[0].startswith("/") or {".", ".."} & set(fields[0].split("/")):
+        return OUTSIDE, f": {fields[0]!r} is not a file name in the directory of images"
     if bad := [field for field in fields[1:] if field not in ("1", "-1", "0")]:
         return WRONG_VALUE, f": expected 1 or -1 for {fields[0]}, got {bad[0]!r}"
     if fields[0] in rows:

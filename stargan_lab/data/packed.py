@@ -50,7 +50,7 @@ class PackedSet:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        return np.load(self.path, mmap_mode="r")
+        return files.load_images(self.path, (len(self), 3, None, None), "pack the images again")
 
 
 class PackedSource:

@@ -11,6 +11,7 @@ WRONG_VALUE = "values other than 1, -1 and 0"
 DUPLICATE = "files listed twice"
 MALFORMED = "malformed partition lines"
 NO_SPLIT = "files without a split"
+OUTSIDE = "names of files outside the directory of images"
 ROW_PROBLEMS = (BLANK, WRONG_COUNT, WRONG_VALUE, DUPLICATE, MALFORMED, NO_SPLIT)
 """Kinds of problems that affect a single row, which can be skipped."""
 

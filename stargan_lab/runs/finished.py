@@ -4,8 +4,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from stargan_lab.config import RunConfig
 from stargan_lab.config.evaluation_overrides import as_override, evaluation_changes
 from stargan_lab.console import inform, outputs_flag, quietly, say
@@ -48,7 +46,7 @@ def differences(config: RunConfig, folder: RunFolder) -> list[str]:
     """Notes on evaluation settings and code, which are not part of the run id, if the run's differ from the current."""
     outputs = Path(config.paths.outputs)
     notes = []
-    if settings := evaluation_changes(yaml.safe_load(folder.config_path.read_text()), config):
+    if settings := evaluation_changes(folder.config(), config):
         overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in settings.items())
         command = f"stargan-lab evaluate {folder.run_id} {overrides}{outputs_flag(outputs)}"
         notes.append(f"evaluated with different settings ({', '.join(settings)}); re-evaluate with `{command}`")

@@ -7,16 +7,15 @@ images = model.translator()(images, labels, 0)
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from stargan_lab.checkpoints.label_layout import LABELS, read_layout
 from stargan_lab.checkpoints.weight_files import Checkpoint, locate, read_checkpoint
 from stargan_lab.config import RunConfig
 from stargan_lab.config.validate import validate
-from stargan_lab.errors import ConfigError, LabError, one_line
+from stargan_lab.errors import ConfigError
 from stargan_lab.runs.build import build_layout, build_networks, build_sources
 from stargan_lab.runs.load_reference import load_by_shapes
 from stargan_lab.runs.loaded_model import LoadedModel, load_network, use_average
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 def load_model(
@@ -80,17 +79,11 @@ def read_config(folder: Path) -> RunConfig:
     Raises:
         LabError: the file is damaged; ConfigError: a component in it no longer exists.
     """
-    path = folder / "config.yaml"
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise LabError(f"{path}: cannot be read ({one_line(error)})") from None
-    if not isinstance(raw, dict):
-        raise LabError(f"{path}: expected the configuration of a run")
+    raw = RunFolder(folder).config()
     if folder.parent.name == "runs":
         raw["paths"] = {**raw.get("paths", {}), "outputs": str(folder.parent.parent)}
     raw["initial"] = {"generator": None, "discriminator": None}
     try:
         return validate(raw, rules=False)  # its rules were checked before training
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{RunFolder(folder).config_path}: {error}") from None

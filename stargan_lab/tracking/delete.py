@@ -4,8 +4,6 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.publish import State
 from stargan_lab.tracking.run_folder import RunFolder
@@ -70,7 +68,7 @@ class MlflowRuns:
 
 def _tracking(folder: RunFolder) -> tuple[str | None, str]:
     """URI and experiment in a run's configuration; the defaults if it cannot be read."""
-    with suppress(OSError, ValueError, yaml.YAMLError, AttributeError, TypeError):
-        tracking = yaml.safe_load(folder.config_path.read_text())["tracking"]
+    with suppress(LabError, AttributeError, TypeError, KeyError):
+        tracking = folder.config()["tracking"]
         return tracking.get("uri"), tracking.get("experiment", EXPERIMENT)
     return None, EXPERIMENT

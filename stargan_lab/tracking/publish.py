@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stargan_lab.errors import LabError
 from stargan_lab.files import read_json, write_json
 from stargan_lab.tracking.metrics import rounded
 from stargan_lab.tracking.run_folder import MetricRow, RunFolder
@@ -25,7 +26,9 @@ class State:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        raw: dict[str, Any] = read_json(folder.state_path) if folder.state_path.exists() else {}
+        raw: Any = read_json(folder.state_path) if folder.state_path.exists() else {}
+        if not isinstance(raw, dict):
+            raise LabError(f"{folder.state_path}: expected a mapping")
         self.run_name: str = raw.get("run_name", folder.run_id)
         self.params: dict[str, str] = raw.get("params", {})
         self.committed: int = raw.get("committed", 0)

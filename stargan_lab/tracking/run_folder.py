@@ -10,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, preview
+from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
 from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
+from stargan_lab.yaml_text import load_yaml
 
 Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
 FAILED = ("failed", "diverged")
@@ -24,6 +25,8 @@ TARGETS = "targets.json"
 """Describes the grids in ``samples/``: their targets, images and layout."""
 CLAIM_SECONDS = 2.0  # a status query holds the lock for an instant; training holds it longer than this
 _REQUIRED = ("status", "metrics")
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What a damaged row of metrics can raise."""
 
 
 class MetricRow(NamedTuple):
@@ -57,6 +60,16 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self._lease = Lease(path / ".lease")
         self._descriptions: dict[str, Metric] | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The content of config.yaml. Raises LabError if it is missing or damaged."""
+        try:
+            raw = load_yaml(self.config_path.read_text())
+        except (OSError, ValueError) as error:
+            raise LabError(f"{self.config_path}: cannot be read ({one_line(error)})") from None
+        if not isinstance(raw, dict):
+            raise LabError(f"{self.config_path}: expected the configuration of a run")
+        return raw
 
     def append(self, step: int, metrics: Mapping[str, float]) -> MetricRow:
         """Add a row with the current time; it is written immediately, and durable after ``flush``.
@@ -110,7 +123,7 @@ class RunFolder:
             parsed = json.loads(b"[%b]" % b",".join(complete))
             if len(parsed) == len(complete):
                 return [_row(each) for each in parsed]
-        except (ValueError, KeyError, TypeError):
+        except _DAMAGE:
             pass
         return [row for number, line in enumerate(lines, 1) if (row := self._parse(line, number, len(lines)))]
 
@@ -238,7 +251,7 @@ class RunFolder:
             return None
         try:
             return _row(json.loads(line))
-        except (ValueError, KeyError, TypeError):
+        except _DAMAGE:
             if number == lines:  # without a newline: the process died while writing
                 return None
             raise LabError(f"{self.metrics_path}: line {number} is damaged") from None
@@ -246,7 +259,9 @@ class RunFolder:
 
 def _row(parsed: Any) -> MetricRow:
     """Raises KeyError, TypeError or ValueError for a damaged row."""
-    return MetricRow(int(parsed["step"]), float(parsed["time"]), parsed["metrics"])
+    metrics = parsed["metrics"]
+    sum(metrics.values(), 0.0)  # the fastest check that they are numbers
+    return MetricRow(int(parsed["step"]), float(parsed["time"]), metrics)
 
 
 @lru_cache(maxsize=64)

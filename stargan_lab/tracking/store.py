@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
+from stargan_lab.tracking.new_database import create_database
 from stargan_lab.tracking.run_folder import MetricRow
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ class Store:
         with _one_line(uri, "cannot be opened"), locked(lock, LOCK_SECONDS):
             if uri == f"sqlite:///{default_database(outputs)}":
                 _adopt(default_database(outputs), outputs / ARTIFACTS)
-            client = _client(uri)  # sets up a new database
+            if (database := _database(uri)) is not None:
+                create_database(database, _client)
+            client = _client(uri)
             return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
 
     def find(self, run_id: str) -> "Run | None":
@@ -220,13 +223,17 @@ def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -
 
 def _lock_path(outputs: Path, uri: str) -> Path:
     """Next to an SQLite database, so that all its users share the lock; otherwise in the outputs directory."""
-    scheme, _, database = uri.partition(":///")
-    if scheme.startswith("sqlite") and database:
-        path = Path(database.split("?", 1)[0])
+    if (path := _database(uri)) is not None:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.with_name(f"{path.name}.lock")
     return outputs / "mlflow.lock"
+
+
+def _database(uri: str) -> Path | None:
+    """The file of an SQLite database."""
+    scheme, _, database = uri.partition(":///")
+    return Path(database.split("?", 1)[0]) if scheme.startswith("sqlite") and database else None
 
 
 @contextmanager

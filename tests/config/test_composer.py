@@ -69,7 +69,7 @@ def test_seeds_share_everything_else() -> None:
     configs = Composer().with_seeds(words, [0, 5, 2])
     assert configs == [compose([*words, f"seed={seed}"]) for seed in (0, 5, 2)]
     assert configs[2].generator is configs[0].generator
-    with pytest.raises(ConfigError, match="^seed: expected at least 0"):
+    with pytest.raises(ConfigError, match=r"^seed: expected at least 0"):
         Composer().with_seeds(words, [0, -1])
 
 

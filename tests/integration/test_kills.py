@@ -7,13 +7,13 @@ from a seed, but where the process is at that moment depends on the machine: the
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -63,9 +63,9 @@ class Phase(NamedTuple):
 
 
 OF_A_RUN = (
-    Phase("start of the command", "", 1, 3),
-    Phase("drawing of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.3),
-    Phase("packing", "cache/packed/*.lock", 3, 0.05),
+    Phase("start of the command", "", 1, 2),
+    Phase("drawing of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.05),
+    Phase("packing", "cache/packed/*", 2, 0.02),
     Phase("creation of the MLflow store", "mlflow.db*", 3, 2),
     Phase("training", "runs/*/checkpoints/last.pt", 3, 0.5),
     Phase("writing of a checkpoint", "runs/*/checkpoints/.last.pt.*", 3, 0),
@@ -99,32 +99,33 @@ class Killer:
 
     def __call__(self, phases: Sequence[Phase]) -> list[Kill]:
         """The kills; ends with the command's success."""
-        kills = []
-        for phase in phases:
+        kills: list[Kill] = []
+        for number, phase in enumerate(phases):
             for _ in range(phase.kills):
-                kill = self._kill(phase)
-                if kill is None:  # the command ended before the moment
-                    break
-                kills.append(kill)
+                if kill := self._kill(phases[number:]):
+                    kills.append(kill)
         outcome = self.lab(*self.command)
         assert outcome.code == 0, outcome.err
         return kills
 
-    def _kill(self, phase: Phase) -> Kill | None:
-        delay = self.random.uniform(0, phase.delay)
-        before = self._seen(phase)
+    def _kill(self, phases: Sequence[Phase]) -> Kill | None:
+        """Kill the command in the first of the phases, or in a later one if that begins first; None if it ends."""
+        before = [self._seen(phase) for phase in phases]
         process = self.lab.start(*self.command)
         deadline = time.monotonic() + TIMEOUT
-        while phase.pattern and process.poll() is None and self._seen(phase) <= before:
-            assert time.monotonic() < deadline, phase
+        begun = None if phases[0].pattern else phases[0]
+        while begun is None and process.poll() is None:
+            assert time.monotonic() < deadline, phases[0]
             time.sleep(0.001)
+            begun = next((p for p, seen in zip(phases, before, strict=True) if self._seen(p) - seen), None)
+        delay = self.random.uniform(0, begun.delay) if begun else 0
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         outcome = finish(process)
-        if outcome.code == -signal.SIGKILL:
-            return Kill(phase.name, delay, self._state())
+        if outcome.code == -signal.SIGKILL and begun:
+            return Kill(begun.name, delay, self._state())
         assert outcome.code == 0, outcome.err
         return None
 
@@ -133,7 +134,7 @@ class Killer:
         found = set()
         for path in self.lab.outputs.glob(phase.pattern) if phase.pattern else ():
             try:
-                found.add((path.name, path.stat().st_mtime_ns))
+                found.add((str(path), path.stat().st_mtime_ns))
             except FileNotFoundError:
                 continue
         return found
@@ -155,11 +156,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return lab
 
 
-def test_twenty_kills_change_no_result(
-    undisturbed: Lab, prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    trained = Lab(tmp_path_factory.mktemp("killed_train"))
-    swept = Lab(prepare(tmp_path_factory.mktemp("killed_sweep")))
+def test_twenty_kills_change_no_result(undisturbed: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
+    trained, swept = (Lab(tmp_path_factory.mktemp(name)) for name in ("killed_train", "killed_sweep"))
+    for part in ("cache", "data"):
+        shutil.copytree(undisturbed.outputs / part, swept.outputs / part)
     for lab in (trained, swept):
         lab.write("experiments/killed.yaml", ABLATION)
     killers = Killer(trained, TRAIN, random.Random(SEED)), Killer(swept, SWEEP, random.Random(SEED + 1))
