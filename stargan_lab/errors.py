@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from signal import Signals
 
-
 LONGEST_NAME = 100
 
 
@@ -46,6 +45,10 @@ class LockedError(LabError):
     """Another process holds a lock; the message names the run or the lock file."""
 
 
+class StorageError(LabError, OSError):
+    """A file cannot be written, e.g. because the disk is full; the message names it and the reason."""
+
+
 class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 
@@ -69,6 +72,11 @@ class Stopped(KeyboardInterrupt):
 def one_line(error: BaseException) -> str:
     """An exception's message in one line, or its type's name if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """``text`` with escapes for line breaks, control characters and what a terminal might interpret."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

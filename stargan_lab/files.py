@@ -3,6 +3,7 @@
 import errno
 import glob
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -14,28 +15,58 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
-from stargan_lab.errors import ConfigError, LabError, LockedError
+from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Call ``write`` on a temporary file beside ``path``, fsync it, and rename it to ``path``.
 
     If the process dies at any point, readers see either the old file or the new one.
+
+    Raises:
+        StorageError: the file cannot be written; the old one, if any, remains.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary, file = Path(name), _Writer(io.FileIO(descriptor, "wb"))
+        try:
+            with file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp creates files that only this user can read
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        except BaseException as error:
+            temporary.unlink(missing_ok=True)
+            if isinstance(error, Exception) and file.error is not None:
+                raise file.error from None
+            raise
+
+
+class _Writer(io.BufferedWriter):
+    """Remembers why a write failed: torch replaces the error with one that does not say it."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Raises StorageError if the block cannot write a file; the message names the file of the error, else ``path``."""
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp creates files that only this user can read
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield
+    except StorageError:
         raise
+    except OSError as error:
+        raise StorageError(f"{error.filename or path}: cannot be written ({error.strerror or error})") from None
 
 
 def write_text(path: Path, text: str) -> None:

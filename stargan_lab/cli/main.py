@@ -30,7 +30,7 @@ from stargan_lab.cli import (
 )
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest
+from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest, printable
 
 DESCRIPTION = """\
 Swap any component of StarGAN, train each variant with several seeds, and see which changes help.
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _sigterm_raises():
             return _dispatch(arguments)
     except LabError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DataError) else 1
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         if type(interrupt) in (KeyboardInterrupt, Stopped):  # a run that saved its checkpoint has already reported it

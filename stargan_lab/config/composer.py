@@ -86,8 +86,9 @@ class Composer:
             plain = to_plain(composed)
         except ConfigError:  # perhaps a later override sets a missing value; otherwise Hydra raises it again
             return None
-        raw = {key: OmegaConf.to_container(composed, resolve=False)[key] for key in plain}
-        return None if _has_special(raw) else _Base(plain, Origin.of(composed.hydra))
+        unresolved: Any = OmegaConf.to_container(composed, resolve=False)
+        special = any(_has_special(unresolved[key]) for key in plain)
+        return None if special else _Base(plain, Origin.of(composed.hydra))
 
     def _direct(self, override: str) -> Override | None:
         """The parsed override if it may be set without Hydra."""

@@ -1,7 +1,19 @@
-"""Creation of MLflow's SQLite database, which a kill never leaves half-made."""
+"""MLflow's SQLite database: created completely or not at all, and what to do with a damaged one."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+_DAMAGED = re.compile(
+    r"not a database|malformed|locate revision|duplicate column|no such (table|column)|already exists|out-of-date"
+)
+
+
+def way_out(problem: str) -> str:
+    """What to do about a database that is damaged or half migrated; empty for any other problem."""
+    if not _DAMAGED.search(problem):
+        return ""
+    return "; move the database away, and `stargan-lab track sync` rebuilds it from the runs' files"
 
 
 def create_database(path: Path, set_up: Callable[[str], object]) -> None:

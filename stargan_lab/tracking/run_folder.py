@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
-from stargan_lab.files import is_locked, locked, read_json, write_atomically, write_json
+from stargan_lab.files import is_locked, locked, read_json, storing, write_atomically, write_json
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
 from stargan_lab.yaml_text import load_yaml
@@ -80,9 +80,10 @@ class RunFolder:
         self._describe(metrics)
         row = MetricRow(step, round(time.time(), 3), dict(metrics))
         line = json.dumps(row._asdict(), allow_nan=False) + "\n"
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self.metrics_path.open("ab") as file:
-            file.write(line.encode())
+        with storing(self.metrics_path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.metrics_path.open("ab") as file:
+                file.write(line.encode())
         return row
 
     def descriptions(self) -> dict[str, Metric]:
@@ -106,7 +107,7 @@ class RunFolder:
     def flush(self) -> None:
         """Fsync the rows."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with self.metrics_path.open("ab") as file:
+        with storing(self.metrics_path), self.metrics_path.open("ab") as file:
             os.fsync(file.fileno())
 
     def rows(self) -> list[MetricRow]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
-from stargan_lab.tracking.new_database import create_database
+from stargan_lab.tracking.new_database import create_database, way_out
 from stargan_lab.tracking.run_folder import MetricRow
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Store:
             StoreError: the store cannot be opened.
         """
         outputs = outputs.resolve()
+        if uri is None and (found := re.search(r"[%?]", str(outputs))):  # it would write to another directory
+            raise StoreError(f"{outputs}: MLflow cannot use a directory with {found[0]!r} in its path; rename it")
         uri = uri or f"sqlite:///{default_database(outputs)}"
         lock = _lock_path(outputs, uri)
         with _one_line(uri, "cannot be opened"), locked(lock, LOCK_SECONDS):
@@ -247,4 +249,4 @@ def _one_line(uri: str, problem: str = "cannot be used") -> Iterator[None]:
         raise
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise StoreError(f"MLflow store {uri} {problem}: {reason.strip()[:300]}") from error
+        raise StoreError(f"MLflow store {uri} {problem}: {reason.strip()[:300]}{way_out(reason)}") from error

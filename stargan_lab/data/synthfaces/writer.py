@@ -31,7 +31,7 @@ def make_synthfaces(root: Path, spec: SynthSpec) -> None:
     root = root.absolute()
     if read_spec(root) == spec:
         return
-    with files.locked(root.parent / f".{root.name}.lock"):
+    with files.storing(root), files.locked(root.parent / f".{root.name}.lock"):
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             if read_spec(root) != spec:
                 raise DataError(f"{root}: contains something other than the requested SynthFaces; set a different root")
