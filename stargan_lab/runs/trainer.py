@@ -196,6 +196,7 @@ class Trainer:
 
     def _resume(self) -> int:
         """Load the last checkpoint, if there is one; returns its step, or 0."""
+        self.folder.remove_partial()
         remove_partial(self.checkpoint_path)
         if not self.checkpoint_path.exists():
             return 0

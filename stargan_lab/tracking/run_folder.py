@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
-from stargan_lab.files import is_locked, locked, read_json, storing, write_atomically, write_json
+from stargan_lab.files import is_locked, locked, read_json, remove_partial, storing, write_atomically, write_json
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
 from stargan_lab.yaml_text import load_yaml
@@ -103,6 +103,11 @@ class RunFolder:
         if new := {name: metric for name, metric in described.items() if name not in known}:
             known |= new
             write_json(self.descriptions_path, [asdict(metric) for metric in known.values()])
+
+    def remove_partial(self) -> None:
+        """Delete what killed writes have left; the caller holds the run's lock."""
+        for path in (self.config_path, self.descriptions_path, self.metrics_path, self.result_path, self.state_path):
+            remove_partial(path)
 
     def flush(self) -> None:
         """Fsync the rows."""

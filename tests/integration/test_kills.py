@@ -25,14 +25,14 @@ from stargan_lab.console import say
 pytestmark = pytest.mark.integration
 
 SEED = 10
-STEPS = 40
+STEPS = 24
 TINY = (
     "preset=tiny",
     f"total_steps={STEPS}",
     "trainer.checkpoint_every=4",
     "trainer.log_every=3",  # not a divisor of 4, so checkpoints fall within a logging interval
-    "trainer.sample_every=20",
-    "trainer.evaluate_every=20",
+    "trainer.sample_every=12",
+    "trainer.evaluate_every=12",
     "optimizer.d_lr=0.0001",
 )
 TRAIN = ("train", *TINY)
@@ -67,17 +67,17 @@ OF_A_RUN = (
     Phase("drawing of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.05),
     Phase("packing", "cache/packed/*", 2, 0.02),
     Phase("creation of the MLflow store", "mlflow.db*", 3, 2),
-    Phase("training", "runs/*/checkpoints/last.pt", 3, 0.5),
-    Phase("writing of a checkpoint", "runs/*/checkpoints/.last.pt.*", 3, 0),
+    Phase("training", "runs/*/metrics.jsonl", 3, 0.3),
+    Phase("writing of a checkpoint", "runs/*/checkpoints/.last.pt.*", 2, 0),
     Phase("training of the attribute classifier", "cache/classifiers/*.lock", 2, 1),
     Phase("features of the evaluation", "cache/features/*.lock", 2, 0.2),
-    Phase("end of the run", "runs/*/scores/*", 1, 0.05),
+    Phase("end of the run", "runs/*/scores/*", 2, 0.05),
 )
 OF_A_SWEEP = (
     Phase("creation of the store by a sweep", "mlflow.db*", 1, 2),
     Phase("training of a sweep", "runs/*/metrics.jsonl", 2, 2),
-    Phase("collecting of the runs", "runs/*/result.json", 1, 1),
-    Phase("writing of the report", "reports/killed/*", 3, 1.5),
+    Phase("end of a run of a sweep", "runs/*/result.json", 1, 1),
+    Phase("writing of the report", "reports/killed/effects.svg", 3, 1),
 )
 
 
