@@ -1,6 +1,5 @@
 """Ablation files, ``experiments/NAME.yaml``: a claim, a baseline and the variants that are compared with it."""
 
-import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,8 +14,6 @@ from stargan_lab.yaml_text import load_yaml
 
 Outcome = Literal["better", "worse", "same", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-_NAME = re.compile(r"[\w\-. ]{1,100}")
-"""What MLflow allows in the name of a tag."""
 Levels = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Factor -> level -> overrides."""
 
@@ -131,8 +128,6 @@ def load(name: str, preset: str | None = None) -> Ablation:
     else:
         raise ConfigError(unknown("ablation", name, paths))
     path = paths[stem]
-    if not _NAME.fullmatch(stem):
-        raise ConfigError(f"{stem!r}: an ablation's name has 1 to 100 letters, digits, spaces, or characters of _-.")
     try:
         raw = load_yaml(path.read_text(), _UniqueKeyLoader)
     except (OSError, ValueError) as error:  # ValueError: also not UTF-8, or an invalid date
