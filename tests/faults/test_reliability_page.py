@@ -1,0 +1,34 @@
+"""Every row of docs/reliability.md names a test that exists."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TEST = re.compile(r"`(?P<file>tests/[\w/]+\.py)(?:::(?P<test>\w+)(?:\[(?P<case>.+)\])?)?`")
+FEWEST = 60
+
+
+def rows() -> list[tuple[str, str]]:
+    """The fault and the test of each row."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    table = page.partition("## Faults and bad input")[2].partition("\n## ")[0]
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert not (odd := [row for row in cells if len(row) != 3]), odd
+    return [(row[0], row[2]) for row in cells]
+
+
+def test_every_row_has_its_test() -> None:
+    found = rows()
+    assert len(found) >= FEWEST
+    assert len({fault for fault, _ in found}) == len(found)
+    for fault, cell in found:
+        match = TEST.match(cell)
+        assert match or cell == "the same", fault
+        if match is None or match["test"] is None:
+            assert match is None or (ROOT / match["file"]).exists(), fault
+            continue
+        source = (ROOT / match["file"]).read_text()
+        tests = {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+        assert match["test"] in tests, fault
+        assert match["case"] is None or f'"{match["case"]}"' in source, fault
