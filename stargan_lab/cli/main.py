@@ -1,6 +1,7 @@
 """Build the command-line parser, run a command, and map errors to exit codes."""
 
 import argparse
+import errno
 import os
 import re
 import signal
@@ -32,6 +33,8 @@ from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest, printable
 
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 DESCRIPTION = """\
 Swap any component of StarGAN, train each variant with several seeds, and see which changes help.
 
@@ -62,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _OF_A_DISK:
             raise
-        print(printable(f"error: {error.filename}: {error.strerror}"), file=sys.stderr)
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"error: {printable(f'{place}{error.strerror}')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
         if type(interrupt) in (KeyboardInterrupt, Stopped):  # a run that saved its checkpoint has already reported it

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,8 @@ def files_below(folder: Path) -> list[str]:
 def read_bytes(path: Path) -> bytes:
     """The content of a file. Raises MissingImageError, or DataError when it cannot be read."""
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):  # reading would wait for a writer
+            raise UnreadableImageError(f"{path}: cannot decode image (it is a pipe)")
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingImageError(f"{path}: no such file") from None

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -42,13 +42,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
-        except OSError:
-            return
+    with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def test_atomic_write_on_a_full_disk_keeps_the_old_file(small_disk: Path) -> None:
@@ -135,10 +131,10 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 def test_read_only_outputs_are_refused(read_only: Path, refused: Callable[..., str]) -> None:
     words = ["preset=tiny", f"paths.outputs={read_only}", "tracking.enabled=false", "seed=5"]
     assert "paths.outputs: cannot write to" in refused("train", *words)
-    assert "paths.outputs: cannot write to" in refused("sweep", "norms", "--preset", "tiny", *words[1:3])
+    assert "paths.outputs: cannot write to" in refused("sweep", "quickstart", *words[1:3])
 
 
-@pytest.mark.parametrize("command", ["report norms", "runs rm --yes {run}", "track sync", "export {run}"])
+@pytest.mark.parametrize("command", ["report quickstart", "runs rm --yes {run}", "track sync", "export {run}"])
 def test_writing_beside_read_only_runs_is_refused(
     read_only: Path, refused: Callable[..., str], command: str, here: Path
 ) -> None:
