@@ -98,6 +98,8 @@ class Trainer:
         state = self.train_state
         self.audit = audit(self.config, state.generator, state.critic, objective, self.plan)
         try:
+            if self._missed_evaluation(resumed_from):
+                self.evaluate(resumed_from)
             with self._batches() as batches, self._stop:
                 train(self.train_state, objective, batches, self.plan, self.meter, self)
             if self.scores is None:  # interrupted after the last step, before the evaluation
@@ -217,6 +219,13 @@ class Trainer:
         first, workers = self.train_state.step + 1, config.trainer.workers
         with prefetched(batch, first, plan.total_steps, workers) if workers else nullcontext(batch) as batches:
             yield batches
+
+    def _missed_evaluation(self, step: int) -> bool:
+        """Whether the run ended between the checkpoint of ``step``, which it resumes from, and the evaluation due then."""
+        if not (0 < step < self.plan.total_steps and self.plan.due(self.plan.evaluate_every, step)):
+            return False
+        of_step = (row.metrics for row in self.folder.rows() if row.step == step)
+        return not any(name.startswith("eval/") for metrics in of_step for name in metrics)
 
     def _seconds(self) -> float:
         """Training time, including that before a resume."""
