@@ -221,7 +221,7 @@ class Trainer:
             yield batches
 
     def _missed_evaluation(self, step: int) -> bool:
-        """Whether the run ended between the checkpoint of ``step``, which it resumes from, and the evaluation due then."""
+        """Whether the run ended between the checkpoint of ``step``, where it resumes, and the evaluation due then."""
         if not (0 < step < self.plan.total_steps and self.plan.due(self.plan.evaluate_every, step)):
             return False
         of_step = (row.metrics for row in self.folder.rows() if row.step == step)
