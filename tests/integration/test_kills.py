@@ -194,7 +194,9 @@ def assert_equal(lab: Lab, undisturbed: Lab, run_ids: set[str]) -> None:
 
 
 def report(lab: Lab) -> pd.DataFrame:
-    """The runs in a report, without what measures the machine."""
+    """The runs in a report, without times and what measures the machine."""
     runs = pd.read_csv(lab.outputs / "reports" / "killed" / "report.csv")
-    measured = [name for name in runs if name.startswith(MEASURED) or "seconds" in name or name == "resumed_from"]
+    measured = [
+        name for name in runs if name.startswith(MEASURED) or "seconds" in name or name in ("resumed_from", "finished")
+    ]
     return runs.drop(columns=measured)
