@@ -35,6 +35,7 @@ TINY = (
     "trainer.evaluate_every=12",
     "optimizer.d_lr=0.0001",
 )
+NOT_COMPARED = ("resumed_from", "finished", "peak_memory_mib")
 TRAIN = ("train", *TINY)
 SWEEP = ("sweep", "killed")
 ABLATION = f"""\
@@ -196,7 +197,5 @@ def assert_equal(lab: Lab, undisturbed: Lab, run_ids: set[str]) -> None:
 def report(lab: Lab) -> pd.DataFrame:
     """The runs in a report, without times and what measures the machine."""
     runs = pd.read_csv(lab.outputs / "reports" / "killed" / "report.csv")
-    measured = [
-        name for name in runs if name.startswith(MEASURED) or "seconds" in name or name in ("resumed_from", "finished")
-    ]
+    measured = [name for name in runs if name.startswith(MEASURED) or "seconds" in name or name in NOT_COMPARED]
     return runs.drop(columns=measured)
