@@ -54,7 +54,7 @@ def test_variant(here: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> No
     (here / "experiments" / "mine.yaml").write_text(yaml.safe_dump(content))
     code = main(["sweep", "mine", "--dry-run"])
     out, err = capfd.readouterr()
-    assert (code, out.count("\n")) in ((0, 2), (2, 0))
+    assert (code, out.count("\n")) in ((0, 3), (2, 0))  # two cells and the time left
     assert all(line.isprintable() for line in (out + err).splitlines())
     assert code == 0 if name.isprintable() and 0 < len(name) <= 100 else code == 2
     if code == 0:

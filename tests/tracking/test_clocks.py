@@ -27,7 +27,7 @@ def jumping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("jumping")
 def test_rows_and_points_are_in_the_order_of_steps(folder: RunFolder, store: Store, history: History) -> None:
-    tracker = Tracker(folder, store=store, params={}, tags={}, run_name="run")
+    tracker = Tracker(folder, connect=lambda: store, params={}, tags={}, run_name="run")
     tracker.start(0)
     for step in range(1, 7):
         tracker.log(step, {"loss/g_rec": step / 8})
@@ -43,7 +43,7 @@ def test_rows_and_points_are_in_the_order_of_steps(folder: RunFolder, store: Sto
 @pytest.mark.usefixtures("jumping")
 def test_a_resume_drops_rows_by_step(folder: RunFolder, store: Store, history: History) -> None:
     for first, last in ((1, 5), (4, 6)):  # killed after step 5, with a checkpoint of step 3
-        tracker = Tracker(folder, store=store, params={}, tags={}, run_name="run")
+        tracker = Tracker(folder, connect=lambda: store, params={}, tags={}, run_name="run")
         tracker.start(first - 1)
         for step in range(first, last + 1):
             tracker.log(step, {"loss/g_rec": step / 8})
