@@ -63,7 +63,9 @@ class Store:
             StoreError: the store cannot be opened.
         """
         outputs = outputs.resolve()
-        if uri is None and (found := re.search(r"[%?]", str(outputs))):  # it would write to another directory
+        if uri is None and (
+            found := re.search(r"%[0-9A-Fa-f]{2}|\?", str(outputs))
+        ):  # it would write to another directory
             raise StoreError(f"{outputs}: MLflow cannot use a directory with {found[0]!r} in its path; rename it")
         uri = uri or f"sqlite:///{default_database(outputs)}"
         lock = _lock_path(outputs, uri)

@@ -121,7 +121,7 @@ def test_outputs(here: Path, name: str, capfd: pytest.CaptureFixture[str]) -> No
     """Everything is written in the folder of this name, MLflow's store included."""
     from stargan_lab.tracking.store import Store, StoreError
 
-    if {"%", "?"} & set(name):  # MLflow would write to another folder
+    if "%20" in name or "?" in name:  # MLflow would write to another folder
         with pytest.raises(StoreError, match="rename it"):
             Store.open(here / name)
         assert not list(here.iterdir())
