@@ -67,16 +67,16 @@ OF_A_RUN = (
     Phase("start of the command", "", 1, 2),
     Phase("drawing of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.05),
     Phase("packing", "cache/packed/*", 2, 0.02),
-    Phase("creation of the MLflow store", "mlflow.db*", 3, 2),
-    Phase("training", "runs/*/metrics.jsonl", 3, 0.3),
+    Phase("creation of the MLflow store", ".mlflow.db.partial*", 3, 1),
+    Phase("training", "runs/*/samples/ground_truth.png", 3, 0.3),
     Phase("writing of a checkpoint", "runs/*/checkpoints/.last.pt.*", 2, 0),
     Phase("training of the attribute classifier", "cache/classifiers/*.lock", 2, 1),
     Phase("features of the evaluation", "cache/features/*.lock", 2, 0.2),
     Phase("end of the run", "runs/*/scores/*", 2, 0.05),
 )
 OF_A_SWEEP = (
-    Phase("creation of the store by a sweep", "mlflow.db*", 1, 2),
-    Phase("training of a sweep", "runs/*/metrics.jsonl", 2, 2),
+    Phase("creation of the store by a sweep", ".mlflow.db.partial*", 1, 1),
+    Phase("training of a sweep", "runs/*/samples/ground_truth.png", 2, 1),
     Phase("end of a run of a sweep", "runs/*/result.json", 1, 1),
     Phase("writing of the report", "reports/killed/effects.svg", 3, 1),
 )
