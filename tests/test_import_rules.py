@@ -13,9 +13,8 @@ PACKAGE = Path(stargan_lab.__file__).parent
 
 MAY_IMPORT: dict[str, set[str]] = {
     "console": set(),
-    "figure_style": {"files"},
+    "figures": {"files"},
     "files": set(),
-    "image_grid": set(),
     "labels": set(),
     "registry": set(),
     "seeding": set(),
@@ -27,9 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking": {"files", "registry", "yaml_text"},
     "evaluation": {"checkpoints", "console", "data", "files", "labels", "registry", "seeding", "tracking"},
     "checkpoints": {"files", "labels", "models", "registry", "tracking", "training"},
-    "translation": {"console", "data", "files", "image_grid", "labels"},
+    "translation": {"console", "data", "figures", "files", "labels"},
     "config": {"checkpoints", "files", "registry", "yaml_text"},
-    "runs": {"checkpoints", "config", "console", "data", "evaluation", "files", "image_grid", "labels", "losses"}
+    "runs": {"checkpoints", "config", "console", "data", "evaluation", "figures", "files", "labels", "losses"}
     | {"models", "registry", "seeding", "tracking", "training", "translation"},
     "ablation": {"config", "console", "runs", "tracking", "yaml_text"},
     "report": {
@@ -37,16 +36,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "console",
         "evaluation",
-        "figure_style",
+        "figures",
         "files",
-        "image_grid",
         "registry",
         "tracking",
     },
     "cli": {"ablation", "checkpoints", "config", "console", "data", "evaluation", "files", "registry", "report", "runs"}
     | {"inspection", "toy", "tracking", "translation", "yaml_text"},
-    "inspection": {"config", "console", "data", "figure_style", "files", "labels", "runs"},
-    "toy": {"config", "console", "figure_style", "files", "losses", "models", "registry", "runs", "seeding", "tracking"}
+    "inspection": {"config", "console", "data", "figures", "files", "labels", "runs"},
+    "toy": {"config", "console", "figures", "files", "losses", "models", "registry", "runs", "seeding", "tracking"}
     | {"training"},
     "__main__": {"cli"},
 }

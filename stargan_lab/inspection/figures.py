@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stargan_lab.figure_style import look, new_figure, save
+from stargan_lab.figures.style import look, new_figure, save
 from stargan_lab.inspection.label_sensitivity import Sensitivity, mean_by_distance
 from stargan_lab.inspection.receptive_field import Field
 

@@ -9,7 +9,7 @@ from typing import Any
 from pandas import Categorical, DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.figure_style import look, panel_figure, save
+from stargan_lab.figures.style import look, panel_figure, save
 from stargan_lab.report.collect_runs import descriptions, finished
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.figure_style import new_figure, save
+from stargan_lab.figures.style import new_figure, save
 from stargan_lab.report.collect_runs import descriptions
 from stargan_lab.report.tables import by_seed
 from stargan_lab.tracking.metrics import Metric, lookup

@@ -10,8 +10,8 @@ from pandas import DataFrame
 from PIL import Image
 
 from stargan_lab.errors import LabError
+from stargan_lab.figures.image_grid import GridRow, draw_sheet
 from stargan_lab.files import read_json, write_atomically
-from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.report.collect_runs import finished
 from stargan_lab.tracking.run_folder import GROUND_TRUTH, TARGETS
 

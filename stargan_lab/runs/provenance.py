@@ -13,12 +13,11 @@ from stargan_lab.files import sha256_bytes
 _PACKAGE = Path(__file__).parents[1]
 _DISPLAY_ONLY = (
     "cli",
+    "figures",
     "inspection",
     "report",
     "toy",
     "console.py",
-    "figure_style.py",
-    "image_grid.py",
     "tracking/ui.py",
 )
 """Packages and modules that cannot change the results of a run."""

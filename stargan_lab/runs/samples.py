@@ -12,8 +12,8 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import ConfigError, nearest
 from stargan_lab.evaluation.context import Translate
+from stargan_lab.figures.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.files import write_atomically, write_json
-from stargan_lab.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.labels import target_labels
 from stargan_lab.seeding import generator_for
 from stargan_lab.tracking.run_folder import GROUND_TRUTH, TARGETS

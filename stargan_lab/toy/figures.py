@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from stargan_lab.figure_style import look, new_figure, save
+from stargan_lab.figures.style import look, new_figure, save
 from stargan_lab.toy.critic import ToyCritic
 from stargan_lab.toy.train import TrainedCritic
 

@@ -13,8 +13,8 @@ from stargan_lab.console import bar, say
 from stargan_lab.data.image_reader import IMAGE_EXTENSIONS, decode, images_in, read_bytes, to_rgb_as_displayed
 from stargan_lab.data.transforms import crop_and_resize, to_float, to_uint8
 from stargan_lab.errors import ConfigError, DataError, one_line
+from stargan_lab.figures.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.files import write_atomically
-from stargan_lab.image_grid import GridRow, as_image, draw_sheet
 from stargan_lab.translation.requested_labels import Target
 from stargan_lab.translation.translator import Translator
 

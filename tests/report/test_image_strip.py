@@ -12,8 +12,8 @@ from scored import row
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
+from stargan_lab.figures.image_grid import GridRow, draw_sheet
 from stargan_lab.files import read_json, write_json
-from stargan_lab.image_grid import GridRow, draw_sheet
 from stargan_lab.report.collect_runs import as_frame, collect
 from stargan_lab.report.image_strip import draw_strip, newest_samples
 from stargan_lab.tracking.run_folder import RunFolder

@@ -18,12 +18,11 @@ from stargan_lab.runs.provenance import code_hash
 LAYOUT = LabelLayout((LabelSpec("faces", ("Male", "Young")),))
 NOT_HASHED = (
     "cli/",
+    "figures/",
     "inspection/",
     "report/",
     "toy/",
     "console.py",
-    "figure_style.py",
-    "image_grid.py",
     "tracking/ui.py",
 )
 NOT_HASHED += ("conf/", "experiments/")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stargan_lab.image_grid import GridRow, draw_sheet, load_font, wrap
+from stargan_lab.figures.image_grid import GridRow, draw_sheet, load_font, wrap
 
 
 def noise(width: int, height: int, seed: int) -> Image.Image:

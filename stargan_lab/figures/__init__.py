@@ -1,0 +1,1 @@
+"""What figures and grids of images share."""
