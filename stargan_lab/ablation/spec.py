@@ -116,7 +116,7 @@ def load(name: str, preset: str | None = None) -> Ablation:
     Raises:
         ConfigError: names the file and the key.
     """
-    from stargan_lab.ablation.parse import parse
+    from stargan_lab.ablation.validate import parse
 
     paths, stem, _ = available(), *name.rpartition(".")[::2]
     if name in paths:

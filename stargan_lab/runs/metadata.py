@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stargan_lab.checkpoints.run_checkpoint import state_sha256
+from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.console import inform

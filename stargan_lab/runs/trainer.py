@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from stargan_lab.checkpoints.label_layout import write_layout
-from stargan_lab.checkpoints.run_checkpoint import restore, save
+from stargan_lab.checkpoints.train_state import restore, save
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, Role
 from stargan_lab.config import RunConfig
 from stargan_lab.config.run_identity import thread_count

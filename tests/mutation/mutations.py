@@ -110,18 +110,18 @@ TRAINING = [
     ),
     (
         "discriminator optimizer is not restored",
-        "checkpoints/run_checkpoint.py",
+        "checkpoints/train_state.py",
         '    train_state.d_optimizer.load_state_dict(content["d_optimizer"])\n',
         "",
-        "tests/checkpoints/test_run_checkpoint.py",
+        "tests/checkpoints/test_train_state.py",
         "tests/training",
     ),
     (
         "averaged losses are not restored",
-        "checkpoints/run_checkpoint.py",
+        "checkpoints/train_state.py",
         '    meter.load_state_dict(content["meter"])\n',
         "",
-        "tests/checkpoints/test_run_checkpoint.py",
+        "tests/checkpoints/test_train_state.py",
         "tests/training",
     ),
     (

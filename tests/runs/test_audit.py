@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stargan_lab import compose
-from stargan_lab.checkpoints.run_checkpoint import state_sha256
+from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.config import RunConfig
 from stargan_lab.labels import LabelLayout
 from stargan_lab.registry import family

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stargan_lab import compose
 from stargan_lab.checkpoints.label_layout import write_layout
-from stargan_lab.checkpoints.run_checkpoint import save
+from stargan_lab.checkpoints.train_state import save
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.files import write_text
 from stargan_lab.runs.build import build_layout, build_sources, build_train_state

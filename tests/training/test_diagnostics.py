@@ -7,7 +7,7 @@ import torch
 from tiny import LAYOUTS, ONE, make_batch, make_critic, make_objective, make_train_state
 from torch import Tensor, nn
 
-from stargan_lab.checkpoints.run_checkpoint import state_sha256
+from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.labels import LabelLayout
 from stargan_lab.training.diagnostics import (
     diagnose,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import LAYOUTS, ONE, make_batch, make_critic, make_generator, make_objective, make_train_state
 
-from stargan_lab.checkpoints.run_checkpoint import state_of
+from stargan_lab.checkpoints.train_state import state_of
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.labels import LabelLayout
 from stargan_lab.losses.step import Step

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import LAYOUTS, ONE, TWO, make_batch, make_objective, make_train_state
 
-from stargan_lab.checkpoints.run_checkpoint import restore, save, state_sha256
+from stargan_lab.checkpoints.train_state import restore, save, state_sha256
 from stargan_lab.errors import NonFiniteLossError
 from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.registry import family

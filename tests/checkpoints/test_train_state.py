@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny import ONE, make_batch, make_objective, make_train_state
 
-from stargan_lab.checkpoints import run_checkpoint as checkpoint
-from stargan_lab.checkpoints.run_checkpoint import restore, save, state_sha256
+from stargan_lab.checkpoints import train_state as checkpoint
+from stargan_lab.checkpoints.train_state import restore, save, state_sha256
 from stargan_lab.errors import LabError, NonFiniteLossError
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.updates import TrainState, step_randomness, train_step
