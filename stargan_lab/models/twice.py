@@ -118,8 +118,9 @@ def _convolution_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients by input, weight and bias, those that are needed."""
     stride, padding, dilation, groups = options
-    if x.dtype == torch.float64:  # torch's kernel for float64 on the CPU refuses some other memory formats
-        gradient, x, weight = gradient.contiguous(), x.contiguous(), weight.contiguous()
+    if x.device.type == "cpu":  # some of torch's kernels, e.g. for float64, refuse other memory formats
+        # flattened first: with one channel, strides of either format count as contiguous
+        gradient, x, weight = (each.contiguous().flatten().view(each.shape) for each in (gradient, x, weight))
     gradients: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
         gradient, x, weight, [len(weight)], stride, padding, dilation, False, [0, 0], groups, needed
     )

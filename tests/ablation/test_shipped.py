@@ -41,8 +41,9 @@ def real_data(here: Path) -> None:
 def test_every_cell_composes_in_a_dry_run(here: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """At the preset tiny."""
     assert main(["sweep", name, "--dry-run", "seed=0"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, left = capsys.readouterr().out.splitlines()
     variants = list(load(name).variants)
+    assert left.startswith(f"{len(variants)} runs left")
     assert [variant in line for variant, line in zip(variants, lines, strict=True)] == [True] * len(variants)
     assert len({line.split()[0] for line in lines}) == len(variants)
     assert list(here.iterdir()) == []  # planning writes nothing

@@ -79,7 +79,7 @@ def test_jobs_of_a_multirun_are_composed_and_validated_once(trained: list[RunCon
     assert calls["composed"] == 4 + 1 + 4  # Hydra composes its own settings, and each job again in its launcher
 
 
-def test_cells_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
+def test_variants_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfig], calls: dict[str, int]) -> None:
     assert main(["sweep", "norms", "weights.rec=3", HERE]) == 1  # nothing was trained
     assert [(config.discriminator.options["norm"], config.seed, config.weights.rec) for config in trained] == [
         ("none", 0, 3.0),
@@ -87,8 +87,9 @@ def test_cells_of_a_sweep_are_composed_and_validated_once(trained: list[RunConfi
         ("layer", 0, 3.0),
         ("layer", 1, 3.0),
     ]
-    assert calls["validated"] == 4
-    assert calls["composed"] == 1 + 4 + 1 + 4  # the launcher alone, to know whether the cells train on this machine
+    assert calls["validated"] == 2  # a variant for all of its seeds
+    # to know whether the cells train on this machine, their one selection of YAML files, the launcher, and every job
+    assert calls["composed"] == 1 + 1 + 1 + 4
 
 
 def test_no_job_starts_when_one_is_invalid(
