@@ -28,9 +28,15 @@ def quietly(quiet: bool) -> Iterator[None]:
         _QUIET.reset(token)
 
 
+def is_first_process() -> bool:
+    """False in the processes of a run, started by torchrun, that leave printing to the first one."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str) -> None:
     """Print a result, warning or error to stderr, above a progress bar if there is one."""
-    tqdm.write(text, file=sys.stderr)
+    if is_first_process():
+        tqdm.write(text, file=sys.stderr)
 
 
 def inform(text: str) -> None:
@@ -47,7 +53,7 @@ def bar(title: str, total: int | None, unit: str = "it", start: int = 0, shown: 
             if ``disable`` is passed.
         options: further ones of tqdm.
     """
-    hidden = not shown or _QUIET.get() or bool(os.environ.get("TQDM_DISABLE"))
+    hidden = not shown or not is_first_process() or _QUIET.get() or bool(os.environ.get("TQDM_DISABLE"))
     disable = True if hidden else None
     return tqdm(desc=title, total=total, initial=start, unit=unit, leave=False, disable=disable, **options)
 

@@ -53,6 +53,14 @@ class NonFiniteLossError(LabError):
     """A loss term is NaN or infinite; the message names the step and the term."""
 
 
+class ReportedElsewhere(LabError):
+    """Another process of the same run reports the error."""
+
+
+class ProcessLost(LabError):
+    """Another process of the same run has ended."""
+
+
 class JobStopped(LabError):
     """A signal stopped a run in a worker of a launcher; it has saved a checkpoint if it was training."""
 
@@ -67,6 +75,14 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {Signals(signal_number).name}")
         self.exit_code = 128 + signal_number
+
+
+class Interrupted(Stopped):
+    """Training stopped on request, after writing the checkpoint of ``step``."""
+
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.step = step
 
 
 def one_line(error: BaseException) -> str:

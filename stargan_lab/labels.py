@@ -17,18 +17,20 @@ class Batch:
     """Images of one dataset with their labels.
 
     Attributes:
-        images: (N, 3, H, W) in [-1, 1].
-        labels: (N, A) of 0 and 1; one-hot for a categorical dataset.
+        images: (N, 3, H, W) in [-1, 1]; in distributed training, only the rows of this process.
+        labels: (N, A) of 0 and 1, always of the whole batch; one-hot for a categorical dataset.
         source: index of the dataset in the layout's ``specs``.
+        rows: which rows of ``labels`` belong to ``images``.
     """
 
     images: Tensor
     labels: Tensor
     source: int
+    rows: slice = slice(None)
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Batch":
         images = self.images.to(device, dtype, non_blocking=True)
-        return Batch(images, self.labels.to(device, dtype, non_blocking=True), self.source)
+        return Batch(images, self.labels.to(device, dtype, non_blocking=True), self.source, self.rows)
 
 
 @dataclass(frozen=True)

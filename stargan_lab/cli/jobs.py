@@ -151,9 +151,14 @@ def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] 
     Raises:
         ConfigError, DataError: in one line.
     """
+    config = resolve(composed, hydra)
+    return check_run(config, hydra, overrides)
+
+
+def check_run(config: RunConfig, hydra: DictConfig, overrides: Sequence[str] = ()) -> Job:
+    """Check that outputs, device, data and weights are available. Raises ConfigError or DataError in one line."""
     from stargan_lab.runs.build import check_prerequisites
 
-    config = resolve(composed, hydra)
     check_writable("paths.outputs", Path(config.paths.outputs))
     return Job(overrides, config, run_id(config, check_prerequisites(config, trains_here(hydra.launcher))))
 
@@ -185,6 +190,8 @@ def launch(
     Raises:
         Stopped: Ctrl-C or SIGTERM stopped the jobs.
     """
+    if any(job.config.trainer.devices > 1 for job in jobs):
+        raise ConfigError("trainer.devices: several runs need 1; torchrun is for a single one, without -m")
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")

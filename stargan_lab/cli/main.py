@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -31,7 +32,8 @@ from stargan_lab.cli import (
 )
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.errors import ConfigError, DataError, LabError, Stopped, nearest, printable
+from stargan_lab.console import is_first_process
+from stargan_lab.errors import ConfigError, DataError, LabError, ReportedElsewhere, Stopped, nearest, printable
 
 _OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -59,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _sigterm_raises():
             return _dispatch(arguments)
     except LabError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        if isinstance(error, ConfigError) and not is_first_process():
+            _wait_for_end()
+        elif not isinstance(error, ReportedElsewhere):
+            print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | DataError) else 1
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,9 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {printable(f'{place}{error.strerror}')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
-        if type(interrupt) in (KeyboardInterrupt, Stopped):  # a run that saved its checkpoint has already reported it
+        saved = type(interrupt) not in (KeyboardInterrupt, Stopped)  # a run that saved has already said so
+        if not saved and is_first_process():
             print("interrupted", file=sys.stderr)
         return interrupt.exit_code if isinstance(interrupt, Stopped) else 130
+
+
+def _wait_for_end() -> None:
+    """Torchrun has started several processes with one command line. The first one prints what is wrong with it; if
+    another one ends earlier, torchrun stops the first one.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(30)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
-from hydra.types import HydraContext, RunMode
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
-from stargan_lab.cli.jobs import Jobs, check_job, launch, one_line_errors, show_plain_warnings, stopping
+from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stopping
 from stargan_lab.cli.multirun import Multirun, name_of, swept_keys, tagged, values_of
 from stargan_lab.config.compose import (
     CONFIG_MODULE,
@@ -70,14 +70,24 @@ class _Shown(Hydra):
 
 @one_line_errors()
 def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
-    config = check_job(base, base.hydra).config
-    from stargan_lab.runs.run import run  # imports torch
+    config = resolve(base, base.hydra)
+    from stargan_lab.runs.run import processes, run  # imports torch
 
+    with processes(config) as world:
+        with world.in_turn():
+            check_run(config, base.hydra)
+        if world.rank:
+            run(config)  # without files of Hydra
+        else:
+            _run_as_job(base, loader, lambda composed: run(config))
+
+
+def _run_as_job(base: DictConfig, loader: ConfigLoader, task: TaskFunction) -> None:
     callbacks = Callbacks(base)
     callbacks.on_run_start(config=base, config_name=base.hydra.job.config_name)
     job = run_job(
         hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
-        task_function=lambda composed: run(config),
+        task_function=task,
         config=base,
         job_dir_key="hydra.run.dir",
         job_subdir_key=None,

@@ -23,6 +23,7 @@ def check_rules(config: RunConfig) -> None:
     _check_label_input(config)
     _check_lipschitz_bound(config)
     _check_critic_norm(config)
+    _check_devices(config)
 
 
 def has_trait(config: RunConfig, key: str, trait: str) -> bool:
@@ -125,3 +126,26 @@ def _check_critic_norm(config: RunConfig) -> None:
             " starts at 1, so its layers output almost zero; use discriminator.norm_affine=false",
             stacklevel=2,
         )
+
+
+def _check_devices(config: RunConfig) -> None:
+    """What cannot be split over several devices with the results of one."""
+    trainer = config.trainer
+    if trainer.devices == 1:
+        return
+    if config.batch_size % trainer.devices:
+        raise ConfigError(
+            f"batch_size: {config.batch_size} cannot be divided by trainer.devices={trainer.devices}, which share each"
+            " batch equally"
+        )
+    for network in NETWORKS:
+        if has_trait(config, f"{network}.norm", "couples_samples"):
+            norm = getattr(config, network).options["norm"]
+            raise ConfigError(
+                f"{network}.norm: {norm} norm couples the images of a batch, which trainer.devices={trainer.devices}"
+                " split; use another norm or trainer.devices=1"
+            )
+    if trainer.cuda_graphs:
+        raise ConfigError("trainer.cuda_graphs: true needs trainer.devices=1; set it to false")
+    if ":" in trainer.device:
+        raise ConfigError(f"trainer.device: {trainer.device} is one GPU; with trainer.devices > 1 use cuda")

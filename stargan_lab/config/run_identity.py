@@ -112,5 +112,5 @@ def device_name(config: RunConfig) -> str:
 
 
 def thread_count(config: RunConfig) -> int:
-    """The number of CPU threads, with null resolved."""
-    return config.trainer.threads or len(os.sched_getaffinity(0))
+    """The number of CPU threads of a process, with null resolved."""
+    return config.trainer.threads or max(len(os.sched_getaffinity(0)) // config.trainer.devices, 1)

@@ -84,7 +84,9 @@ class TrainerConfig(Model):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
         "auto", description="auto, cpu, cuda or cuda:N"
     )
-    devices: Annotated[int, Field(ge=1, le=1)] = Field(1, description="number of devices; only 1 is supported")
+    devices: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="number of devices that share each batch; more than 1 needs torchrun (docs/launchers.md)"
+    )
     precision: Literal["float32", "bfloat16", "float64", "auto"] = Field(
         "float32", description="bfloat16 uses autocast; here and below, auto: the fastest on this machine"
     )
@@ -103,7 +105,9 @@ class TrainerConfig(Model):
     )
     cuda_graphs: bool = Field(False, description="record steps as CUDA graphs; no effect on the CPU")
     autotune: bool = Field(False, description="CUDA: time convolution algorithms once and use the fastest")
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(None, description="CPU threads; null: one per core")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="CPU threads; null: one per core, shared by the devices"
+    )
     workers: Annotated[int, Field(ge=0, le=64)] = Field(
         0, description="batches loaded in advance, each in a background thread; 0: none"
     )

@@ -31,14 +31,26 @@ def flips(batch_size: int, seed: int, source: int, iteration: int) -> Tensor:
     return torch.from_numpy(_bits("flip", seed, source, iteration, batch_size) >> np.uint64(63) == 1)
 
 
-def load_batch(images: ImageSet, source: int, batch_size: int, seed: int, iteration: int, flip: bool) -> Batch:
-    """The batch of an iteration, counted from 0: images (batch_size, 3, H, W) in [-1, 1] with their labels."""
+def load_batch(
+    images: ImageSet,
+    source: int,
+    batch_size: int,
+    seed: int,
+    iteration: int,
+    flip: bool,
+    rows: slice = slice(None),
+) -> Batch:
+    """The batch of an iteration, counted from 0: images (batch_size, 3, H, W) in [-1, 1] with their labels.
+
+    Args:
+        rows: loads only these images of the batch; the labels are always those of the whole batch.
+    """
     indices = batch_indices(len(images), batch_size, seed, source, iteration)
-    pixels = images.images(indices)
+    pixels = images.images(indices[rows])
     if flip:
-        flipped = flips(batch_size, seed, source, iteration)[:, None, None, None]
+        flipped = flips(batch_size, seed, source, iteration)[rows, None, None, None]
         pixels = torch.where(flipped, pixels.flip(-1), pixels)
-    return Batch(to_float(pixels), images.labels[indices], source)
+    return Batch(to_float(pixels), images.labels[indices], source, rows)
 
 
 @lru_cache(maxsize=8)

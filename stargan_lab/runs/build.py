@@ -21,6 +21,7 @@ from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
+from stargan_lab.training.distributed import ALONE, World, check_processes
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
 from stargan_lab.training.optimizers import make_capturable
@@ -41,9 +42,10 @@ def check_prerequisites(config: RunConfig, here: bool = True) -> list[str]:
     Returns:
         The datasets' fingerprints; for image directories this reads the label lists and hashes the images, once.
     Raises:
-        ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing.
+        ConfigError: not as many processes as ``trainer.devices``; the device, extractor weights, initial weights or an image file for the samples is missing.
         DataError: a dataset is missing or damaged.
     """
+    check_processes(config.trainer.devices)
     if here:
         pick_device(config)
     weights = config.evaluation.weights
@@ -104,7 +106,10 @@ def build_objective(config: RunConfig, layout: LabelLayout) -> Objective:
 
 
 def build_train_state(
-    config: RunConfig, layout: LabelLayout, initial_hashes: Mapping[Role, str] | None = None
+    config: RunConfig,
+    layout: LabelLayout,
+    initial_hashes: Mapping[Role, str] | None = None,
+    world: World = ALONE,
 ) -> TrainState:
     """Networks on their device, optimizers and average, before the first step; see ``build_networks``."""
     device, execution = pick_device(config), build_execution(config)
@@ -121,6 +126,7 @@ def build_train_state(
         ema=Ema(generator, config.ema.decay),
         device=device,
         execution=execution,
+        world=world,
     )
     if train_state.records_steps:
         for optimizer in (train_state.g_optimizer, train_state.d_optimizer):

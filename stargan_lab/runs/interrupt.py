@@ -16,10 +16,16 @@ def stopped_line(step: int, checkpoint: Path) -> str:
 
 
 class StopSignal:
-    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` to its number, and a second interrupts."""
+    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` to its number, and a second interrupts.
 
-    def __init__(self) -> None:
+    Args:
+        repeated: torchrun passes on the signals that processes get anyway, and sends them when one has ended: without
+            a message, a second one does not interrupt.
+    """
+
+    def __init__(self, repeated: bool = False) -> None:
         self.requested = 0
+        self._repeated = repeated
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -31,10 +37,13 @@ class StopSignal:
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._request:
+                signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and not self._repeated:
             raise Stopped(number)
         self.requested = number
+        if self._repeated:
+            return
         inform("saving a checkpoint after this step, then stopping (press Ctrl-C again to stop immediately)")

@@ -12,14 +12,17 @@ from stargan_lab.errors import LockedError
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.failure import described, status_of
 from stargan_lab.runs.finished import update_finished
+from stargan_lab.runs.follower import FINISHED, Follower, processes
 from stargan_lab.runs.trainer import Trainer
 from stargan_lab.tracking.run_folder import FAILED, RunFolder
+from stargan_lab.training.distributed import World
 
 
 def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
-    With ``config.quiet`` it prints only its result, warnings and errors.
+    With ``config.quiet`` it prints only its result, warnings and errors. With ``trainer.devices`` > 1 it is called
+    in several processes that torchrun has started; the first writes and prints, the others return an empty result.
 
     Args:
         config: from ``compose``, or the overrides to compose it from, e.g. ``["preset=tiny", "seed=1"]``.
@@ -29,21 +32,25 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """
     if not isinstance(config, RunConfig):
         config = compose(config)
-    with quietly(config.quiet):
-        return _run(config)
+    with quietly(config.quiet), processes(config) as world:
+        return _run(config, world)
 
 
-def _run(config: RunConfig) -> dict[str, Any]:
+def _run(config: RunConfig, world: World) -> dict[str, Any]:
     sources = build_sources(config)
     hashes = initial_hashes(config)  # before the run id, to detect a change of the weights in between
     identity = run_id(config, [source.fingerprint for source in sources])
     folder = RunFolder(Path(config.paths.outputs) / "runs" / identity)
+    if world.rank:
+        Follower(config, sources, folder, hashes, world).run()
+        return {}
     if (result := folder.finished_result()) is None:  # a finished run may be locked for re-evaluation
         with folder.claim():
             if (result := folder.finished_result()) is None:
                 with _recorded_failure(config, folder):
                     _note_failure(folder)
-                    return Trainer(config, sources, folder, hashes).run()
+                    return Trainer(config, sources, folder, hashes, world).run()
+    world.largest(FINISHED)
     say(f"already finished: run {identity} in {folder.path}")
     update_finished(config, folder)
     return result

@@ -1,8 +1,8 @@
 """The training of one run: builds everything, runs the loop, and implements the loop's hooks."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,15 @@ from stargan_lab.config import RunConfig
 from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import Progress, closing, inform, say
 from stargan_lab.data.protocols import ImageSource
-from stargan_lab.data.sampling import load_batch
 from stargan_lab.data.transforms import to_float
-from stargan_lab.errors import LockedError
+from stargan_lab.errors import Interrupted, LockedError
 from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import remove_partial, write_text
 from stargan_lab.labels import Batch
 from stargan_lab.runs.audit import audit
+from stargan_lab.runs.batches import training_batches
 from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
 from stargan_lab.runs.failure import described, status_of
 from stargan_lab.runs.interrupt import StopSignal, stopped_line
@@ -38,9 +38,9 @@ from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.training.diagnostics import diagnose
-from stargan_lab.training.loop import Interrupted, train
+from stargan_lab.training.distributed import ALONE, World
+from stargan_lab.training.loop import train
 from stargan_lab.training.meter import Meter
-from stargan_lab.training.prefetch import prefetched
 from stargan_lab.training.timing import StepTimer, peak_memory_mib
 from stargan_lab.translation.translator import Translator
 
@@ -51,19 +51,25 @@ class Trainer:
     Args:
         sources: the datasets of ``config``, not prepared yet.
         initial_hashes: hashes of the initial weights, by role, that are part of the run id.
+        world: the processes that train the run; this one has rank 0, the others are a ``Follower`` each.
     """
 
     def __init__(
-        self, config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder, initial_hashes: Mapping[Role, str]
+        self,
+        config: RunConfig,
+        sources: Sequence[ImageSource],
+        folder: RunFolder,
+        initial_hashes: Mapping[Role, str],
+        world: World = ALONE,
     ) -> None:
         self.config, self.sources, self.folder = config, sources, folder
-        self.initial_hashes = initial_hashes
+        self.initial_hashes, self.world = initial_hashes, world
         self.name = run_name(config)
         self.checkpoint_path = folder.path / CHECKPOINT
-        self.meter = Meter()
+        self.meter = Meter(world)
         self.scores: Scores | None = None
         self._peak_memory: float | None = None
-        self._stop = StopSignal()
+        self._stop = StopSignal(repeated=world.size > 1)
 
     def run(self) -> dict[str, Any]:
         """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
@@ -78,7 +84,7 @@ class Trainer:
             self.samples = SampleWriter(folder.samples, self.sources, images, size, seed, self._predicted_labels)
             self.evaluator = build_evaluator(config, self.sources, pick_device(config))
             self.layout = build_layout(self.sources)
-            self.train_state = build_train_state(config, self.layout, self.initial_hashes)
+            self.train_state = build_train_state(config, self.layout, self.initial_hashes, self.world)
             self.plan = build_loop_plan(config)
             resumed_from = self._resume()
             self._started = time.perf_counter() - self.train_state.seconds
@@ -100,7 +106,8 @@ class Trainer:
         try:
             if self._missed_evaluation(resumed_from):
                 self.evaluate(resumed_from)
-            with self._batches() as batches, self._stop:
+            self.world.largest(resumed_from)  # the others start here too
+            with training_batches(self.config, self.sources, self.plan, state) as batches, self._stop:
                 train(self.train_state, objective, batches, self.plan, self.meter, self)
             if self.scores is None:  # interrupted after the last step, before the evaluation
                 self.evaluate(self.plan.total_steps)
@@ -164,7 +171,7 @@ class Trainer:
             self.tracker.commit(step)
 
     def stop_requested(self) -> int:
-        return self._stop.requested
+        return self.world.largest(self._stop.requested)
 
     # Helpers.
 
@@ -205,20 +212,6 @@ class Trainer:
         restore(self.checkpoint_path, self.train_state, self.meter, self.folder.run_id)
         inform(f"resuming from step {self.train_state.step}")
         return self.train_state.step
-
-    @contextmanager
-    def _batches(self) -> Iterator[Callable[[int], Batch]]:
-        plan, config = self.plan, self.config
-
-        def batch(step: int) -> Batch:
-            index = (step - 1) % plan.sources
-            source = self.sources[index]
-            images = source.split("train")
-            return load_batch(images, index, config.batch_size, config.seed, plan.iteration(step) - 1, source.flip)
-
-        first, workers = self.train_state.step + 1, config.trainer.workers
-        with prefetched(batch, first, plan.total_steps, workers) if workers else nullcontext(batch) as batches:
-            yield batches
 
     def _missed_evaluation(self, step: int) -> bool:
         """Whether the run ended between the checkpoint of ``step``, where it resumes, and the evaluation due then."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from stargan_lab.errors import Stopped
+from stargan_lab.errors import Interrupted
 from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
 from stargan_lab.training.graphs import GraphedStep
@@ -69,14 +69,6 @@ class Hooks(Protocol):
         ...
 
 
-class Interrupted(Stopped):
-    """Training stopped on request, after writing the checkpoint of ``step``."""
-
-    def __init__(self, step: int, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.step = step
-
-
 def train(
     train_state: TrainState,
     objective: Objective,
@@ -106,7 +98,7 @@ def train(
             set_rate(group, group["initial_lr"] * factor)
         # one discriminator update, and a generator update when due
         batch = batches(step)
-        randomness = step_randomness(plan.seed, step, len(batch.images), objective.lipschitz.samples)
+        randomness = step_randomness(plan.seed, step, len(batch.labels), objective.lipschitz.samples)
         losses = update(train_state, objective, batch, randomness, iteration % plan.n_critic == 0)
         train_state.step = step
         meter.add(step, losses, objective.layout.specs[batch.source].dataset if plan.sources > 1 else None)

@@ -7,12 +7,18 @@ import torch
 from torch import Tensor
 
 from stargan_lab.errors import NonFiniteLossError
+from stargan_lab.training.distributed import ALONE, World
 
 
 class Meter:
-    """Means of loss terms since the last read. Values stay tensors until then, so that no step waits for the device."""
+    """Means of loss terms since the last read. Values stay tensors until then, so that no step waits for the device.
 
-    def __init__(self) -> None:
+    Args:
+        world: values are averaged over these processes, which must all read and collect at the same steps.
+    """
+
+    def __init__(self, world: World = ALONE) -> None:
+        self._world = world
         self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
@@ -29,7 +35,9 @@ class Meter:
         """
         if not self._pending:
             return
-        values = torch.cat([v for _, _, v in self._pending]).tolist()
+        pending = torch.cat([v for _, _, v in self._pending])
+        self._world.average([pending])
+        values = pending.tolist()
         for step, names, _ in self._pending:
             for name in names:
                 value = values.pop(0)

@@ -10,6 +10,7 @@ from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import LossValues, Objective
 from stargan_lab.losses.step import Discriminate, Step, Translate
 from stargan_lab.seeding import generator_for
+from stargan_lab.training.distributed import ALONE, World
 from stargan_lab.training.ema import Ema
 
 
@@ -71,7 +72,8 @@ class TrainState:
 
     Attributes:
         step: discriminator updates so far.
-        seconds: training time so far, over all processes.
+        seconds: training time so far, with that before a resume.
+        world: the processes that train the run together.
     """
 
     generator: nn.Module
@@ -83,6 +85,7 @@ class TrainState:
     execution: Execution = Execution()
     step: int = 0
     seconds: float = 0.0
+    world: World = ALONE
 
     def __post_init__(self) -> None:
         compiled = self.execution.compile
@@ -131,7 +134,7 @@ def train_step(
         fake = step.fake.detach().to(train_state.dtype)
         detached = replace(step, fake=fake, joint=train_state.execution.joint_pass)
         total, values = objective.total("discriminator", detached)
-    _update(train_state.d_optimizer, total)
+    _update(train_state.d_optimizer, total, train_state.world)
     objective.lipschitz.project(train_state.critic)
     for module in train_state.critic.modules():  # all passes until the next update use this estimate
         if update_sigma := getattr(module, "update_sigma", None):
@@ -140,7 +143,7 @@ def train_step(
         train_state.critic.requires_grad_(False)  # saves gradients that no optimizer would use
         with train_state.mixed():
             total, generator_values = objective.total("generator", step)
-        _update(train_state.g_optimizer, total)
+        _update(train_state.g_optimizer, total, train_state.world)
         train_state.critic.requires_grad_(True)
         train_state.ema.update(train_state.generator)
         values |= generator_values
@@ -151,16 +154,17 @@ def translated(train_state: TrainState, objective: Objective, batch: Batch, rand
     """A batch with its targets and its translation, on the device; the translation has a graph if grad mode is on."""
     layout, batch, randomness = objective.layout, *on_device(train_state, batch, randomness)
     targets = objective.targets(batch.labels, layout.specs[batch.source], randomness.permutation, randomness.choice)
+    targets = targets[batch.rows]
     return Step(
         layout=layout,
         adversarial=objective.adversarial,
         lipschitz=objective.lipschitz,
         real=batch.images,
-        labels=batch.labels,
+        labels=batch.labels[batch.rows],
         source=batch.source,
         fake=train_state.translate(batch.images, layout.generator_label(targets, batch.source)),
         targets=targets,
-        alpha=randomness.alpha,
+        alpha=randomness.alpha[:, batch.rows],
         generator=train_state.generator,
         discriminator=train_state.critic,
         translate=train_state.translate,
@@ -179,7 +183,7 @@ def on_device(train_state: TrainState, batch: Batch, randomness: StepRandomness)
 
     images = moved(batch.images, train_state.dtype).contiguous(memory_format=train_state.memory_format)
     return (
-        Batch(images, moved(batch.labels, train_state.dtype), batch.source),
+        Batch(images, moved(batch.labels, train_state.dtype), batch.source, batch.rows),
         StepRandomness(
             moved(randomness.permutation, torch.int64),
             moved(randomness.alpha, train_state.dtype),
@@ -188,7 +192,9 @@ def on_device(train_state: TrainState, batch: Batch, randomness: StepRandomness)
     )
 
 
-def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _update(optimizer: torch.optim.Optimizer, loss: Tensor, world: World) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    world.average([parameter.grad for parameter in parameters if parameter.grad is not None])
     optimizer.step()

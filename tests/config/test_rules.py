@@ -25,6 +25,10 @@ REFUSED = {
     "discriminator.depth=4 discriminator.norm=batch batch_size=1": ["discriminator.norm", "batch", "1x1"],
     "discriminator.norm=spectral lipschitz=clip": ["lipschitz", "clip", "spectral", "none, gp"],
     "discriminator.norm=group discriminator.norm_options={groups:3}": ["discriminator.norm_options", "groups=3", "8"],
+    "trainer.devices=3": ["batch_size", "4 cannot be divided by trainer.devices=3"],
+    "trainer.devices=2 discriminator.norm=batch": ["discriminator.norm", "batch", "couples", "trainer.devices=1"],
+    "trainer.devices=2 trainer.cuda_graphs=true": ["trainer.cuda_graphs", "trainer.devices=1"],
+    "trainer.devices=2 trainer.device=cuda:1": ["trainer.device", "cuda:1", "use cuda"],
     "generator.norm=group generator.norm_options={groups:8}": ["generator.norm_options", "groups=8", "4 channels"],
 }
 WARNED = {

@@ -60,6 +60,7 @@ def test_every_setting_that_changes_results_gives_another_id() -> None:
         "data.sources.faces.flip=false",
         "trainer.precision=float64",
         "trainer.threads=2",
+        "trainer.devices=2",
         "trainer.channels_last=true",
         "trainer.joint_pass=true",
         "trainer.precision=bfloat16",

@@ -70,3 +70,5 @@ def test_load_batch_combines_images_labels_and_flips(tmp_path: Path) -> None:
     for i in range(8):
         expected = plain.images[i].flip(-1) if flipped[i] else plain.images[i]
         assert torch.equal(batch.images[i], expected)
+    part = load_batch(images, 2, 8, 5, 3, flip=True, rows=slice(4, 8))
+    assert torch.equal(part.images, batch.images[4:]) and torch.equal(part.labels, batch.labels)

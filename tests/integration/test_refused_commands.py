@@ -30,6 +30,11 @@ REFUSED = {
     "unknown attribute": ("train preset=tiny data.sources.faces.attributes=[Mal]", ["attributes", "'Male'"]),
     "no CelebA": ("train", ["data/celeba", "list_attr_celeba.txt"]),
     "no GPU": ("train preset=tiny trainer.device=cuda", ["trainer.device", "cuda"]),
+    "several devices without torchrun": ("train preset=tiny trainer.devices=2", ["torchrun", "--nproc-per-node 2"]),
+    "a multirun on several devices": (
+        "train -m preset=tiny trainer.devices=2 seed=0,1",
+        ["trainer.devices", "torchrun"],
+    ),
     "missing weights": ("train preset=tiny evaluation.weights=no.pth evaluation.extractor=inception", ["no.pth"]),
     "misspelt key in a user's YAML": ("train --config-dir conf preset=mine", ["n_critc", "'n_critic'"]),
     "one invalid job of many": ("train -m preset=tiny discriminator.norm=none,laier", ["'laier'", "'layer'"]),

@@ -9,10 +9,10 @@ import torch
 from tiny import LAYOUTS, ONE, TWO, make_batch, make_objective, make_train_state
 
 from stargan_lab.checkpoints.train_state import restore, save, state_sha256
-from stargan_lab.errors import NonFiniteLossError
+from stargan_lab.errors import Interrupted, NonFiniteLossError
 from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.registry import family
-from stargan_lab.training.loop import Interrupted, LoopPlan, train
+from stargan_lab.training.loop import LoopPlan, train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.prefetch import prefetched
 from stargan_lab.training.updates import TrainState
