@@ -3,7 +3,7 @@
 Shapes: N batch, A labels of one dataset, S datasets, H W pixels. Networks take images in [-1, 1]; datasets store uint8.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -26,7 +26,7 @@ class Batch:
     images: Tensor
     labels: Tensor
     source: int
-    rows: slice = slice(None)
+    rows: slice = field(default_factory=lambda: slice(None))
 
     def to(self, device: torch.device, dtype: torch.dtype = torch.float32) -> "Batch":
         images = self.images.to(device, dtype, non_blocking=True)

@@ -42,7 +42,8 @@ def check_prerequisites(config: RunConfig, here: bool = True) -> list[str]:
     Returns:
         The datasets' fingerprints; for image directories this reads the label lists and hashes the images, once.
     Raises:
-        ConfigError: not as many processes as ``trainer.devices``; the device, extractor weights, initial weights or an image file for the samples is missing.
+        ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing, or
+            there are not as many processes as ``trainer.devices``.
         DataError: a dataset is missing or damaged.
     """
     check_processes(config.trainer.devices)
