@@ -7,6 +7,7 @@ import torch
 
 from stargan_lab import build_networks, compose
 from stargan_lab.config import RunConfig, run_id
+from stargan_lab.config.run_identity import thread_count
 from stargan_lab.labels import LabelLayout, LabelSpec
 
 BASE = ["preset=tiny", "trainer.device=cpu"]
@@ -68,6 +69,13 @@ def test_every_setting_that_changes_results_gives_another_id() -> None:
     ]
     ids = [identity(), identity(fingerprint="other data"), *(identity(*override.split()) for override in overrides)]
     assert len(set(ids)) == len(overrides) + 2
+
+
+def test_devices_share_the_cores_of_the_machine(monkeypatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
+    counts = [thread_count(config(f"trainer.devices={n}", "trainer.threads=null")) for n in (1, 2, 4)]
+    assert counts == [6, 3, 1]
+    assert thread_count(config("trainer.devices=2", "trainer.threads=5")) == 5
 
 
 LINEAR, GROUP, DEPTH_3 = "schedule=linear total_steps=10", "discriminator.norm=group", "discriminator.depth=3"
