@@ -1,13 +1,13 @@
 """Time and memory of a training step: ``python benchmarks/step.py --image-size 64 --against PATH``.
 
-PATH is a checkout of yunjey/stargan. Its own solver trains its own networks in this process, in turn with this
+PATH is a checkout of yunjey/stargan. Its own solver trains its own networks in this process, alternating with this
 project's step under several settings of ``trainer``; a round is one cycle of each: n_critic discriminator updates and
 one generator update, from batches in CPU memory. Ratios are medians over rounds of the reference's time over ours.
 Without PATH, the default settings take the reference's place. The last line of the output is JSON:
 
     ratio, ratio_fp32   of the fastest setting, and of the fastest one in float32; with quartiles in ratio_quartiles
     setting, seconds    the fastest setting, and its median time per discriminator update
-    memory_ratio        memory of its training over the reference's, each in a process of its own
+    memory_ratio        memory of its training over the reference's, each in its own process
     floor_seconds       per discriminator update, the larger of: FLOPs over the measured rate of a matrix product, and
                         bytes of convolutions and optimizers over the measured bandwidth; floor_share is reached
 """
@@ -128,7 +128,7 @@ def status_kib(key: str) -> int:
 
 
 def measured_memory(arguments: argparse.Namespace, name: str) -> float:
-    """``memory`` of a setting, or of the reference, in a process of its own."""
+    """``memory`` of a setting, or of the reference, in its own process."""
     command = [sys.executable, *sys.argv, "--memory-of", name]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.strip().splitlines()[-1])

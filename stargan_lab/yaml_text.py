@@ -1,4 +1,4 @@
-"""Reading YAML that may come from anybody: no tag is run, and small files stay small in memory."""
+"""Read untrusted YAML: no tag runs code, and small files stay small in memory."""
 
 from typing import Any
 

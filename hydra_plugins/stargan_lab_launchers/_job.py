@@ -1,4 +1,4 @@
-"""What the launchers share: running one job of a sweep, in whatever process, and the record of a job that died."""
+"""What the launchers share: running one job of a sweep, in any process, and recording a job that died."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class LabLauncher(Launcher):
         self.runner = JobRunner(config, hydra_context, task_function, Singleton.get_state())
 
     def lost(self, number: int, overrides: Sequence[str], reason: str) -> JobReturn:
-        """The failure of a job whose process ended without a result; it is reported here, as the job no longer can."""
+        """The failure of a job whose process ended without a result; reported here because the job no longer can."""
         error = LabError(f"job {number}: {reason}; the same command resumes it")
         say(f"failed: {error}")
         self.task.job_lost(number)

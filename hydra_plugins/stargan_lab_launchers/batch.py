@@ -82,7 +82,7 @@ class SubmititLauncher(LabLauncher):
         except ImportError:
             raise ConfigError("hydra/launcher: submitit is not installed; pip install 'stargan-lab[slurm]'") from None
         if "cpus_per_task" not in self.parameters:
-            raise ConfigError("trainer.threads: set a number; the cores of this machine must not decide those of a job")
+            raise ConfigError("trainer.threads: set a number; a job's cores must not depend on this machine")
         arguments = {f"{self.cluster}_max_num_timeout": self.max_num_timeout}
         parameters = {
             key if key in SHARED_PARAMETERS else f"{self.cluster}_{key}": value
@@ -116,14 +116,14 @@ class SubmititLauncher(LabLauncher):
         return self._result(job, overrides, number)
 
     def _alive(self, job: Any) -> bool:
-        """Whether a job waits or runs. Asks ``squeue``, as submitit's ``sacct`` needs an accounting database."""
+        """Whether a job is waiting or running. Asks ``squeue``, since submitit's ``sacct`` needs an accounting database."""
         if self.cluster == "local":
             return not job.done()
         if self.task.stop_file.exists():  # started jobs save and end, the others need not start
             subprocess.run(["scancel", "--state=PENDING", job.job_id], capture_output=True, check=False)
         command = ["squeue", "--noheader", "--format=%i", f"--jobs={job.job_id}"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.returncode:  # the controller may be away for a while; it forgets jobs that ended long ago
+        if answer.returncode:  # the controller may be unavailable for now, and forgets jobs that ended long ago
             return "Invalid job id" not in answer.stderr
         return bool(answer.stdout.strip())
 

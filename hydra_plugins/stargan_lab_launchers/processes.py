@@ -1,4 +1,4 @@
-"""The launchers ``basic`` and ``joblib``: every job in a process of its own, one or several at a time."""
+"""The launchers ``basic`` and ``joblib``: every job in its own process, one or several at a time."""
 
 import os
 import signal
@@ -22,11 +22,11 @@ PRELOADED = [
     "torchvision",
     "skimage.metrics",
 ]
-"""What a run imports, if only late. Imported once per sweep, by the server that the jobs' processes are forked from."""
+"""What a run imports sooner or later. Imported once per sweep, by the server that forks the jobs' processes."""
 
 
 class ProcessLauncher(LabLauncher):
-    """Runs jobs with joblib, each in a new process; whatever ends one of them leaves the others running.
+    """Runs jobs with joblib, each in a new process; one that fails or is killed leaves the others running.
 
     The processes are forked from a server that has imported torch but used neither it nor a GPU.
 
@@ -54,7 +54,7 @@ class ProcessLauncher(LabLauncher):
                     delayed(self._in_process)(list(overrides), number) for number, overrides in numbered
                 )
             )
-        except BaseException:  # a second Ctrl-C: nothing may survive the launcher
+        except BaseException:  # a second Ctrl-C: no process may outlive the launcher
             for process in list(self._processes):
                 process.kill()
             raise
@@ -84,7 +84,7 @@ class ProcessLauncher(LabLauncher):
 
 def _child(payload: bytes, writer: Connection) -> None:
     """What a job's process runs."""
-    os.setpgid(0, 0)  # Ctrl-C in the terminal reaches the launcher alone, which then asks every job to save
+    os.setpgid(0, 0)  # Ctrl-C in the terminal reaches only the launcher, which then tells every job to save
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     runner, overrides, number, environment, gpu = cloudpickle.loads(payload)
     os.environ.clear()

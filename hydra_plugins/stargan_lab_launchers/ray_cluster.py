@@ -15,7 +15,7 @@ from stargan_lab.errors import ConfigError, one_line
 
 
 class RayLauncher(LabLauncher):
-    """Runs jobs as Ray tasks. A job whose worker dies, also from lack of memory, is started again and resumes.
+    """Runs jobs as Ray tasks. A job whose worker dies, including for lack of memory, is restarted and resumes.
 
     Args:
         n_jobs: how many jobs run at a time.
@@ -23,7 +23,7 @@ class RayLauncher(LabLauncher):
             share the directory of the command.
         num_cpus: cores that a job reserves.
         num_gpus: GPUs that a job reserves and sees; may be a fraction.
-        max_retries: how often a job whose worker died is started again.
+        max_retries: how often a job whose worker died is restarted.
     Raises:
         ConfigError: Ray is not installed or cannot be reached, or ``num_cpus`` is None.
     """
@@ -37,7 +37,7 @@ class RayLauncher(LabLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         if self.num_cpus is None:
-            raise ConfigError("trainer.threads: set a number; the cores of this machine must not decide those of a job")
+            raise ConfigError("trainer.threads: set a number; a job's cores must not depend on this machine")
         ray = self._connect()
         try:
             return self._run_all(ray, deque(enumerate(map(list, job_overrides), initial_job_idx)))

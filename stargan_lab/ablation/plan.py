@@ -68,7 +68,7 @@ def plan(
 
 
 def _alike(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    """Neighbors that share everything but the seed, so that their datasets need to be looked at only once."""
+    """Neighbors that share everything but the seed, so that their datasets need to be checked only once."""
     groups: list[list[RunConfig]] = []
     others = [key for key in RunConfig.model_fields if key != "seed"]
     for config in configs:

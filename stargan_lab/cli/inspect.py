@@ -14,7 +14,7 @@ what to inspect:
                       for overrides, with zero and reflect padding and both conditionings
 
 examples:
-  stargan-lab inspect receptive_field                       networks of preset=small, not trained
+  stargan-lab inspect receptive_field                       untrained networks of preset=small
   stargan-lab inspect receptive_field discriminator.norm=layer data.image_size=128
   stargan-lab inspect receptive_field 3f2a                  the discriminator of a run
   stargan-lab inspect label_sensitivity generator.norm=layer
@@ -26,7 +26,7 @@ SUBJECTS = ("receptive_field", "label_sensitivity")
 
 
 def add_parser(commands: Commands) -> None:
-    parser = add_command(commands, "inspect", "show what networks see: receptive fields, labels", run, EPILOG)
+    parser = add_command(commands, "inspect", "show receptive fields and label sensitivity of networks", run, EPILOG)
     parser.add_argument("subject", metavar="WHAT", choices=SUBJECTS, help=" or ".join(SUBJECTS))
     words = add_variadic(
         parser, "words", nargs="*", metavar="RUN_OR_KEY=VALUE", help="run ids (a prefix is enough), or Hydra overrides"

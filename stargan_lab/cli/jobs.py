@@ -89,7 +89,7 @@ class Jobs:
             raise JobStopped("stopped") from error  # some launchers lose every job if a worker is interrupted
 
     def job_lost(self, number: int) -> None:
-        """Record that a job's process ended without a word."""
+        """Record that a job's process ended without reporting it."""
         if self.jobs:
             self.progress.lost(number)
 
@@ -191,7 +191,7 @@ def launch(
         Stopped: Ctrl-C or SIGTERM stopped the jobs.
     """
     if any(job.config.trainer.devices > 1 for job in jobs):
-        raise ConfigError("trainer.devices: several runs need 1; torchrun is for a single one, without -m")
+        raise ConfigError("trainer.devices: must be 1 to train several runs; torchrun trains a single one, without -m")
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")
@@ -214,9 +214,9 @@ def launch(
 
 @contextmanager
 def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM stop every worker, wherever it runs, and wait until all have saved.
+    """Make Ctrl-C and SIGTERM stop every worker, on any machine, and wait until all have saved.
 
-    A second signal does not wait.
+    After a second signal it does not wait.
 
     Raises:
         Stopped: at the end, if the jobs were stopped.

@@ -92,7 +92,7 @@ def _wait_for_end() -> None:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has a handler of its own."""
+    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has its own handler."""
     if threading.current_thread() is not threading.main_thread():  # signal handlers exist there only
         yield
         return

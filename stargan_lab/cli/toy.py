@@ -8,7 +8,7 @@ from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 EPILOG = """\
 Trains one critic per Lipschitz constraint against a fixed generator, which adds noise to the real points, and shows the
 critics' value surfaces, the gradient norm at each layer and the weights. Then trains critics against a generator whose
-points do not overlap the real ones, and shows how its gradient vanishes, or not, as the critic gets better.
+points do not overlap the real ones, and shows whether its gradient vanishes as the critic improves.
 
 examples:
   stargan-lab toy swiss_roll                                weight clipping against the gradient penalty
@@ -18,7 +18,7 @@ examples:
   stargan-lab toy swiss_roll critic.norm=layer critic.layers=6
   stargan-lab toy swiss_roll tracking.enabled=false         without MLflow
 
-keys (conf/toy.yaml has all, with defaults and meanings):
+keys (all of them, with defaults and descriptions: conf/toy.yaml):
   steps, batch_size, seed, threads    updates per critic, points per update
   adversarial, optimizer              as in training; optimizer.d_lr is the critic's rate
   constraints.NAME.{kind,…}           any constraint of `stargan-lab list lipschitz`
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands,
         "toy",
-        "train critics on points of the plane and show why clipping and vanilla losses fail",
+        "train critics on 2-D points and show why clipping and vanilla losses fail",
         run,
         EPILOG,
     )

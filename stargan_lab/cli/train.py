@@ -77,7 +77,7 @@ def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
         with world.in_turn():
             check_run(config, base.hydra)
         if world.rank:
-            run(config)  # without files of Hydra
+            run(config)  # without Hydra's files
         else:
             _run_as_job(base, loader, lambda composed: run(config))
 

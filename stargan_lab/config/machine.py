@@ -7,7 +7,7 @@ from typing import Any
 from stargan_lab.config.schema import RunConfig
 
 COMPILED_FROM = 20_000
-"""Steps from which compiling pays on a GPU: about a minute, against 3 to 4 ms per step at 128 px."""
+"""Steps from which compiling pays off on a GPU: it takes about a minute and saves 3 to 4 ms per step at 128 px."""
 
 
 def with_machine_settings(config: RunConfig) -> RunConfig:

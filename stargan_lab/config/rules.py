@@ -129,7 +129,7 @@ def _check_critic_norm(config: RunConfig) -> None:
 
 
 def _check_devices(config: RunConfig) -> None:
-    """What cannot be split over several devices with the results of one."""
+    """Refuse what several devices cannot compute with the results of one."""
     trainer = config.trainer
     if trainer.devices == 1:
         return
@@ -143,7 +143,7 @@ def _check_devices(config: RunConfig) -> None:
             norm = getattr(config, network).options["norm"]
             raise ConfigError(
                 f"{network}.norm: {norm} norm couples the images of a batch, which trainer.devices={trainer.devices}"
-                " split; use another norm or trainer.devices=1"
+                " splits; use another norm or trainer.devices=1"
             )
     if trainer.cuda_graphs:
         raise ConfigError("trainer.cuda_graphs: true needs trainer.devices=1; set it to false")

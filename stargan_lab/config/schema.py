@@ -91,7 +91,7 @@ class TrainerConfig(Model):
         "float32", description="bfloat16 uses autocast; here and below, auto: the fastest on this machine"
     )
     discriminator_precision: Literal["same", "float32", "auto"] = Field(
-        "same", description="float32: the discriminator and its penalty are not in bfloat16 even if precision is"
+        "same", description="float32: keep the discriminator and its penalty in float32 even if precision=bfloat16"
     )
     compile: bool | Literal["auto"] = Field(
         False, description="use torch.compile, which takes minutes; only for long runs"
@@ -152,10 +152,10 @@ class EvaluationConfig(Model):
 
 
 class DiagnosticsConfig(Model):
-    """Gradient norms, saturation and weights at the clip bound, measured on held-out images; do not change training."""
+    """Gradient norms, saturation and weights at the clip bound, measured on held-out images; no effect on training."""
 
     enabled: bool = Field(False, description="measure and log diagnostics/...")
-    every: Count = Field(100, description="steps between measurements; each takes about as long as four steps")
+    every: Count = Field(100, description="steps between measurements; each takes as long as 1 to 3 steps")
 
 
 class TrackingConfig(Model):

@@ -17,7 +17,7 @@ TOY_CONFIG_NAME = "toy"
 
 
 class ToyCriticConfig(Model):
-    """The critic: a ReLU perceptron on points of the plane."""
+    """The critic: a ReLU perceptron on 2-D points."""
 
     width: Annotated[int, Field(ge=1, le=4096)] = Field(64, description="channels of each hidden layer")
     layers: Annotated[int, Field(ge=2, le=64)] = Field(12, description="linear layers, the last one included")
@@ -29,11 +29,11 @@ class ToyCriticConfig(Model):
 
 
 class VanishingConfig(Model):
-    """The gradient of a generator whose points do not overlap the real ones, as the critic gets better."""
+    """The gradient of a generator whose points do not overlap the real ones, as the critic improves."""
 
     losses: tuple[Annotated[str, Ref("adversarial")], ...] = Field(
         ("minimax", "vanilla", "wgan"),
-        description="one critic each; losses that need a Lipschitz constraint have the penalty gp, the others none",
+        description="one critic each; losses that need a Lipschitz constraint use the penalty gp, the others none",
     )
     offset: Annotated[float, Field(gt=0, le=100)] = Field(
         5.0, description="the generator adds (offset, 0) to points of the distribution"
@@ -107,7 +107,7 @@ def validate_toy(raw: Mapping[str, Any]) -> ToyConfig:
 
 
 def _check_rules(config: ToyConfig) -> None:
-    """Raise ConfigError for a combination without meaning; warn about one without a minimum."""
+    """Raise ConfigError for a meaningless combination; warn about a loss without a minimum."""
     norms, norm = family("critic_norm"), config.critic.norm
     if norms.has(norm, "needs_map") and not norms.has(norm, "couples_samples"):
         raise ConfigError(f"critic.norm: {norm} norm of a single point is always zero")

@@ -205,7 +205,7 @@ class PackedSource:
         return self._files[which]
 
     def _check_crop(self) -> None:
-        """Raises DataError if an image is smaller than the crop, which would frame it in black."""
+        """Raises DataError if an image is smaller than the crop, which would pad it with black."""
         if (crop := self.options.crop) is None:
             return
         smaller = [each for which in self.listed for each in self._hashes[which].smaller_than(crop)]

@@ -1,4 +1,4 @@
-"""Faces to look at networks with: rendered, so that no dataset is needed."""
+"""Faces for inspecting networks, rendered so that no dataset is needed."""
 
 import torch
 from torch import Tensor

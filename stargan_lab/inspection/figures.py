@@ -12,7 +12,7 @@ from stargan_lab.inspection.receptive_field import Field
 
 FORMATS = ("svg", "pdf")
 FLOOR = 1e-17
-"""Below float64's resolution of an output, where a sensitivity counts as none."""
+"""Smaller sensitivities count as zero: they are below float64's resolution of an output."""
 
 
 def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[Path]:

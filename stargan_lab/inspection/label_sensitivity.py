@@ -2,7 +2,7 @@
 
 A constant label plane shifts the output of a convolution by a constant, which instance norm removes, except where the
 kernel reaches into the zero padding. So with concatenated labels and instance norm the label enters at the border.
-Later layers carry it into the whole image: their convolutions, and the means and variances of their norms.
+Later layers propagate it to the whole image: their convolutions, and the means and variances of their norms.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """Layers with the values and gradients of torch's, made for networks that a gradient penalty differentiates twice.
 
-The penalty differentiates the scores by the images and the result by the weights. Torch computes the second derivative
-of a convolution's weight with a convolution whose kernel is a whole map, and carries zeros back through LeakyReLU.
+The penalty differentiates the scores with respect to the images, and training differentiates the result with respect
+to the weights. Torch computes the second derivative of a convolution's weight with a convolution whose kernel is a
+whole feature map, and backpropagates zeros through LeakyReLU.
 """
 
 from typing import Any
@@ -42,7 +43,7 @@ class _Forward(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
         ctx.slope = inputs[1]
         ctx.save_for_backward(output)
-        ctx.set_materialize_grads(False)  # no gradient arrives here from a penalty, and none must be carried on
+        ctx.set_materialize_grads(False)  # a penalty sends no gradient here; zeros must not be propagated
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
@@ -53,7 +54,7 @@ class _Forward(torch.autograd.Function):
 
 
 class _InputGradient(torch.autograd.Function):
-    """A convolution's gradient by its input, a linear function of the output's gradient and of the weight."""
+    """A convolution's gradient with respect to its input, linear in the output's gradient and in the weight."""
 
     @staticmethod
     def forward(gradient: Tensor, x: Tensor, weight: Tensor, options: Options) -> Tensor:
@@ -116,7 +117,7 @@ class _Convolution(torch.autograd.Function):
 def _convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, options: Options, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients by input, weight and bias, those that are needed."""
+    """Gradients with respect to input, weight and bias, where needed."""
     stride, padding, dilation, groups = options
     if x.device.type == "cpu":  # some of torch's kernels, e.g. for float64, refuse other memory formats
         # flattened first: with one channel, strides of either format count as contiguous
@@ -138,7 +139,7 @@ class Conv2d(nn.Conv2d):
         if not x.is_meta and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
             dtype = torch.get_autocast_dtype(kind)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        # views, since the engine does not tell for leaves whether their gradient is wanted
+        # views, since for leaves, the engine does not say whether their gradient is needed
         weight, bias = weight.view_as(weight), None if bias is None else bias.view_as(bias)
         options = (self.stride, self.padding, self.dilation, self.groups)
         result: Tensor = _Convolution.apply(x, weight, bias, options)
@@ -148,8 +149,8 @@ class Conv2d(nn.Conv2d):
 class LeakyReLU(nn.LeakyReLU):
     """``nn.LeakyReLU`` with the same values and gradients, but a cheaper second derivative and half the memory.
 
-    The second derivative is zero almost everywhere. torch returns a tensor of zeros and carries it back through all
-    earlier layers; here the gradient ends. The sign of the output is the sign of the input, so only the output is
+    The second derivative is zero almost everywhere. torch returns a tensor of zeros and propagates it through all
+    earlier layers; here the gradient stops. The sign of the output is the sign of the input, so only the output is
     kept, which the next convolution keeps anyway. Needs a positive slope.
     """
 

@@ -19,7 +19,7 @@ ALPHA = 0.05
 """Probability of any false verdict per metric, over all variants of an ablation."""
 
 INTERVAL = f"{100 * (1 - ALPHA):g}% interval"
-"""How the simultaneous intervals are called."""
+"""Name of the simultaneous intervals."""
 
 MANY_SEEDS = 100
 

@@ -1,4 +1,4 @@
-"""All evaluations of an ablation's runs, also those that ``stargan-lab evaluate`` added: samples of a score's noise."""
+"""All evaluations of an ablation's runs, including those of ``stargan-lab evaluate``: samples of a score's noise."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -18,7 +18,7 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate|unable to allocate|ca
 
 
 def described(error: Exception | SystemExit, config: RunConfig, folder: RunFolder) -> LabError:
-    """``error`` as a LabError in one line. An error that is none of ours leaves its traceback in the run folder."""
+    """``error`` as a LabError in one line. An unexpected error leaves its traceback in the run folder."""
     if isinstance(error, LabError):
         return error
     if out_of_memory(error):

@@ -69,8 +69,8 @@ class Follower:
                 restore(path, state, self.meter, self.folder.run_id)
             if state.step != start:
                 raise LabError(
-                    f"{path} is of step {state.step} here, but the first process resumes from step {start};"
-                    " paths.outputs must lie on a file system that all machines share"
+                    f"{path} is from step {state.step} here, but the first process resumes from step {start};"
+                    " paths.outputs must be on a file system that all machines share"
                 )
             with training_batches(config, self.sources, plan, state) as batches, self._stop:
                 train(state, build_objective(config, layout), batches, plan, self.meter, self)

@@ -1,4 +1,4 @@
-"""The toy critic: a multilayer perceptron on points, written as convolutions of one pixel.
+"""The toy critic: a multilayer perceptron on points, implemented with 1x1 convolutions.
 
 Points are images (N, 2, 1, 1), so losses, Lipschitz constraints, norms and optimizers are those of training.
 """

@@ -1,4 +1,4 @@
-"""The generator's gradient as the critic gets better, for a generator whose points do not overlap the real ones.
+"""The generator's gradient as the critic improves, for a generator whose points do not overlap the real ones.
 
 The generator adds an offset θ to points of the distribution. The Wasserstein distance to the real points is ‖θ‖, with a
 gradient of norm 1 everywhere. The vanilla discriminator can separate the two, and the gradient of log(1 − D) vanishes

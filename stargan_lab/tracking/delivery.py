@@ -1,4 +1,4 @@
-"""Deliver a run's records to MLflow while it trains; what the store does not take is sent later from the files."""
+"""Deliver a run's records to MLflow while it trains; what could not be sent is sent later from the files."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ LONGEST_WAIT = 600.0
 
 
 class Delivery:
-    """The connection of one run to a store that may be away.
+    """The connection of one run to a store that may be unavailable.
 
     A failure is warned about once, and recorded in ``tracking.json`` as ``behind``. The next attempt connects again and
     sends everything that is missing.
@@ -35,7 +35,7 @@ class Delivery:
         """Call ``action`` with the run's publication, which has every committed row but those the action sends.
 
         Args:
-            last: the run ends, so try now. Otherwise, nothing is tried for a while after a failure.
+            last: the run ends, so try now. Otherwise, wait for the next attempt after a failure.
         """
         if self._publication is None and not last and time.monotonic() < self._next_attempt:
             return
@@ -67,7 +67,7 @@ class Delivery:
         if not self._away:
             self._away = True
             _log.warning(
-                "%s; training continues, and the files have everything; what is missing in MLflow is sent when it works"
-                " again, or by `stargan-lab track sync`",
+                "%s; training continues, and the files are complete; what MLflow lacks is sent once it works again,"
+                " or by `stargan-lab track sync`",
                 error,
             )

@@ -1,7 +1,7 @@
-"""Which process trains a run, also where file locks do not reach: a lease that its holder renews.
+"""Which process trains a run, even where file locks do not reach: a lease that its holder renews.
 
 Processes on one host exclude each other by a lock. On a shared file system without locks between hosts, a file names
-the holder, and its modification time is renewed every few seconds. A lease that was not renewed for a while is free.
+the holder, and its modification time is renewed every few seconds. A lease that has expired is free.
 """
 
 import os
@@ -86,7 +86,7 @@ class Lease:
 
     def _renew(self, stop: threading.Event) -> None:
         while not stop.wait(RENEW_SECONDS):
-            with suppress(OSError):  # the file server may be away for a moment
+            with suppress(OSError):  # the file server may be briefly unavailable
                 if not self._is_ours():
                     return
                 os.utime(self.path)

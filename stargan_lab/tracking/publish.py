@@ -21,7 +21,7 @@ class State:
         run_name, params: as MLflow shows them.
         committed: number of rows of metrics.jsonl up to the last durable checkpoint.
         sent: MLflow run id -> [number of rows it certainly has, number of rows it may have].
-        behind: the store did not take something, or tags were added to the files only.
+        behind: something could not be sent, or tags were added to the files only.
     """
 
     def __init__(self, folder: RunFolder) -> None:

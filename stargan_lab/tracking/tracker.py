@@ -93,7 +93,7 @@ class Tracker:
         self._state.save()
 
         def send(publication: Publication) -> None:
-            missing = self._state.committed - publication.sent  # 0 after a store that was away has been caught up with
+            missing = self._state.committed - publication.sent  # 0 after catching up with a store that was unavailable
             publication.send(committed[len(committed) - missing :])
 
         self._publish(send)

@@ -20,7 +20,7 @@ from torch import Tensor
 from stargan_lab.errors import ConfigError, Interrupted, LabError, NonFiniteLossError, ProcessLost, ReportedElsewhere
 
 PATIENCE = timedelta(days=1)
-"""How long processes wait for one another; those without rank 0's work wait while it evaluates."""
+"""How long processes wait for one another; the others wait while rank 0 evaluates."""
 
 
 @dataclass(frozen=True)

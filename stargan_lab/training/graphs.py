@@ -1,4 +1,4 @@
-"""Whole steps as CUDA graphs: all passes and both optimizers are recorded once and replayed without the CPU."""
+"""Whole steps as CUDA graphs: all passes and both optimizers are recorded once and replayed without work on the CPU."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -67,7 +67,7 @@ def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> N
     for group in optimizer.param_groups:
         if "capturable" not in group:
             name = type(optimizer).__name__
-            raise ConfigError(f"trainer.cuda_graphs: {name} cannot be recorded, because it has no option capturable")
+            raise ConfigError(f"trainer.cuda_graphs: {name} cannot be recorded, because it has no `capturable` option")
         group["capturable"] = True
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
 
