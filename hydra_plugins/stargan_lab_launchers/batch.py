@@ -116,7 +116,7 @@ class SubmititLauncher(LabLauncher):
         return self._result(job, overrides, number)
 
     def _alive(self, job: Any) -> bool:
-        """Whether a job is waiting or running. Asks ``squeue``, since submitit's ``sacct`` needs an accounting database."""
+        """Whether a job waits or runs. Asks ``squeue``, since submitit's ``sacct`` needs an accounting database."""
         if self.cluster == "local":
             return not job.done()
         if self.task.stop_file.exists():  # started jobs save and end, the others need not start

@@ -60,7 +60,7 @@ def _export_reference(opened: "LoadedModel", folder: Path) -> list[Path]:
             raise ConfigError("the file has no discriminator")
         states["D"] = reference_state(opened.critic, "discriminator", opened.image_size)
     except ConfigError as error:
-        say(f"note: {error}; exporting the generator alone, which is all that translating needs")
+        say(f"note: {error}; exporting the generator alone, which is all that translation needs")
     if any(value.dtype == torch.float64 for value in opened.generator.state_dict().values()):
         say("note: float64 weights are rounded to float32, the reference's dtype")
     step = opened.step or 0

@@ -105,7 +105,7 @@ class RunFolder:
             write_json(self.descriptions_path, [asdict(metric) for metric in known.values()])
 
     def remove_partial(self) -> None:
-        """Delete what killed writes have left; the caller holds the run's lock."""
+        """Delete leftovers of killed writes; the caller holds the run's lock."""
         for path in (self.config_path, self.descriptions_path, self.metrics_path, self.result_path, self.state_path):
             remove_partial(path)
 

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, and limits on file sizes: one line, and what was there before stays whole.
+"""Disks that are full or read-only, and limits on file sizes: one line, and existing files stay intact.
 
 A mounted file system of a few MiB needs root, as in CI; the limit on file sizes needs no rights.
 """

@@ -1,4 +1,4 @@
-"""Damaged, foreign and malicious files wherever a path is taken: one line that names the file, and nothing is run."""
+"""Damaged, foreign and malicious files wherever a path is taken: one line that names the file, and no code runs."""
 
 import io
 import os
@@ -128,7 +128,7 @@ def test_records_of_a_run(refused: Any, run: Path, image: Path, name: str, kind:
 
 @pytest.mark.parametrize("kind", JSON)
 def test_tracking_state(run: Path, capfd: pytest.CaptureFixture[str], kind: str) -> None:
-    """One damaged run is named, and does not keep the others from the store."""
+    """One damaged run is named, and does not stop the others from reaching the store."""
     from stargan_lab.cli.main import main
 
     write(run / "tracking.json", JSON[kind])
@@ -257,7 +257,7 @@ def images(here: Path) -> Path:
 
 @pytest.fixture
 def tiny_source(here: Path) -> Callable[[], Any]:
-    """Opens the dataset of the preset tiny; images are drawn and packed once."""
+    """Opens the dataset of the preset tiny; images are rendered and packed once."""
     from stored import tiny_config
 
     from stargan_lab.runs.build import build_sources

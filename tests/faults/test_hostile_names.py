@@ -101,7 +101,7 @@ def test_run(refused: Any, run: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "a/../../secret.png", "..", "."])
 def test_file_in_an_attribute_list(here: Path, name: str) -> None:
-    """CelebA's list names files in its folder, not others of this machine."""
+    """CelebA's list names files in its folder, no other files of this machine."""
     root = here / "celeba"
     (root / "images").mkdir(parents=True)
     Image.new("RGB", (178, 218)).save(root / "secret.png")

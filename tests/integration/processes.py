@@ -73,7 +73,7 @@ class Lab:
         }
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own."""
+        """Start a command in its own process group."""
         return subprocess.Popen(
             [*self._command, *arguments],
             cwd=self.folder,

@@ -37,7 +37,7 @@ def rank_pid(launcher: int, rank: int) -> int:
 
 
 def reported(outcome: Outcome) -> list[str]:
-    """The lines of ours about an error; torchrun adds a report of its own."""
+    """Our lines about an error; torchrun adds its own report."""
     return [line for line in outcome.lines() if line.startswith("error: ")]
 
 

@@ -65,7 +65,7 @@ class Phase(NamedTuple):
 
 OF_A_RUN = (
     Phase("start of the command", "", 1, 2),
-    Phase("drawing of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.05),
+    Phase("rendering of the data", "data/.synthfaces*.partial-*/images/*", 3, 0.05),
     Phase("packing", "cache/packed/*", 2, 0.02),
     Phase("creation of the MLflow store", ".mlflow.db.partial*", 3, 1),
     Phase("training", "runs/*/samples/ground_truth.png", 3, 0.3),
@@ -176,7 +176,7 @@ def test_twenty_kills_change_no_result(undisturbed: Lab, tmp_path_factory: pytes
 
 
 def assert_equal(lab: Lab, undisturbed: Lab, run_ids: set[str]) -> None:
-    """Equal weights, scores, rows and points in MLflow; each row and point is there once."""
+    """Equal weights, scores, rows and points in MLflow; each row and point exists once."""
     assert lab.run_ids() == run_ids and run_ids
     stores = lab.mlflow(), undisturbed.mlflow()
     recorded = [store.runs() for store in stores]

@@ -1,4 +1,4 @@
-"""MLflow stores under load and failure: eight writers on SQLite and PostgreSQL, and a server that is away."""
+"""MLflow stores under load and failure: eight writers on SQLite and PostgreSQL, and a server that is unavailable."""
 
 import signal
 import subprocess

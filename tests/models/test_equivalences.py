@@ -1,4 +1,4 @@
-"""Settings that look different and are not: biases before a norm, label planes, activations in place."""
+"""Settings that look different and are not: biases before a norm, label planes, in-place activations."""
 
 import importlib.util
 from pathlib import Path

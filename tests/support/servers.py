@@ -1,4 +1,4 @@
-"""Servers on loopback: PostgreSQL as a user without privileges, and MLflow's."""
+"""Servers on loopback: PostgreSQL run by an unprivileged user, and MLflow's."""
 
 import os
 import shutil

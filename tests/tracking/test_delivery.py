@@ -1,4 +1,4 @@
-"""A store that is away for a while: one warning, and in the end every row and file once."""
+"""A store that is unavailable for a while: one warning, and every row and file arrives once."""
 
 import logging
 import sqlite3

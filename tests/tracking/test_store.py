@@ -166,7 +166,7 @@ print(*(each.path for each in store.client.list_artifacts(run.run_id)), run.arti
 
 
 def test_copied_outputs_use_their_own_artifacts(tmp_path: Path, empty_database: Path) -> None:
-    """Wherever a copy lies, it is whole, and the original does not change."""
+    """A copy works wherever it is stored, and the original does not change."""
 
     def add(outputs: Path, name: str) -> str:
         """Add an artifact in a new process (MLflow caches locations); returns the run's artifacts and their place."""

@@ -143,7 +143,7 @@ class Reversed(nn.Module):
 
 
 def discriminator_gradient(**options: str) -> Tensor:
-    """Gradient of the discriminator's first update by its weights."""
+    """Gradient of the discriminator's first update with respect to its weights."""
     state = make_train_state(ONE, generator=Reversed(), **options)
     train_step(state, make_objective(ONE), make_batch(ONE), step_randomness(0, 1, 4, 1), False)
     return torch.cat([p.grad.double().flatten() for p in state.critic.parameters()])
