@@ -49,8 +49,9 @@ def evaluated_runs(ablation: Ablation, runs: DataFrame, metrics: Sequence[str]) 
     )
     result = []
     for variant, seed, folder, protocol, facts, *values in done.itertuples(index=False, name=None):
-        shown = Evaluation(facts or {}, dict(zip(metrics, values, strict=True)), _images(facts or {}))
         paths = [] if pd.isna(folder) else sorted((folder / "scores").glob("*.json"))
+        facts = facts or next((_read(path).protocol for path in paths if path.stem == protocol), {})  # not in a CSV
+        shown = Evaluation(facts, dict(zip(metrics, values, strict=True)), _images(facts))
         others = [_read(path) for path in paths if path.stem != protocol]
         result.append(EvaluatedRun(variant, seed, [shown, *(each for each in others if each.protocol)]))
     return result

@@ -29,7 +29,7 @@ def ids(lab: Lab) -> dict[str, str]:
     """Variant -> run id."""
     listed = lab("sweep", "fatal", "--dry-run")
     assert listed.code == 0, listed.err
-    return {line.split()[2]: line.split()[0] for line in listed.out.splitlines()}
+    return {line.split()[2]: line.split()[0] for line in listed.out.splitlines()[:-1]}
 
 
 def states(lab: Lab, runs: dict[str, str]) -> dict[str, str]:
