@@ -1,5 +1,6 @@
 """The runs of a sweep: plan them, train those that are left, write the report."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from copy import deepcopy
@@ -120,6 +121,7 @@ class SweepRun:
         changed = deepcopy(base)
         with open_dict(changed), read_write(changed):
             changed.hydra.sweep.dir = str(directory)
+            changed.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(str(directory))}")  # for every job
         return changed
 
     def announce(self, cells: Sequence[Cell]) -> None:

@@ -29,7 +29,11 @@ def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_rule_warnings_are_shown_once(lab: Lab) -> None:
-    for words in ("doctor", "train total_steps=2", "train -m total_steps=2 seed=1,2 hydra/launcher=joblib hydra.launcher.n_jobs=2"):
+    for words in (
+        "doctor",
+        "train total_steps=2",
+        "train -m total_steps=2 seed=1,2 hydra/launcher=joblib hydra.launcher.n_jobs=2",
+    ):
         outcome = lab(*words.split(), "preset=tiny", NO_MLFLOW, "discriminator.norm=batch")
         assert outcome.code == 0, outcome.err
         assert outcome.err.count("the penalty is per image") == 1, outcome.err

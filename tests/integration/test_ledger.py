@@ -72,5 +72,5 @@ def test_copied_results_are_imported(lab: Lab, prepare: Callable[[Path], Path], 
     assert set(runs) == lab.run_ids()
     assert {run.data.tags["ablation.rates"] for run in runs.values()} == {"usual", "low"}
     assert store.history(runs[run_id])["loss/d_real"] == [
-        (step, round(metrics["loss/d_real"], 4)) for step, metrics in lab.rows(run_id) if "loss/d_real" in metrics
+        (step, float(f"{metrics['loss/d_real']:.4g}")) for step, metrics in lab.rows(run_id) if "loss/d_real" in metrics
     ]
