@@ -128,6 +128,6 @@ def runs_of(multirun: Multirun, outputs: Path) -> "DataFrame":
     runs = runs.sort_values("run_id", key=lambda ids: ids.map(multirun.runs.index), ignore_index=True)
     for group in dict.fromkeys(group for chosen in multirun.choices.values() for group in chosen):
         chosen = [multirun.choices.get(run_id, {}).get(group) for run_id in runs["run_id"]]
-        runs = runs.drop(columns=group, errors="ignore")
+        runs = runs.drop(columns=group, errors="ignore").copy()  # a copy is not fragmented
         runs.insert(len(FIRST), group, chosen)  # among the keys of the configuration
     return runs
