@@ -1,16 +1,24 @@
 """``train -m`` as an ablation: its runs are named by the keys that differ, and a file in its directory lists them."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
 
 from stargan_lab.config import RunConfig
 from stargan_lab.config.compose import key_of
 from stargan_lab.config.factors import factor, factors
+from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.variant_name import variant_name
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 RECORD = "multirun.json"
 """In Hydra's sweep directory, next to its ``multirun.yaml``."""
@@ -24,11 +32,13 @@ class Multirun:
         name: the ablation under which the runs are tagged.
         by: the keys that were swept, other than ``seed``.
         runs: run ids.
+        choices: run id -> swept group -> choice, see ``swept_choices``; a run's own files do not contain them.
     """
 
     name: str
     by: tuple[str, ...]
     runs: tuple[str, ...]
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
         """Record it in Hydra's sweep directory, for ``report --multirun`` and ``ui --multirun``."""
@@ -42,13 +52,24 @@ def swept_keys(overrides: Sequence[Sequence[str]]) -> list[str]:
     return [key for key in keys if len({job.get(key) for job in jobs}) > 1]
 
 
-def tagged(directory: Path, swept: Sequence[str], config: RunConfig) -> RunConfig:
+def swept_choices(hydra: DictConfig, swept: Sequence[str]) -> dict[str, str]:
+    """Swept group -> its choice, e.g. ``preset`` -> ``tiny``, for the groups that set more than one component.
+
+    Args:
+        hydra: the ``hydra`` node of the run's composition.
+    """
+    choices = hydra.runtime.choices
+    return {key: str(choices[key]) for key in swept if key in choices and key not in COMPONENTS}
+
+
+def tagged(directory: Path, swept: Sequence[str], config: RunConfig, choices: Mapping[str, str]) -> RunConfig:
     """``config`` with its variant as a tag, and all swept keys among the logged params, defaults too."""
-    variant = variant_name(values_of(config, swept)) or config.generator.name
+    variant = variant_name(values_of(config, swept, choices)) or config.generator.name
     tracking = config.tracking
+    logged = [f"{key}={choices[key]}" if key in choices else factor(key) for key in swept]
     changed = tracking.model_copy(
         update={
-            "factors": tuple(dict.fromkeys([*tracking.factors, *map(factor, swept)])),
+            "factors": tuple(dict.fromkeys([*tracking.factors, *logged])),
             "ablations": tracking.ablations | {name_of(directory): variant},
         }
     )
@@ -61,9 +82,11 @@ def name_of(directory: Path) -> str:
     return re.sub(r"[^\w.-]", "_", name)  # MLflow allows few characters in the names of tags
 
 
-def values_of(config: RunConfig, keys: Sequence[str]) -> dict[str, str]:
-    """Swept key -> value in YAML spelling; keys that are not in the configuration, e.g. ``preset``, are left out."""
-    values = factors(config, keys)
+def values_of(config: RunConfig, keys: Sequence[str], choices: Mapping[str, str]) -> dict[str, str]:
+    """Swept key, as ``factor`` spells it, -> value or, of a group in ``choices``, choice, in YAML spelling; keys that
+    are in neither are left out.
+    """
+    values = factors(config, keys) | {key: as_yaml(choice) for key, choice in choices.items()}
     return {factor(key): values[factor(key)] for key in keys if factor(key) in values}
 
 
@@ -90,6 +113,21 @@ def read_multirun(directory: Path) -> Multirun:
     path = directory / RECORD
     content = read_json(path)
     try:
-        return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]))
-    except (KeyError, TypeError):
+        choices = {run_id: dict(chosen) for run_id, chosen in content.get("choices", {}).items()}
+        return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]), choices)
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise LabError(f"{path}: expected a mapping with name, by and runs") from None
+
+
+def runs_of(multirun: Multirun, outputs: Path) -> "DataFrame":
+    """As ``load_runs``, in the multirun's order, with a column per group in ``choices``; ``data`` replaces the hash."""
+    from stargan_lab.report.query import RECORD as FIRST
+    from stargan_lab.report.query import load_runs
+
+    runs = load_runs(outputs, f"run_id={','.join(multirun.runs)}")
+    runs = runs.sort_values("run_id", key=lambda ids: ids.map(multirun.runs.index), ignore_index=True)
+    for group in dict.fromkeys(group for chosen in multirun.choices.values() for group in chosen):
+        chosen = [multirun.choices.get(run_id, {}).get(group) for run_id in runs["run_id"]]
+        runs = runs.drop(columns=group, errors="ignore").copy()  # a copy is not fragmented
+        runs.insert(len(FIRST), group, chosen)  # among the keys of the configuration
+    return runs

@@ -146,7 +146,7 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
 
 def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     """The report of a multirun, or of any runs."""
-    from stargan_lab.cli.multirun import multirun_directory, read_multirun
+    from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
     from stargan_lab.errors import ConfigError, LabError
     from stargan_lab.report.collect_runs import collect
     from stargan_lab.report.from_runs import ablation_of, also_differing
@@ -155,6 +155,8 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     if args.multirun is not None:
         multirun = read_multirun(directory := multirun_directory(args.multirun, outputs))
         name, by, filters = multirun.name, [*multirun.by], [f"run_id={','.join(multirun.runs)}"]
+        selected = runs_of(multirun, outputs)
+        groups = {group for chosen in multirun.choices.values() for group in chosen}
         selection = ["--multirun", str(directory), *(["--by", args.by] if args.by else [])]
     elif not args.by:
         raise ConfigError(
@@ -164,16 +166,14 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
         by, filters = args.by.split(","), args.runs
         name = re.sub(r"[^\w.,=-]", "_", "-".join(["by", *by, *filters]))
         selection = ["--runs", *filters, "--by", args.by]
+        selected, groups = load_runs(outputs, *filters), set()
     by = args.by.split(",") if args.by else by
-    selected = load_runs(outputs, *filters)
-    if args.multirun is not None:
-        selected = selected.sort_values("run_id", key=lambda ids: ids.map(multirun.runs.index), ignore_index=True)
     if selected.empty:
         raise LabError(f"{outputs / 'runs'}: no runs match {' '.join(filters) or 'any filter'}")
     primary = args.metric or main_score(selected)
     ablation, cells = ablation_of(selected, by, name, primary, args.baseline, args.seed_key)
     notes = []
-    if differing := also_differing(selected, [*by, args.seed_key]):
+    if differing := also_differing(selected, [*by, args.seed_key], [key for key in by if key in groups]):
         notes.append(f"the runs also differ in {', '.join(differing)}, which may explain a difference")
     runs = collect(ablation, cells, outputs, args.protocol)
     return Report(ablation, runs, _command(args, selection), notes, "wait for the training to finish")

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
 from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stopping
-from stargan_lab.cli.multirun import Multirun, name_of, swept_keys, tagged, values_of
+from stargan_lab.cli.multirun import Multirun, name_of, swept_choices, swept_keys, tagged, values_of
 from stargan_lab.config.compose import (
     CONFIG_MODULE,
     CONFIG_NAME,
@@ -114,12 +114,14 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     parsed = [parse_override(override, loader) for override in (*params, *base.hydra.overrides.task)]
     every = BasicSweeper.split_arguments(parsed, None)[0]
     directory, swept, checked = Path(base.hydra.sweep.dir), swept_keys(every), []
+    choices = []
     for overrides in every:
         composed = compose_with(loader, [*base.hydra.overrides.hydra, *overrides], name=base.hydra.job.config_name)
         job = check_job(composed, composed.hydra, overrides)
-        checked.append(job._replace(config=tagged(directory, swept, job.config)))
-    by, run_ids = tuple(values_of(checked[0].config, swept)), tuple(job.run_id for job in checked)
-    Multirun(name_of(directory), by, run_ids).write(directory)
+        choices.append(swept_choices(composed.hydra, swept))
+        checked.append(job._replace(config=tagged(directory, swept, job.config, choices[-1])))
+    by, run_ids = tuple(values_of(checked[0].config, swept, choices[0])), tuple(job.run_id for job in checked)
+    Multirun(name_of(directory), by, run_ids, dict(zip(run_ids, choices, strict=True))).write(directory)
     failures = launch(checked, base, loader, sweeper.max_batch_size)
     with quietly(checked[0].config.quiet):
         inform(f"next: stargan-lab report --multirun latest{outputs_flag(Path(checked[0].config.paths.outputs))}")

@@ -101,7 +101,7 @@ def _check_free(port: int) -> None:
 def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[str], Sequence[str]]":
     """What the UI shows first, the ids of these runs, and their variants in order."""
     from stargan_lab.ablation.spec import load
-    from stargan_lab.cli.multirun import multirun_directory, read_multirun
+    from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
     from stargan_lab.errors import LabError
     from stargan_lab.report.from_runs import ablation_of
     from stargan_lab.report.mlflow_view import view_of_runs
@@ -113,7 +113,7 @@ def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[st
         runs = runs[runs[key].notna()] if (key := f"ablation.{ablation.name}") in runs else runs[:0]
     elif args.multirun:
         multirun = read_multirun(multirun_directory(args.multirun, outputs))
-        runs = load_runs(outputs, f"run_id={','.join(multirun.runs)}")
+        runs = runs_of(multirun, outputs)
         try:
             primary = main_score(runs)
         except LabError:  # none is evaluated yet

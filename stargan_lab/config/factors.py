@@ -15,9 +15,12 @@ def factors(config: RunConfig, further: Sequence[str] = ()) -> dict[str, str]:
 
     Args:
         further: keys to add, e.g. those that an ablation varies; keys that the configuration lacks are skipped.
+            ``preset=tiny`` adds this value, which the configuration does not contain.
     """
     raw = config.flat()
-    values = {key: _select(raw, key) for key in (*_general(raw), *_components(config), *map(factor, further))}
+    keys, given = [key for key in further if "=" not in key], [key.split("=", 1) for key in further if "=" in key]
+    values = {key: _select(raw, key) for key in (*_general(raw), *_components(config), *map(factor, keys))}
+    values |= dict(given)
     return {key: as_yaml(value) for key, value in values.items() if value is not _MISSING}
 
 

@@ -167,7 +167,9 @@ class TrackingConfig(Model):
     ablations: dict[str, str] = Field(
         {}, description="variant of this run in each ablation; set by sweeps and logged as tags ablation.NAME"
     )
-    factors: tuple[str, ...] = Field((), description="additional keys to log as MLflow params; set by sweeps")
+    factors: tuple[str, ...] = Field(
+        (), description="additional keys, or KEY=VALUE, to log as MLflow params; set by sweeps"
+    )
 
 
 class PathsConfig(Model):

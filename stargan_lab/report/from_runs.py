@@ -1,12 +1,12 @@
 """An ablation from existing runs: their variants are the combinations of the values of some keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.config.compose import compose_raw, to_plain
+from stargan_lab.config.compose import compose_with, config_loader, to_plain
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.variant_name import variant_name
@@ -66,10 +66,17 @@ def ablation_of(
     return ablation, cells
 
 
-def also_differing(runs: DataFrame, keys: Sequence[str]) -> list[str]:
-    """Configuration keys other than ``keys`` whose values differ between the runs."""
+def also_differing(runs: DataFrame, keys: Sequence[str], groups: Sequence[str] = ()) -> list[str]:
+    """Configuration keys other than ``keys`` whose values differ between the runs.
+
+    Args:
+        groups: columns with the choices of whole groups, e.g. ``preset``; only runs with equal choices are compared,
+            because a choice sets many keys.
+    """
     skipped = {*keys, *(key.removesuffix(".name") for key in keys)}
-    return [key for key in differing(runs) if key not in skipped and not key.startswith("evaluation.")]
+    parts = [part for _, part in runs.groupby(list(groups))] if groups else [runs]
+    found = dict.fromkeys(key for part in parts for key in differing(part))
+    return [key for key in found if key not in skipped and not key.startswith("evaluation.")]
 
 
 def _check_unique(runs: DataFrame, cells: Cells, keys: Sequence[str]) -> None:
@@ -104,16 +111,19 @@ def _with_seeds(runs: DataFrame, seed_key: str) -> DataFrame:
 
 def _default_variant(runs: DataFrame, settings: dict[str, dict[str, str]], names: dict[str, str]) -> str:
     """The variant whose values are all defaults, else the first."""
-    defaults = to_plain(compose_raw([]))
+    composed = compose_with(config_loader(), [])
+    defaults, choices = to_plain(composed), composed.hydra.runtime.choices
     for run_id, values in settings.items():
         row = runs[runs["run_id"] == run_id].iloc[0]
-        if all(as_yaml(_default(key, row, defaults)) == value for key, value in values.items()):
+        if all(as_yaml(_default(key, row, defaults, choices)) == value for key, value in values.items()):
             return names[run_id]
     return next(iter(names.values()))
 
 
-def _default(key: str, row: Any, defaults: Any) -> Any:
-    """The default of a key: of a component's option, from its signature; otherwise from the composed defaults."""
+def _default(key: str, row: Any, defaults: Any, choices: Mapping[str, str]) -> Any:
+    """The default of a key: of a component's option, from its signature; of a group such as ``preset``, its choice;
+    otherwise from the composed defaults.
+    """
     group, _, option = key.partition(".")
     if group in COMPONENTS and not option:
         return defaults[group]["name"]
@@ -121,6 +131,8 @@ def _default(key: str, row: Any, defaults: Any) -> Any:
         component = row.get(group)
         options = family(group).options(component) if component in family(group).names() else {}
         return options[option].default if option in options else None
+    if key in choices:
+        return choices[key]
     for part in key.split("."):
         defaults = defaults.get(part) if isinstance(defaults, dict) else None
     return defaults

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import stargan_lab.experiments
+import yaml
 from PIL import Image
 
 from stargan_lab.ablation.plan import plan
-from stargan_lab.ablation.spec import load
+from stargan_lab.ablation.spec import available, load
 from stargan_lab.cli.main import main
 from stargan_lab.data.celeba_annotations import CELEBA_ATTRIBUTES
 from stargan_lab.tracking.metrics import lookup
@@ -80,6 +81,14 @@ def test_it_states_what_a_report_needs(name: str) -> None:
         assert lookup(ablation.primary).direction != "none"  # a verdict needs a better and a worse
         assert all(lookup(metric) for metric in ablation.secondary)
         assert name == "quickstart" or (ablation.smallest_effect and ablation.secondary)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_it_states_the_expected_outcome_of_every_variant(name: str) -> None:
+    """``unknown`` too: an omitted variant would be unknown without anyone having decided so."""
+    ablation, stated = load(name), yaml.safe_load(available()[name].read_text())["expected"]
+    others = sorted(set(ablation.variants) - {ablation.baseline})
+    assert isinstance(stated, str) or sorted(map(str, stated)) == others
 
 
 def test_the_page_lists_the_shipped_ablations_and_its_examples_are_valid(here: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -18,11 +20,15 @@ import hydra_plugins
 import stargan_lab.cli.report
 import stargan_lab.runs.run
 from stargan_lab.cli.main import main
-from stargan_lab.cli.multirun import multirun_directory, read_multirun
+from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
+from stargan_lab.cli.ui import view_of
 from stargan_lab.config import RunConfig
 from stargan_lab.config.factors import factors
 from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.files import write_text
+from stargan_lab.report.from_runs import ablation_of, also_differing
 from stargan_lab.runs.run_name import run_name
+from stargan_lab.tracking.run_folder import RunFolder
 
 TINY = ["preset=tiny", "generator.blocks=1"]
 HERE = "hydra/launcher=in_process"  # so that the training can be replaced
@@ -201,6 +207,53 @@ def test_runs_of_a_multirun_are_named_by_what_differs(trained: list[RunConfig], 
     multirun = read_multirun(directory)
     assert (multirun.name, multirun.by) == (name, ("discriminator.norm", "adversarial.name"))
     assert len(set(multirun.runs)) == 8
+
+
+@pytest.mark.parametrize(
+    ("overrides", "by", "variants", "baseline"),
+    [
+        ("preset=quickstart,tiny", ["preset"], ["preset=quickstart", "preset=tiny"], "preset=quickstart"),
+        (
+            "preset=tiny data=synthfaces,synthexpressions",
+            ["data"],
+            ["data=synthfaces", "data=synthexpressions"],
+            "data=synthfaces",
+        ),
+        ("preset=tiny trainer=fast,default", ["trainer"], ["trainer=fast", "trainer=default"], "trainer=default"),
+        (
+            "preset=tiny,quickstart generator=unet,resnet",
+            ["preset", "generator.name"],
+            [f"preset={preset} generator={name}" for preset in ("tiny", "quickstart") for name in ("unet", "resnet")],
+            "preset=tiny generator=unet",
+        ),
+    ],
+)
+def test_groups_of_a_multirun_are_named_by_their_choices(
+    trained: list[RunConfig], here: Path, overrides: str, by: list[str], variants: list[str], baseline: str
+) -> None:
+    assert main(["train", "-m", HERE, *overrides.split()]) == 0
+    assert [run_name(config) for config in trained] == [f"{name} · seed 0" for name in variants]
+    params = [factors(config, config.tracking.factors) for config in trained]
+    assert [" ".join(f"{key.removesuffix('.name')}={each[key]}" for key in by) for each in params] == variants
+    multirun = read_multirun(directory := multirun_directory("latest", here / "outputs"))
+    for identity, config in zip(multirun.runs, trained, strict=True):  # as training would leave them
+        folder = RunFolder(here / "outputs" / "runs" / identity)
+        folder.path.mkdir(parents=True)
+        write_text(folder.config_path, yaml.safe_dump(config.flat(), sort_keys=False))
+        folder.update_tags({f"ablation.{name}": variant for name, variant in config.tracking.ablations.items()})
+        folder.write_result({"status": "finished", "metrics": {"eval/edit": 1.0}, "protocol": "p"})
+    runs = runs_of(multirun, here / "outputs")
+    unexplained = also_differing(runs, [*by, "seed"], list(multirun.choices[multirun.runs[0]]))
+    assert [key for key in unexplained if not key.startswith("generator.")] == []  # the options of one generator
+    ablation, cells = ablation_of(runs, multirun.by, multirun.name, "eval/edit")
+    assert list(multirun.by) == by and ablation.baseline == baseline
+    assert cells == [
+        (config.tracking.ablations[multirun.name], config.seed, identity)
+        for config, identity in zip(trained, multirun.runs, strict=True)
+    ]
+    view, ids, ordered = view_of(Namespace(name=None, multirun=str(directory)), here / "outputs")
+    assert main(["report", "--multirun", "latest"]) == 0
+    assert (view.ablation, ids, sorted(ordered)) == (multirun.name, list(multirun.runs), sorted(variants))
 
 
 def test_a_multirun_over_seeds_is_one_variant(trained: list[RunConfig], here: Path) -> None:
