@@ -98,12 +98,6 @@ def test_all_runs_open_with_scores_and_factors(lab: Lab, page: Page) -> None:
         frame = page.frame_locator("iframe").first
         frame.get_by_text("Verdicts on eval/leak").wait_for()
 
-        page.goto(runs.partition("#")[0] + str(link).replace("/report.html", "/verdicts.json"))
-        for column in ("variant", "baseline", "verdict", "effect"):
-            page.get_by_role("columnheader").filter(has_text=re.compile(f"^{column}$")).wait_for()
-        for cell in ("low", "usual", "undecided"):
-            page.get_by_role("cell", name=cell, exact=True).first.wait_for()
-
 
 def test_a_port_in_use(lab: Lab) -> None:
     with socket.socket() as other:
