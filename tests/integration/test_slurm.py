@@ -83,7 +83,7 @@ def test_preempted_requeued_and_killed_jobs(
     assert local("sweep", "rates", NO_MLFLOW).code == 0
     lab = lab_in(prepare(tmp_path_factory.mktemp("remote")), cluster)
     slow = lab.write("slow", "")
-    usual, low, high = (line.split()[0] for line in lab("sweep", "rates", "--dry-run").out.splitlines())
+    usual, low, high = (line.split()[0] for line in lab("sweep", "rates", "--dry-run").out.splitlines()[:-1])
     process = lab.start("sweep", "rates", *SLURM, NO_MLFLOW)
     wait_for_checkpoints(lab, [usual, low], process)  # the third waits for one of the two cores
     first, second = sorted(cluster("squeue", "--noheader", "--array", "--format=%i", "--states=RUNNING").split())
