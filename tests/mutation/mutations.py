@@ -157,8 +157,8 @@ DATA = [
     (
         "every image is flipped",
         "data/sampling.py",
-        "flipped = flips(batch_size, seed, source, iteration)[:, None, None, None]",
-        "flipped = torch.ones(batch_size, 1, 1, 1, dtype=torch.bool)",
+        "flipped = flips(batch_size, seed, source, iteration)[rows, None, None, None]",
+        "flipped = torch.ones(batch_size, dtype=torch.bool)[rows, None, None, None]",
         "tests/data",
     ),
     (
@@ -320,8 +320,8 @@ RUNS = [
     (
         "command-line overrides are ignored",
         "ablation/plan.py",
-        "*overrides, *extra, f",
-        "*overrides, f",
+        "merge(*ablation.base, *overrides, *extra, shown)",
+        "merge(*ablation.base, *overrides, shown)",
         "tests/ablation",
     ),
     (
@@ -334,7 +334,7 @@ RUNS = [
     (
         "failed cells are always retrained",
         "ablation/execute.py",
-        'now == "failed" and not retry_failed',
+        'now in FAILED and not retry_failed',
         "False",
         "tests/ablation",
         "tests/integration/test_sweeps.py",
