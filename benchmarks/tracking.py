@@ -20,7 +20,13 @@ VALUES |= {"speed/images_per_second": 640.0, "memory/peak_mib": 812.0, "lr/g": 1
 def measure(outputs: Path, store: Store | None, steps: int, log_every: int, commit_every: int) -> tuple[float, float]:
     """Total seconds spent in log and in commit over ``steps`` steps."""
     name = "with" if store else "without"
-    tracker = Tracker(RunFolder(outputs / "runs" / name), name, store=store, params={}, tags={})
+    tracker = Tracker(
+        RunFolder(outputs / "runs" / name),
+        connect=(lambda: store) if store else None,
+        params={},
+        tags={},
+        run_name=name,
+    )
     tracker.start(0)
     logging = committing = 0.0
     for step in range(1, steps + 1):

@@ -71,7 +71,7 @@ class ProcessLauncher(LabLauncher):
         writer.close()
         try:
             done: JobReturn = cloudpickle.loads(reader.recv_bytes())
-        except EOFError:
+        except (EOFError, OSError):  # OSError: killed while it sent its result
             process.join()
             done = self.lost(number, overrides, _cause(process.exitcode))
         finally:

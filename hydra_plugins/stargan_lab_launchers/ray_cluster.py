@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ class RayLauncher(LabLauncher):
 
 def _job(runner: bytes, overrides: list[str], number: int, folder: str, path: list[str]) -> bytes:
     """What a Ray worker runs: once, as in a new process, in the folder of the command."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray blocks it, but a stopped sweep sends it
     os.chdir(folder)
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
     return cloudpickle.dumps(cloudpickle.loads(runner)(overrides, number))

@@ -67,11 +67,11 @@ def dry_run(cells: Sequence[Cell]) -> str:
 
 def time_left(cells: Sequence[Cell]) -> str:
     """``about 2 h 10 min left, one run at a time``, from the seconds per step of finished runs: those of the cell's
-    variant if there are any, else of all.
+    variant if there are any, else of all. Failed runs do not count, since a sweep leaves them out.
     """
     results = [(cell, status(cell), folder_of(cell).result() or {}) for cell in cells]
     finished = [(cell, result) for cell, now, result in results if now == "finished" and result.get("seconds")]
-    left = [(cell, result) for cell, now, result in results if now != "finished"]
+    left = [(cell, result) for cell, now, result in results if now not in ("finished", *FAILED)]
     if not left:
         return "0 runs left"
     runs = f"{counted(len(left), 'run')} left"

@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the server until it ends, Ctrl-C or SIGTERM; its processes end with this one."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
+        signal.signal(number, signal.default_int_handler)
     with subprocess.Popen(command, stdout=sys.stderr, env=environment, start_new_session=True) as server:
         try:
             return server.wait()

@@ -76,7 +76,7 @@ class Lease:
         write_json(own, {"host": this_host(), "pid": os.getpid(), "token": self._token})
         try:
             if new:
-                os.link(own, self.path)
+                _link(own, self.path)
             else:
                 own.replace(self.path)
         except FileExistsError:
@@ -115,3 +115,13 @@ def this_host() -> str:
     """Host name, and an id of its kernel's boot, since names are not unique. Containers of one kernel share locks."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()} {boot.read_text().strip()[:8] if boot.exists() else ''}".strip()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name. Raises FileExistsError if the name is taken and the file system has hard links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links, e.g. on exFAT
+        source.replace(target)

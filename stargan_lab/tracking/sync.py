@@ -1,5 +1,6 @@
 """Rebuild MLflow from the plain files, and add tags to finished runs."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from stargan_lab.errors import LabError, LockedError
 from stargan_lab.tracking.publish import State, rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 from stargan_lab.tracking.store import Store, StoreError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -58,8 +61,13 @@ def publish_missing(store: Store, folders: Iterable[RunFolder]) -> int:
     known = {run.data.tags["run_id"] for run in store.search("tags.run_id LIKE '%'")}
     written = 0
     for folder in folders:
-        if folder.result_path.exists() and (folder.run_id not in known or State(folder).behind):
-            with suppress(LockedError), folder.unused():
-                rebuild(store, folder)
-                written += 1
+        try:
+            if folder.result_path.exists() and (folder.run_id not in known or State(folder).behind):
+                with suppress(LockedError), folder.unused():
+                    rebuild(store, folder)
+                    written += 1
+        except StoreError:
+            raise
+        except LabError as error:
+            _log.warning("%s; run %s is not sent to MLflow", error, folder.run_id)
     return written

@@ -62,6 +62,8 @@ def test_dry_run_estimates_the_time_left(tmp_path: Path) -> None:
     assert left() == "4 runs left, about 3 h 00 min, one run at a time"  # 3600 + 1800 + 2 * 2700
     run_folder(slow[1]).write_result({"status": "interrupted", "metrics": {}, "step": steps // 2})
     assert left() == "4 runs left, about 2 h 30 min, one run at a time"
+    run_folder(third[0]).write_result({"status": "failed", "metrics": {}, "error": "x"})
+    assert left() == "3 runs left, about 1 h 40 min, one run at a time"  # a sweep leaves failed runs out
     for cell in (slow[1], fast[1], *third):
         RunFolder(tmp_path / "runs" / cell.run_id).write_result({"status": "finished", "metrics": {}, "seconds": 1.0})
     assert left() == "0 runs left"

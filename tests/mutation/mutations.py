@@ -334,7 +334,7 @@ RUNS = [
     (
         "failed cells are always retrained",
         "ablation/execute.py",
-        'now in FAILED and not retry_failed',
+        "now in FAILED and not retry_failed",
         "False",
         "tests/ablation",
         "tests/integration/test_sweeps.py",

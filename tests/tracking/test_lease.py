@@ -109,3 +109,13 @@ def test_damaged_lease_is_free(folder: RunFolder) -> None:
         Path(folder.path / ".lease").write_text(content)
         with folder.claim():
             folder.check_claim()
+
+
+def test_a_file_system_without_hard_links(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    with folder.claim():
+        folder.check_claim()
+        assert [path.name for path in folder.path.glob(".lease*")] == [".lease"]

@@ -289,6 +289,18 @@ def test_tag_a_finished_run(folder: RunFolder, store: Store) -> None:
     assert run.data.tags["ablation.depth"] == "2"
 
 
+def test_a_damaged_run_does_not_keep_others_from_mlflow(
+    tmp_path: Path, store: Store, folder: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = RunFolder(tmp_path / "runs" / "bad")
+    damaged.write_result({"status": "finished", "metrics": {}})
+    (damaged.path / "tracking.json").write_text("[")
+    folder.write_result({"status": "finished", "metrics": {}})
+    assert publish_missing(store, [damaged, folder]) == 1
+    assert store.find(folder.run_id) is not None
+    assert "run bad is not sent to MLflow" in caplog.text
+
+
 def test_unregistered_and_infinite_metrics_are_refused(folder: RunFolder) -> None:
     tracker = tracker_of(folder, None)
     tracker.start(0)
