@@ -124,6 +124,18 @@ def test_a_signal_to_a_sweep_saves_every_run(lab: Lab, overrides: Sequence[str],
     assert len(lab.run_ids()) == len(saved), "another run started"
 
 
+def test_ctrl_c_saves_runs_on_ray(lab: Lab) -> None:
+    pytest.importorskip("ray")
+    process = lab.start(*LONG, "seed=0,1", "hydra/launcher=ray", "hydra.launcher.n_jobs=1")
+    while not list(lab.outputs.glob("runs/*/checkpoints/last.pt")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    outcome = finish(process)
+    assert outcome.code == 130, outcome.err
+    assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["interrupted"]
+
+
 def test_sigterm_saves_one_run_and_has_its_own_code(lab: Lab) -> None:
     process = lab.start("train", "preset=tiny", "total_steps=5000", "trainer.log_every=1", NO_MLFLOW)
     while not any(path.stat().st_size for path in lab.outputs.glob("runs/*/metrics.jsonl")):
