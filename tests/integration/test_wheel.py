@@ -126,6 +126,7 @@ def test_the_wheel_contains_groups_and_ablations(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*.yaml")
     }
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stargan_lab").rglob("*.py")}
+    modules |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "hydra_plugins").rglob("*.py")}
     assert yamls | modules | {"stargan_lab/py.typed"} <= names
     assert not any(name.startswith(("tests/", "outputs/", "conf/", "experiments/")) for name in names)
 
@@ -159,11 +160,12 @@ def test_user_preset_and_norm_work_with_the_wheel(away: Lab, outcomes: dict[str,
 
 def test_ablations_work_with_the_wheel(outcomes: dict[str, Outcome], away: Lab) -> None:
     assert outcomes["plan"].code == 0, outcomes["plan"].err
-    lines = outcomes["plan"].out.splitlines()
+    *lines, left = outcomes["plan"].out.splitlines()
+    assert left.startswith("1 run left")
     assert len(lines) == 2 and lines[1].split()[1] == "finished", "the finished run of train is the sweep's cell"
     assert lines[1].split()[0] in away.run_ids()
     assert outcomes["shipped"].code == 0, outcomes["shipped"].err
-    assert len(outcomes["shipped"].out.splitlines()) == 9
+    assert len(outcomes["shipped"].out.splitlines()) == 9 + 1  # the last line counts the runs that are left
 
 
 def test_user_norm_works_with_the_installed_script(lab: Lab) -> None:
