@@ -58,10 +58,12 @@ class Composer:
     def with_seeds(self, overrides: Sequence[str], seeds: Sequence[int]) -> list[RunConfig]:
         """One configuration per seed. They share all values but the seed, unless interpolations may refer to it."""
         configs: list[RunConfig] = []
+        plain = self._plain([*overrides, *(f"seed={seed}" for seed in seeds[:1])]) is not None
         for seed in seeds:
-            each = [*overrides, f"seed={seed}"]
-            shares = configs and _is_valid(seed) and self._plain(each) is not None
-            configs.append(configs[0].model_copy(update={"seed": seed}) if shares else self(each))
+            shares = configs and plain and _is_valid(seed)
+            configs.append(
+                configs[0].model_copy(update={"seed": seed}) if shares else self([*overrides, f"seed={seed}"])
+            )
         return configs
 
     def _plain(self, overrides: Sequence[str]) -> tuple[dict[str, Any], Origin] | None:
