@@ -23,7 +23,7 @@ _MODULES = {
     "generator": "stargan_lab.models.generators",
     "discriminator": "stargan_lab.models.discriminators",
     "norm": "stargan_lab.models.norms",
-    "critic_norm": "stargan_lab.models.norms",
+    "discriminator_norm": "stargan_lab.models.norms",
     "conditioning": "stargan_lab.models.conditioning",
     "output": "stargan_lab.models.blocks",
     "padding": "stargan_lab.models.blocks",

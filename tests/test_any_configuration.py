@@ -128,7 +128,7 @@ def test_random_legal_configurations_train(base: dict[str, Any]) -> None:
         "lipschitz",
     }
     families = {name for name, _ in used}
-    assert families >= {*COMPONENTS, "norm", "critic_norm", "conditioning", "output", "padding", "head"}
+    assert families >= {*COMPONENTS, "norm", "discriminator_norm", "conditioning", "output", "padding", "head"}
     for entry in ((name, entry) for name in families for entry in family(name).names()):
         assert used[entry] >= 10, entry
 

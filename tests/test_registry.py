@@ -15,7 +15,7 @@ from stargan_lab.registry import Ref, Registry, family, referenced_families
 
 @pytest.fixture
 def shapes() -> Registry:
-    registry = Registry("critic_norm", None)
+    registry = Registry("discriminator_norm", None)
 
     @registry.register("square", source="Euclid, book I", traits=["convex"])
     def square(side: float, *, scale: float = 1.0, kind: Literal["full", "empty"] = "full") -> float:
@@ -107,7 +107,7 @@ def test_the_first_look_up_imports_the_family_in_a_fresh_process() -> None:
 
 def test_no_code_branches_on_a_components_name() -> None:
     """What a component does is defined by its builder: no other module compares with its name."""
-    groups = ("generator", "discriminator", "norm", "critic_norm", "conditioning", "output", "padding", "head")
+    groups = ("generator", "discriminator", "norm", "discriminator_norm", "conditioning", "output", "padding", "head")
     names = {entry for group in groups for entry in family(group).names()} - {"none"}
     offenders = []
     for package in ("models", "losses", "training", "config"):

@@ -22,7 +22,7 @@ def check_rules(config: RunConfig) -> None:
     _check_smallest_maps(config)
     _check_label_input(config)
     _check_lipschitz_bound(config)
-    _check_critic_norm(config)
+    _check_discriminator_norm(config)
     _check_devices(config)
 
 
@@ -101,7 +101,7 @@ def _check_lipschitz_bound(config: RunConfig) -> None:
         )
 
 
-def _check_critic_norm(config: RunConfig) -> None:
+def _check_discriminator_norm(config: RunConfig) -> None:
     options, constraint = config.discriminator.options, config.lipschitz.name
     norm = options.get("norm")
     if norm is None or any(has_trait(config, "discriminator.norm", trait) for trait in ("absent", "of_weights")):

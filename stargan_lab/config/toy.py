@@ -21,7 +21,7 @@ class ToyCriticConfig(Model):
 
     width: Annotated[int, Field(ge=1, le=4096)] = Field(64, description="channels of each hidden layer")
     layers: Annotated[int, Field(ge=2, le=64)] = Field(12, description="linear layers, the last one included")
-    norm: Annotated[str, Ref("critic_norm")] = Field(
+    norm: Annotated[str, Ref("discriminator_norm")] = Field(
         "none", description="norm after every hidden layer but the first, as in discriminator.norm"
     )
     norm_options: dict[str, Any] | None = Field(None, description="options of the norm; null: its defaults")
@@ -108,7 +108,7 @@ def validate_toy(raw: Mapping[str, Any]) -> ToyConfig:
 
 def _check_rules(config: ToyConfig) -> None:
     """Raise ConfigError for a meaningless combination; warn about a loss without a minimum."""
-    norms, norm = family("critic_norm"), config.critic.norm
+    norms, norm = family("discriminator_norm"), config.critic.norm
     if norms.has(norm, "needs_map") and not norms.has(norm, "couples_samples"):
         raise ConfigError(f"critic.norm: {norm} norm of a single point is always zero")
     for name, constraint in config.constraints.items():

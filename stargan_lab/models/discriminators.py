@@ -70,7 +70,7 @@ class PatchDiscriminator(nn.Module):
         *,
         width: Annotated[int, Field(ge=1, le=1024)] = 64,
         depth: Annotated[int, Field(ge=1, le=6)] = 6,
-        norm: Annotated[str, Ref("critic_norm")] = "none",
+        norm: Annotated[str, Ref("discriminator_norm")] = "none",
         norm_options: dict[str, Any] | None = None,
         norm_affine: bool = True,
         bias: bool | tuple[Annotated[int, Field(ge=-6)], ...] = True,
@@ -90,13 +90,13 @@ class PatchDiscriminator(nn.Module):
             conv = Conv2d(channels, out_channels, 4, 2, 1, bias=index in biased)
             self.main.add_module(str(2 * index), named(conv, f"conv.{index}"))
             if index:
-                layer = family("critic_norm").build(norm, out_channels, norm_affine, **(norm_options or {}))
+                layer = family("discriminator_norm").build(norm, out_channels, norm_affine, **(norm_options or {}))
                 self.main.add_module(f"norm{index}", layer)
             self.main.add_module(str(2 * index + 1), LeakyReLU(0.01))
             channels, out_channels = out_channels, 2 * out_channels
         self.conv1 = HEADS.build(head, channels, size, head_bias)
         self.conv2 = nn.Conv2d(channels, label_width, size, bias=head_bias)
-        of_weights = getattr(family("critic_norm").get(norm), "of_weights", None)
+        of_weights = getattr(family("discriminator_norm").get(norm), "of_weights", None)
         if of_weights is not None:  # not for the label logits: only the score has to be bounded
             self.main, self.conv1 = of_weights(self.main), of_weights(self.conv1)
 
@@ -113,12 +113,12 @@ class PatchDiscriminator(nn.Module):
                 f"bias: layer {max(unknown)} does not exist with discriminator.depth={depth};"
                 f" allowed: true, false or a list of {-depth} to {depth - 1}"
             )
-        return norm_refusal("critic_norm", options, 2 * options["width"]) if depth > 1 else None
+        return norm_refusal("discriminator_norm", options, 2 * options["width"]) if depth > 1 else None
 
     @staticmethod
     def canonical(image_size: int, options: Mapping[str, Any]) -> dict[str, Any]:
         """``bias`` as sorted layers, and None for the options of a norm that no layer has."""
-        depth, norm, norms = options["depth"], options["norm"], family("critic_norm")
+        depth, norm, norms = options["depth"], options["norm"], family("discriminator_norm")
         canonical = {**options, "bias": sorted(_biased_layers(options["bias"], depth))}
         if norms.has(norm, "of_weights") or norms.has(norm, "absent"):
             canonical |= {"norm_affine": None}

@@ -1,8 +1,8 @@
 """Normalization layers. All use the statistics of their input, in training and evaluation.
 
-The family ``norm`` is for generators, ``critic_norm`` for discriminators; shapes are (N, C, H, W). A builder takes the
-number of channels, whether to learn scale and shift, and its options; it raises ValueError for options that do not fit
-the channels. A module's ``update_sigma`` is called after each update of the discriminator's weights, and its
+The family ``norm`` is for generators, ``discriminator_norm`` for discriminators; shapes are (N, C, H, W). A builder
+takes the number of channels, whether to learn scale and shift, and its options; it raises ValueError for options that
+do not fit the channels. A module's ``update_sigma`` is called after each update of the discriminator's weights, and its
 ``start`` after its weights are initialized.
 
 Traits:
@@ -30,7 +30,7 @@ from stargan_lab.models.twice import Conv2d
 from stargan_lab.registry import family
 
 NORMS = family("norm")
-CRITIC_NORMS = family("critic_norm")
+DISCRIMINATOR_NORMS = family("discriminator_norm")
 
 
 def norm_refusal(family_name: str, options: Mapping[str, Any], channels: int) -> str | None:
@@ -110,15 +110,15 @@ def none(channels: int, affine: bool) -> nn.Module:
     return nn.Identity()
 
 
-CRITIC_NORMS.register(
+DISCRIMINATOR_NORMS.register(
     "instance", source="Ulyanov et al. 2016 (arXiv:1607.08022)", traits=["needs_map", "erases_planes"]
 )(instance)
-CRITIC_NORMS.register("layer", source="Gulrajani et al. 2017 (arXiv:1704.00028), section 4")(layer)
-CRITIC_NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")(group)
-CRITIC_NORMS.register("none", source="Choi et al. 2018 (arXiv:1711.09020)", traits=["absent"])(none)
+DISCRIMINATOR_NORMS.register("layer", source="Gulrajani et al. 2017 (arXiv:1704.00028), section 4")(layer)
+DISCRIMINATOR_NORMS.register("group", source="Wu & He 2018 (arXiv:1803.08494)")(group)
+DISCRIMINATOR_NORMS.register("none", source="Choi et al. 2018 (arXiv:1711.09020)", traits=["absent"])(none)
 
 
-@CRITIC_NORMS.register(
+@DISCRIMINATOR_NORMS.register(
     "batch", source="Ioffe & Szegedy 2015 (arXiv:1502.03167)", traits=["needs_map", "couples_samples"]
 )
 def batch(channels: int, affine: bool) -> nn.Module:
@@ -174,7 +174,9 @@ def spectral_convolutions(module: nn.Module) -> nn.Module:
     return spectral if role is None else named(spectral, str(role))
 
 
-@CRITIC_NORMS.register("spectral", source="Miyato et al. 2018 (arXiv:1802.05957)", traits=["constrains", "of_weights"])
+@DISCRIMINATOR_NORMS.register(
+    "spectral", source="Miyato et al. 2018 (arXiv:1802.05957)", traits=["constrains", "of_weights"]
+)
 class SpectralNorm(nn.Identity):
     """Divides the weights of all convolutions that affect the scores by their largest singular value; adds no layer."""
 

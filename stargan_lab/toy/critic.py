@@ -19,7 +19,7 @@ class ToyCritic(nn.Module):
     Args:
         width: channels of each hidden layer.
         layers: linear layers, the one that outputs the score included; at least 2.
-        norm: a ``critic_norm`` after every hidden layer but the first, as in the discriminators.
+        norm: a ``discriminator_norm`` after every hidden layer but the first, as in the discriminators.
         norm_options: options of the norm.
         norm_affine: learn scale and shift in the norms.
     """
@@ -28,7 +28,7 @@ class ToyCritic(nn.Module):
         self, *, width: int, layers: int, norm: str, norm_options: Mapping[str, Any] | None, norm_affine: bool
     ) -> None:
         super().__init__()
-        norms = family("critic_norm")
+        norms = family("discriminator_norm")
         modules: list[nn.Module] = [nn.Conv2d(2, width, 1), nn.ReLU()]
         for _ in range(layers - 2):
             layer = norms.build(norm, width, norm_affine, **norm_options or {})

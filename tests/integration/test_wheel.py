@@ -28,7 +28,7 @@ from torch import nn
 from stargan_lab.registry import family
 
 
-@family("critic_norm").register("mine")
+@family("discriminator_norm").register("mine")
 def mine(channels: int, affine: bool) -> nn.Module:
     return nn.GroupNorm(2, channels, affine=affine)
 """
@@ -227,7 +227,7 @@ def test_ablation_with_user_components_is_reported(page: tuple[Lab, dict[str, Ou
 
 MISTAKES = {
     "a duplicate name": (
-        '@family("critic_norm").register("layer")\ndef layer(channels: int, affine: bool): ...\n',
+        '@family("discriminator_norm").register("layer")\ndef layer(channels: int, affine: bool): ...\n',
         ["'layer'", "already registered", "stargan_lab.models.norms"],
     ),
     "a positional option": (

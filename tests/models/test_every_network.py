@@ -27,7 +27,7 @@ GENERATOR_CASES: list[dict[str, Any]] = [
     {"inplace": False},
 ]
 CRITIC_CASES: list[dict[str, Any]] = [
-    *({"norm": norm, "depth": 3, "head": "global"} for norm in family("critic_norm").names()),
+    *({"norm": norm, "depth": 3, "head": "global"} for norm in family("discriminator_norm").names()),
     {"depth": 1, "norm": "instance"},
     {"depth": 4, "bias": False, "head": "global", "head_bias": True},
     {"depth": 2, "bias": (0,)},

@@ -120,7 +120,7 @@ def test_all_layers_have_different_initial_values() -> None:
 
 def test_a_critics_norm_does_not_change_other_initial_values() -> None:
     plain = make_critic(K, size=32, depth=3).state_dict()
-    for norm in family("critic_norm").names():
+    for norm in family("discriminator_norm").names():
         assert assert_equal_where_shared(plain, make_critic(K, size=32, depth=3, norm=norm).state_dict()) == len(plain)
 
 

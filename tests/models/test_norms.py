@@ -14,7 +14,7 @@ from stargan_lab.training.updates import step_randomness, train_step
 
 NORMS = [
     (group, name)
-    for group in ("norm", "critic_norm")
+    for group in ("norm", "discriminator_norm")
     for name in family(group).names()
     if not any(family(group).has(name, trait) for trait in ("absent", "of_weights"))  # these add no layer
 ]
@@ -55,9 +55,9 @@ def test_a_generators_buffers_are_not_updated() -> None:
 @pytest.mark.parametrize(
     ("group", "name", "dims"),
     [
-        ("critic_norm", "instance", (2, 3)),
-        ("critic_norm", "layer", (1, 2, 3)),
-        ("critic_norm", "batch", (0, 2, 3)),
+        ("discriminator_norm", "instance", (2, 3)),
+        ("discriminator_norm", "layer", (1, 2, 3)),
+        ("discriminator_norm", "batch", (0, 2, 3)),
     ],
 )
 def test_by_hand(group: str, name: str, dims: tuple[int, ...]) -> None:
@@ -172,7 +172,7 @@ def test_spectral_norm_can_be_differentiated_twice() -> None:
 
 def test_only_batch_norm_couples_samples() -> None:
     """The penalty is per sample, which coupled samples would contradict."""
-    images, norms = make_images(), family("critic_norm")
+    images, norms = make_images(), family("discriminator_norm")
     for name in norms.names():
         norm = norms.build(name, 8, True).double()
         difference = (norm(images)[:1] - norm(images[:1])).abs().max()
@@ -181,7 +181,7 @@ def test_only_batch_norm_couples_samples() -> None:
 
 
 def test_none_is_the_identity() -> None:
-    assert torch.equal(family("critic_norm").build("none", 8, True)(make_images()), make_images())
+    assert torch.equal(family("discriminator_norm").build("none", 8, True)(make_images()), make_images())
 
 
 def test_instance_norm_raises_on_a_single_pixel() -> None:

@@ -93,7 +93,7 @@ def test_a_state_dict_without_counters_loads() -> None:
 
 def test_a_critics_norm_renames_no_key() -> None:
     expected = critic_keys(128, 64, 5, 6)
-    for norm in family("critic_norm").names():
+    for norm in family("discriminator_norm").names():
         with torch.device("meta"):
             network = family("discriminator").build("patchgan", 5, 128, norm=norm)
         result = shapes(network)

@@ -25,7 +25,7 @@ CHOICES = [
     for key, group in {
         "generator": "generator",
         "discriminator": "discriminator",
-        "discriminator.norm": "critic_norm",
+        "discriminator.norm": "discriminator_norm",
         "discriminator.head": "head",
         "adversarial": "adversarial",
         "lipschitz": "lipschitz",

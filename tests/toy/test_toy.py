@@ -59,7 +59,7 @@ def test_the_swiss_roll_without_noise_is_a_spiral() -> None:
     torch.testing.assert_close(points / points.norm(dim=1, keepdim=True), direction, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("norm", [name for name in family("critic_norm").names() if name != "instance"])
+@pytest.mark.parametrize("norm", [name for name in family("discriminator_norm").names() if name != "instance"])
 def test_the_critic_has_the_requested_layers_and_norms(norm: str) -> None:
     network = critic(16, 5, norm=norm)
     initialize_critic(network, 0, None)
