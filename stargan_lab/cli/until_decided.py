@@ -11,8 +11,8 @@ from stargan_lab.cli.sweep_run import SweepRun
 from stargan_lab.console import inform, say
 from stargan_lab.errors import ConfigError, counted
 from stargan_lab.report.comparable import check_comparable
-from stargan_lab.report.effects import effects
-from stargan_lab.report.looks import count, look_title, obstacle, result, to_train
+from stargan_lab.report.effects import effects, sentences
+from stargan_lab.report.looks import count, look_title, obstacle, to_train
 from stargan_lab.report.sequential import MOST_PAIRS
 from stargan_lab.report.swept import SeedPlan, Swept, read_swept
 from stargan_lab.tracking.metrics import lookup
@@ -73,7 +73,9 @@ def train_and_report(sweep: SweepRun, cells: list[Cell]) -> int:
         cells = [*cells, *new]
     title = look_title(sweep.ablation, runs)
     seeds = counted(runs["seed"].nunique(), "seed")
-    say(f"{title}: {reason or f'{count(table)} with {seeds}; {result(table)}'}")
+    say(f"{title}: {reason or f'{count(table)} with {seeds}'}")
+    for sentence in () if reason else sentences(sweep.ablation, runs, table):
+        say(sentence)
     return sweep.report(cells, runs) or int(bool(reason))
 
 

@@ -1,4 +1,4 @@
-"""Whether runs may share a table: each score computed the same way, all runs trained with the same code."""
+"""Whether runs may share a table: each score computed under one protocol, all runs trained with the same code."""
 
 import re
 
@@ -8,6 +8,17 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
 from stargan_lab.evaluation.protocol import DATA_FIELDS, differences, metric_protocol
 from stargan_lab.report.collect_runs import finished, scores
+
+
+def protocol_of(runs: DataFrame, metric: str) -> str:
+    """The hashes of what the metric's values depend on, usually one; comma-separated. ``unknown`` without a value."""
+    done = finished(runs)
+    done = done[done[metric].notna()] if metric in done else done[:0]
+    ways = [
+        each.get(metric, protocol) or "unknown"
+        for each, protocol in zip(done["protocols"], done["protocol"], strict=True)
+    ]
+    return ", ".join(dict.fromkeys(ways)) or "unknown"
 
 
 def mixed(runs: DataFrame) -> dict[str, DataFrame]:

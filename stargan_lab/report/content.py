@@ -9,7 +9,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import preview
 from stargan_lab.report import audit_table, looks, tables, variance_tables
 from stargan_lab.report.collect_runs import finished
-from stargan_lab.report.comparable import mixed
+from stargan_lab.report.comparable import mixed, protocol_of
 from stargan_lab.report.effects import effect_table, effects, grid_tables, sentences
 from stargan_lab.report.evaluations import evaluated_runs
 from stargan_lab.report.warning_marks import WarningMarks
@@ -33,6 +33,7 @@ class Content:
         sources: ``main``, ``domains`` and ``further`` -> the sources of variance of its scores.
         differing, equal: the audit's quantities that differ between variants, and those that are equal in all.
         domains, further: the primary metric per domain, and the scores that are not in the main table.
+        protocols: metric of the main table -> hashes of what its values depend on.
         legend, provenance: lines that describe the metrics, and where the runs come from.
     """
 
@@ -55,6 +56,7 @@ class Content:
     equal: Sequence[str]
     domains: DataFrame
     further: DataFrame
+    protocols: Mapping[str, str]
     legend: Sequence[str]
     provenance: Sequence[str]
 
@@ -99,6 +101,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         equal=audit_table.equal_in_all(ablation, runs),
         domains=tables.domain_table(ablation, runs),
         further=tables.further_table(ablation, runs),
+        protocols={name: protocol_of(runs, name) for name in by_metric},
         legend=tables.legend(ablation, runs),
         provenance=_provenance(ablation, runs, command),
     )

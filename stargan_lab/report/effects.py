@@ -1,13 +1,14 @@
 """Effects of an ablation's variants, relative to the variant each is compared with, and the verdicts in words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import descriptions
+from stargan_lab.report.comparable import protocol_of
 from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
 from stargan_lab.report.number_text import MISSING, difference, interval
 from stargan_lab.report.sequential import Looks
@@ -85,12 +86,13 @@ def contrasts(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, tup
         return {}
     values = values_of(ablation, runs, metric).fillna({"value": math.inf})  # failed; NaN: not trained
     values = values.pivot(index="seed", columns="variant", values="value").reindex(columns=list(ablation.variants))
+    base = ablation.baseline_levels
     frames = {
-        f"Main effect of {factor}": (frame, ablation.baseline_levels[factor])
+        f"Main effect of {factor}, relative to {base[factor]}": (frame, base[factor])
         for factor, frame in main_effects(ablation, values).items()
     }
     frames |= {
-        f"Interaction of {one} and {other}": (frame, NO_INTERACTION)
+        f"Interaction of {one} and {other}, relative to {base[one]} and {base[other]}": (frame, NO_INTERACTION)
         for (one, other), frame in interactions(ablation, values).items()
     }
     return {title: (frame, baseline) for title, (frame, baseline) in frames.items() if len(frame)}
@@ -142,7 +144,7 @@ def sentences(ablation: Ablation, runs: DataFrame, table: DataFrame) -> list[str
         table: the primary metric's ``effects``.
     """
     description = lookup(ablation.primary, descriptions(runs))
-    protocol = _protocol(runs, ablation.primary)
+    protocol = protocol_of(runs, ablation.primary)
     return [
         _sentence(row, ablation.expected.get(row.variant, "unknown"), description, protocol)
         for _, row in table.iterrows()
@@ -195,13 +197,3 @@ def p_text(p: float) -> str:
     if math.isnan(p):
         return MISSING
     return "<0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def _protocol(runs: DataFrame, metric: str) -> str:
-    """The hashes of what the metric's values depend on, usually one."""
-    finished = runs[runs["status"] == "finished"]
-    hashes: Sequence[str] = [
-        ways.get(metric, protocol) or "unknown"
-        for ways, protocol in zip(finished["protocols"], finished["protocol"], strict=True)
-    ]
-    return ", ".join(dict.fromkeys(hashes)) or "unknown"

@@ -50,17 +50,6 @@ def count(table: DataFrame) -> str:
     return f"{verdicts.isin(DECIDED).sum()} of {counted(len(verdicts), 'verdict')}"
 
 
-def result(table: DataFrame) -> str:
-    """``better: layer (5 pairs); undecided: group (20 pairs), batch (3 pairs, 1 failed)``, from the same table."""
-    texts = []
-    for verdict in (*DECIDED, "undecided"):
-        rows = table[table["verdict"] == verdict].itertuples()
-        failed = [(row, f", {row.failures} failed" if row.failures else "") for row in rows]
-        names = [f"{row.variant} ({counted(row.n, 'pair')}{failures})" for row, failures in failed]
-        texts += [f"{verdict}: {', '.join(names)}"] if names else []
-    return "; ".join(texts)
-
-
 def note(ablation: Ablation, runs: DataFrame) -> str:
     """The line of a report about the looks; empty for a single one."""
     if not ablation.looks:

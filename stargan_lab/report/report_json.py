@@ -10,10 +10,13 @@ from stargan_lab.report.content import Content
 def report_json(content: Content, files: Sequence[str]) -> dict[str, Any]:
     """Claim, baseline, runs, verdicts on the primary metric, and ``files``; a number that is unknown is None.
 
-    ``verdicts`` has a mapping per variant with the columns of ``report.effects.effects``.
+    ``verdicts`` has a mapping per variant with ``metric``, ``protocol`` and the columns of ``report.effects.effects``;
+    ``answers`` has the same verdicts as sentences.
     """
     ablation = content.ablation
-    verdicts = content.effects[ablation.primary].to_json(orient="records", double_precision=15)
+    primary = ablation.primary
+    named = content.effects[primary].assign(metric=primary, protocol=content.protocols[primary])
+    verdicts = named.to_json(orient="records", double_precision=15)
     return {
         "name": ablation.name,
         "title": ablation.title,
@@ -21,7 +24,8 @@ def report_json(content: Content, files: Sequence[str]) -> dict[str, Any]:
         "source": ablation.source,
         "baseline": ablation.baseline,
         "variants": ablation.ordered(),
-        "primary": ablation.primary,
+        "primary": primary,
+        "answers": list(content.answers),
         "verdicts": json.loads(verdicts),
         "runs": list(content.runs["run_id"]),
         "command": content.command,

@@ -8,6 +8,7 @@ from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import NOT_SCORED, PARAMETERS, descriptions, finished, scores
+from stargan_lab.report.comparable import protocol_of
 from stargan_lab.report.number_text import MISSING, decimals, shown
 from stargan_lab.report.warning_marks import WarningMarks
 from stargan_lab.tracking.metrics import Metric, label, lookup
@@ -92,10 +93,11 @@ def _missing(run: Mapping[str, Any], primary: str) -> str:
 
 
 def legend(ablation: Ablation, runs: DataFrame) -> list[str]:
-    """A line for each metric in the tables, with its description."""
+    """A line for each metric in the tables, with its description and protocol."""
     metrics = [*main_metrics(ablation, runs), *further_metrics(ablation, runs)]
     described = descriptions(runs)
-    return [f"{metric.label}: {metric.meaning}" for metric in (lookup(name, described) for name in metrics)]
+    found = {name: lookup(name, described) for name in metrics}
+    return [f"{metric.label}: {metric.meaning} (protocol {protocol_of(runs, name)})" for name, metric in found.items()]
 
 
 def labels(runs: DataFrame, metrics: Sequence[str]) -> dict[str, str]:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 SUMMARY = "report.json"
 """In a report's directory: what the report says, for programs."""
 
+FIRST = ("variant", "baseline", "metric", "effect", "ci_low", "ci_high", "n", "protocol", "verdict")
+"""First columns of the table of verdicts, in this order: everything that states a verdict."""
+
+MOST_ANSWERS = 20
+"""Verdicts in a report's description; MLflow cuts it after 8,000 characters."""
+
 _OURS = re.compile(r"\[Report\]\(#/experiments/")
 """In every description that this module writes."""
 
@@ -57,6 +63,7 @@ def _publish(store: Store, folder: Path) -> str:
         name, title, verdicts = str(summary["name"]), str(summary["title"]), list(map(dict, summary["verdicts"]))
         facts = {key: str(summary[key]) for key in ("title", "claim", "baseline")}
         variants = list(map(str, summary["variants"]))
+        answers = list(map(str, summary.get("answers", ())))  # older summaries have none
         files = [folder / Path(file).name for file in [*summary["files"], SUMMARY]]
     except (KeyError, TypeError, ValueError):
         raise LabError(
@@ -68,9 +75,12 @@ def _publish(store: Store, folder: Path) -> str:
     if run.data.tags.get(_DIGEST) != digest:
         for path in files:
             store.artifact(run.info.run_id, path)
-        store.table(run.info.run_id, {key: [row[key] for row in verdicts] for key in verdicts[0]} if verdicts else {})
+        columns = (
+            sorted(verdicts[0], key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST)) if verdicts else []
+        )
+        store.table(run.info.run_id, {key: [row[key] for row in verdicts] for key in columns})
         facts["page"] = next((f"/{path.name}" for path in files if path.suffix == ".html"), "")
-        note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, facts)}"
+        note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, facts)}\n\n{_list(answers)}".rstrip()
         store.set_tags(run.info.run_id, {**facts, _NOTE: note, _DIGEST: digest})  # last: marks it as complete
         store.set_status(run.info.run_id, "finished")
     compared = _runs_of(store, name)
@@ -127,8 +137,14 @@ def place_tag(ablation: str) -> str:
 
 def _paragraph(report: "Run", variant: str) -> str:
     facts: Mapping[str, Any] = report.data.tags
-    role = "the baseline" if variant == facts["baseline"] else f"compared with {facts['baseline']}"
-    return f"**{facts['title']}:** variant {variant}, {role}. {facts['claim']} {_link(report, facts)}"
+    role = " (the baseline)" if variant == facts["baseline"] else ""
+    return f"**{facts['title']}:** variant {variant}{role}. {facts['claim']} {_link(report, facts)}"
+
+
+def _list(answers: Sequence[str]) -> str:
+    """The first verdicts as a Markdown list."""
+    more = [f"and {len(answers) - MOST_ANSWERS} more in the report"] if len(answers) > MOST_ANSWERS else []
+    return "\n".join(f"- {line}" for line in [*answers[:MOST_ANSWERS], *more])
 
 
 def _link(report: "Run", facts: Mapping[str, str]) -> str:

@@ -240,8 +240,13 @@ def test_sweep_until_decided_adds_seeds_and_resumes(lab: Lab) -> None:
     assert looks == [
         "look 1 of 3: 0 of 2 verdicts; adding seed 2 of tanh, sigmoid, slow",
         "look 2 of 3: 1 of 2 verdicts; adding seed 3 of tanh, slow",
-        "look 3 of 3: 1 of 2 verdicts with 4 seeds; better: sigmoid (3 pairs); undecided: slow (4 pairs)",
+        "look 3 of 3: 1 of 2 verdicts with 4 seeds",
     ]
+    lines = first.lines()
+    after = lines[lines.index(looks[-1]) + 1 :][:2]
+    numbers = r"\(Δ reconstruction \S+, 95% interval \[\S+ \S+\], n = {}, protocol \w{{8}}\)\."
+    assert re.fullmatch(rf"sigmoid is better than tanh {numbers.format(3)}.*", after[0])
+    assert re.fullmatch(rf"slow vs\. tanh is undecided.* {numbers.format(4)}.*", after[1])
     positions = re.findall(r"^\[(\d+/\d+)\] (\w+) · seed (\d)", first.err, re.MULTILINE)
     assert positions[6:] == [
         ("7/9", "tanh", "2"),

@@ -98,6 +98,6 @@ def test_a_failed_cell_fails_its_levels_for_that_seed() -> None:
         for seed in range(3)
     ]
     tables = grid_tables(replace(ablation, primary="eval/edit"), as_frame(rows), "eval/edit")
-    assert tables["Main effect of a"].loc["1", "verdict"] == "undecided (1 failed)"
-    assert tables["Main effect of b"].loc["1", "pairs"] == "2"  # b=0 failed for that seed
-    assert tables["Interaction of a and b"].loc["a=1 b=1", "verdict"] == "undecided (1 failed)"
+    assert tables["Main effect of a, relative to 0"].loc["1", "verdict"] == "undecided (1 failed)"
+    assert tables["Main effect of b, relative to 0"].loc["1", "pairs"] == "2"  # b=0 failed for that seed
+    assert tables["Interaction of a and b, relative to 0 and 0"].loc["a=1 b=1", "verdict"] == "undecided (1 failed)"

@@ -15,7 +15,7 @@ from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.report.content import content_of
 from stargan_lab.report.effects import effects
-from stargan_lab.report.looks import count, look_title, note, obstacle, result, to_train
+from stargan_lab.report.looks import count, look_title, note, obstacle, to_train
 from stargan_lab.report.pages import report_text
 from stargan_lab.report.sequential import Looks
 from stargan_lab.report.statistics import Correction
@@ -46,12 +46,18 @@ def going_on(ablation: Ablation, runs: DataFrame) -> list[str]:
     return to_train(ablation, runs, effects(ablation, runs, ablation.primary))
 
 
+def counts(ablation: Ablation, runs: DataFrame) -> dict[str, tuple[str, int, int]]:
+    """Variant -> verdict, pairs, failures."""
+    rows = effects(ablation, runs, ablation.primary).itertuples()
+    return {row.variant: (row.verdict, row.n, row.failures) for row in rows}
+
+
 def test_undecided_variants_go_on_with_their_baseline(ablation: Ablation) -> None:
     two = of(ablation, "good", "unclear")
     runs = frame(3, none=BASE, good=BETTER, unclear=UNCLEAR)
     assert going_on(two, runs) == ["none", "unclear"]
     assert (look_title(two, runs), count(effects(two, runs, EDIT))) == ("look 1 of 3", "1 of 2 verdicts")
-    assert result(effects(two, runs, EDIT)) == "better: good (3 pairs); undecided: unclear (3 pairs)"
+    assert counts(two, runs) == {"good": ("better", 3, 0), "unclear": ("undecided", 3, 0)}
     assert going_on(of(ablation, "good"), runs) == []
 
 
@@ -60,7 +66,7 @@ def test_a_decided_variant_keeps_its_pairs_while_others_go_on(ablation: Ablation
     first = {seed: BETTER[seed] for seed in range(3)}
     runs = frame(5, none=BASE, good=first, unclear=UNCLEAR)
     assert look_title(two, runs) == "look 3 of 3"
-    assert result(effects(two, runs, EDIT)) == "better: good (3 pairs); undecided: unclear (5 pairs)"
+    assert counts(two, runs) == {"good": ("better", 3, 0), "unclear": ("undecided", 5, 0)}
     assert note(two, runs).startswith("sequential: look 3 of 3 (one look per number of seeds from 3 to 5);")
     assert note(two, runs) in report_text(content_of(two, runs))
     assert "sequential" not in report_text(content_of(replace(two, looks=None), runs))
@@ -75,9 +81,9 @@ def test_a_variant_that_others_are_compared_with_goes_on_for_them(ablation: Abla
 def test_failed_runs_do_not_go_on_forever(ablation: Ablation) -> None:
     one, nan = of(ablation, "unclear"), float("nan")
     some = frame(3, none=BASE, unclear={**UNCLEAR, 1: nan})
-    assert result(effects(one, some, EDIT)) == "undecided: unclear (2 pairs, 1 failed)" and going_on(one, some) == []
+    assert counts(one, some) == {"unclear": ("undecided", 2, 1)} and going_on(one, some) == []
     most = frame(3, none=BASE, unclear=dict.fromkeys(range(3), nan))
-    assert result(effects(one, most, EDIT)) == "failed: unclear (0 pairs, 3 failed)" and going_on(one, most) == []
+    assert counts(one, most) == {"unclear": ("failed", 0, 3)} and going_on(one, most) == []
     assert going_on(one, frame(3, none={**BASE, 1: nan}, unclear=UNCLEAR)) == ["none", "unclear"]
     assert going_on(one, frame(4, none={**BASE, 1: nan, 2: nan}, unclear=UNCLEAR)) == []
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from pandas import DataFrame
+from scored import row
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
-from stargan_lab.files import locked, write_json
+from stargan_lab.files import locked, read_json, write_json
+from stargan_lab.report.collect_runs import as_frame
+from stargan_lab.report.comparable import protocol_of
 from stargan_lab.report.content import content_of
 from stargan_lab.report.pages import FORMATS, aligned, report_text, tex, write_report
 from stargan_lab.report.runs_csv import read_csv
@@ -96,6 +99,72 @@ def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
     write_report(content_of(ablation, runs), tmp_path / "out", ("md",), allow_mixed=True)
     note = "protocol: p1, p2 (mixed, compare with care: eval/edit, eval/frechet_classifier)\n"
     assert note in (tmp_path / "out" / "report.md").read_text()
+
+
+def grid_of_norms(ablation: Ablation, runs: DataFrame) -> tuple[Ablation, DataFrame]:
+    """Two factors, four cells, three seeds, and a secondary metric under a protocol of its own."""
+    levels = {"norm": ("none", "layer"), "penalty": ("gp", "off")}
+    cells = [f"norm={norm} penalty={penalty}" for norm in levels["norm"] for penalty in levels["penalty"]]
+    ablation = replace(
+        ablation,
+        variants={cell: () for cell in cells},
+        baseline=cells[0],
+        factors=levels,
+        baseline_levels={"norm": "none", "penalty": "gp"},
+        secondary=("eval/leak",),
+        expected={},
+    )
+    rows = [
+        row(cell, seed, protocols={"eval/edit": "aaaaaaaa", "eval/leak": "bbbbbbbb"}, **scores)
+        for place, cell in enumerate(cells)
+        for seed in (1, 2, 3)
+        for scores in [{"eval/edit": 0.1 * place + 0.2 * seed**2 * place, "eval/leak": 0.3 / (seed + place)}]
+    ]
+    return ablation, as_frame(rows)
+
+
+@pytest.mark.parametrize("form", ["variants", "matched", "grid"])
+def test_every_verdict_names_effect_interval_pairs_and_protocol(
+    ablation: Ablation, runs: DataFrame, tmp_path: Path, form: str
+) -> None:
+    if form == "grid":
+        ablation, runs = grid_of_norms(ablation, runs)
+    else:
+        runs["eval/leak"] = runs["eval/edit"] ** 2
+        runs["protocols"] = [{"eval/edit": "aaaaaaaa", "eval/leak": "bbbbbbbb"}] * len(runs)
+        matched = {"layer": "instance"} if form == "matched" else {}
+        ablation = replace(ablation, secondary=("eval/leak",), matched=matched)
+    content = content_of(ablation, runs)
+    write_report(content, tmp_path, ("md",))
+    for text in ((tmp_path / "report.md").read_text(), report_text(content)):
+        captions = [line for line in text.splitlines() if re.search(r"Protocol: \w+\.$", line)]
+        found = [line.rpartition("Protocol: ")[2] for line in captions]
+        assert found == ["aaaaaaaa.", "bbbbbbbb.", *(["aaaaaaaa."] * 3 if form == "grid" else [])]
+        assert all(("(" in line) == (form != "matched") for line in captions[:2])  # else a column has the baseline
+        headers = [line for line in text.splitlines() if "adjusted p" in line]
+        assert len(headers) == len(captions)
+        for header in headers:
+            assert all(word in header for word in ("Δ ", "95% interval", "pairs", "verdict"))
+            assert ("compared with" in header) == (form == "matched")
+        assert all(
+            f"{name}: {lookup(f'eval/{name[:-2]}').meaning} (protocol {protocol})" in text
+            for name, protocol in (("edit ↑", "aaaaaaaa"), ("leak ↓", "bbbbbbbb"))
+        )
+    if form == "grid":
+        assert "Main effect of norm, relative to none, averaged over the other factors" in text
+        assert "Interaction of norm and penalty, relative to none and gp, averaged" in text
+    summary = read_json(tmp_path / "report.json")
+    assert summary["answers"] == content.answers and len(summary["answers"]) == len(summary["verdicts"])
+    for verdict in summary["verdicts"]:
+        assert (verdict["metric"], verdict["protocol"]) == ("eval/edit", "aaaaaaaa")
+        assert verdict["ci_low"] <= verdict["effect"] <= verdict["ci_high"] and verdict["n"] in (2, 3)
+
+
+def test_a_protocol_is_that_of_the_runs_with_a_value(runs: DataFrame) -> None:
+    runs["protocols"] = [{"eval/fid": "cccccccc"}, *[{}] * (len(runs) - 1)]
+    runs.loc[0, "eval/fid"] = 12.0
+    assert protocol_of(runs, "eval/fid") == "cccccccc"
+    assert protocol_of(runs, "eval/kid") == "unknown"
 
 
 def test_protocols_may_differ_where_each_score_was_computed_the_same_way(

@@ -87,4 +87,4 @@ def test_a_metric_of_a_user_is_described_by_its_runs(ablation: Ablation, runs: D
     runs["descriptions"] = [{"eval/glow": glow} if name == "none1" else {} for name in runs["run_id"]]
     runs.loc[0, "eval/glow"] = 2.0
     assert list(main_table(ablation, runs)["glow (lm) ↑"]) == ["2.0 (1)", "–", "–"]
-    assert "glow (lm) ↑: mean brightness" in legend(ablation, runs)
+    assert "glow (lm) ↑: mean brightness (protocol p1)" in legend(ablation, runs)

@@ -11,11 +11,11 @@ from stargan_lab.tracking.reports import lock_path, publish_report, publish_repo
 from stargan_lab.tracking.store import Store
 
 
-def written(outputs: Path, name: str, claim: str = "A norm helps.") -> Path:
+def written(outputs: Path, name: str, claim: str = "A norm helps.", answers: int = 1) -> Path:
     folder = outputs / "reports" / name
     verdicts = [{"variant": "layer", "verdict": "better"}, {"variant": "batch", "verdict": "worse"}]
     facts = {"name": name, "title": name.title(), "claim": claim, "baseline": "none", "variants": ["none", "layer"]}
-    facts |= {"files": ["report.html"]}
+    facts |= {"files": ["report.html"], "answers": ["layer is better than none (n = 3, protocol p1)."] * answers}
     write_json(folder / "report.json", facts | {"verdicts": verdicts})
     write_text(folder / "report.html", f"<p>{claim}</p>")
     write_text(folder / "report.tex", "of an earlier report")
@@ -48,12 +48,23 @@ def test_runs_are_described_with_every_ablation_that_has_a_report(store: Store, 
     tags = [run.data.tags for run in store.search("tags.run_id LIKE '%'")]
     notes = {each["run_id"]: each.get("mlflow.note.content", "") for each in tags}
     (report,) = store.search("tags.report = 'norms'")
-    assert notes["a"].split("\n\n")[1].startswith("**Norms:** variant none, the baseline. A norm helps. [Report](#/")
-    assert "**Depths:** variant 2, compared with none. Deeper is better." in notes["a"]
-    assert notes["b"].startswith("**Norms:** variant layer, compared with none.") and report.info.run_id in notes["b"]
+    assert notes["a"].split("\n\n")[1].startswith("**Norms:** variant none (the baseline). A norm helps. [Report](#/")
+    assert "**Depths:** variant 2. Deeper is better." in notes["a"]
+    assert notes["b"].startswith("**Norms:** variant layer. A norm helps.") and report.info.run_id in notes["b"]
     assert notes["c"] == ""
     places = {each["run_id"]: each.get("place.norms") for each in tags}
     assert places["c"] is None and places["a"] < places["b"]
+
+
+def test_a_report_is_described_with_its_verdicts(store: Store, tmp_path: Path) -> None:
+    for name, answers in (("norms", 2), ("rates", 400)):
+        publish_report(store, written(tmp_path, name, answers=answers))
+    line = "\n- layer is better than none (n = 3, protocol p1)."
+    few, many = (
+        store.search(f"tags.report = '{name}'")[0].data.tags["mlflow.note.content"] for name in ("norms", "rates")
+    )
+    assert few.startswith("**Norms**\n\nA norm helps.\n\n[Report](#/") and few.endswith(f")\n{2 * line}")
+    assert many.endswith(f"{20 * line}\n- and 380 more in the report")
 
 
 def test_a_report_that_is_published_already_is_left_alone(store: Store, tmp_path: Path) -> None:
