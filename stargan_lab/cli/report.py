@@ -23,7 +23,7 @@ examples:
   stargan-lab report quickstart
   stargan-lab report quickstart --format tex
   stargan-lab report quickstart --protocol 3f2a
-  stargan-lab report --multirun latest
+  stargan-lab report --multirun latest --smallest-effect 0.05
   stargan-lab report --runs total_steps=3000 status=finished --by discriminator.norm,discriminator.bias"""
 
 
@@ -56,6 +56,13 @@ def add_parser(commands: Commands) -> None:
         default="seed",
         metavar="KEY",
         help="with --runs or --multirun: the key that pairs runs (default: seed)",
+    )
+    parser.add_argument(
+        "--smallest-effect",
+        type=float,
+        metavar="X",
+        help="with --runs or --multirun: the smallest difference that matters, in units of the primary metric; without"
+        " it, no variant is equivalent",
     )
     parser.add_argument("--strip-seeds", type=int, default=1, metavar="N", help="runs per variant in the image strip")
     parser.add_argument(
@@ -131,8 +138,10 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
     from stargan_lab.report.runs_csv import read_csv
     from stargan_lab.report.swept import planned, read_swept
 
-    if args.by or args.baseline:
-        raise ConfigError("--by, --baseline: only with --runs or --multirun; an ablation file defines its own")
+    if args.by or args.baseline or args.smallest_effect is not None:
+        raise ConfigError(
+            "--by, --baseline, --smallest-effect: only with --runs or --multirun; an ablation file defines its own"
+        )
     for name in args.names:
         path = cells_file(outputs, ablation := load(name))
         swept = read_swept(path)
@@ -171,7 +180,7 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     if selected.empty:
         raise LabError(f"{outputs / 'runs'}: no runs match {' '.join(filters) or 'any filter'}")
     primary = args.metric or main_score(selected)
-    ablation, cells = ablation_of(selected, by, name, primary, args.baseline, args.seed_key)
+    ablation, cells = ablation_of(selected, by, name, primary, args.baseline, args.seed_key, args.smallest_effect)
     notes = []
     if differing := also_differing(selected, [*by, args.seed_key], [key for key in by if key in groups]):
         notes.append(f"the runs also differ in {', '.join(differing)}, which may explain a difference")
@@ -182,6 +191,7 @@ def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
 def _command(args: argparse.Namespace, selection: Sequence[str]) -> str:
     """What repeats the report of these runs."""
     flags = {"--baseline": args.baseline, "--metric": args.metric, "--protocol": args.protocol}
+    flags |= {"--smallest-effect": args.smallest_effect and f"{args.smallest_effect:g}"}
     flags |= {"--seed-key": args.seed_key if args.seed_key != "seed" else None}
     flags |= {"--outputs": args.outputs if args.outputs != "outputs" else None}
     given = [part for flag, value in flags.items() if value for part in (flag, value)]

@@ -1,5 +1,6 @@
 """An ablation from existing runs: their variants are the combinations of the values of some keys."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ def ablation_of(
     primary: str,
     baseline: str | None = None,
     seed_key: str = "seed",
+    smallest_effect: float | None = None,
 ) -> tuple[Ablation, Cells]:
     """Group runs into variants.
 
@@ -34,10 +36,13 @@ def ablation_of(
         baseline: a variant, e.g. ``norm=none``; None: the one whose values are the configuration's defaults, or else
             the first.
         seed_key: the key whose values pair the runs.
+        smallest_effect: the smallest difference that matters, in units of ``primary``; None: no equivalence.
     Raises:
-        ConfigError: a key or the baseline is unknown.
+        ConfigError: a key or the baseline is unknown, or the smallest effect is not a positive number.
         LabError: two runs of a variant have the same seed; the message names a key in which they differ.
     """
+    if smallest_effect is not None and not 0 < smallest_effect < math.inf:
+        raise ConfigError(f"--smallest-effect: expected a positive number, got {smallest_effect:g}")
     keys = _known_keys(runs, by, seed_key)
     runs = _with_seeds(runs, seed_key)
     settings = {
@@ -62,6 +67,7 @@ def ablation_of(
         seeds=tuple(sorted({seed for _, seed, _ in cells})),
         primary=primary,
         expected={},
+        smallest_effect=smallest_effect,
     )
     return ablation, cells
 

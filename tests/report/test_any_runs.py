@@ -90,6 +90,26 @@ def test_report_of_a_query(outputs: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "--runs: requires --by" in capsys.readouterr().err
 
 
+def test_equivalence_needs_a_smallest_effect(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (2, 3, 4, 5):
+        for run_id, norm in (("a", "none"), ("b", "layer")):
+            stored(outputs, f"{run_id}{seed}", 0.5 + seed, f"seed={seed}", f"discriminator.norm={norm}")
+    command = ["report", "--runs", "seed=2,3,4,5", "--by", "discriminator.norm", "--outputs", str(outputs)]
+    page = outputs / "reports" / "by-discriminator.norm-seed=2,3,4,5" / "report.md"
+    assert main([*command, "--format", "md"]) == 0
+    assert "- norm=layer vs. norm=none is undecided (" in page.read_text()
+    assert main([*command, "--format", "md", "--smallest-effect", "0.05"]) == 0
+    text = page.read_text()
+    assert "- norm=layer is equivalent to norm=none (" in text and "Smallest relevant difference: 0.05." in text
+    assert " --by discriminator.norm --smallest-effect 0.05 --outputs" in text
+    capsys.readouterr()
+    for value in ("0", "-0.1", "nan", "inf"):
+        assert main([*command, "--smallest-effect", value]) == 2
+        assert capsys.readouterr().err == f"error: --smallest-effect: expected a positive number, got {value}\n"
+    assert main(["report", "quickstart", "--smallest-effect", "0.1", "--outputs", str(outputs)]) == 2
+    assert "--smallest-effect: only with --runs or --multirun" in capsys.readouterr().err
+
+
 def test_report_of_a_multirun(outputs: Path) -> None:
     record = {"name": "multirun-x", "by": ["discriminator.norm"], "runs": ["a0", "b0", "a1", "b1"]}
     write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record)
