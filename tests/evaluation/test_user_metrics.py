@@ -145,3 +145,25 @@ def test_a_metric_that_fails_is_refused_before_the_training(trained: RunFolder) 
     outcome = lab(trained.path.parents[2], *TRAIN, "evaluation.metrics={broken: {}}", "seed=5")
     assert outcome.returncode != 0 and "step 2/4" not in outcome.stderr
     assert "metric 'broken': expected (2,) finite values or NaN, got a tensor (2, 3" in outcome.stderr
+
+
+def test_a_module_in_the_package_needs_no_list(tmp_path: Path) -> None:
+    """A new file with a metric is all it takes; the tables show it after the metrics of the first modules."""
+    (tmp_path / "glow.py").write_text(
+        "from stargan_lab.registry import family\n\n\n"
+        '@family("image_metric").register("glow", source="a test")\n'
+        'def glow(batch):\n    """Mean brightness."""\n'
+    )
+    script = """
+import sys
+from importlib.util import find_spec, module_from_spec
+spec = find_spec("stargan_lab.evaluation.metrics")
+spec.submodule_search_locations.append(sys.argv[1])
+sys.modules[spec.name] = package = module_from_spec(spec)
+spec.loader.exec_module(package)
+from stargan_lab.registry import family
+print(*family("image_metric").in_order())
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "glow" in names and names[:4] == ["edit", "leak", "identity", "identity_rank"]

@@ -16,14 +16,18 @@ At registration a metric declares, besides its source:
 
 Traits of image metrics: ``cross``, also evaluated on the images of other datasets. Traits of feature metrics:
 ``pooled``; ``needs_many_images``, biased if there are few images; and ``random``, its value depends on
-``FeaturePair.seed``. Modules are imported in table order.
+``FeaturePair.seed``. Importing this package imports all its modules.
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 
 __all__ = ["FeaturePair", "ImageBatch"]
 
-for _module in ("ground_truth", "accuracy", "reconstruction", "frechet", "kid", "precision_recall"):
+FIRST = ("ground_truth", "accuracy", "reconstruction")
+"""Modules whose metrics tables show first, in this order; those of all others follow by name of the module."""
+
+for _module in dict.fromkeys((*FIRST, *(module.name for module in iter_modules(__path__)))):
     import_module(f"{__name__}.{_module}")
