@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 DIRECTIONS = {"higher": "higher is better →", "lower": "← lower is better"}
 MOST_PANELS = 6
-MOST_CIRCLES = 100
-"""More pairs of a variant are drawn as an image within the vector file."""
+MOST_CIRCLES = 1000
+"""More pairs in a panel are drawn as an image within the vector file."""
 
 
 def draw_effects(
@@ -42,6 +43,9 @@ def draw_effects(
     rows = max(map(len, tables.values()))
     figure = new_figure(2.9 * columns + 0.8, (0.42 * rows + 1.0) * lines)
     axes = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    names = [f"{row.variant} − {row.baseline}" for row in tables[shown[0]].itertuples()]
+    axes[0].set_yticks(range(len(names)), [fill(name, 34) for name in names])  # shared by all panels
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
     for axis, (name, table) in zip(axes, tables.items(), strict=False):
         _draw(axis, table, by_seed(ablation, runs, name))
         _label(axis, table, lookup(name, descriptions(runs)), name == ablation.primary)
@@ -53,23 +57,24 @@ def draw_effects(
 
 
 def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:
-    """``values``: a row per seed, a column per variant."""
+    """``values``: a row per seed, a column per variant. All rows are drawn together: an artist for each takes minutes
+    for hundreds of variants.
+    """
     axis.axvline(0, color="black", linewidth=0.8, zorder=1)
-    seen: list[float] = []
-    ends: list[float] = []
-    for y, row in enumerate(table.itertuples()):
-        pairs = (values[row.variant] - values[row.baseline]).dropna()
-        style: dict[str, Any] = {"markersize": 3, "markerfacecolor": "none", "markeredgewidth": 0.7}
-        style["rasterized"] = len(pairs) > MOST_CIRCLES
-        axis.plot(pairs, [y + 0.22] * len(pairs), "o", color="#555555", zorder=2, **style)
-        seen += [*pairs, 0.0]
-        if math.isnan(row.effect):
-            continue
-        if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
-            axis.hlines(y, row.ci_low, row.ci_high, color="black", linewidth=1.6, zorder=3)
-            ends += [row.ci_low, row.ci_high]
-        decided = row.verdict in ("better", "worse", "equivalent")
-        axis.scatter([row.effect], [y], s=34, facecolor="black" if decided else "white", edgecolor="black", zorder=4)
+    pairs = np.stack([(values[row.variant] - values[row.baseline]).to_numpy() for row in table.itertuples()])
+    rows, seeds = np.nonzero(~np.isnan(pairs))
+    circles = pairs[rows, seeds]
+    style: dict[str, Any] = {"markersize": 3, "markerfacecolor": "none", "markeredgewidth": 0.7}
+    style["rasterized"] = len(circles) > MOST_CIRCLES
+    axis.plot(circles, rows + 0.22, "o", color="#555555", zorder=2, **style)
+    bounded = np.isfinite(table[["ci_low", "ci_high"]].to_numpy(float)).all(1) & table["effect"].notna().to_numpy()
+    ends = table[bounded][["ci_low", "ci_high"]].to_numpy(float)
+    axis.hlines(np.flatnonzero(bounded), ends[:, 0], ends[:, 1], color="black", linewidth=1.6, zorder=3)
+    decided = table["verdict"].isin(["better", "worse", "equivalent"])
+    fill_colors = np.where(decided, "black", "white")
+    axis.scatter(table["effect"], range(len(table)), s=34, facecolor=fill_colors, edgecolor="black", zorder=4)
+    seen = [*circles, 0.0]
+    ends = [*ends.ravel()]
     width = 3 * (max(seen) - min(seen))  # an interval from two seeds can be much wider; it then leaves the panel
     low = max(min([*ends, *seen]), min(seen) - width)
     high = min(max([*ends, *seen]), max(seen) + width)
@@ -78,9 +83,6 @@ def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:
 
 
 def _label(axis: "Axes", table: DataFrame, metric: Metric, primary: bool) -> None:
-    names = [f"{row.variant} − {row.baseline}" for row in table.itertuples()]
-    axis.set_yticks(range(len(names)), [fill(name, 34) for name in names], fontsize=8)
-    axis.set_ylim(len(names) - 0.4, -0.6)
     unit = f" ({metric.unit})" if metric.unit else ""
     title = f"Δ {metric.name.partition('/')[2].replace('_', ' ')}{unit}"
     axis.set_title(title, fontsize=9, loc="left", fontweight="bold" if primary else "normal")
@@ -88,4 +90,4 @@ def _label(axis: "Axes", table: DataFrame, metric: Metric, primary: bool) -> Non
     axis.tick_params(axis="x", labelsize=7)
     axis.locator_params(axis="x", nbins=5)  # more labels would overlap
     axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, labelsize=8)

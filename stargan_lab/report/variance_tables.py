@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import pandas as pd
+import numpy as np
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
@@ -109,12 +109,17 @@ def _spreads(
             if variant in scores:
                 pairs = differences(scores[variant], scores[baseline])
                 spreads[variant] = Spread(
-                    pd.Series(scores[variant]).std(),
+                    standard_deviation(_finite(scores[variant])),
                     standard_deviation(pairs),
                     pair_correlation(scores[variant], scores[baseline]),
                     smallest_detectable(pairs, ALPHA, total, looks=plan),
                 )
     return spreads
+
+
+def _finite(scores: Mapping[int, float]) -> np.ndarray:
+    values = np.array(list(scores.values()))
+    return values[np.isfinite(values)]
 
 
 def _text(spreads: Mapping[str, Spread | None], description: Metric) -> DataFrame:
