@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 SUMMARY = "report.json"
 """In a report's directory: what the report says, for programs."""
 
-FIRST = ("variant", "baseline", "metric", "effect", "ci_low", "ci_high", "n", "protocol", "verdict")
-"""First columns of the table of verdicts, in this order: everything that states a verdict."""
+NO_TABLE = {"columns": (), "data": ()}
 
 MOST_ANSWERS = 20
-"""Verdicts in a report's description; MLflow cuts it after 8,000 characters."""
+"""Verdicts in a report's description."""
 
 _OURS = re.compile(r"\[Report\]\(#/experiments/")
 """In every description that this module writes."""
@@ -60,14 +59,14 @@ def lock_path(folder: Path) -> Path:
 def _publish(store: Store, folder: Path) -> str:
     summary = read_json(folder / SUMMARY)
     try:
-        name, title, verdicts = str(summary["name"]), str(summary["title"]), list(map(dict, summary["verdicts"]))
+        name, title, table = str(summary["name"]), str(summary["title"]), dict(summary.get("table", NO_TABLE))
         facts = {key: str(summary[key]) for key in ("title", "claim", "baseline")}
         variants = list(map(str, summary["variants"]))
-        answers = list(map(str, summary.get("answers", ())))  # older summaries have none
+        answers = list(map(str, summary.get("answers", ())))  # older summaries have neither these nor a table
         files = [folder / Path(file).name for file in [*summary["files"], SUMMARY]]
     except (KeyError, TypeError, ValueError):
         raise LabError(
-            f"{folder / SUMMARY}: expected a mapping with name, title, claim, baseline, variants, verdicts and files"
+            f"{folder / SUMMARY}: expected a mapping with name, title, claim, baseline, variants and files"
         ) from None
     files = [path for path in files if path.is_file()]
     digest = sha256_bytes(path.read_bytes() for path in files)
@@ -75,12 +74,10 @@ def _publish(store: Store, folder: Path) -> str:
     if run.data.tags.get(_DIGEST) != digest:
         for path in files:
             store.artifact(run.info.run_id, path)
-        columns = (
-            sorted(verdicts[0], key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST)) if verdicts else []
-        )
-        store.table(run.info.run_id, {key: [row[key] for row in verdicts] for key in columns})
+        store.table(run.info.run_id, table["columns"], table["data"])
         facts["page"] = next((f"/{path.name}" for path in files if path.suffix == ".html"), "")
-        note = f"**{title}**\n\n{facts['claim']}\n\n{_link(run, facts)}\n\n{_list(answers)}".rstrip()
+        # MLflow shows the first lines and keeps 8,000 characters
+        note = "\n\n".join(filter(None, [f"**{title}** {_link(run, facts)}", _list(answers), facts["claim"]]))
         store.set_tags(run.info.run_id, {**facts, _NOTE: note, _DIGEST: digest})  # last: marks it as complete
         store.set_status(run.info.run_id, "finished")
     compared = _runs_of(store, name)

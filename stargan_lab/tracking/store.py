@@ -147,9 +147,11 @@ class Store:
         with _one_line(self.uri):
             self.client.log_artifact(mlflow_id, str(path), folder)
 
-    def table(self, mlflow_id: str, columns: Mapping[str, Sequence[Any]], name: str = "verdicts.json") -> None:
-        """Replace an artifact that the UI shows as a table; its columns by name."""
-        content = {"columns": list(columns), "data": [list(row) for row in zip(*columns.values(), strict=True)]}
+    def table(
+        self, mlflow_id: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], name: str = "verdicts.json"
+    ) -> None:
+        """Replace an artifact that the UI shows as a table."""
+        content = {"columns": list(columns), "data": [list(row) for row in rows]}
         with _one_line(self.uri):
             self.client.log_dict(mlflow_id, content, name)
             listed = json.dumps([{"path": name, "type": "table"}])

@@ -18,13 +18,14 @@ SECONDS = 120.0
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    """Two runs and their report; the baseline was trained last."""
+    """Two runs and their report, the baseline trained last; and a multirun of the baseline and another run."""
     lab = Lab(tmp_path_factory.mktemp("ui"))
     lab.write("experiments/rates.yaml", RATES)
     steps = ("preset=tiny", "total_steps=2")
     for outcome in (
         lab("train", *steps, "optimizer.d_lr=0.00001", "+tracking.ablations.rates=low"),
         lab("sweep", "rates", *steps[1:]),
+        lab("train", *steps, "-m", "generator.conditioning=concat,adain"),
     ):
         assert outcome.code == 0, outcome.err
     return lab
@@ -97,6 +98,33 @@ def test_all_runs_open_with_scores_and_factors(lab: Lab, page: Page) -> None:
         page.goto(runs.partition("#")[0] + str(link))
         frame = page.frame_locator("iframe").first
         frame.get_by_text("Verdicts on eval/leak").wait_for()
+
+
+def test_the_verdicts_of_a_report(lab: Lab, page: Page) -> None:
+    with serving(lab) as (runs,):
+        page.goto(runs)
+        page.get_by_text("low · seed 0").click()
+        link = page.get_by_role("link", name="Report", exact=True).get_attribute("href")
+        report = runs.partition("#")[0] + str(link).partition("/artifacts")[0]
+        page.goto("about:blank")  # a change after # alone did not show the table
+        page.goto(f"{report}/artifacts/verdicts.json?workflowType=machine_learning")
+        titles = ["variant", "verdict", "Δ leak ↓", "95% interval", "pairs"]
+        page.get_by_role("columnheader", name="variant", exact=True).wait_for()
+        assert [each.inner_text() for each in page.get_by_role("columnheader").all()][:5] == titles
+        cells = [each.inner_text() for each in page.get_by_role("cell").all()][:5]
+        assert cells[:2] == ["low", "undecided"] and re.fullmatch(r"[+-]?0\.\d{4}", cells[2]) and cells[4] == "1"
+        page.goto("about:blank")
+        page.goto(f"{report}?workflowType=machine_learning")
+        page.get_by_text(re.compile(r"^low vs\. usual is undecided \(Δ leak .*n = 1, protocol \w{8}\)\.$")).wait_for()
+
+
+def test_a_multirun_opens_grouped_by_its_variants(lab: Lab, page: Page) -> None:
+    with serving(lab, "--multirun", "latest") as (runs, _):
+        page.goto(runs)
+        for variant in ("concat", "adain"):
+            page.get_by_text(f"Group: conditioning={variant}").wait_for()
+        page.get_by_text("2 matching runs").wait_for()
+        assert page.get_by_text("low · seed 0").count() == 0
 
 
 def test_a_port_in_use(lab: Lab) -> None:

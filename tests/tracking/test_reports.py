@@ -13,10 +13,10 @@ from stargan_lab.tracking.store import Store
 
 def written(outputs: Path, name: str, claim: str = "A norm helps.", answers: int = 1) -> Path:
     folder = outputs / "reports" / name
-    verdicts = [{"variant": "layer", "verdict": "better"}, {"variant": "batch", "verdict": "worse"}]
+    table = {"columns": ["variant", "verdict"], "data": [["layer", "better"], ["batch", "worse"]]}
     facts = {"name": name, "title": name.title(), "claim": claim, "baseline": "none", "variants": ["none", "layer"]}
     facts |= {"files": ["report.html"], "answers": ["layer is better than none (n = 3, protocol p1)."] * answers}
-    write_json(folder / "report.json", facts | {"verdicts": verdicts})
+    write_json(folder / "report.json", facts | {"table": table})
     write_text(folder / "report.html", f"<p>{claim}</p>")
     write_text(folder / "report.tex", "of an earlier report")
     return folder
@@ -63,8 +63,8 @@ def test_a_report_is_described_with_its_verdicts(store: Store, tmp_path: Path) -
     few, many = (
         store.search(f"tags.report = '{name}'")[0].data.tags["mlflow.note.content"] for name in ("norms", "rates")
     )
-    assert few.startswith("**Norms**\n\nA norm helps.\n\n[Report](#/") and few.endswith(f")\n{2 * line}")
-    assert many.endswith(f"{20 * line}\n- and 380 more in the report")
+    assert few.startswith("**Norms** [Report](#/") and few.endswith(f")\n{2 * line}\n\nA norm helps.")
+    assert many.endswith(f"{20 * line}\n- and 380 more in the report\n\nA norm helps.")
 
 
 def test_a_report_that_is_published_already_is_left_alone(store: Store, tmp_path: Path) -> None:
