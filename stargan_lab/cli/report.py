@@ -62,7 +62,7 @@ def add_parser(commands: Commands) -> None:
         type=float,
         metavar="X",
         help="with --runs or --multirun: the smallest difference that matters, in units of the primary metric; without"
-        " it, no variant is equivalent",
+        " it, no variant can be equivalent",
     )
     parser.add_argument("--strip-seeds", type=int, default=1, metavar="N", help="runs per variant in the image strip")
     parser.add_argument(
