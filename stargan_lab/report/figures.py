@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 DIRECTIONS = {"higher": "higher is better →", "lower": "← lower is better"}
 MOST_PANELS = 6
-MOST_CIRCLES = 1000
-"""More pairs in a panel are drawn as an image within the vector file."""
+MOST_CIRCLES = 100
+"""More pairs per variant are drawn as an image within the vector file."""
 
 
 def draw_effects(
@@ -65,7 +65,7 @@ def _draw(axis: "Axes", table: DataFrame, values: DataFrame) -> None:
     rows, seeds = np.nonzero(~np.isnan(pairs))
     circles = pairs[rows, seeds]
     style: dict[str, Any] = {"markersize": 3, "markerfacecolor": "none", "markeredgewidth": 0.7}
-    style["rasterized"] = len(circles) > MOST_CIRCLES
+    style["rasterized"] = len(circles) > MOST_CIRCLES * len(table)
     axis.plot(circles, rows + 0.22, "o", color="#555555", zorder=2, **style)
     bounded = np.isfinite(table[["ci_low", "ci_high"]].to_numpy(float)).all(1) & table["effect"].notna().to_numpy()
     ends = table[bounded][["ci_low", "ci_high"]].to_numpy(float)
