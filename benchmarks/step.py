@@ -36,21 +36,21 @@ from stargan_lab.training.updates import step_randomness, train_step
 SIZES = {32: {"width": 16, "batch_size": 16, "depth": 5}, 64: {"width": 32, "batch_size": 8, "depth": 6}}
 SIZES |= {128: {"width": 64, "batch_size": 2, "depth": 6}}
 N_CRITIC, LABELS = 5, 5
-EXACT: dict[str, list[str]] = {"default": [], "one pass": ["joint_pass=true"]}
-HALF = ["precision=bfloat16", "joint_pass=true"]
+EXACT: dict[str, list[str]] = {"two passes": ["joint_pass=false"], "default": []}
+HALF = ["precision=bfloat16"]
 LAST = [*HALF, "channels_last=true"]
 MIXED = [*HALF, "discriminator_precision=float32"]
 SETTINGS = {
     "cpu": EXACT
     | {
-        "one pass, channels-last": ["joint_pass=true", "channels_last=true"],
+        "channels-last": ["channels_last=true"],
         "bf16": HALF,
         "bf16 generator": MIXED,
         "bf16, channels-last": LAST,
     },
     "cuda": EXACT
-    | {"one pass, graphs": ["joint_pass=true", "cuda_graphs=true"]}
-    | {"one pass, graphs, compiled": ["joint_pass=true", "cuda_graphs=true", "compile=true"]}
+    | {"graphs": ["cuda_graphs=true"]}
+    | {"graphs, compiled": ["cuda_graphs=true", "compile=true"]}
     | {"bf16, channels-last": LAST, "bf16, graphs": [*HALF, "cuda_graphs=true"]}
     | {"bf16 generator, graphs": [*MIXED, "cuda_graphs=true"]}
     | {"bf16, channels-last, graphs": [*LAST, "cuda_graphs=true"]}

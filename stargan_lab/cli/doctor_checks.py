@@ -75,7 +75,7 @@ def _devices(config: RunConfig) -> Iterator[Finding]:
 
 def _speed(config: RunConfig) -> Finding:
     """Recommends ``trainer=fast`` where it differs from the configuration."""
-    fastest = fastest_settings(config) | {"joint_pass": True}
+    fastest = fastest_settings(config)
     if all(getattr(config.trainer, key) == value for key, value in fastest.items()):
         return Finding("ok", "speed", "the fastest settings for this machine")
     chosen = ", ".join(f"{key}={as_yaml(value)}" for key, value in fastest.items())

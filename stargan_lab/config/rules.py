@@ -36,6 +36,13 @@ def has_trait(config: RunConfig, key: str, trait: str) -> bool:
     return name is not None and referenced is not None and family(referenced).has(name, trait)
 
 
+def coupling(config: RunConfig, network: str) -> str | None:
+    """What makes the network's output for an image depend on the rest of the batch, as KEY=NAME; or None."""
+    component = getattr(config, network)
+    names = {network: component.name, f"{network}.norm": component.options.get("norm")}
+    return next((f"{key}={names[key]}" for key in names if has_trait(config, key, "couples_samples")), None)
+
+
 def _method(config: RunConfig, network: str, name: str) -> Any:
     """A static method of the network's builder, applied to image size and options; None if it has no such method."""
     component = getattr(config, network)
@@ -52,7 +59,7 @@ def _check_smallest_maps(config: RunConfig) -> None:
         depth = options.get("depth")
         size = f"data.image_size={config.data.image_size}" + (f" and {network}.depth={depth}" if depth else "")
         fix = f"use {network}.depth={depth - 1}" if depth else "use larger images"
-        has_batch = config.batch_size > 1 and has_trait(config, f"{network}.norm", "couples_samples")
+        has_batch = config.batch_size > 1 and coupling(config, network)
         if has_trait(config, f"{network}.norm", "needs_map") and not has_batch:
             raise ConfigError(
                 f"{network}.norm: {options['norm']} norm of a 1x1 map is always zero, and {size} give a 1x1 map;"
@@ -139,11 +146,10 @@ def _check_devices(config: RunConfig) -> None:
             " batch equally"
         )
     for network in NETWORKS:
-        if has_trait(config, f"{network}.norm", "couples_samples"):
-            norm = getattr(config, network).options["norm"]
+        if component := coupling(config, network):
             raise ConfigError(
-                f"{network}.norm: {norm} norm couples the images of a batch, which trainer.devices={trainer.devices}"
-                " splits; use another norm or trainer.devices=1"
+                f"{component} couples the images of a batch, which trainer.devices={trainer.devices} splits; use"
+                " another one or trainer.devices=1"
             )
     if trainer.cuda_graphs:
         raise ConfigError("trainer.cuda_graphs: true needs trainer.devices=1; set it to false")

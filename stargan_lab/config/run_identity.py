@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.checkpoints.weight_files import ROLES, Role, content_hash
+from stargan_lab.config.rules import coupling
 from stargan_lab.config.schema import COMPONENTS, Component, RunConfig, options_model
 from stargan_lab.files import canonical_hash
 from stargan_lab.registry import family
@@ -44,7 +45,7 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
         identity["initial"] = initial
     trainer = {key: value for key, value in identity["trainer"].items() if key not in NOT_IDENTITY_IN_TRAINER}
     trainer |= {"device": device_name(config), "threads": thread_count(config)}
-    identity["trainer"] = {key: value for key, value in trainer.items() if key not in _without_effect(trainer)}
+    identity["trainer"] = {key: value for key, value in trainer.items() if key not in _without_effect(config, trainer)}
     flips = [source.options.get("flip") for source in config.data.sources.values()]
     sources = [list(fields) for fields in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
@@ -53,10 +54,11 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
     return identity
 
 
-def _without_effect(trainer: dict[str, Any]) -> set[str]:
-    """Settings that change nothing with this device and precision."""
+def _without_effect(config: RunConfig, trainer: dict[str, Any]) -> set[str]:
+    """Settings that change nothing with this device, precision and discriminator."""
     on_gpu_only = set() if trainer["device"] == "cuda" else {"cuda_graphs", "autotune"}
-    return on_gpu_only | (set() if trainer["precision"] == "bfloat16" else {"discriminator_precision"})
+    in_half_only = set() if trainer["precision"] == "bfloat16" else {"discriminator_precision"}
+    return on_gpu_only | in_half_only | ({"joint_pass"} if coupling(config, "discriminator") else set())
 
 
 def _canonical(config: RunConfig, group: str) -> dict[str, Any]:

@@ -100,8 +100,8 @@ class TrainerConfig(Model):
         False, description="channels-last memory format; faster with bfloat16 and compile on a GPU"
     )
     joint_pass: bool = Field(
-        False,
-        description="score real and translated images in one pass, unless the discriminator's norm couples samples",
+        True,
+        description="score real and translated images in one pass, unless the discriminator couples samples",
     )
     cuda_graphs: bool = Field(False, description="record steps as CUDA graphs; no effect on the CPU")
     autotune: bool = Field(False, description="CUDA: time convolution algorithms once and use the fastest")

@@ -1,6 +1,8 @@
 """Discriminators: (N, 3, S, S) images in [-1, 1] to patch scores (N, 1, P, P) and label logits (N, K).
 
 A discriminator may have the same static methods as a generator: ``refusal``, ``smallest_map``, ``canonical``.
+
+Trait: ``couples_samples`` marks a discriminator whose output for an image depends on the other images of the batch.
 """
 
 from collections.abc import Iterable, Mapping

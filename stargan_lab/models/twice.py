@@ -2,7 +2,8 @@
 
 The penalty differentiates the scores with respect to the images, and training differentiates the result with respect
 to the weights. Torch computes the second derivative of a convolution's weight with a convolution whose kernel is a
-whole feature map, and backpropagates zeros through LeakyReLU.
+whole feature map, and backpropagates zeros through LeakyReLU. On the CPU, its convolutions are slow with many weights
+and few output positions, where a matrix product takes their place.
 """
 
 from typing import Any
@@ -13,6 +14,9 @@ from torch.nn import functional
 
 Options = tuple[Any, Any, Any, int]
 """Stride, padding, dilation and groups of a convolution."""
+
+PRODUCT_POSITIONS, PRODUCT_WEIGHTS = 4, 2**20
+"""On the CPU, a convolution with at most so many output positions and at least so many weights is a matrix product."""
 
 
 class _Backward(torch.autograd.Function):
@@ -72,7 +76,7 @@ class _InputGradient(torch.autograd.Function):
         gradient, weight = ctx.saved_tensors
         by_gradient = by_weight = None
         if ctx.needs_input_grad[0]:
-            by_gradient = functional.conv2d(second, weight, None, *ctx.options)
+            by_gradient = _convolution(second, weight, None, ctx.options)
         if ctx.needs_input_grad[2]:
             by_weight = _convolution_backward(gradient, second, weight, ctx.options, (False, True, False))[1]
         return by_gradient, None, by_weight, None
@@ -81,7 +85,7 @@ class _InputGradient(torch.autograd.Function):
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
-        return functional.conv2d(x, weight, bias, *options)
+        return _convolution(x, weight, bias, options)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None, Options], output: Tensor) -> None:
@@ -114,11 +118,50 @@ class _Convolution(torch.autograd.Function):
         return of_x, of_weight, of_bias, None
 
 
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
+    stride, padding, dilation, groups = options
+    sizes = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    height, width = ((n + 2 * pad - d * (k - 1) - 1) // step + 1 for n, k, step, pad, d in sizes)
+    if not _is_product(weight, height * width, groups):
+        return functional.conv2d(x, weight, bias, *options)
+    with torch.autocast("cpu", enabled=False):
+        output = functional.linear(_patches(x, weight, options), weight.flatten(1), bias)
+    return output.view(len(x), height * width, -1).mT.reshape(len(x), -1, height, width)
+
+
+def _is_product(weight: Tensor, positions: int, groups: int) -> bool:
+    small_map, many_weights = positions <= PRODUCT_POSITIONS, weight.numel() >= PRODUCT_WEIGHTS
+    return small_map and many_weights and groups == 1 and weight.device.type == "cpu"
+
+
+def _patches(x: Tensor, weight: Tensor, options: Options) -> Tensor:
+    """(N · positions, channels · kernel) values that the kernel meets at each position of the output."""
+    stride, padding, dilation, _ = options
+    return functional.unfold(x, weight.shape[2:], dilation, padding, stride).mT.flatten(0, 1)
+
+
+def _product_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, options: Options, needed: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    stride, padding, dilation, _ = options
+    by_x = by_weight = None
+    rows = gradient.flatten(2).mT.flatten(0, 1)
+    with torch.autocast("cpu", enabled=False):  # a gradient may be computed in the autocast of another network
+        if needed[0]:
+            patches = (rows @ weight.flatten(1)).view(len(x), -1, weight[0].numel()).mT
+            by_x = functional.fold(patches, x.shape[2:], weight.shape[2:], dilation, padding, stride)
+        if needed[1]:
+            by_weight = (rows.mT @ _patches(x, weight, options)).view(weight.shape)
+    return by_x, by_weight, rows.sum(0) if needed[2] else None
+
+
 def _convolution_backward(
     gradient: Tensor, x: Tensor, weight: Tensor, options: Options, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients with respect to input, weight and bias, where needed."""
     stride, padding, dilation, groups = options
+    if _is_product(weight, gradient[0, 0].numel(), groups):
+        return _product_backward(gradient, x, weight, options, needed)
     if x.device.type == "cpu":  # some of torch's kernels, e.g. for float64, refuse other memory formats
         # flattened first: with one channel, strides of either format count as contiguous
         gradient, x, weight = (each.contiguous().flatten().view(each.shape) for each in (gradient, x, weight))

@@ -10,7 +10,7 @@ from torch import nn
 from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.checkpoints.weight_files import ROLES, Role
 from stargan_lab.config import Component, RunConfig
-from stargan_lab.config.rules import has_trait
+from stargan_lab.config.rules import coupling
 from stargan_lab.console import quietly
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
@@ -138,13 +138,12 @@ def build_train_state(
 def build_execution(config: RunConfig) -> Execution:
     """How steps are computed, with no ``auto`` left; one pass only where the discriminator couples no samples."""
     trainer = config.trainer
-    coupled = has_trait(config, "discriminator.norm", "couples_samples")
     return Execution(
         precision=trainer.precision,
         discriminator_precision=trainer.discriminator_precision,
         compile=trainer.compile is True,
         channels_last=trainer.channels_last is True,
-        joint_pass=trainer.joint_pass and not coupled,
+        joint_pass=trainer.joint_pass and not coupling(config, "discriminator"),
         cuda_graphs=trainer.cuda_graphs,
     )
 

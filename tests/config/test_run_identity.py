@@ -63,7 +63,7 @@ def test_every_setting_that_changes_results_gives_another_id() -> None:
         "trainer.threads=2",
         "trainer.devices=2",
         "trainer.channels_last=true",
-        "trainer.joint_pass=true",
+        "trainer.joint_pass=false",
         "trainer.precision=bfloat16",
         "trainer.precision=bfloat16 trainer.discriminator_precision=float32",
     ]
@@ -82,6 +82,7 @@ LINEAR, GROUP, DEPTH_3 = "schedule=linear total_steps=10", "discriminator.norm=g
 SAME = [
     ("diagnostics.enabled=false", "diagnostics.enabled=true diagnostics.every=7"),
     ("trainer.cuda_graphs=false", "trainer.cuda_graphs=true"),
+    ("discriminator.norm=batch", "discriminator.norm=batch trainer.joint_pass=false"),
     ("trainer.autotune=false", "trainer.autotune=true"),
     ("trainer.discriminator_precision=same", "trainer.discriminator_precision=float32"),
     ("generator.affine=null", "generator.affine=true"),

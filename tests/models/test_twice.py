@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from stargan_lab.models import twice
 from stargan_lab.models.twice import Conv2d, LeakyReLU
 
 
@@ -43,6 +45,42 @@ def test_first_and_second_derivatives_equal_torchs(with_values: bool, options: d
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
 
+def last_map(conv: type[nn.Conv2d], size: int, kernel: int, stride: int, padding: int) -> list[Tensor]:
+    """Output and first and second derivatives of a convolution of a (3, 5, size, size) map."""
+    torch.manual_seed(0)
+    layer = conv(5, 7, kernel, stride, padding).double()
+    x = torch.rand(3, 5, size, size, dtype=torch.float64).requires_grad_()
+    output = layer(x)
+    (slope,) = torch.autograd.grad(output.pow(3).sum(), x, create_graph=True)
+    return [output, slope, *torch.autograd.grad(slope.square().sum() + output.sum(), [x, *layer.parameters()])]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"), [(2, 4, 2, 1), (4, 4, 2, 1), (3, 3, 1, 0), (5, 2, 3, 0)]
+)
+def test_a_matrix_product_takes_the_place_of_a_convolution_with_a_small_output(
+    monkeypatch: pytest.MonkeyPatch, size: int, kernel: int, stride: int, padding: int
+) -> None:
+    expected = last_map(nn.Conv2d, size, kernel, stride, padding)
+    monkeypatch.setattr(twice, "PRODUCT_WEIGHTS", 1)
+    monkeypatch.setattr(functional, "conv2d", None)  # not called
+    for found, right in zip(last_map(Conv2d, size, kernel, stride, padding), expected, strict=True):
+        torch.testing.assert_close(found, right, rtol=1e-11, atol=1e-12)
+
+
+def test_a_matrix_product_keeps_its_precision_in_the_autocast_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The penalty's gradient is computed in the generator's autocast, also for a discriminator in float32."""
+    monkeypatch.setattr(twice, "PRODUCT_WEIGHTS", 1)
+    layer = Conv2d(5, 7, 4, 2, 1)
+    x = torch.rand(3, 5, 2, 2).requires_grad_()
+    (exact,) = torch.autograd.grad(functional.conv2d(x, layer.weight, layer.bias, 2, 1).sum(), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", enabled=False):
+            output = layer(x).sum()
+        (slope,) = torch.autograd.grad(output, x)
+    torch.testing.assert_close(slope, exact, rtol=1e-6, atol=1e-6)
+
+
 def test_the_weights_own_gradient_can_be_differentiated() -> None:
     """Not what a penalty needs, but what ``create_graph`` promises."""
     results = []
@@ -54,8 +92,6 @@ def test_the_weights_own_gradient_can_be_differentiated() -> None:
 
 
 def test_only_wanted_gradients_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stargan_lab.models import twice
-
     needed = []
     right = twice._convolution_backward
     monkeypatch.setattr(twice, "_convolution_backward", lambda *args: needed.append(args[-1]) or right(*args))

@@ -7,6 +7,8 @@ from stargan_lab import compose
 from stargan_lab.config import run_id
 from stargan_lab.config.machine import COMPILED_FROM
 from stargan_lab.labels import LabelLayout, LabelSpec
+from stargan_lab.models.discriminators import PatchDiscriminator
+from stargan_lab.registry import family
 from stargan_lab.runs.build import build_execution, build_train_state
 from stargan_lab.training.updates import Execution
 
@@ -14,8 +16,8 @@ TINY = ["preset=tiny", "trainer.device=cpu"]
 LAYOUT = LabelLayout((LabelSpec("faces", ("Male", "Young")),))
 
 
-def test_the_defaults_are_float32_in_separate_passes() -> None:
-    assert build_execution(compose(TINY)) == Execution()
+def test_the_defaults_are_float32_in_one_pass() -> None:
+    assert build_execution(compose(TINY)) == Execution(joint_pass=True)
 
 
 @pytest.mark.parametrize(("amx", "precision"), [(True, "bfloat16"), (False, "float32")])
@@ -44,8 +46,13 @@ def test_auto_is_recorded_and_identified_as_what_it_chose() -> None:
 @pytest.mark.parametrize(("norm", "joint"), [("none", True), ("instance", True), ("spectral", True), ("batch", False)])
 @pytest.mark.filterwarnings("ignore")
 def test_one_pass_only_where_no_norm_couples_samples(norm: str, joint: bool) -> None:
-    execution = build_execution(compose([*TINY, "trainer.joint_pass=true", f"discriminator.norm={norm}"]))
-    assert execution.joint_pass is joint
+    assert build_execution(compose([*TINY, f"discriminator.norm={norm}"])).joint_pass is joint
+
+
+def test_no_joint_pass_of_a_discriminator_that_couples_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(family("discriminator"), "_entries", dict(family("discriminator")._entries))
+    family("discriminator").register("coupled", traits=("couples_samples",))(PatchDiscriminator)
+    assert not build_execution(compose([*TINY, "discriminator.name=coupled"])).joint_pass
 
 
 def test_networks_have_the_memory_format_of_their_images() -> None:
