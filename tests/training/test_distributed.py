@@ -1,17 +1,14 @@
 """Two processes that share each batch train as one process does with the joint batch."""
 
-import os
-import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ranks import SIZE, run_ranks
 from tiny import ONE, TWO, make_batch, make_generator, make_objective, make_train_state
 from torch import Tensor
-from torch.multiprocessing import get_context
 
 from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.errors import ConfigError, Interrupted, NonFiniteLossError, ReportedElsewhere
@@ -21,7 +18,6 @@ from stargan_lab.training.distributed import ALONE, World, joined
 from stargan_lab.training.loop import LoopPlan, train
 from stargan_lab.training.meter import Meter
 
-SIZE = 2
 CASES: dict[str, dict[str, Any]] = {
     "one dataset": {"layout": ONE, "targets": permuted},
     "two datasets, other targets": {"layout": TWO, "targets": different},
@@ -93,11 +89,8 @@ def trained(
     }
 
 
-def work(rank: int, port: int, folder: Path) -> None:
+def work(rank: int, folder: Path) -> None:
     """What each process does; its results are in a file of ``folder``."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(SIZE), "LOCAL_WORLD_SIZE": str(SIZE), "LOCAL_RANK": str(rank)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
     one = CASES["one dataset"]
     raised: list[str] = []
     try:
@@ -117,19 +110,10 @@ def work(rank: int, port: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = get_context("spawn")
-    running = [context.Process(target=work, args=(rank, port, folder)) for rank in range(SIZE)]
-    for process in running:
-        process.start()
-    for process in running:
-        process.join(120)
-        assert process.exitcode == 0
-    yield folder
+    run_ranks(work, folder)
+    return folder
 
 
 def results(folder: Path, rank: int) -> dict[str, Any]:
