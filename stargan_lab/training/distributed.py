@@ -23,6 +23,8 @@ from stargan_lab.errors import ConfigError, Interrupted, LabError, NonFiniteLoss
 PATIENCE = timedelta(days=1)
 """How long processes wait for one another; the others wait while rank 0 trains an attribute classifier, for example."""
 
+STOPPING = signal.SIGINT, signal.SIGTERM
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -135,18 +137,25 @@ def joined(devices: int, on_gpu: bool) -> Iterator[World]:
         if on_this_machine > (count := torch.cuda.device_count()):
             raise ConfigError(f"trainer.devices: torchrun has started {on_this_machine} processes for {count} GPUs")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    with _restored_handlers(), _group(on_gpu) as (world, store):
+        try:
+            yield world
+            world.wait()  # for rank 0, which records
+        except Interrupted:
+            _wait_for_the_others(world)
+            raise
+        except LabError as error:
+            raise _reported_once(error, world, store) from error
+
+
+@contextmanager
+def _group(on_gpu: bool) -> Iterator[tuple[World, dist.Store]]:
+    """The group of the processes that torchrun has started, and the store it keeps for them."""
     store, rank, size = next(dist.rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    world = World(rank, size)
     try:
-        yield world
-        world.wait()  # for rank 0, which records
-    except Interrupted:
-        _wait_for_the_others(world)
-        raise
-    except LabError as error:
-        raise _reported_once(error, world, store) from error
+        yield World(rank, size), store
     finally:
         dist.destroy_process_group()
 
@@ -194,5 +203,17 @@ def _is_first_error(store: dist.Store) -> bool:
 
 def _ignore_signals() -> None:
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _restored_handlers() -> Iterator[None]:
+    """Context after which signals that ``_ignore_signals`` ignores are handled as before."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is signal.SIG_IGN and handler is not None:
+                signal.signal(number, handler)

@@ -70,6 +70,7 @@ def work(rank: int, outputs: Path) -> None:
         (outputs / f"{rank}.json").write_text(json.dumps(scored(world, outputs)))
 
 
+@pytest.mark.slow
 def test_scores_of_two_processes_equal_those_of_one(tmp_path: Path) -> None:
     run_ranks(work, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(SIZE))

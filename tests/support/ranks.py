@@ -12,7 +12,7 @@ SIZE = 2
 
 
 def run_ranks(work: Callable[..., None], *arguments: Any) -> None:
-    """Call ``work(rank, *arguments)`` in ``SIZE`` new processes with one CPU thread each; all must end without an error."""
+    """Call ``work(rank, *arguments)`` in ``SIZE`` new processes with one CPU thread each; all must succeed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

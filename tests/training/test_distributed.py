@@ -1,5 +1,6 @@
 """Two processes that share each batch train as one process does with the joint batch."""
 
+import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.errors import ConfigError, Interrupted, NonFiniteLossError, ReportedElsewhere
 from stargan_lab.labels import Batch
 from stargan_lab.losses.target_labels import different, permuted
-from stargan_lab.training.distributed import ALONE, World, joined
+from stargan_lab.training.distributed import ALONE, STOPPING, World, joined
 from stargan_lab.training.loop import LoopPlan, train
 from stargan_lab.training.meter import Meter
 
@@ -93,6 +94,7 @@ def work(rank: int, folder: Path) -> None:
     """What each process does; its results are in a file of ``folder``."""
     one = CASES["one dataset"]
     raised: list[str] = []
+    handlers = [signal.signal(number, lambda *_: None) and signal.getsignal(number) for number in STOPPING]
     try:
         with joined(SIZE, on_gpu=False) as world:
             results = {name: trained(world, **case) for name, case in CASES.items()}
@@ -107,6 +109,8 @@ def work(rank: int, folder: Path) -> None:
             world.wait()
     except Exception as error:  # the first line is of this process's own error, or says who reports it
         (folder / f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+    restored = [signal.getsignal(number) for number in STOPPING] == handlers
+    (folder / f"{rank}-handlers.txt").write_text("restored" if restored else "lost")
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +164,11 @@ def test_one_process_stops_all_at_the_same_step(processes: Path) -> None:
 def test_an_error_is_reported_by_one_process(processes: Path) -> None:
     assert (processes / "1.txt").read_text() == "LabError: process 1 of 2: no such file here"
     assert (processes / "0.txt").read_text().startswith(ReportedElsewhere.__name__)
+
+
+@pytest.mark.integration
+def test_signals_that_are_ignored_after_a_loss_are_handled_again(processes: Path) -> None:
+    assert [(processes / f"{rank}-handlers.txt").read_text() for rank in range(SIZE)] == ["restored"] * SIZE
 
 
 def test_rows_partition_the_batch() -> None:
