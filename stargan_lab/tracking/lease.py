@@ -61,7 +61,7 @@ class Lease:
             time.sleep(SETTLE_SECONDS)
             self.check()
         stop = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=[stop], daemon=True)
+        renewing = threading.Thread(target=self._keep_renewing, args=[stop], daemon=True)
         renewing.start()
         try:
             yield
@@ -97,12 +97,18 @@ class Lease:
         for partial in self.path.parent.glob(f"{glob.escape(self.path.name)}.*"):
             partial.unlink(missing_ok=True)
 
-    def _renew(self, stop: threading.Event) -> None:
+    def renew(self) -> bool:
+        """Renew the lease; False if another process has taken it."""
+        if not self._is_ours():
+            return False
+        os.utime(self.path)
+        return True
+
+    def _keep_renewing(self, stop: threading.Event) -> None:
         while not stop.wait(RENEW_SECONDS):
             with suppress(OSError):  # the file server may be briefly unavailable
-                if not self._is_ours():
+                if not self.renew():
                     return
-                os.utime(self.path)
 
     def _is_ours(self) -> bool:
         return (self._read() or {}).get("token") == self._token
