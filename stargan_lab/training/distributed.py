@@ -71,11 +71,11 @@ class World:
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Like the built-in ``map``, with ``size`` items at a time, one in each process.
 
-        All processes must iterate to the end. Rank 0 gets all results, in order; the others get none. A result must be
-        picklable; it is sent as soon as it is known, so that rank 0 holds only ``size`` results at a time.
+        All processes must iterate to the end. Rank 0 gets all results, in order; the others get none. Results must be
+        picklable. They are sent after every ``size`` items, so that rank 0 holds no more at a time.
         """
         for start in range(0, len(items), self.size):
-            own = items[start + self.rank : start + self.rank + 1]  # empty in the last round of some
+            own = items[start + self.rank : start + self.rank + 1]  # may be empty at the end
             yield from self._gather([function(item) for item in own])
 
     @contextmanager
