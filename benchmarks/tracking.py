@@ -10,9 +10,10 @@ are drawn. The last line of the output is JSON:
                      a share of the bare one: median and quartiles over pairs
     hooks            CPU time spent in logging and checkpoints over that of the bare block, measured within the recorded
                      blocks: median and quartiles; less noisy than the difference of two blocks
-    once             CPU and wall seconds to open and to close the record of a run, with MLflow's import
+    first, next      CPU and wall seconds to open and to close the record of a run: of the first one of a process, which
+                     imports MLflow and creates the database, and of another one, as in a sweep
     lease            CPU milliseconds per renewal of the lease, which is every 15 s
-    share            hooks and lease, the share of a training's CPU time; ``once`` comes on top
+    share            hooks, lease and ``next`` as a share of the CPU time of a bare training of the preset's length
 """
 
 import argparse
@@ -141,21 +142,23 @@ def train(config: RunConfig, outputs: Path) -> tuple[Alternating, dict[str, Cloc
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=5, help="pairs of blocks that count")
+    parser.add_argument("--pairs", type=int, default=5, help="pairs of blocks that count, at least 2")
     parser.add_argument("overrides", nargs="*", help="of the configuration, for example trainer.log_every=10")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         outputs = Path(temporary)
         fixed = ["preset=quickstart", "quiet=true", "trainer.device=cpu", f"paths.outputs={outputs}", *args.overrides]
-        interval = compose(fixed).trainer.checkpoint_every
+        interval, length = (config := compose(fixed)).trainer.checkpoint_every, config.total_steps
         steps = 2 * (args.pairs + 1) * interval
-        trainer, once = train(compose([*fixed, f"total_steps={steps}"]), outputs)
+        trainer, first = train(compose([*fixed, f"total_steps={steps}"]), outputs)
+        _, following = train(compose([*fixed, "total_steps=2", "seed=1"]), outputs)
         renewal = lease_seconds(outputs)
     pairs = [trainer.blocks[i : i + 2] for i in range(2, len(trainer.blocks), 2)]
     spent = [sum(trainer.hooks[i : i + 2]) for i in range(2, len(trainer.blocks), 2)]
     recorded, bare = ([next(b for b in pair if b[0] is kind) for pair in pairs] for kind in (True, False))
     hooks = [part / block[1] for part, block in zip(spent, bare, strict=True)]
-    lease = renewal / RENEW_SECONDS
+    training = median(block[1] for block in bare) / interval * length
+    share = median(hooks) + renewal / RENEW_SECONDS + sum(cpu for cpu, _ in following.values()) / training
     result = {
         "steps": interval,
         "pairs": len(pairs),
@@ -163,9 +166,10 @@ def main() -> None:
         "cpu": excess([b[1] for b in recorded], [b[1] for b in bare]),
         "wall": excess([b[2] for b in recorded], [b[2] for b in bare]),
         "hooks": spread(hooks),
-        "once": {name: [round(part, 3) for part in seconds] for name, seconds in once.items()},
+        "first": {name: [round(part, 3) for part in seconds] for name, seconds in first.items()},
+        "next": {name: [round(part, 3) for part in seconds] for name, seconds in following.items()},
         "lease": round(renewal * 1000, 3),
-        "share": round(median(hooks) + lease, 5),
+        "share": round(share, 5),
         "machine": platform.processor() or platform.machine(),
     }
     print(json.dumps(result))

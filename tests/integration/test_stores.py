@@ -22,7 +22,7 @@ from stargan_lab.tracking.tracker import Tracker
 pytestmark = pytest.mark.integration
 
 WRITERS, ROWS = 8, 300
-TRAINING_SECONDS, STEP_SECONDS = 70.0, 0.25
+TRAINING_SECONDS, STEP_SECONDS = 75.0, 0.25
 OUTAGE_SECONDS, LOCK_SECONDS = 60, 25
 LOCKER = """
 import sqlite3, sys, time
