@@ -90,11 +90,16 @@ def trained(
     }
 
 
+def ignored(number: int, frame: object) -> None:
+    """A signal handler."""
+
+
 def work(rank: int, folder: Path) -> None:
     """What each process does; its results are in a file of ``folder``."""
     one = CASES["one dataset"]
     raised: list[str] = []
-    handlers = [signal.signal(number, lambda *_: None) and signal.getsignal(number) for number in STOPPING]
+    for number in STOPPING:
+        signal.signal(number, ignored)
     try:
         with joined(SIZE, on_gpu=False) as world:
             results = {name: trained(world, **case) for name, case in CASES.items()}
@@ -109,7 +114,7 @@ def work(rank: int, folder: Path) -> None:
             world.wait()
     except Exception as error:  # the first line is of this process's own error, or says who reports it
         (folder / f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
-    restored = [signal.getsignal(number) for number in STOPPING] == handlers
+    restored = all(signal.getsignal(number) is ignored for number in STOPPING)
     (folder / f"{rank}-handlers.txt").write_text("restored" if restored else "lost")
 
 
