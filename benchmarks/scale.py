@@ -28,8 +28,8 @@ LIMITS = {"plan": 20.0, "status": 20.0, "report": 60.0}
 """Seconds for ``FULL`` cells."""
 MEMORY = 2 * 2**30
 FULL = 10_000
-START_SECONDS, START_MEMORY = 8.0, 2**29
-"""Limits for no cells: a command's imports."""
+START_SECONDS, START_MEMORY = 15.0, 2**30
+"""Limits for no cells: a command's imports and, for a report, its figures."""
 NAME = "scale"
 
 
@@ -89,7 +89,7 @@ def limit(start: float, full: float, cells: int) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--variants", type=int, default=400, help="a multiple of 40")
+    parser.add_argument("--variants", type=int, default=400, help="a multiple of 40, at least 80")
     parser.add_argument("--seeds", type=int, default=25)
     parser.add_argument("--only", choices=LIMITS, nargs="*", default=list(LIMITS))
     parser.add_argument("--cpu", action="store_true", help="limit CPU time, not wall time; for a busy machine")

@@ -15,8 +15,8 @@ SCALE = Path(__file__).parents[2] / "benchmarks" / "scale.py"
 
 @pytest.mark.parametrize(
     ("cells", "arguments"),
-    [(10_000, ["--only", "plan"]), (1_000, ["--variants", "40", "--only", "status", "report"])],
-    ids=["plan of 10,000", "ledger and report of 1,000"],
+    [(10_000, ["--only", "plan"]), (960, ["--variants", "80", "--seeds", "12", "--only", "status", "report"])],
+    ids=["plan of 10,000", "ledger and report of 960"],
 )
 def test_large_ablations_stay_within_the_limits(
     cells: int, arguments: Sequence[str], tmp_path: Path, record_property: Callable[[str, object], None]

@@ -49,6 +49,7 @@ folder = RunFolder(outputs / "runs" / name)
 connect = lambda: Store.open(outputs, uri)
 tracker = Tracker(folder, connect=connect, params={"writer": name}, tags={"seed": "0"}, run_name=name)
 tracker.start(0)
+(outputs / f"training-{name}").touch()
 tracking = longest = 0.0
 for step in range(1, rows + 1):
     time.sleep(step_seconds)
@@ -175,7 +176,7 @@ def test_long_outages_delay_little_and_lose_and_double_nothing(
     stores |= {"d0": f"sqlite:///{database}", "d1": f"sqlite:///{database}"}
     writers = start_writers(tmp_path, stores, rows, STEP_SECONDS)
     (tmp_path / "go").touch()
-    while not all((tmp_path / "runs" / name / "metrics.jsonl").exists() for name in stores):
+    while len(list(tmp_path.glob("training-*"))) < len(stores):
         assert all(writer.poll() is None for writer in writers)
         time.sleep(0.1)
     time.sleep(5)
@@ -188,7 +189,8 @@ def test_long_outages_delay_little_and_lose_and_double_nothing(
     mlflow_server.start()
     errors = finish_writers(writers)
 
-    assert all("training continues" in error for error in errors), errors  # every writer noticed its outage
+    noticed = {name: "training continues" in error for name, error in zip(stores, errors, strict=True)}
+    assert all(noticed.values()), (noticed, errors)
     late = 0  # runs whose last attempt failed on a busy machine; a later command sends the rest
     for uri, kind in ((mlflow_server.uri, "s"), (f"sqlite:///{database}", "d")):
         folders = [RunFolder(tmp_path / "runs" / name) for name in stores if name[0] == kind]
@@ -203,7 +205,7 @@ def test_long_outages_delay_little_and_lose_and_double_nothing(
         f" training waited {longest['d']:.1f} s; server away for {OUTAGE_SECONDS} s: 3 writers, {3 * rows:,} rows,"
         f" 0 lost, 0 doubled; training waited {longest['s']:.1f} s; {late} runs completed by a later command",
     )
-    assert max(longest.values()) < 15, delays  # on a busy machine; MLflow alone would wait 20 s
+    assert longest["d"] < LOCK_SECONDS and longest["s"] < OUTAGE_SECONDS / 2, delays  # none waits for the end
 
 
 @pytest.mark.parametrize("way", ["killed", "hanging"])
