@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"labels", "losses", "registry", "seeding"},
     "data": {"console", "files", "labels", "registry"},
     "tracking": {"files", "registry", "yaml_text"},
-    "evaluation": {"checkpoints", "console", "data", "files", "labels", "registry", "seeding", "tracking"},
+    "evaluation": {"checkpoints", "console", "data", "files", "labels", "registry", "seeding", "tracking", "training"},
     "checkpoints": {"files", "labels", "models", "registry", "tracking", "training"},
     "translation": {"console", "data", "figures", "files", "labels"},
     "config": {"checkpoints", "files", "registry", "yaml_text"},

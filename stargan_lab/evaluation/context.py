@@ -1,9 +1,11 @@
 """Settings and helpers shared by all steps of an evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +15,9 @@ from stargan_lab import console
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_float, to_uint8
 from stargan_lab.errors import LabError
+from stargan_lab.training.distributed import ALONE, World
+
+T = TypeVar("T")
 
 Translate = Callable[[Tensor, Tensor, int], Tensor]
 """(images (N, 3, H, W) in [-1, 1], target labels (N, A), index of the dataset) → images in [-1, 1]."""
@@ -28,6 +33,7 @@ class Context:
         outputs: its ``cache`` directory contains attribute classifiers, features and ground truth.
         progress: whether to show progress bars.
         seed: of everything that the evaluation draws at random.
+        world: the processes that share the work; they have equal generators and datasets.
     """
 
     max_images: int | None
@@ -36,6 +42,7 @@ class Context:
     device: torch.device
     progress: bool
     seed: int = 0
+    world: World = ALONE
 
     def count(self, source: ImageSource) -> int:
         """Number of test images of ``source`` that are translated."""
@@ -44,6 +51,27 @@ class Context:
 
     def bar(self, title: str, total: int) -> "tqdm[Any]":
         return console.bar(title, total, shown=self.progress)
+
+    def by_domain(
+        self, domains: int, images: int, measure: Callable[[int, range], T]
+    ) -> Iterator[tuple[int, Iterator[T]]]:
+        """Each domain with the measurements of its batches, in the order of the images; see ``World.map``.
+
+        Each process measures entire batches, so that a batch, and thus the rounding of its measurements, does not
+        depend on the number of processes.
+
+        Args:
+            images: their number.
+            measure: maps a domain and the positions of a batch's images to something that can be pickled.
+        """
+        tasks = [
+            (domain, range(start, min(start + self.batch_size, images)))
+            for domain in range(domains)
+            for start in range(0, images, self.batch_size)
+        ]
+        measured = self.world.map(lambda task: (task[0], measure(*task)), tasks)
+        for domain, batches in groupby(measured, key=itemgetter(0)):
+            yield domain, (batch for _, batch in batches)
 
     @torch.no_grad()
     def translate(self, translate: Translate, images: Tensor, labels: Tensor, index: int, dataset: str) -> Tensor:

@@ -15,7 +15,7 @@ from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
 from stargan_lab.evaluation.context import Context, Translate
 from stargan_lab.evaluation.ground_truth_images import cross_ground_truth
-from stargan_lab.evaluation.image_scores import ImageScores
+from stargan_lab.evaluation.image_scores import ImageScores, ImageValues, image_values
 from stargan_lab.evaluation.metrics.inputs import ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric
 from stargan_lab.labels import LabelSpec, target_labels
@@ -40,7 +40,8 @@ def score_across(
     """The given image metrics of every dataset's test images, translated to every other dataset's domains.
 
     Returns:
-        ``eval/cross_<metric>``, the mean over domains, and each ``eval/cross_<metric>/<images>.as.<labels>.<domain>``.
+        ``eval/cross_<metric>``, the mean over domains, and each ``eval/cross_<metric>/<images>.as.<labels>.<domain>``;
+        nothing in processes other than the first.
     """
     values: dict[str, dict[str, float]] = {cross_name(metric.name): {} for metric in metrics}
     for (_, source), (index, other) in permutations(enumerate(sources), 2) if metrics else ():
@@ -72,15 +73,19 @@ def _domains(
     images, spec = source.split("test").images(range(context.count(source))), other.spec
     labels = predicted_labels(attribute_classifier, images, spec, context.batch_size)
     targets = torch.stack([target_labels(labels, spec, domain) for domain in range(len(spec.names))])  # (A, n, A)
-    ground_truth = cross_ground_truth(source, other, targets, context)
-    for domain, name in enumerate(spec.names):
-        scores = ImageScores(metrics)
-        for start in range(0, len(images), context.batch_size):
-            indices = range(start, min(start + context.batch_size, len(images)))
-            part = slice(indices.start, indices.stop)
-            x, target, source_labels = images[part], targets[domain, part], labels[part]
-            y = context.translate(translate, x, target, index, source.name)
-            reconstruct = partial(context.translate, translate, y, source_labels, index, source.name)
-            labeled = (x, y, source_labels, target, domain, spec)
-            scores.add(ImageBatch(*labeled, attribute_classifier, indices, ground_truth, reconstruct))
-        yield name, scores
+    with context.world.in_turn():  # so that the first process fills the cache
+        ground_truth = cross_ground_truth(source, other, targets, context)
+
+    def measure(domain: int, indices: range) -> ImageValues:
+        part = slice(indices.start, indices.stop)
+        x, target, source_labels = images[part], targets[domain, part], labels[part]
+        y = context.translate(translate, x, target, index, source.name)
+        reconstruct = partial(context.translate, translate, y, source_labels, index, source.name)
+        labeled = (x, y, source_labels, target, domain, spec)
+        return image_values(metrics, ImageBatch(*labeled, attribute_classifier, indices, ground_truth, reconstruct))
+
+    for domain, batches in context.by_domain(len(spec.names), len(images), measure):
+        scores = ImageScores()
+        for values in batches:
+            scores.add(values)
+        yield spec.names[domain], scores

@@ -3,13 +3,12 @@
 Shapes: N batch, A labels, n test images. The generator is passed as a callable.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.attribute_classifier import AttributeClassifier
@@ -18,11 +17,11 @@ from stargan_lab.evaluation.extractors import Extractor
 from stargan_lab.evaluation.features import FeatureFile, batch_size, compute_features
 from stargan_lab.evaluation.frechet_distance import Moments
 from stargan_lab.evaluation.ground_truth_images import GroundTruthImages, ground_truth_images
-from stargan_lab.evaluation.image_scores import ImageScores
+from stargan_lab.evaluation.image_scores import ImageScores, ImageValues, image_values
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric
 from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features
-from stargan_lab.evaluation.warnings import EvaluationWarning, FailureChecks, few_images
+from stargan_lab.evaluation.warnings import CheckedBatch, EvaluationWarning, FailureChecks, few_images
 from stargan_lab.labels import target_labels
 from stargan_lab.tracking.metrics import metric_name
 
@@ -95,32 +94,49 @@ class _FeatureScores:
         scores.warnings += few_images(dataset, self._fewest, biased)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What the scores need of one batch; ``features`` has the parts of each extractor."""
+
+    images: int
+    checked: CheckedBatch
+    values: ImageValues
+    features: list[list[Tensor]]
+
+
 @torch.no_grad()
 def score_dataset(
     translate: Translate, dataset: Dataset, metrics: Sequence[SelectedMetric], context: Context
 ) -> DatasetScores:
-    """Every metric of one dataset, for each of its domains."""
+    """Every metric of one dataset, for each of its domains; none in processes other than the first."""
     source, count = dataset.source, context.count(dataset.source)
     images = [metric for metric in metrics if metric.family == "image_metric"]
     kinds = [metric for metric in metrics if metric.family == "feature_metric"]
-    in_features = [
-        _FeatureScores(e, reference_features(source, e, context), kinds, context.seed) for e in dataset.extractors
-    ]
-    ground_truth = ground_truth_images(source, context)
+    with context.world.in_turn():  # so that the first process fills the caches
+        in_features = [
+            _FeatureScores(e, reference_features(source, e, context), kinds, context.seed) for e in dataset.extractors
+        ]
+        ground_truth = ground_truth_images(source, context)
     checks, scores, of_images = FailureChecks(source.name, source.spec), DatasetScores(), {}
+    measure = partial(_measure, translate, dataset, images, ground_truth, context)
     with context.bar(f"scoring {source.name}", count * len(source.spec.names)) as bar:
-        for domain, name in enumerate(source.spec.names):
+        for domain, batches in context.by_domain(len(source.spec.names), count, measure):
+            name = source.spec.names[domain]
             collected = [FeatureFile(context.outputs / "cache" / "features") for _ in in_features]
-            of_images[name] = ImageScores(images)
-            for batch in _batches(translate, dataset, domain, ground_truth, context, bar):
-                checks.add(batch)
-                of_images[name].add(batch)
-                for each, features in zip(in_features, collected, strict=True):
-                    _add_features(features, each.extractor, batch, context)
+            of_images[name] = ImageScores()
+            for batch in batches:
+                checks.add(batch.checked)
+                of_images[name].add(batch.values)
+                for features, parts in zip(collected, batch.features, strict=True):
+                    for part in parts:
+                        features.add(part)
+                bar.update(batch.images)
             bar.set_postfix_str(f"features of {name}")
             for each, features in zip(in_features, collected, strict=True):
                 each.add(scores, source.name, domain, name, features)
             bar.set_postfix_str("")
+    if context.world.rank:  # the first process has all measurements
+        return scores
     _add_image_scores(scores, source.name, images, of_images, count)
     scores.warnings += checks.warnings()
     for each in in_features:
@@ -128,34 +144,33 @@ def score_dataset(
     return scores
 
 
-def _batches(
+def _measure(
     translate: Translate,
     dataset: Dataset,
-    domain: int,
+    metrics: Sequence[SelectedMetric],
     ground_truth: GroundTruthImages | None,
     context: Context,
-    bar: "tqdm[Any]",
-) -> Iterator[ImageBatch]:
-    """The test images translated to one domain; a reconstruction starts from the 8-bit translation."""
+    domain: int,
+    indices: range,
+) -> _Measured:
+    """Translate test images to one domain and measure them; a reconstruction starts from the 8-bit translation."""
     source, index = dataset.source, dataset.index
-    test, count = source.split("test"), context.count(source)
-    for start in range(0, count, context.batch_size):
-        indices = range(start, min(start + context.batch_size, count))
-        x, labels = test.images(indices), test.labels[start : indices.stop]
-        target = target_labels(labels, source.spec, domain)
-        y = context.translate(translate, x, target, index, source.name)
-        reconstruct = partial(context.translate, translate, y, labels, index, source.name)
-        labeled = (x, y, labels, target, domain, source.spec)
-        yield ImageBatch(*labeled, dataset.attribute_classifier, indices, ground_truth, reconstruct)
-        bar.update(len(indices))
+    test = source.split("test")
+    x, labels = test.images(indices), test.labels[indices.start : indices.stop]
+    target = target_labels(labels, source.spec, domain)
+    y = context.translate(translate, x, target, index, source.name)
+    reconstruct = partial(context.translate, translate, y, labels, index, source.name)
+    labeled = (x, y, labels, target, domain, source.spec)
+    batch = ImageBatch(*labeled, dataset.attribute_classifier, indices, ground_truth, reconstruct)
+    checked, values = CheckedBatch.of(batch), image_values(metrics, batch)
+    return _Measured(len(indices), checked, values, [_features(e, batch, context) for e in dataset.extractors])
 
 
-def _add_features(features: FeatureFile, extractor: Extractor, batch: ImageBatch, context: Context) -> None:
-    """Add features of the images that did not already have the label."""
+def _features(extractor: Extractor, batch: ImageBatch, context: Context) -> list[Tensor]:
+    """Features of the images that did not already have the label, in parts of the extractor's batch size."""
     gained = batch.y[batch.source_labels[:, batch.domain] == 0]
-    for part in gained.split(batch_size(extractor, context.device)):
-        if len(part):  # split of an empty tensor yields one empty part
-            features.add(compute_features(extractor, part))
+    parts = gained.split(batch_size(extractor, context.device))
+    return [compute_features(extractor, part) for part in parts if len(part)]  # an empty tensor has one empty part
 
 
 def _add_image_scores(

@@ -24,6 +24,7 @@ from stargan_lab.evaluation.reordered import reordered
 from stargan_lab.evaluation.warnings import EvaluationWarning, one_class, weak_classifier
 from stargan_lab.registry import family
 from stargan_lab.tracking.metrics import metric_name
+from stargan_lab.training.distributed import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class Evaluator:
         Every image metric is computed over all test images, and every feature metric between the translations of images
         without the label and real images of another split that have it. With several datasets, image metrics with the
         trait ``cross`` are also computed on the images of the other datasets. Calling it twice gives the same numbers;
-        torch's global random state is neither used nor changed.
+        torch's global random state is neither used nor changed. With several processes, all must call it: they share
+        the batches, and the first has the scores, the others none.
 
         Args:
             translate: see ``context.Translate``; it normalizes each image by its own statistics (train mode).
@@ -123,6 +125,7 @@ def assemble(
     device: torch.device | str,
     progress: bool = True,
     need_weights: bool = False,
+    world: World = ALONE,
 ) -> Evaluator:
     """Build attribute classifiers, extractors and the protocol, before anything is translated.
 
@@ -130,10 +133,12 @@ def assemble(
         sources: prepared datasets.
         outputs: its cache contains attribute classifiers and features; missing ones are computed.
         need_weights: refuse an extractor without weights instead of leaving out its scores with a warning.
+        world: the processes that share the work; the caches must be filled by the first one.
     Raises:
         LabError: no test split, unusable weights, or a user's metric or extractor that fails on one image.
     """
-    context = Context(options.max_images, options.batch_size, outputs, torch.device(device), progress, options.seed)
+    images, at_once = options.max_images, options.batch_size
+    context = Context(images, at_once, outputs, torch.device(device), progress, options.seed, world)
     for source in sources:
         reference_split(source)  # refuses a dataset without test images before a classifier is trained
     classifiers = [trained_classifier(source, outputs, context.device, progress, context.seed) for source in sources]

@@ -46,6 +46,30 @@ class EvaluationWarning:
         return {"code": self.code, "metrics": list(self.metrics), "text": self.text}
 
 
+@dataclass(frozen=True)
+class CheckedBatch:
+    """What ``FailureChecks`` needs of one batch.
+
+    Attributes:
+        change: (n,) mean difference of outputs and inputs in gray levels.
+        correct: (n,) see ``accuracy``.
+        first: (k, 3, H, W) uint8, those outputs that belong to the first ``COMPARED`` images.
+        spreads: of inputs and outputs.
+    """
+
+    domain: int
+    change: Tensor
+    correct: Tensor
+    first: Tensor
+    spreads: "tuple[_Spread, _Spread]"
+
+    @classmethod
+    def of(cls, batch: ImageBatch) -> "CheckedBatch":
+        change = (batch.y.double() - batch.x.double()).abs().flatten(1).mean(1)
+        first = batch.y[: max(0, COMPARED - batch.indices.start)].clone()  # a view would be sent with all its batch
+        return cls(batch.domain, change, accuracy(batch), first, (_Spread.of(batch.x), _Spread.of(batch.y)))
+
+
 class FailureChecks:
     """Statistics of all translations of one dataset's test images."""
 
@@ -56,18 +80,16 @@ class FailureChecks:
         self._first: dict[int, list[Tensor]] = {}
         self._spread: dict[int, tuple[_Spread, _Spread]] = {}
 
-    def add(self, batch: ImageBatch) -> None:
+    def add(self, batch: CheckedBatch) -> None:
         """Add a batch; the batches of a domain must be in the order of the images."""
-        change = (batch.y.double() - batch.x.double()).abs().flatten(1).mean(1)
-        self._change.setdefault(batch.domain, []).extend(change.tolist())
-        self._correct.setdefault(batch.domain, []).append(accuracy(batch))
-        first = self._first.setdefault(batch.domain, [])
-        missing = COMPARED - sum(map(len, first))
-        if missing > 0:
-            first.append(batch.y[:missing])
-        spreads = self._spread.setdefault(batch.domain, (_Spread(), _Spread()))
-        for spread, images in zip(spreads, (batch.x, batch.y), strict=True):
-            spread.add(images)
+        self._change.setdefault(batch.domain, []).extend(batch.change.tolist())
+        self._correct.setdefault(batch.domain, []).append(batch.correct)
+        self._first.setdefault(batch.domain, []).append(batch.first)
+        inputs, outputs = batch.spreads
+        if batch.domain in self._spread:
+            before = self._spread[batch.domain]
+            inputs, outputs = before[0] + inputs, before[1] + outputs
+        self._spread[batch.domain] = inputs, outputs
 
     def warnings(self) -> list[EvaluationWarning]:
         """The failures detected so far."""
@@ -106,24 +128,30 @@ class FailureChecks:
         return {name: share for name, share in shares.items() if share < COLLAPSED}
 
 
+@dataclass(frozen=True)
 class _Spread:
-    """Root of the summed squared deviations of images from their mean image, in gray levels."""
+    """Root of the summed squared deviations of n images from their mean image, in gray levels.
 
-    def __init__(self) -> None:
-        self.n = 0
-        self._sum: Tensor | float = 0.0
-        self._squares = 0.0
+    Attributes:
+        sum: (3, H, W) float64, of the images.
+        squares: sum of their squares.
+    """
 
-    def add(self, images: Tensor) -> None:
+    n: int
+    sum: Tensor
+    squares: float
+
+    @classmethod
+    def of(cls, images: Tensor) -> "_Spread":
         pixels = images.double()
-        self.n += len(images)
-        self._sum = self._sum + pixels.sum(0)
-        self._squares += float((pixels**2).sum())
+        return cls(len(images), pixels.sum(0), float((pixels**2).sum()))
+
+    def __add__(self, other: "_Spread") -> "_Spread":
+        return _Spread(self.n + other.n, self.sum + other.sum, self.squares + other.squares)
 
     def deviation(self) -> float:
-        assert isinstance(self._sum, Tensor)
         # float64 on gray levels: cancellation is far below one gray level
-        return max(0.0, self._squares - float((self._sum**2).sum()) / self.n) ** 0.5
+        return max(0.0, self.squares - float((self.sum**2).sum()) / self.n) ** 0.5
 
 
 def one_class(dataset: str, spec: LabelSpec, inputs: Tensor, references: Tensor) -> list[EvaluationWarning]:

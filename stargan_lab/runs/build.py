@@ -26,6 +26,7 @@ from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
 from stargan_lab.training.optimizers import make_capturable
 from stargan_lab.training.updates import Execution, TrainState, parameter_dtype
+from stargan_lab.translation.translator import Translator
 
 
 def build_sources(config: RunConfig) -> list[ImageSource]:
@@ -133,6 +134,12 @@ def build_train_state(
         for optimizer in (train_state.g_optimizer, train_state.d_optimizer):
             make_capturable(optimizer, device)
     return train_state
+
+
+def build_translator(train_state: TrainState, layout: LabelLayout, averaged: bool) -> Translator:
+    """The generator in training, or its average if ``averaged`` and there is one."""
+    network = (train_state.ema.network if averaged else None) or train_state.generator
+    return Translator(network, layout, train_state.device, train_state.execution.precision == "bfloat16")
 
 
 def build_execution(config: RunConfig) -> Execution:

@@ -10,9 +10,17 @@ from stargan_lab.config.run_identity import thread_count
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import LabError
 from stargan_lab.runs.batches import training_batches
-from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
+from stargan_lab.runs.build import (
+    build_layout,
+    build_loop_plan,
+    build_objective,
+    build_train_state,
+    build_translator,
+    pick_device,
+)
 from stargan_lab.runs.failure import described
 from stargan_lab.runs.interrupt import StopSignal
+from stargan_lab.runs.scores import build_evaluator, check_agreement, scores_average
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.training.distributed import World, joined
@@ -29,7 +37,10 @@ def processes(config: RunConfig) -> AbstractContextManager[World]:
 
 
 class Follower:
-    """Trains on its rows of each batch, with the first process; writes and prints nothing. See ``Trainer``."""
+    """Trains on its rows of each batch and evaluates its share of the test images, with the first process.
+
+    It writes and prints nothing. See ``Trainer``.
+    """
 
     def __init__(
         self,
@@ -62,8 +73,9 @@ class Follower:
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()
-            layout, plan = build_layout(self.sources), build_loop_plan(config)
-            state = build_train_state(config, layout, self.initial_hashes, self.world)
+            self.layout, plan = build_layout(self.sources), build_loop_plan(config)
+            self.train_state = state = build_train_state(config, self.layout, self.initial_hashes, self.world)
+            self.evaluator = build_evaluator(config, self.sources, state.device, world=self.world)
             path = self.folder.path / CHECKPOINT
             if path.exists():
                 restore(path, state, self.meter, self.folder.run_id)
@@ -72,8 +84,11 @@ class Follower:
                     f"{path} is from step {state.step} here, but the first process resumes from step {start};"
                     " paths.outputs must be on a file system that all machines share"
                 )
+            check_agreement(self.evaluator, self.world)
+            if self.world.largest(False):  # the first process knows whether an evaluation was missed
+                self.evaluate(start)
             with training_batches(config, self.sources, plan, state) as batches, self._stop:
-                train(state, build_objective(config, layout), batches, plan, self.meter, self)
+                train(state, build_objective(config, self.layout), batches, plan, self.meter, self)
 
     # Hooks of the training loop.
 
@@ -90,7 +105,7 @@ class Follower:
         pass
 
     def evaluate(self, step: int) -> None:
-        """The next step waits for the first process, which evaluates alone."""
+        self.evaluator.score(build_translator(self.train_state, self.layout, scores_average(self.config)))
 
     def checkpoint(self, step: int) -> None:
         self.meter.collect()  # as the first process does to save it

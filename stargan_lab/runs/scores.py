@@ -8,9 +8,11 @@ import torch
 
 from stargan_lab.config import RunConfig
 from stargan_lab.data.protocols import ImageSource
+from stargan_lab.errors import LabError
 from stargan_lab.evaluation.evaluator import Evaluator, Options, Scores, assemble
 from stargan_lab.files import write_json
 from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.training.distributed import ALONE, World
 
 CHECKPOINTS = {
     "average": "the generator's average at the last step, or its weights if no average is kept",
@@ -26,10 +28,20 @@ def build_evaluator(
     device: torch.device,
     progress: bool = True,
     need_weights: bool = False,
+    world: World = ALONE,
 ) -> Evaluator:
     """The evaluator for runs of ``config``. Raises LabError, see ``evaluation.evaluator.assemble``."""
     settings = dict(config.evaluation) | {"checkpoint": CHECKPOINTS[config.evaluation.checkpoint]}
-    return assemble(sources, Options(**settings), Path(config.paths.outputs), device, progress, need_weights)
+    return assemble(sources, Options(**settings), Path(config.paths.outputs), device, progress, need_weights, world)
+
+
+def check_agreement(evaluator: Evaluator, world: World) -> None:
+    """All processes must call this. Raises LabError in one of them unless their protocols are equal."""
+    number = int(evaluator.protocol["hash"], 16)
+    if world.largest(number) != number:
+        raise LabError(
+            "evaluation: the extractor's weights on this machine are missing, or differ from those of another process"
+        )
 
 
 def scores_average(config: RunConfig) -> bool:

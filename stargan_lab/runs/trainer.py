@@ -27,13 +27,20 @@ from stargan_lab.files import remove_partial, write_text
 from stargan_lab.labels import Batch
 from stargan_lab.runs.audit import audit
 from stargan_lab.runs.batches import training_batches
-from stargan_lab.runs.build import build_layout, build_loop_plan, build_objective, build_train_state, pick_device
+from stargan_lab.runs.build import (
+    build_layout,
+    build_loop_plan,
+    build_objective,
+    build_train_state,
+    build_translator,
+    pick_device,
+)
 from stargan_lab.runs.failure import described, status_of
 from stargan_lab.runs.interrupt import StopSignal, stopped_line
 from stargan_lab.runs.metadata import open_tracker, result_of, warning_tag
 from stargan_lab.runs.run_name import run_name
 from stargan_lab.runs.samples import SampleWriter
-from stargan_lab.runs.scores import build_evaluator, scores_average, write_scores
+from stargan_lab.runs.scores import build_evaluator, check_agreement, scores_average, write_scores
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
@@ -42,7 +49,6 @@ from stargan_lab.training.distributed import ALONE, World
 from stargan_lab.training.loop import train
 from stargan_lab.training.meter import Meter
 from stargan_lab.training.timing import StepTimer, peak_memory_mib
-from stargan_lab.translation.translator import Translator
 
 
 class Trainer:
@@ -82,7 +88,7 @@ class Trainer:
             # These may reject the configuration, so they come before anything is recorded.
             images, seed, size = config.trainer.sample_images, config.trainer.sample_seed, config.data.image_size
             self.samples = SampleWriter(folder.samples, self.sources, images, size, seed, self._predicted_labels)
-            self.evaluator = build_evaluator(config, self.sources, pick_device(config))
+            self.evaluator = build_evaluator(config, self.sources, pick_device(config), world=self.world)
             self.layout = build_layout(self.sources)
             self.train_state = build_train_state(config, self.layout, self.initial_hashes, self.world)
             self.plan = build_loop_plan(config)
@@ -104,13 +110,12 @@ class Trainer:
         state = self.train_state
         self.audit = audit(self.config, state.generator, state.critic, objective, self.plan)
         try:
-            if self._missed_evaluation(resumed_from):
-                self.evaluate(resumed_from)
             self.world.largest(resumed_from)  # the others start here too
+            check_agreement(self.evaluator, self.world)
+            if self.world.largest(self._missed_evaluation(resumed_from)):
+                self.evaluate(resumed_from)
             with training_batches(self.config, self.sources, self.plan, state) as batches, self._stop:
                 train(self.train_state, objective, batches, self.plan, self.meter, self)
-            if self.scores is None:  # interrupted after the last step, before the evaluation
-                self.evaluate(self.plan.total_steps)
         except KeyboardInterrupt as interrupt:
             self._finish("interrupted", resumed_from)
             if isinstance(interrupt, Interrupted):
@@ -151,11 +156,14 @@ class Trainer:
 
     def sample(self, step: int) -> None:
         with self._timer.paused():
-            self.tracker.artifact(self.samples.write(step, self._translator(averaged=True)), "samples")
+            self.tracker.artifact(
+                self.samples.write(step, build_translator(self.train_state, self.layout, averaged=True)), "samples"
+            )
 
     def evaluate(self, step: int) -> None:
         with self._timer.paused():
-            self.scores = self.evaluator.score(self._translator(scores_average(self.config)))
+            translator = build_translator(self.train_state, self.layout, scores_average(self.config))
+            self.scores = self.evaluator.score(translator)
             self.tracker.log(step, self.scores.metrics)
             for warning in self.scores.warnings:
                 say(f"{self.name}  warning: {warning['text']}")
@@ -191,12 +199,6 @@ class Trainer:
             )
         self.folder.update_tags({"protocol": now})
 
-    def _translator(self, averaged: bool) -> Translator:
-        """The generator in training, or its average if ``averaged`` and there is one."""
-        state = self.train_state
-        network = (state.ema.network if averaged else None) or state.generator
-        return Translator(network, self.layout, state.device, state.execution.precision == "bfloat16")
-
     def _predicted_labels(self, images: Tensor, source: int, other: int) -> Tensor:
         """Labels of images under the names of another dataset, predicted by that dataset's classifier."""
         dataset = self.sources[other]
@@ -215,8 +217,10 @@ class Trainer:
 
     def _missed_evaluation(self, step: int) -> bool:
         """Whether the run ended between the checkpoint of ``step``, where it resumes, and the evaluation due then."""
-        if not (0 < step < self.plan.total_steps and self.plan.due(self.plan.evaluate_every, step)):
+        if step == 0 or not self.plan.due(self.plan.evaluate_every, step):
             return False
+        if step == self.plan.total_steps:
+            return True
         of_step = (row.metrics for row in self.folder.rows() if row.step == step)
         return not any(name.startswith("eval/") for metrics in of_step for name in metrics)
 

@@ -42,6 +42,8 @@ class Delivery:
         try:
             if self._publication is None:
                 self._publication = self._catch_up()
+            elif not last:  # at the end, no training waits for the store
+                self._publication.store.check_unlocked()
             action(self._publication)
         except StoreError as error:
             self._failed(error)

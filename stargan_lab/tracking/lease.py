@@ -1,9 +1,11 @@
 """Which process trains a run, even where file locks do not reach: a lease that its holder renews.
 
 Processes on one host exclude each other by a lock. On a shared file system without locks between hosts, a file names
-the holder, and its modification time is renewed every few seconds. A lease that has expired is free.
+the holder, and its modification time is renewed every few seconds. A lease that has expired is free, and so is one of
+this machine before it was restarted.
 """
 
+import glob
 import os
 import socket
 import threading
@@ -16,7 +18,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from stargan_lab.errors import LabError, LockedError
-from stargan_lab.files import read_json, write_json
+from stargan_lab.files import read_json, remove_partial, write_json
 
 LEASE_SECONDS = 120.0
 """A lease of another host is free after this time without a renewal."""
@@ -24,9 +26,11 @@ RENEW_SECONDS = 15.0
 SETTLE_SECONDS = 5.0
 """How long to wait after taking over a lease before it is read again; NFS caches attributes for 3 s."""
 
+MACHINE_ID = Path("/etc/machine-id")
+
 
 class Lease:
-    """A lease, as a JSON file with host, pid and a token. Times are those of the file server, never of a host."""
+    """A JSON file about its holder: host, machine, pid, token. Times are those of the file server, never of a host."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,6 +40,8 @@ class Lease:
         """The other host that holds the lease; None if it is free, or held on this host, where a lock decides."""
         holder = self._read()
         if holder is None or holder.get("host") == this_host() or not self._renewed_recently():
+            return None
+        if (machine := this_machine()) is not None and holder.get("machine") == machine:  # it has been restarted since
             return None
         return str(holder.get("host"))
 
@@ -50,11 +56,12 @@ class Lease:
         if (host := self.holder_elsewhere()) is not None:
             raise LockedError(f"held by host {host} ({self.path})")
         self._write(new=not self.path.exists())
+        self._remove_leftovers()
         if before is not None and before.get("host") != this_host():  # two hosts may take it over at the same time
             time.sleep(SETTLE_SECONDS)
             self.check()
         stop = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=[stop], daemon=True)
+        renewing = threading.Thread(target=self._keep_renewing, args=[stop], daemon=True)
         renewing.start()
         try:
             yield
@@ -73,23 +80,35 @@ class Lease:
     def _write(self, new: bool) -> None:
         """Write the file atomically; a new one only if no other host has written one since."""
         own = self.path.with_name(f"{self.path.name}.{self._token}")
-        write_json(own, {"host": this_host(), "pid": os.getpid(), "token": self._token})
+        write_json(own, {"host": this_host(), "machine": this_machine(), "pid": os.getpid(), "token": self._token})
         try:
             if new:
                 _link(own, self.path)
             else:
                 own.replace(self.path)
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):  # the other host also deletes this one's temporary file
             raise LockedError(f"taken by another host at the same moment ({self.path})") from None
         finally:
             own.unlink(missing_ok=True)
 
-    def _renew(self, stop: threading.Event) -> None:
+    def _remove_leftovers(self) -> None:
+        """Delete the temporary files of holders that were killed. The caller has just taken the lease."""
+        remove_partial(self.path)
+        for partial in self.path.parent.glob(f"{glob.escape(self.path.name)}.*"):
+            partial.unlink(missing_ok=True)
+
+    def renew(self) -> bool:
+        """Renew the lease; False if another process has taken it."""
+        if not self._is_ours():
+            return False
+        os.utime(self.path)
+        return True
+
+    def _keep_renewing(self, stop: threading.Event) -> None:
         while not stop.wait(RENEW_SECONDS):
             with suppress(OSError):  # the file server may be briefly unavailable
-                if not self._is_ours():
+                if not self.renew():
                     return
-                os.utime(self.path)
 
     def _is_ours(self) -> bool:
         return (self._read() or {}).get("token") == self._token
@@ -115,6 +134,18 @@ def this_host() -> str:
     """Host name, and an id of its kernel's boot, since names are not unique. Containers of one kernel share locks."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{socket.gethostname()} {boot.read_text().strip()[:8] if boot.exists() else ''}".strip()
+
+
+def this_machine() -> str | None:
+    """What stays equal when this machine is restarted: host name, installation and network card; None if unknown.
+
+    One of them alone may be equal on several machines, for example in containers of one image.
+    """
+    try:
+        installation = MACHINE_ID.read_text().strip()
+    except OSError:
+        return None
+    return f"{socket.gethostname()} {installation} {uuid.getnode():012x}" if installation else None
 
 
 def _link(source: Path, target: Path) -> None:

@@ -25,6 +25,8 @@ ARTIFACTS = "mlartifacts"
 """Directory of the files of a store without a URI, beside its database."""
 LOCK_SECONDS = 60.0
 """How long to wait for a process that opens the store or creates a run."""
+BUSY_SECONDS = 3.0
+"""How long a training waits for a database that another program has locked; eight writers wait less for each other."""
 POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
 MLFLOW_STATUS = {
     "running": "RUNNING",
@@ -76,6 +78,15 @@ class Store:
                 create_database(database, _client)
             client = _client(uri)
             return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
+
+    def check_unlocked(self) -> None:
+        """Raises StoreError if another program has locked an SQLite database. MLflow itself waits 20 s for it."""
+        database = _database(self.uri)
+        if database is None or not database.exists():
+            return
+        with _one_line(self.uri), closing(sqlite3.connect(database, BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
 
     def find(self, run_id: str) -> "Run | None":
         """The run tagged with ``run_id``; None if there is none or it was deleted in the UI."""

@@ -8,10 +8,11 @@ wait for a GPU; gradients on GPUs are averaged by NCCL.
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,7 +21,12 @@ from torch import Tensor
 from stargan_lab.errors import ConfigError, Interrupted, LabError, NonFiniteLossError, ProcessLost, ReportedElsewhere
 
 PATIENCE = timedelta(days=1)
-"""How long processes wait for one another; the others wait while rank 0 evaluates."""
+"""How long processes wait for one another; the others wait while rank 0 trains an attribute classifier, for example."""
+
+STOPPING = signal.SIGINT, signal.SIGTERM
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,16 @@ class World:
         """Return once all processes have called this."""
         self.largest(0)
 
+    def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+        """Like the built-in ``map``, with ``size`` items at a time, one in each process.
+
+        All processes must iterate to the end. Rank 0 gets all results, in order; the others get none. Results must be
+        picklable. They are sent after every ``size`` items, so that rank 0 holds no more at a time.
+        """
+        for start in range(0, len(items), self.size):
+            own = items[start + self.rank : start + self.rank + 1]  # may be empty at the end
+            yield from self._gather([function(item) for item in own])
+
     @contextmanager
     def in_turn(self) -> Iterator[None]:
         """Run the context in rank 0 first, which fills caches and reports errors, then in the others."""
@@ -72,8 +88,23 @@ class World:
             self.wait()
 
     def _reduce(self, tensor: Tensor, operation: dist.ReduceOp.RedOpType) -> None:
-        try:
+        with self._noticing_losses():
             dist.all_reduce(tensor, operation)
+
+    def _gather(self, results: list[R]) -> list[R]:
+        """The results of all processes, in the order of ranks, in rank 0; nothing in the others."""
+        if self.size == 1:
+            return results
+        gathered: list[Any] | None = None if self.rank else [None] * self.size
+        with self._noticing_losses():
+            dist.gather_object(results, gathered)
+        return [result for of_rank in gathered or () for result in of_rank]
+
+    @contextmanager
+    def _noticing_losses(self) -> Iterator[None]:
+        """Raises ProcessLost if the communication fails."""
+        try:
+            yield
         except RuntimeError as error:
             _ignore_signals()  # torchrun now stops the remaining processes, of which one reports what happened
             raise ProcessLost(
@@ -106,18 +137,25 @@ def joined(devices: int, on_gpu: bool) -> Iterator[World]:
         if on_this_machine > (count := torch.cuda.device_count()):
             raise ConfigError(f"trainer.devices: torchrun has started {on_this_machine} processes for {count} GPUs")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    with _restored_handlers(), _group(on_gpu) as (world, store):
+        try:
+            yield world
+            world.wait()  # for rank 0, which records
+        except Interrupted:
+            _wait_for_the_others(world)
+            raise
+        except LabError as error:
+            raise _reported_once(error, world, store) from error
+
+
+@contextmanager
+def _group(on_gpu: bool) -> Iterator[tuple[World, dist.Store]]:
+    """The group of the processes that torchrun has started, and the store it keeps for them."""
     store, rank, size = next(dist.rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    world = World(rank, size)
     try:
-        yield world
-        world.wait()  # for rank 0, which evaluates and records
-    except Interrupted:
-        _wait_for_the_others(world)
-        raise
-    except LabError as error:
-        raise _reported_once(error, world, store) from error
+        yield World(rank, size), store
     finally:
         dist.destroy_process_group()
 
@@ -165,5 +203,17 @@ def _is_first_error(store: dist.Store) -> bool:
 
 def _ignore_signals() -> None:
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def _restored_handlers() -> Iterator[None]:
+    """Context after which signals that ``_ignore_signals`` ignores are handled as before."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is signal.SIG_IGN and handler is not None:
+                signal.signal(number, handler)

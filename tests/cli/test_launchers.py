@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tools import require_package
 
 from hydra_plugins.stargan_lab_launchers._job import _picklable
 from hydra_plugins.stargan_lab_launchers.processes import _cause, _shared_gpus
@@ -57,8 +58,8 @@ def test_errors_survive_the_way_to_the_launcher() -> None:
 def test_settings_of_a_launcher_are_refused_before_any_run(
     here: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
 ) -> None:
-    pytest.importorskip("submitit")
-    pytest.importorskip("ray")
+    require_package("submitit")
+    require_package("ray")
     assert main(["train", "-m", "preset=tiny", "seed=0,1", *overrides]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and message in error

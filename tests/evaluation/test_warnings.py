@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.warnings import FailureChecks, one_class
+from stargan_lab.evaluation.warnings import CheckedBatch, FailureChecks, one_class
 from stargan_lab.labels import LabelSpec
 
 SPEC = LabelSpec("faces", ("Male", "Young"))
@@ -25,13 +25,14 @@ def codes(outputs: dict[int, Tensor], accuracy: dict[str, float] | None = None) 
             predicted = correct[part, None].expand(-1, 2).float()
             batch: Any = SimpleNamespace(
                 x=X[part],
+                indices=range(20)[part],
                 y=y[part],
                 domain=domain,
                 predicted=predicted,
                 source_labels=source[part],
                 target_labels=target[part],
             )
-            checks.add(batch)
+            checks.add(CheckedBatch.of(batch))
     return {warning.code: warning.text for warning in checks.warnings()}
 
 

@@ -10,12 +10,15 @@ import pytest
 from scored import row
 
 import stargan_lab
+from hydra_plugins import stargan_lab_launchers
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import as_frame
 from stargan_lab.report.content import content_of
 from stargan_lab.report.pages import write_report
 
 PACKAGE = Path(stargan_lab.__file__).parent
+PLUGINS = "hydra_plugins/stargan_lab_launchers"
+LAUNCHERS = Path(stargan_lab_launchers.__path__[0])
 FORBIDDEN = (
     "eval",
     "exec",
@@ -27,16 +30,28 @@ FORBIDDEN = (
     "pickle.loads",
     "yaml.unsafe_load",
 )
-FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "joblib"}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{7*7}}</script>"
 
 
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Path and syntax tree of each module of the package and of the Hydra plugins."""
+    for package in (PACKAGE, LAUNCHERS):
+        for path in sorted(package.rglob("*.py")):
+            name = path.relative_to(package if package == PACKAGE else package.parents[1])
+            yield str(name), ast.parse(path.read_text())
+
+
+def test_the_launchers_are_looked_at_too() -> None:
+    assert f"{PLUGINS}/__init__.py" in dict(modules())
+
+
 def calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """(file, dotted name of the function, call) of every call in the package."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+    """(file, dotted name of the function, call) of every call in the packages."""
+    for path, tree in modules():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call):
-                yield str(path.relative_to(PACKAGE)), ast.unparse(node.func), node
+                yield path, ast.unparse(node.func), node
 
 
 def keywords(call: ast.Call) -> dict[str, str]:
@@ -48,14 +63,18 @@ def test_no_code_is_made_from_text() -> None:
 
 
 def test_no_module_that_unpickles_is_imported() -> None:
+    """Except by launchers, for the jobs and results that the processes of one sweep send one another."""
     imported = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for file, tree in modules():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
+                imported |= {(file, alias.name.partition(".")[0]) for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").partition(".")[0])
-    assert "torch" in imported and not imported & FORBIDDEN_MODULES
+                imported.add((file, (node.module or "").partition(".")[0]))
+    assert {(file, module) for file, module in imported if module in FORBIDDEN_MODULES} == {
+        *((f"{PLUGINS}/{name}.py", "cloudpickle") for name in ("_job", "processes", "ray_cluster")),
+        *((f"{PLUGINS}/{name}.py", "joblib") for name in ("batch", "processes")),  # to start processes
+    }
 
 
 def test_weights_are_loaded_without_code() -> None:
@@ -91,7 +110,7 @@ def test_no_command_goes_through_a_shell() -> None:
 
 def test_nothing_listens_on_all_interfaces() -> None:
     """``tests/tracking/test_views.py`` starts the server and looks at its address."""
-    texts = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "conf").rglob("*.yaml")]
+    texts = [*PACKAGE.rglob("*.py"), *LAUNCHERS.rglob("*.py"), *(PACKAGE.parent / "conf").rglob("*.yaml")]
     assert [path for path in texts if re.search(r"0\.0\.0\.0|\bINADDR_ANY\b", path.read_text())] == []
 
 

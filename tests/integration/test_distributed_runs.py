@@ -17,8 +17,22 @@ TORCHRUN = (
 )
 LONG = (
     *("train", "preset=tiny", "trainer.devices=2", "trainer.threads=1", "total_steps=60", "trainer.sample_every=0"),
-    *("trainer.checkpoint_every=10", "trainer.log_every=3"),
+    *("trainer.checkpoint_every=10", "trainer.log_every=3", "trainer.evaluate_every=30", "evaluation.batch_size=4"),
 )
+SLOW_METRIC = """
+import os
+import time
+from pathlib import Path
+
+from stargan_lab.registry import family
+
+
+@family("image_metric").register("slow")
+def slow(batch):
+    if batch.indices.start:  # not the call that tries the metric before the training
+        Path(f"evaluating-{os.environ['RANK']}").touch()
+        time.sleep(0.5)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +66,16 @@ def test_only_the_first_process_writes_and_prints(undisturbed: tuple[Lab, Outcom
     assert sum("step 30/60" in line for line in outcome.lines()) == 1
 
 
+def test_scores_equal_those_of_one_process_with_the_same_weights(undisturbed: tuple[Lab, Outcome]) -> None:
+    lab = Lab(undisturbed[0].folder)
+    (path,) = (lab.run() / "scores").glob("*.json")
+    shared = path.read_bytes()
+    path.unlink()
+    outcome = lab("evaluate", lab.run().name, "--again")
+    assert outcome.code == 0, outcome.err
+    assert path.read_bytes() == shared
+
+
 def test_losses_and_scores_are_those_of_one_process(lab: Lab) -> None:
     tiny = ("train", "preset=tiny", "trainer.threads=1", "trainer.precision=float64", NO_MLFLOW)
     adain = (*tiny, "generator.conditioning=adain")  # every weight has a gradient; Adam amplifies the rounding of a 0
@@ -82,6 +106,27 @@ def test_a_killed_process_ends_all_with_one_line_and_the_command_resumes(
     assert lab.result()["state_sha256"] == expected.result()["state_sha256"]
     assert lab.result()["metrics"] == expected.result()["metrics"]
     assert lab.rows() == expected.rows()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_killed_while_all_evaluate_ends_all_with_one_line(
+    rank: int, undisturbed: tuple[Lab, Outcome], lab: Lab
+) -> None:
+    expected, lab = undisturbed[0], Lab(lab.folder, TORCHRUN)
+    lab.write("slow_metric.py", SLOW_METRIC)
+    command = (*LONG, "imports=[slow_metric]", "evaluation.metrics={slow: true}")
+    process = lab.start(*command)
+    for each in (0, 1):
+        wait_for(lab.folder / f"evaluating-{each}", process)
+    os.kill(rank_pid(process.pid, rank), signal.SIGKILL)
+    killed = finish(process)
+    assert killed.code != 0 and killed.seconds < 25  # torchrun kills the others after 30 s
+    assert len(reported(killed)) == 1 and "another of the 2 processes has ended" in reported(killed)[0], killed.err
+    resumed = lab(*command)
+    assert resumed.code == 0, resumed.err
+    assert lab.result()["resumed_from"] == 30  # the checkpoint precedes the evaluation
+    assert lab.result()["metrics"] == expected.result()["metrics"]
+    assert lab.rows() == expected.rows()  # also the scores of step 30, which the kill had prevented
 
 
 def test_a_stopped_run_saves_and_resumes(undisturbed: tuple[Lab, Outcome], lab: Lab) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fatal import ABLATION, FATAL, WAYS
 from processes import NO_MLFLOW, Lab, finish
+from tools import require_package
 
 pytestmark = pytest.mark.integration
 
@@ -55,9 +56,9 @@ def test_a_dying_run_leaves_the_others_and_another_launcher_finishes(
     lab: Lab, expected: dict[str, str], begun_on: str, finished_on: str
 ) -> None:
     if "submitit_local" in (begun_on, finished_on):
-        pytest.importorskip("submitit")
+        require_package("submitit")
     if begun_on == "ray":
-        pytest.importorskip("ray")
+        require_package("ray")
     write_ablation(lab)
     armed, runs = lab.write("armed", ""), ids(lab)
     died = lab("sweep", "fatal", *LAUNCHERS[begun_on], NO_MLFLOW)
@@ -79,7 +80,7 @@ def test_a_dying_run_leaves_the_others_and_another_launcher_finishes(
 
 
 def test_ray_starts_a_killed_run_again(lab: Lab, expected: dict[str, str]) -> None:
-    pytest.importorskip("ray")
+    require_package("ray")
     write_ablation(lab)
     lab.write("armed", "")
     runs = ids(lab)
@@ -95,7 +96,7 @@ print(RayLauncher(1, None, 1)._connect().get_runtime_context().gcs_address)
 
 
 def test_ray_listens_on_the_loopback_interface_only(lab: Lab) -> None:
-    pytest.importorskip("ray")
+    require_package("ray")
     outcome = Lab(lab.folder, [sys.executable, "-c"])(CONNECT)
     assert outcome.out.startswith("127.0.0.1:"), outcome.err
 
@@ -125,7 +126,7 @@ def test_a_signal_to_a_sweep_saves_every_run(lab: Lab, overrides: Sequence[str],
 
 
 def test_ctrl_c_saves_runs_on_ray(lab: Lab) -> None:
-    pytest.importorskip("ray")
+    require_package("ray")
     process = lab.start(*LONG, "seed=0,1", "hydra/launcher=ray", "hydra.launcher.n_jobs=1")
     while not list(lab.outputs.glob("runs/*/checkpoints/last.pt")):
         assert process.poll() is None, process.communicate()[1]

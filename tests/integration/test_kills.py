@@ -11,9 +11,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -83,10 +85,15 @@ OF_A_SWEEP = (
 
 
 class Kill(NamedTuple):
-    """One row of the printed table."""
+    """One row of the printed table.
+
+    Attributes:
+        groups: number of process groups killed; more than one if a worker of a sweep was among them.
+    """
 
     phase: str
     delay: float
+    groups: int
     state: str
 
 
@@ -119,14 +126,14 @@ class Killer:
             assert time.monotonic() < deadline, phases[0]
             time.sleep(0.001)
             begun = next((p for p, seen in zip(phases, before, strict=True) if self._seen(p) - seen), None)
-        delay = self.random.uniform(0, begun.delay) if begun else 0
+        delay, groups = self.random.uniform(0, begun.delay) if begun else 0, 0
         try:
             process.wait(delay)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            groups = kill_session(process.pid)
         outcome = finish(process)
         if outcome.code == -signal.SIGKILL and begun:
-            return Kill(begun.name, delay, self._state())
+            return Kill(begun.name, delay, groups, self._state())
         assert outcome.code == 0, outcome.err
         return None
 
@@ -148,6 +155,25 @@ class Killer:
         return f"{len(names)} files, {partial} partial, {rows} rows"
 
 
+def kill_session(leader: int) -> int:
+    """Kill all processes of a command, with the workers of a sweep, which have groups of their own.
+
+    Workers come first, so that they do not end because their launcher has.
+
+    Returns:
+        The number of process groups.
+    """
+    groups = set()
+    for pid in (int(path.name) for path in Path("/proc").glob("[0-9]*")):
+        with suppress(ProcessLookupError):
+            if os.getsid(pid) == leader:
+                groups.add(os.getpgid(pid))
+    for group in [*sorted(groups - {leader}), leader]:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    return len(groups)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     lab = Lab(tmp_path_factory.mktemp("undisturbed"))
@@ -157,7 +183,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return lab
 
 
-def test_twenty_kills_change_no_result(undisturbed: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_twenty_kills_change_no_result(
+    undisturbed: Lab, tmp_path_factory: pytest.TempPathFactory, record_property: Callable[[str, object], None]
+) -> None:
     trained, swept = (Lab(tmp_path_factory.mktemp(name)) for name in ("killed_train", "killed_sweep"))
     for part in ("cache", "data"):
         shutil.copytree(undisturbed.outputs / part, swept.outputs / part)
@@ -167,12 +195,18 @@ def test_twenty_kills_change_no_result(undisturbed: Lab, tmp_path_factory: pytes
     with ThreadPoolExecutor(2) as pool:  # a process mostly waits for imports and files
         kills = [kill for each in pool.map(Killer.__call__, killers, (OF_A_RUN, OF_A_SWEEP)) for kill in each]
     for number, kill in enumerate(kills, 1):
-        say(f"kill {number:2}  {kill.phase:<38} +{kill.delay:.3f} s  left {kill.state}")
+        say(f"kill {number:2}  {kill.phase:<38} +{kill.delay:.3f} s  {kill.groups} groups  left {kill.state}")
     assert len(kills) >= 20
     assert {phase.name for phase in (*OF_A_RUN, *OF_A_SWEEP)} == {kill.phase for kill in kills}
+    workers = sum(kill.groups > 1 for kill in kills)
+    assert workers and any(kill.groups > 1 for kill in kills if kill.phase == "training of a sweep")
     assert_equal(trained, undisturbed, trained.run_ids())
     assert_equal(swept, undisturbed, undisturbed.run_ids())
     pd.testing.assert_frame_equal(report(swept), report(undisturbed))
+    phases = len({kill.phase for kill in kills})
+    record_property(
+        "figure", f"{len(kills)} kills in {phases} phases, {workers} of them with workers of a sweep: 0 differences"
+    )
 
 
 def assert_equal(lab: Lab, undisturbed: Lab, run_ids: set[str]) -> None:

@@ -10,6 +10,7 @@ from subprocess import Popen
 import pytest
 from processes import NO_MLFLOW, TIMEOUT, Lab, finish
 from slurm import Cluster, slurm_cluster
+from tools import require_package
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +46,7 @@ SLURM = ["hydra/launcher=submitit_slurm", "hydra.launcher.poll_seconds=0.5"]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    pytest.importorskip("submitit")
+    require_package("submitit")
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
 

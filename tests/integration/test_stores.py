@@ -1,10 +1,11 @@
 """MLflow stores under load and failure: eight writers on SQLite and PostgreSQL, and a server that is unavailable."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,23 @@ from servers import MlflowServer, postgresql
 from stargan_lab.tracking import delivery
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
-from stargan_lab.tracking.sync import sync
+from stargan_lab.tracking.sync import publish_missing, sync
 from stargan_lab.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.integration
 
 WRITERS, ROWS = 8, 300
+TRAINING_SECONDS, STEP_SECONDS = 75.0, 0.25
+OUTAGE_SECONDS, LOCK_SECONDS = 60, 25
+LOCKER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+time.sleep(float(sys.argv[2]))
+connection.rollback()
+"""
 WRITER = """
-import logging, sys, time
+import json, logging, sys, time
 from pathlib import Path
 import mlflow  # so that all are ready at the same moment
 from stargan_lab.tracking.run_folder import RunFolder
@@ -31,6 +41,7 @@ from stargan_lab.tracking.tracker import Tracker
 
 logging.basicConfig()
 outputs, uri, name, rows = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3], int(sys.argv[4])
+step_seconds = float(sys.argv[5])
 (outputs / f"ready-{name}").touch()
 while not (outputs / "go").exists():
     time.sleep(0.002)
@@ -38,12 +49,20 @@ folder = RunFolder(outputs / "runs" / name)
 connect = lambda: Store.open(outputs, uri)
 tracker = Tracker(folder, connect=connect, params={"writer": name}, tags={"seed": "0"}, run_name=name)
 tracker.start(0)
+(outputs / f"training-{name}").touch()
+tracking = longest = 0.0
 for step in range(1, rows + 1):
+    time.sleep(step_seconds)
+    began = time.perf_counter()
     tracker.log(step, {"loss/g_rec": step / 8, "loss/d_gp": step / 16})
     if step % 20 == 0:
         tracker.commit(step)
+    seconds = time.perf_counter() - began
+    tracking, longest = tracking + seconds, max(longest, seconds)
+(outputs / f"delay-{name}.json").write_text(json.dumps({"total": tracking, "longest": longest}))
 tracker.finish({"run_id": name, "status": "finished", "metrics": {"eval/edit": 0.5}})
 """
+Writer = subprocess.Popen[str]
 POINTS = """
 SELECT tags.value, metrics.key, metrics.step, metrics.value, metrics.timestamp
 FROM metrics JOIN tags ON tags.run_uuid = metrics.run_uuid AND tags.key = 'run_id'
@@ -76,33 +95,58 @@ def points(uri: str) -> list[tuple[Any, ...]]:
         return sorted(tuple(row) for row in connection.execute(sqlalchemy.text(POINTS)))
 
 
-def test_eight_writers_lose_and_double_nothing(databases: tuple[str, str], tmp_path: Path) -> None:
-    first, second = databases
-    names = [f"w{index}" for index in range(WRITERS)]
-    command = [sys.executable, "-c", WRITER, str(tmp_path), first]
-    writers = [subprocess.Popen([*command, name, str(ROWS)], stderr=subprocess.PIPE, text=True) for name in names]
+def start_writers(folder: Path, stores: Mapping[str, str], rows: int, step_seconds: float = 0.0) -> list[Writer]:
+    """One process per entry of ``stores``, writer → URI; returns when all wait for the file ``go``."""
+    command, options = [sys.executable, "-c", WRITER, str(folder)], [str(rows), str(step_seconds)]
+    writers = [
+        subprocess.Popen([*command, uri, name, *options], stderr=subprocess.PIPE, text=True)
+        for name, uri in stores.items()
+    ]
     deadline = time.monotonic() + 240
-    while len(list(tmp_path.glob("ready-*"))) < WRITERS:
+    while len(list(folder.glob("ready-*"))) < len(stores):
         assert time.monotonic() < deadline and all(writer.poll() is None for writer in writers)
         time.sleep(0.05)
+    return writers
+
+
+def finish_writers(writers: Sequence[Writer]) -> list[str]:
+    """What each printed; all must succeed."""
+    errors = [writer.communicate()[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * len(writers), errors
+    return errors
+
+
+def check_points(uri: str, names: Sequence[str], rows: int) -> list[tuple[Any, ...]]:
+    """The points of a database; each of the writers' must be there exactly once."""
+    expected = {
+        (n, k, s, s / d) for n in names for k, d in (("loss/g_rec", 8), ("loss/d_gp", 16)) for s in range(1, rows + 1)
+    }
+    expected |= {(name, "eval/edit", rows, 0.5) for name in names}
+    written = points(uri)
+    found = {row[:4] for row in written}
+    lost, doubled = expected - found, len(written) - len(found)
+    assert not lost and not doubled and found == expected, f"{len(lost)} lost, {doubled} doubled"
+    return written
+
+
+def test_eight_writers_lose_and_double_nothing(
+    databases: tuple[str, str], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    first, second = databases
+    names = [f"w{index}" for index in range(WRITERS)]
+    writers = start_writers(tmp_path, dict.fromkeys(names, first), ROWS)
     began = time.perf_counter()
     (tmp_path / "go").touch()
-    errors = [writer.communicate()[1] for writer in writers]
+    errors = finish_writers(writers)
     seconds = time.perf_counter() - began
-    assert [writer.returncode for writer in writers] == [0] * WRITERS, errors
-
-    expected = {
-        (n, k, s, s / d) for n in names for k, d in (("loss/g_rec", 8), ("loss/d_gp", 16)) for s in range(1, ROWS + 1)
-    }
-    expected |= {(name, "eval/edit", ROWS, 0.5) for name in names}
-    written = points(first)
-    assert len(written) == len(expected) and {row[:4] for row in written} == expected, errors
+    written = check_points(first, names, ROWS)
     store = Store.open(tmp_path, first)
     runs = store.search("tags.run_id LIKE '%'")
     assert sorted((run.data.tags["run_id"], run.info.status) for run in runs) == [(n, "FINISHED") for n in names]
-    print(
-        f"\n{WRITERS} writers: {len(written):,} points in {seconds:.1f} s, 0 lost, 0 doubled;"
-        f" {sum(map(bool, errors))} writers waited for the store"
+    record_property(
+        "figure",
+        f"{WRITERS} writers on {first.split(':')[0].split('+')[0]}: {WRITERS * ROWS:,} rows, {len(written):,} points"
+        f" in {seconds:.1f} s, 0 lost, 0 doubled; {sum(map(bool, errors))} writers had to try again",
     )
 
     rebuilt = Store.open(tmp_path, second)
@@ -119,6 +163,49 @@ def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.mark.slow
+def test_long_outages_delay_little_and_lose_and_double_nothing(
+    mlflow_server: MlflowServer, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """A server that is away for a minute and, at the same time, a database that another program locks for 25 s."""
+    database, rows = tmp_path / "mlflow.db", round(TRAINING_SECONDS / STEP_SECONDS)
+    Store.open(tmp_path, f"sqlite:///{database}")
+    stores = {"s0": mlflow_server.uri, "s1": mlflow_server.uri, "s2": mlflow_server.uri}
+    stores |= {"d0": f"sqlite:///{database}", "d1": f"sqlite:///{database}"}
+    writers = start_writers(tmp_path, stores, rows, STEP_SECONDS)
+    (tmp_path / "go").touch()
+    while len(list(tmp_path.glob("training-*"))) < len(stores):
+        assert all(writer.poll() is None for writer in writers)
+        time.sleep(0.1)
+    time.sleep(5)
+    mlflow_server.stop()
+    stopped = time.monotonic()
+    locker = subprocess.Popen([sys.executable, "-c", LOCKER, str(database), str(LOCK_SECONDS)])
+    assert locker.wait() == 0
+    time.sleep(max(0.0, OUTAGE_SECONDS - (time.monotonic() - stopped)))
+    assert all(writer.poll() is None for writer in writers), "the outage is in the middle of the training"
+    mlflow_server.start()
+    errors = finish_writers(writers)
+
+    noticed = {name: "training continues" in error for name, error in zip(stores, errors, strict=True)}
+    assert all(noticed.values()), (noticed, errors)
+    late = 0  # runs whose last attempt failed on a busy machine; a later command sends the rest
+    for uri, kind in ((mlflow_server.uri, "s"), (f"sqlite:///{database}", "d")):
+        folders = [RunFolder(tmp_path / "runs" / name) for name in stores if name[0] == kind]
+        late += publish_missing(Store.open(tmp_path, uri), folders)
+    check_points(f"sqlite:///{tmp_path / 'server.db'}", ["s0", "s1", "s2"], rows)
+    check_points(f"sqlite:///{database}", ["d0", "d1"], rows)
+    delays = {name: json.loads((tmp_path / f"delay-{name}.json").read_text()) for name in stores}
+    longest = {kind: max(d["longest"] for name, d in delays.items() if name[0] == kind) for kind in "ds"}
+    record_property(
+        "figure",
+        f"database locked for {LOCK_SECONDS} s: 2 writers, {2 * rows:,} rows, 0 lost, 0 doubled;"
+        f" training waited {longest['d']:.1f} s; server away for {OUTAGE_SECONDS} s: 3 writers, {3 * rows:,} rows,"
+        f" 0 lost, 0 doubled; training waited {longest['s']:.1f} s; {late} runs completed by a later command",
+    )
+    assert longest["d"] < LOCK_SECONDS and longest["s"] < OUTAGE_SECONDS / 2, delays  # none waits for the end
 
 
 @pytest.mark.parametrize("way", ["killed", "hanging"])

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -121,6 +122,27 @@ def test_what_a_store_missed_is_sent_by_a_later_command(
     away.away = False
     assert [publish_missing(store, [RunFolder(folder.path)]) for _ in range(2)] == [1, 0]
     assert_complete(store, history, 3, [3])
+
+
+def test_database_locked_in_the_middle_delays_a_step_little_and_loses_nothing(
+    folder: RunFolder, store: Store, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stargan_lab.tracking.store.BUSY_SECONDS", 0.1)
+    database = folder.path.parents[1] / "mlflow.db"
+    tracker = Tracker(folder, connect=lambda: store, params={}, tags={"seed": "1"}, run_name="a")
+    tracker.start(0)
+    run_steps(tracker, 1, 4)
+    tracker.commit(4)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        began = time.perf_counter()
+        run_steps(tracker, 5, 8)
+        tracker.commit(8)
+        assert time.perf_counter() - began < 10, "MLflow waits 20 s"
+        other.rollback()
+    run_steps(tracker, 9, 10)
+    tracker.finish(result_of(eval__edit=0.5))
+    assert_complete(store, history, 10, [])
 
 
 @pytest.mark.integration

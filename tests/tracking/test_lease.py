@@ -21,6 +21,7 @@ from pathlib import Path
 from stargan_lab.errors import LockedError
 from stargan_lab.tracking import lease, run_folder
 lease.this_host, lease.RENEW_SECONDS = lambda: "other", 0.05
+lease.this_machine = lambda: "other machine"
 own = run_folder.RunFolder(Path(sys.argv[1]))
 own.lock_path = own.path / ".lock-of-the-other-host"
 try:
@@ -92,6 +93,74 @@ def test_lease_of_a_killed_process_of_this_host_is_free_at_once(folder: RunFolde
     assert (folder.path / ".lease").exists()
     with folder.claim():
         pass
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that identifies the installation."""
+    path = tmp_path / "machine-id"
+    path.write_text("0123\n")
+    monkeypatch.setattr(lease, "MACHINE_ID", path)
+    return path
+
+
+def leave_lease_and_restart(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a lease as a holder does that a power cut ends, on the same host under another boot."""
+    path = folder.path / ".lease"
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 60.0)
+    with folder.claim():
+        content = path.read_bytes()
+    path.write_bytes(content)
+    assert path.stat().st_mtime > time.time() - 30
+    monkeypatch.setattr(lease, "this_host", lambda: "this one after a restart")
+
+
+def test_lease_of_this_machine_before_a_restart_is_free_at_once(
+    folder: RunFolder, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_lease_and_restart(folder, monkeypatch)
+    assert folder.status() == "planned"
+    with folder.claim():
+        folder.check_claim()
+
+
+@pytest.mark.parametrize("differs", ["installation", "no installation", "host name", "network card"])
+def test_lease_of_another_machine_is_respected(
+    folder: RunFolder, machine: Path, monkeypatch: pytest.MonkeyPatch, differs: str
+) -> None:
+    """Also if only one of the facts differs, or the machine cannot be identified."""
+    if differs == "no installation":
+        machine.write_text("")
+    leave_lease_and_restart(folder, monkeypatch)
+    if differs == "installation":
+        machine.write_text("4567\n")
+    elif differs == "host name":
+        monkeypatch.setattr("socket.gethostname", lambda: "other")
+    elif differs == "network card":
+        monkeypatch.setattr("uuid.getnode", lambda: 1)
+    assert folder.status() == "running"
+    with pytest.raises(LockedError, match="is being trained on host"):
+        folder.claim().__enter__()
+
+
+def test_the_next_holder_deletes_what_killed_ones_left(folder: RunFolder) -> None:
+    left = [folder.path / name for name in (".lease.0123abcd", "..lease.0123abcd.x8y7z6w5", "..lease.x8y7z6w5")]
+    for path in left:
+        path.write_text("{")
+    with folder.claim():
+        assert sorted(path.name for path in folder.path.glob("*lease*")) == [".lease"]
+
+
+def test_a_temporary_file_that_another_host_deleted_is_its_lease(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        source.unlink()  # by the other host, after it has taken the lease
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(lease, "_link", link)
+    with pytest.raises(LockedError, match="taken by another host at the same moment"):
+        folder.claim().__enter__()
 
 
 @pytest.mark.parametrize("seconds", [-86400, 86400])

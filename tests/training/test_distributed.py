@@ -1,27 +1,24 @@
 """Two processes that share each batch train as one process does with the joint batch."""
 
-import os
-import socket
-from collections.abc import Iterator
+import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ranks import SIZE, run_ranks
 from tiny import ONE, TWO, make_batch, make_generator, make_objective, make_train_state
 from torch import Tensor
-from torch.multiprocessing import get_context
 
 from stargan_lab.checkpoints.train_state import state_sha256
 from stargan_lab.errors import ConfigError, Interrupted, NonFiniteLossError, ReportedElsewhere
 from stargan_lab.labels import Batch
 from stargan_lab.losses.target_labels import different, permuted
-from stargan_lab.training.distributed import ALONE, World, joined
+from stargan_lab.training.distributed import ALONE, STOPPING, World, joined
 from stargan_lab.training.loop import LoopPlan, train
 from stargan_lab.training.meter import Meter
 
-SIZE = 2
 CASES: dict[str, dict[str, Any]] = {
     "one dataset": {"layout": ONE, "targets": permuted},
     "two datasets, other targets": {"layout": TWO, "targets": different},
@@ -93,13 +90,16 @@ def trained(
     }
 
 
-def work(rank: int, port: int, folder: Path) -> None:
+def ignored(number: int, frame: object) -> None:
+    """A signal handler."""
+
+
+def work(rank: int, folder: Path) -> None:
     """What each process does; its results are in a file of ``folder``."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(SIZE), "LOCAL_WORLD_SIZE": str(SIZE), "LOCAL_RANK": str(rank)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
     one = CASES["one dataset"]
     raised: list[str] = []
+    for number in STOPPING:
+        signal.signal(number, ignored)
     try:
         with joined(SIZE, on_gpu=False) as world:
             results = {name: trained(world, **case) for name, case in CASES.items()}
@@ -114,22 +114,15 @@ def work(rank: int, port: int, folder: Path) -> None:
             world.wait()
     except Exception as error:  # the first line is of this process's own error, or says who reports it
         (folder / f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
+    restored = all(signal.getsignal(number) is ignored for number in STOPPING)
+    (folder / f"{rank}-handlers.txt").write_text("restored" if restored else "lost")
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = get_context("spawn")
-    running = [context.Process(target=work, args=(rank, port, folder)) for rank in range(SIZE)]
-    for process in running:
-        process.start()
-    for process in running:
-        process.join(120)
-        assert process.exitcode == 0
-    yield folder
+    run_ranks(work, folder)
+    return folder
 
 
 def results(folder: Path, rank: int) -> dict[str, Any]:
@@ -176,6 +169,11 @@ def test_one_process_stops_all_at_the_same_step(processes: Path) -> None:
 def test_an_error_is_reported_by_one_process(processes: Path) -> None:
     assert (processes / "1.txt").read_text() == "LabError: process 1 of 2: no such file here"
     assert (processes / "0.txt").read_text().startswith(ReportedElsewhere.__name__)
+
+
+@pytest.mark.integration
+def test_signals_that_are_ignored_after_a_loss_are_handled_again(processes: Path) -> None:
+    assert [(processes / f"{rank}-handlers.txt").read_text() for rank in range(SIZE)] == ["restored"] * SIZE
 
 
 def test_rows_partition_the_batch() -> None:
