@@ -154,7 +154,7 @@ class Trainer:
             self.tracker.artifact(self.samples.write(step, self._translator(averaged=True)), "samples")
 
     def evaluate(self, step: int) -> None:
-        with self._timer.paused():
+        with self._stop.at_once(step), self._timer.paused():
             self.scores = self.evaluator.score(self._translator(scores_average(self.config)))
             self.tracker.log(step, self.scores.metrics)
             for warning in self.scores.warnings:
