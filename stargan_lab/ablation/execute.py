@@ -66,8 +66,8 @@ def dry_run(cells: Sequence[Cell], at_a_time: int = 1) -> str:
 
 
 def time_left(cells: Sequence[Cell], at_a_time: int = 1) -> str:
-    """``9 runs left, about 2 h 10 min, 2 at a time``, from the seconds per step of finished runs: those of the cell's
-    variant if there are any, else of all. Failed runs do not count, since a sweep leaves them out.
+    """``9 runs left, about 2 h 10 min, 2 runs at a time``, from the seconds per step of finished runs: those of the
+    cell's variant if there are any, else of all. Failed runs do not count, since a sweep leaves them out.
     """
     results = [(cell, status(cell), folder_of(cell).result() or {}) for cell in cells]
     finished = [(cell, result) for cell, now, result in results if now == "finished" and result.get("seconds")]
@@ -84,4 +84,5 @@ def time_left(cells: Sequence[Cell], at_a_time: int = 1) -> str:
         steps = cell.config.total_steps - int(result.get("step", 0))
         seconds += max(steps, 0) * (fmean(own) if own else of_all)
     parallel = min(at_a_time, len(left))
-    return f"{runs}, about {rounded_duration(seconds / parallel)}, {parallel} at a time"
+    many = "one run" if parallel == 1 else f"{parallel} runs"
+    return f"{runs}, about {rounded_duration(seconds / parallel)}, {many} at a time"

@@ -42,7 +42,8 @@ class Capacity:
 
     def text(self) -> str:
         """``2 at a time (2 cores, trainer.threads=1)``."""
-        return f"{self.runs} at a time" + (f" ({self.reason})" if self.reason else "")
+        many = "one" if self.runs == 1 else f"{self.runs:,}"
+        return f"{many} at a time" + (f" ({self.reason})" if self.reason else "")
 
 
 def capacity(configs: Sequence[RunConfig]) -> Capacity:

@@ -94,10 +94,10 @@ def test_the_limit_of_a_container(tmp_path: Path) -> None:
     ("launcher", "runs", "text"),
     [
         ({"n_jobs": None}, 9, "4 at a time (4 cores, trainer.threads=1)"),
-        ({"n_jobs": None}, 1, "1 at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": None}, 1, "one at a time (4 cores, trainer.threads=1)"),
         ({"n_jobs": 2}, 9, "2 at a time"),
         ({"n_jobs": 256}, 9, "9 at a time"),
-        ({}, 9, "1 at a time"),
+        ({}, 9, "one at a time"),
     ],
 )
 def test_the_launchers_number_comes_first(machine: Any, launcher: dict[str, Any], runs: int, text: str) -> None:

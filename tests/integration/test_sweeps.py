@@ -292,3 +292,6 @@ def test_concurrent_sweeps_share_the_work(lab: Lab) -> None:
     assert "another process" in outcomes[0].err + outcomes[1].err
     assert len(lab.mlflow().runs()) == 2
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2
+    directories = [path.name for path in lab.outputs.glob("hydra/*/*-sweep")]
+    assert len(directories) == 2, "the sweeps shared Hydra's directory"
+    assert all(re.fullmatch(r"\d\d-\d\d-\d\d-\d{6}-sweep", name) for name in directories), "unique by chance"
