@@ -29,7 +29,8 @@ def sweep(outputs: Path, overrides: Sequence[str]) -> float:
     """The wall time of a sweep, in seconds."""
     command = [sys.executable, "-m", "stargan_lab", "sweep", *overrides, "quiet=true", f"paths.outputs={outputs}"]
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return time.perf_counter() - start
 
 

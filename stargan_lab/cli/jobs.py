@@ -60,13 +60,11 @@ class Jobs:
     """
 
     def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
-        folder, process = Path(base.hydra.sweep.dir).absolute(), os.getpid()  # two sweeps may share a directory
+        folder, self.launcher_pid = Path(base.hydra.sweep.dir).absolute(), os.getpid()
+        journal = folder / f"jobs.{self.launcher_pid}.txt"  # two sweeps may share a directory
+        self.stop_file = folder / f"stopped.{self.launcher_pid}"
         self.jobs = [job._replace(config=_pinned(job.config)) for job in jobs]
-        self.progress = SweepProgress(
-            [*skipped, *(job.folder for job in jobs)], len(jobs), folder / f"jobs.{process}.txt"
-        )
-        self.stop_file = folder / f"stopped.{process}"
-        self.launcher_pid = process
+        self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
         self.one_by_one = one_by_one(base)
 
     def __call__(self, composed: DictConfig) -> Any:
