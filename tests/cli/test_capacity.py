@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from stargan_lab.ablation.spec import load
@@ -15,6 +16,7 @@ from stargan_lab.cli.capacity import GIB, Capacity, capacity, estimated_bytes, l
 from stargan_lab.cli.launcher_settings import at_a_time, one_by_one, with_n_jobs
 from stargan_lab.cli.sweep_run import SweepRun
 from stargan_lab.config import RunConfig, compose
+from stargan_lab.errors import ConfigError
 
 
 @pytest.fixture
@@ -79,6 +81,15 @@ def test_runs_share_gpus(machine: Any, device: str, cores: int, gpus: list[float
 def test_every_gpu_trains_a_run_even_if_one_may_use_all_cores(machine: Any) -> None:
     machine(cores=3, gpus=[100, 100])
     assert capacity([config("trainer.device=cuda", "trainer.threads=3")]).runs == 2
+
+
+def test_free_memory_of_this_machine() -> None:
+    assert 0 < module.free_memory() < 2**50
+    if torch.cuda.is_available():
+        assert len(module.free_gpu_memory()) == torch.cuda.device_count()
+    else:
+        with pytest.raises(ConfigError, match=r"trainer\.device=cuda: no GPU is visible; set hydra\.launcher\.n_jobs"):
+            module.free_gpu_memory()
 
 
 def test_the_limit_of_a_container(tmp_path: Path) -> None:
