@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: demo test test-slow lint types docs clean
 
 demo: $(VENV)/.demo
-	$(BIN)/stargan-lab sweep quickstart hydra/launcher=joblib hydra.launcher.n_jobs=2
+	$(BIN)/stargan-lab sweep quickstart
 
 test: lint types
 	$(PYTEST) -n 2 -m "not slow and not integration"

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from hydra.core.utils import JobReturn, configure_log
+from hydra.core.utils import JobReturn, JobStatus, configure_log
 
 from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher
 from stargan_lab.console import inform
-from stargan_lab.errors import ConfigError, JobStopped, one_line
+from stargan_lab.errors import ConfigError, JobStopped, Stopped, one_line
 
 SHARED_PARAMETERS = (
     *("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node"),
@@ -60,21 +60,44 @@ class SubmititLauncher(LabLauncher):
         executor, job = self._executor(), BatchJob(self.runner)
         overrides = [list(each) for each in job_overrides]
         numbers = list(range(initial_job_idx, initial_job_idx + len(overrides)))
-        if self.cluster == "local":  # submitit would start all of them at once
-            from joblib import Parallel, delayed
-
-            return list(
-                Parallel(n_jobs=self.n_jobs, backend="threading", batch_size=1)(
-                    delayed(lambda mine, number: self._result(executor.submit(job, mine, number), mine, number))(*each)
-                    for each in zip(overrides, numbers, strict=True)
-                )
-            )
+        self._submitted: list[Any] = []
         try:
-            submitted = executor.map_array(job, overrides, numbers)
+            return (self._local if self.cluster == "local" else self._array)(executor, job, overrides, numbers)
+        except BaseException:  # a second Ctrl-C: no job may outlive the launcher
+            self._cancel()
+            raise
+
+    def _local(self, executor: Any, job: "BatchJob", overrides: list[list[str]], numbers: list[int]) -> list[JobReturn]:
+        """Start ``n_jobs`` at a time; submitit would start all at once."""
+        from joblib import Parallel, delayed
+
+        def run(mine: list[str], number: int) -> JobReturn:
+            # The terminal sends Ctrl-C to all processes, but submitit's would then kill their job within a second.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by new processes
+            submitted = executor.submit(job, mine, number)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._submitted.append(submitted)
+            return self._result(submitted, mine, number)
+
+        parallel = Parallel(n_jobs=self.n_jobs, backend="threading", batch_size=1)
+        return list(parallel(delayed(run)(*each) for each in zip(overrides, numbers, strict=True)))
+
+    def _array(self, executor: Any, job: "BatchJob", overrides: list[list[str]], numbers: list[int]) -> list[JobReturn]:
+        try:
+            self._submitted = executor.map_array(job, overrides, numbers)
         except Exception as error:  # submitit's own, with the message of sbatch
             raise ConfigError(f"sbatch: {one_line(error)}") from None
-        inform(f"submitted {len(numbers)} jobs to {self.cluster}; logs in {submitted[0].paths.folder.parent}")
-        return [self._result(*each) for each in zip(submitted, overrides, numbers, strict=True)]
+        inform(f"submitted {len(numbers)} jobs to {self.cluster}; logs in {self._submitted[0].paths.folder.parent}")
+        return [self._result(*each) for each in zip(self._submitted, overrides, numbers, strict=True)]
+
+    def _cancel(self) -> None:
+        """End all jobs that were submitted, pending ones too, without waiting."""
+        if self.cluster == "local":
+            for job in self._submitted:
+                if not job.done():
+                    os.kill(int(job.job_id), signal.SIGTERM)  # submitit's process, which passes it on
+        elif arrays := {job.job_id.partition("_")[0] for job in self._submitted}:
+            subprocess.run(["scancel", *arrays], capture_output=True, check=False, start_new_session=True)
 
     def _executor(self) -> Any:
         try:
@@ -136,7 +159,13 @@ class BatchJob:
 
     def __call__(self, overrides: list[str], number: int) -> JobReturn:
         preemption = _Preemption()
-        done = self.runner(overrides, number)
+        try:
+            with preemption:
+                if os.environ["SUBMITIT_EXECUTOR"] == "local":
+                    _leave_terminal()
+                done = self.runner(overrides, number)
+        except KeyboardInterrupt:  # before the run began, or after it ended
+            done = JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=JobStopped("stopped"))
         if isinstance(done._return_value, JobStopped) and not self.runner.task.stop_file.exists():
             preemption.requeue()
             sys.exit(128 + signal.SIGTERM)  # without a result: a scheduler that sent SIGTERM may start the job again
@@ -148,21 +177,42 @@ class BatchJob:
         return DelayedSubmission(self, overrides, number)
 
 
+def _leave_terminal() -> None:
+    """Let Ctrl-C in a terminal reach only the launcher, which then tells every job to save; see ``_local``."""
+    os.setpgid(0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a stopped sweep sends it
+
+
 class _Preemption:
-    """Delays submitit's handler of the preemption signal, which requeues at once, until the run has saved."""
+    """Context in which a job that receives the preemption signal or SIGTERM saves before it ends.
+
+    Submitit would requeue it at once, and ignore SIGTERM. In training, the run saves a checkpoint after its step; at
+    other times there is nothing to save, so it ends.
+    """
 
     def __init__(self) -> None:
         from submitit.core.job_environment import JobEnvironment
 
         self._number: int = JobEnvironment._usr_sig()
-        self._handler: Any = signal.signal(self._number, self._save)
         self._received = False
+
+    def __enter__(self) -> "_Preemption":
+        self._handler: Any = signal.signal(self._number, self._save)
+        self._on_sigterm: Any = signal.signal(signal.SIGTERM, self._stop)  # training replaces it
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(self._number, self._handler)
 
     def _save(self, number: int, frame: FrameType | None) -> None:
         self._received = True
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
     def requeue(self) -> None:
-        """Requeue this job and exit, if the signal was received."""
+        """Requeue this job and exit, if the preemption signal was received."""
         if self._received:
             self._handler(self._number)

@@ -31,7 +31,8 @@ class ProcessLauncher(LabLauncher):
     The processes are forked from a server that has imported torch but used neither it nor a GPU.
 
     Args:
-        n_jobs: how many jobs run at a time; -1 for one per core. Several share the visible GPUs in turn.
+        n_jobs: how many jobs run at a time; -1 for one per core. Several share the visible GPUs in turn. The command
+            has replaced null by a number, see ``stargan_lab.cli.capacity``.
     """
 
     def __init__(self, n_jobs: int = 1) -> None:

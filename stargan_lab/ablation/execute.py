@@ -56,18 +56,18 @@ def status_table(cells: Sequence[Cell]) -> str:
     return "\n".join([*lines, ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))])
 
 
-def dry_run(cells: Sequence[Cell]) -> str:
+def dry_run(cells: Sequence[Cell], at_a_time: int = 1) -> str:
     """One line per cell with run id, status, name and the equivalent ``train`` command, then the time left."""
     lines = []
     for cell in cells:
         shown = " ".join(o for o in cell.overrides if not o.lstrip("+").startswith("tracking."))
         lines.append(f"{cell.run_id}  {status(cell):<11}  {cell.title:<24}  stargan-lab train {shown}")
-    return "\n".join([*lines, time_left(distinct(cells))])
+    return "\n".join([*lines, time_left(distinct(cells), at_a_time)])
 
 
-def time_left(cells: Sequence[Cell]) -> str:
-    """``about 2 h 10 min left, one run at a time``, from the seconds per step of finished runs: those of the cell's
-    variant if there are any, else of all. Failed runs do not count, since a sweep leaves them out.
+def time_left(cells: Sequence[Cell], at_a_time: int = 1) -> str:
+    """``9 runs left, about 2 h 10 min, 2 runs at a time``, from the seconds per step of finished runs: those of the
+    cell's variant if there are any, else of all. Failed runs do not count, since a sweep leaves them out.
     """
     results = [(cell, status(cell), folder_of(cell).result() or {}) for cell in cells]
     finished = [(cell, result) for cell, now, result in results if now == "finished" and result.get("seconds")]
@@ -83,4 +83,6 @@ def time_left(cells: Sequence[Cell]) -> str:
         own = [rate for variant, rate in rates if variant == cell.variant]
         steps = cell.config.total_steps - int(result.get("step", 0))
         seconds += max(steps, 0) * (fmean(own) if own else of_all)
-    return f"{runs}, about {rounded_duration(seconds)}, one run at a time"
+    parallel = min(at_a_time, len(left))
+    many = "one run" if parallel == 1 else f"{parallel} runs"
+    return f"{runs}, about {rounded_duration(seconds / parallel)}, {many} at a time"

@@ -2,18 +2,14 @@
 
 import logging
 import os
-import signal
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -26,17 +22,18 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
 from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
+from stargan_lab.cli.job_signals import interrupt_when, stopping
+from stargan_lab.cli.launcher_settings import in_process, one_by_one, trains_here, with_n_jobs
 from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.compose import Note, resolve
 from stargan_lab.config.run_identity import device_name, thread_count
 from stargan_lab.console import inform, quietly, say
-from stargan_lab.errors import ConfigError, JobStopped, LabError, Stopped, one_line
+from stargan_lab.errors import ConfigError, JobStopped, LabError, one_line
 from stargan_lab.files import check_writable
 from stargan_lab.registry import import_user_modules
 from stargan_lab.tracking.run_folder import RunFolder
 
-STOP_POLL_SECONDS = 0.5
 for _launcher in (ProcessLauncher, SubmititLauncher, RayLauncher):
     Plugins.instance().register(_launcher)  # Hydra's own search does not see an editable installation
 
@@ -63,12 +60,12 @@ class Jobs:
     """
 
     def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
-        folder = Path(base.hydra.sweep.dir).absolute()
+        folder, self.launcher_pid = Path(base.hydra.sweep.dir).absolute(), os.getpid()
+        journal = folder / f"jobs.{self.launcher_pid}.txt"  # two sweeps may share a directory
+        self.stop_file = folder / f"stopped.{self.launcher_pid}"
         self.jobs = [job._replace(config=_pinned(job.config)) for job in jobs]
-        self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), folder / "jobs.txt")
-        self.stop_file = folder / "stopped"
-        self.launcher_pid = os.getpid()
-        self.one_by_one = _one_by_one(base)
+        self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
+        self.one_by_one = one_by_one(base)
 
     def __call__(self, composed: DictConfig) -> Any:
         show_plain_warnings()
@@ -77,7 +74,7 @@ class Jobs:
         hydra: Any = HydraConfig.get()
         in_launcher = os.getpid() == self.launcher_pid
         if not in_launcher:
-            threading.Thread(target=_interrupt_when, args=(self.stop_file,), daemon=True).start()
+            threading.Thread(target=interrupt_when, args=(self.stop_file,), daemon=True).start()
         try:
             return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
         except LabError as error:
@@ -192,6 +189,8 @@ def launch(
     """
     if any(job.config.trainer.devices > 1 for job in jobs):
         raise ConfigError("trainer.devices: must be 1 to train several runs; torchrun trains a single one, without -m")
+    if jobs:
+        base = with_n_jobs(base, [job.config for job in jobs], len(jobs))
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")
@@ -201,7 +200,7 @@ def launch(
     launcher = Plugins.instance().instantiate_launcher(config=base, hydra_context=context, task_function=function)
     size, failures = batch_size or max(len(jobs), 1), []
     callbacks.on_multirun_start(config=base, config_name=base.hydra.job.config_name)
-    with stopping(function, base):
+    with stoppable(function, base):
         for start in range(0, len(jobs), size):
             batch = [list(job.overrides) for job in jobs[start : start + size]]
             done = launcher.launch(batch, initial_job_idx=start)
@@ -213,62 +212,18 @@ def launch(
 
 
 @contextmanager
-def stopping(jobs: Jobs, base: DictConfig) -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM stop every worker, on any machine, and wait until all have saved.
-
-    After a second signal it does not wait.
-
-    Raises:
-        Stopped: at the end, if the jobs were stopped.
-    """
-    if _in_process(base):
+def stoppable(jobs: Jobs, base: DictConfig) -> Iterator[None]:
+    """Make Ctrl-C and SIGTERM stop the jobs, wherever they run. Raises Stopped at the end, if they were stopped."""
+    if in_process(base):
         yield
         return
-    received: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise Stopped(number)
-        received.append(number)
-        jobs.stop_file.touch()
-        inform("every run saves a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)")
-
-    jobs.stop_file.unlink(missing_ok=True)
     if not jobs.one_by_one:
         os.environ["TQDM_DISABLE"] = "1"  # for the workers: bars of several processes overwrite each other
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-        if received:
-            raise Stopped(received[0])
+        with stopping(jobs.stop_file):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         os.environ.pop("TQDM_DISABLE", None)
-        jobs.stop_file.unlink(missing_ok=True)
-
-
-def _interrupt_when(stop_file: Path) -> None:
-    """Interrupt this process, as Ctrl-C does, once a file exists; the worker may run on another machine."""
-    while not stop_file.exists():
-        time.sleep(STOP_POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def trains_here(launcher: DictConfig) -> bool:
-    """Whether a launcher's jobs run on this machine."""
-    return launcher.get("cluster") != "slurm" and not launcher.get("address")
-
-
-def _in_process(base: DictConfig) -> bool:
-    """Whether the launcher trains in this process."""
-    target: str = base.hydra.launcher._target_
-    return target.endswith(f".{BasicLauncher.__name__}")
-
-
-def _one_by_one(base: DictConfig) -> bool:
-    """Whether the launcher trains one run after another on this machine."""
-    return _in_process(base) or base.hydra.launcher.get("n_jobs") == 1
 
 
 def show_plain_warnings() -> None:

@@ -77,7 +77,7 @@ def tagged(directory: Path, swept: Sequence[str], config: RunConfig, choices: Ma
 
 
 def name_of(directory: Path) -> str:
-    """``multirun-2026-11-25-20-15-00`` for Hydra's default sweep directory."""
+    """``multirun-2026-11-25-20-15-00-123456`` for Hydra's default sweep directory."""
     name = "-".join(["multirun", *directory.parts[-2:]]).removesuffix("-sweep")
     return re.sub(r"[^\w.-]", "_", name)  # MLflow allows few characters in the names of tags
 

@@ -10,6 +10,9 @@ MAX_SEEDS = 20
 """Default of --max-seeds."""
 
 EPILOG = """\
+As many runs are trained at a time as fit on this machine (cores // trainer.threads, free memory); hydra.launcher.n_jobs
+sets their number, hydra/launcher=NAME chooses another launcher (docs/launchers.md).
+
 Finished runs are not trained again; interrupted ones resume; failed ones are left out unless --retry-failed is given
 (`train` always tries a failed run again). `stargan-lab list ablations` lists the ablations.
 
@@ -22,7 +25,7 @@ examples:
   stargan-lab sweep quickstart
   stargan-lab sweep quickstart --dry-run
   stargan-lab sweep head --preset small          a larger scale; its report is called head.small
-  stargan-lab sweep quickstart seed=0,1 hydra/launcher=joblib
+  stargan-lab sweep quickstart seed=0,1 hydra/launcher=basic          one run after another
   stargan-lab sweep quickstart --until-decided --max-seeds 12"""
 
 
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         if args.until_decided:
             sweep, cells = until_decided.begin(sweep, args.max_seeds)
         if args.dry_run or args.status:
-            print(dry_run(cells) if args.dry_run else status_table(cells))
+            print(dry_run(cells, sweep.at_a_time(cells).runs) if args.dry_run else status_table(cells))
             if sweep.plan:
                 print(until_decided.prospect(sweep, cells))
             return 0

@@ -38,7 +38,8 @@ class Counts:
         running = f"{self.running} running, " if self.running else ""
         text = f"{self.finished} finished, {self.failed} failed, {running}{self.left} left"
         if self.seconds_per_run is not None and (left := self.left + self.running / 2):
-            return f"{text}, about {rounded_duration(self.seconds_per_run * left / self.parallel)} left"
+            parallel = min(self.parallel, self.left + self.running)
+            return f"{text}, about {rounded_duration(self.seconds_per_run * left / parallel)} left"
         return text
 
 

@@ -16,7 +16,9 @@ from pandas import DataFrame
 from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
 from stargan_lab.ablation.plan import Cell, merge, plan
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.cli.jobs import Job, launch, trains_here
+from stargan_lab.cli.capacity import Capacity
+from stargan_lab.cli.jobs import Job, launch
+from stargan_lab.cli.launcher_settings import at_a_time, trains_here
 from stargan_lab.cli.report import Report, cells_file, write_and_print
 from stargan_lab.config.compose import compose_with, config_loader
 from stargan_lab.console import inform, outputs_flag, say
@@ -29,6 +31,9 @@ from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
 from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import publish_missing
+
+LAUNCHER = "hydra/launcher=joblib"
+"""A sweep's default: as many runs at a time as fit on this machine."""
 
 HYDRA = ("hydra/", "hydra.")
 """Overrides of the launcher and the like, which do not affect the runs."""
@@ -92,7 +97,7 @@ class SweepRun:
     def _launching(self) -> tuple[DictConfig, ConfigLoader]:
         """What all jobs share. Raises ConfigError for invalid settings of the launcher."""
         loader = config_loader(self.config_dir)
-        return compose_with(loader, merge(*self.ablation.base, *self.overrides), RunMode.MULTIRUN), loader
+        return compose_with(loader, merge(LAUNCHER, *self.ablation.base, *self.overrides), RunMode.MULTIRUN), loader
 
     def train(self, cells: Sequence[Cell], earlier: Sequence[Cell] = ()) -> DataFrame:
         """Record the cells and train those that are left; returns the runs of all, as ``report.collect_runs.collect``.
@@ -124,9 +129,14 @@ class SweepRun:
             changed.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(str(directory))}")  # for every job
         return changed
 
+    def at_a_time(self, cells: Sequence[Cell]) -> Capacity:
+        """How many of the cells are trained at a time."""
+        return at_a_time(self._launching[0], [cell.config for cell in cells], len(distinct(cells)))
+
     def announce(self, cells: Sequence[Cell]) -> None:
-        runs = counted(len(distinct(cells)), "run")
-        inform(f"{self.ablation.title}: {len(self.ablation.variants)} variants, {runs}, in {self.outputs}")
+        variants, runs = counted(len(self.ablation.variants), "variant"), counted(len(distinct(cells)), "run")
+        parallel = self.at_a_time(cells).text()
+        inform(f"{self.ablation.title}: {variants}, {runs}, {parallel}, in {self.outputs}")
 
     def report(self, cells: Sequence[Cell], runs: DataFrame) -> int:
         """Write the report of trained cells; 1 if one of them failed or is still unfinished."""

@@ -2,12 +2,14 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from stargan_lab.console import inform
-from stargan_lab.errors import Stopped
+from stargan_lab.errors import Interrupted, Stopped
 
 
 def stopped_line(step: int, checkpoint: Path) -> str:
@@ -26,6 +28,7 @@ class StopSignal:
     def __init__(self, repeated: bool = False) -> None:
         self.requested = 0
         self._repeated = repeated
+        self._saved_step: int | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignal":
@@ -40,7 +43,22 @@ class StopSignal:
             if signal.getsignal(number) == self._request:
                 signal.signal(number, handler)
 
+    @contextmanager
+    def at_once(self, step: int) -> Iterator[None]:
+        """While nothing is left to save, e.g. in an evaluation after the checkpoint of ``step``, the first signal
+        raises Interrupted; no effect if signals are repeated.
+        """
+        self._saved_step = step
+        try:
+            if self.requested and not self._repeated:
+                raise Interrupted(step, self.requested)
+            yield
+        finally:
+            self._saved_step = None
+
     def _request(self, number: int, frame: FrameType | None) -> None:
+        if not self._repeated and self._saved_step is not None:
+            raise Interrupted(self._saved_step, number)
         if self.requested and not self._repeated:
             raise Stopped(number)
         self.requested = number

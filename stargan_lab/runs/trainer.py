@@ -161,7 +161,7 @@ class Trainer:
             )
 
     def evaluate(self, step: int) -> None:
-        with self._timer.paused():
+        with self._stop.at_once(step), self._timer.paused():
             translator = build_translator(self.train_state, self.layout, scores_average(self.config))
             self.scores = self.evaluator.score(translator)
             self.tracker.log(step, self.scores.metrics)

@@ -60,6 +60,8 @@ def test_dry_run_estimates_the_time_left(tmp_path: Path) -> None:
     assert left() == "5 runs left, about 5 h 00 min, one run at a time"
     run_folder(fast[0]).write_result({"status": "finished", "metrics": {}, "seconds": 1800.0})
     assert left() == "4 runs left, about 3 h 00 min, one run at a time"  # 3600 + 1800 + 2 * 2700
+    assert dry_run(cells, at_a_time=3).endswith(", about 1 h 00 min, 3 runs at a time")
+    assert dry_run(cells, at_a_time=9).endswith(", about 45 min, 4 runs at a time")
     run_folder(slow[1]).write_result({"status": "interrupted", "metrics": {}, "step": steps // 2})
     assert left() == "4 runs left, about 2 h 30 min, one run at a time"
     run_folder(third[0]).write_result({"status": "failed", "metrics": {}, "error": "x"})

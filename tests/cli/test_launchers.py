@@ -49,7 +49,7 @@ def test_errors_survive_the_way_to_the_launcher() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["hydra/launcher=joblib"], "hydra.launcher.n_jobs"),
+        (["hydra/launcher=ray"], "hydra.launcher.n_jobs"),
         (["hydra/launcher=ray", "hydra.launcher.n_jobs=1", "trainer.threads=null"], "trainer.threads: set a number"),
         (["hydra/launcher=submitit_local", "trainer.threads=null"], "trainer.threads: set a number"),
         (["hydra/launcher=submitit_local", "+hydra.launcher.visible_gpus=0"], "hydra.launcher: "),

@@ -1,9 +1,12 @@
 """How many runs of a sweep are finished, failed, running and left, and how long the rest takes."""
 
+import os
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from stargan_lab.cli.jobs import Jobs
 from stargan_lab.cli.sweep_progress import Counts, SweepProgress
 from stargan_lab.tracking.run_folder import RunFolder
 
@@ -82,7 +85,7 @@ def test_time_left_is_an_estimate(seconds: float | None, left: int, text: str) -
     ("running", "left", "text"),
     [
         (2, 6, "3 finished, 0 failed, 2 running, 6 left, about 7 min left"),  # 120 s · (6 + 1) / 2
-        (1, 0, "3 finished, 0 failed, 1 running, 0 left, about 30 s left"),
+        (1, 0, "3 finished, 0 failed, 1 running, 0 left, about 60 s left"),  # nothing runs beside it
         (0, 0, "3 finished, 0 failed, 0 left"),
     ],
 )
@@ -102,3 +105,14 @@ def test_the_journal_shows_how_many_runs_are_trained_in_parallel(tmp_path: Path)
             assert progress.counts().parallel == 2
     with progress.job(3):
         assert progress.counts().parallel == 2
+
+
+def test_sweeps_in_one_directory_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}, "launcher": {"_target_": "a.Launcher"}}})
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    other = Jobs(base)
+    monkeypatch.setattr(os, "getpid", lambda: 2)
+    jobs = Jobs(base)
+    other.progress.lost(3)
+    assert jobs.progress.counts() == Counts(0, 0, 0, 0, None)
+    assert jobs.stop_file != other.stop_file

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 LAUNCHERS = {
     "basic": ["hydra/launcher=basic"],
-    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "default": [],
     "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.n_jobs=2"],
     "ray": ["hydra/launcher=ray", "hydra.launcher.n_jobs=2", "hydra.launcher.max_retries=0"],
 }
@@ -50,7 +50,7 @@ def expected(prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathF
 
 @pytest.mark.parametrize(
     ("begun_on", "finished_on"),
-    [("basic", "joblib"), ("joblib", "basic"), ("submitit_local", "basic"), ("ray", "submitit_local")],
+    [("basic", "default"), ("default", "basic"), ("submitit_local", "basic"), ("ray", "submitit_local")],
 )
 def test_a_dying_run_leaves_the_others_and_another_launcher_finishes(
     lab: Lab, expected: dict[str, str], begun_on: str, finished_on: str
@@ -107,7 +107,7 @@ LONG = ("train", "-m", "preset=tiny", "total_steps=5000", "trainer.checkpoint_ev
 @pytest.mark.parametrize(
     ("overrides", "number", "code"),
     [
-        (["seed=0,1,2", *LAUNCHERS["joblib"]], signal.SIGTERM, 143),
+        (["seed=0,1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], signal.SIGTERM, 143),
         (["seed=0,1", *LAUNCHERS["basic"]], signal.SIGINT, 130),
     ],
 )

@@ -112,3 +112,23 @@ def test_preempted_requeued_and_killed_jobs(
     assert [lab.result(run_id) for run_id in (usual, low)] == before
     assert lab.result(high)["resumed_from"] > 0
     assert lab.result(high)["state_sha256"] == local.result(high)["state_sha256"]
+
+
+def test_a_second_signal_cancels_every_job(
+    prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory, cluster: Cluster
+) -> None:
+    lab = lab_in(prepare(tmp_path_factory.mktemp("cancelled")), cluster)
+    lab.write("slow", "")
+    usual, low, _ = (line.split()[0] for line in lab("sweep", "rates", "--dry-run").out.splitlines()[:-1])
+    process = lab.start("sweep", "rates", *SLURM, NO_MLFLOW)
+    wait_for_checkpoints(lab, [usual, low], process)
+    process.send_signal(signal.SIGSTOP)  # so that both arrive before the jobs notice the first one
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        process.send_signal(number)
+    assert finish(process).code == 143
+    deadline = time.monotonic() + 15  # the jobs would take longer to finish
+    while cluster("squeue", "--noheader", "--array", "--format=%i %T"):
+        assert time.monotonic() < deadline, cluster("squeue")
+        time.sleep(0.2)
+    assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"interrupted"}
+    assert lab.run_ids() == {usual, low}

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from joblib import cpu_count
 from norms import NORMS
 from PIL import Image
 from processes import NO_MLFLOW, RATES, Lab, Outcome, finish
 
 pytestmark = pytest.mark.integration
+
+BASIC = ["hydra/launcher=basic"]
 
 OUTPUTS = """\
 title: Outputs at 16 px
@@ -200,10 +203,12 @@ def test_sweep_with_a_config_dir_is_reported(swept: Swept) -> None:
     assert (tags["ablation.norms"], tags["ablation.mine"]) == ("layer", "layer")
 
 
-def test_sweep_runs_in_parallel_under_joblib(lab: Lab) -> None:
+@pytest.mark.skipif(cpu_count() < 2, reason="needs two cores")
+def test_sweep_runs_in_parallel_without_options(lab: Lab) -> None:
     lab.write("experiments/norms.yaml", NORMS)
-    outcome = lab("sweep", "norms", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0")
+    outcome = lab("sweep", "norms", "seed=0")
     assert outcome.code == 0, outcome.err
+    assert re.search(r"2 variants, 2 runs, 2 at a time \(.*\), in ", outcome.lines()[0])
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2
     assert len(lab.mlflow().runs()) == 2
     shown = [line for line in outcome.err.splitlines() if line.startswith(("started [", "ended ["))]
@@ -218,12 +223,12 @@ def test_sweep_runs_in_parallel_under_joblib(lab: Lab) -> None:
 
 def test_progress_of_a_sweep_is_hidden_or_continued(lab: Lab) -> None:
     lab.write("experiments/norms.yaml", NORMS)
-    quiet = lab("sweep", "norms", "--quiet", "seed=0", NO_MLFLOW)
+    quiet = lab("sweep", "norms", "--quiet", "seed=0", *BASIC, NO_MLFLOW)
     assert quiet.code == 0 and "(baseline)" in quiet.out
     kinds = [f"{variant} · seed 0  {kind}" for variant in ("none", "layer") for kind in ("warning: ", "finished in ")]
     assert [line for line in quiet.lines() if not line.startswith((*kinds, "samples: ", "wrote "))] == []
 
-    more = lab("sweep", "norms", "seed=0,1", NO_MLFLOW)
+    more = lab("sweep", "norms", "seed=0,1", *BASIC, NO_MLFLOW)
     third, fourth = (line for line in more.lines() if line.startswith("["))
     assert third == "[3/4] none · seed 1 — 2 finished, 0 failed, 2 left"
     assert re.fullmatch(r"\[4/4\] layer · seed 1 — 3 finished, 0 failed, 1 left, about \d+ (s|min) left", fourth)
@@ -247,7 +252,8 @@ def test_sweep_until_decided_adds_seeds_and_resumes(lab: Lab) -> None:
     numbers = r"\(Δ reconstruction \S+, 95% interval \[\S+ \S+\], n = {}, protocol \w{{8}}\)\."
     assert re.fullmatch(rf"sigmoid is better than tanh {numbers.format(3)}.*", after[0])
     assert re.fullmatch(rf"slow vs\. tanh is undecided.* {numbers.format(4)}.*", after[1])
-    positions = re.findall(r"^\[(\d+/\d+)\] (\w+) · seed (\d)", first.err, re.MULTILINE)
+    started = r"^(?:started )?\[(\d+/\d+)\] (\w+) · seed (\d)"  # in any order if they run at the same time
+    positions = sorted(re.findall(started, first.err, re.MULTILINE), key=lambda found: int(found[0].split("/")[0]))
     assert positions[6:] == [
         ("7/9", "tanh", "2"),
         ("8/9", "sigmoid", "2"),
@@ -256,7 +262,7 @@ def test_sweep_until_decided_adds_seeds_and_resumes(lab: Lab) -> None:
         ("11/11", "slow", "3"),
     ]
     jobs = {
-        path.parent.name: len(list(path.parent.glob("[0-9]*"))) for path in lab.outputs.glob("hydra/*/*/*/jobs.txt")
+        path.parent.name: len(list(path.parent.glob("[0-9]*"))) for path in lab.outputs.glob("hydra/*/*/*/jobs.*.txt")
     }
     assert jobs == {"look-1": 6, "look-2": 3, "look-3": 2}  # a directory per job, none used twice
     report = lab.outputs / "reports" / "outputs" / "report.md"
@@ -291,3 +297,6 @@ def test_concurrent_sweeps_share_the_work(lab: Lab) -> None:
     assert "another process" in outcomes[0].err + outcomes[1].err
     assert len(lab.mlflow().runs()) == 2
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["finished"] * 2
+    directories = [path.name for path in lab.outputs.glob("hydra/*/*-sweep")]
+    assert len(directories) == 2, "the sweeps shared Hydra's directory"
+    assert all(re.fullmatch(r"\d\d-\d\d-\d\d-\d{6}-sweep", name) for name in directories), "unique by chance"

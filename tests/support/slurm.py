@@ -35,10 +35,13 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
 KillWait=20
+JobRequeue=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
-"""No control groups and no accounting database. A requeued job may start again after two minutes, see ``release``."""
+"""No control groups and no accounting database; jobs must ask to be requeued. A requeued job may start again after two
+minutes, see ``release``.
+"""
 
 
 class Cluster:

@@ -1,0 +1,117 @@
+"""How many runs this machine trains at a time."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from joblib import cpu_count
+
+from stargan_lab.config import RunConfig
+from stargan_lab.config.run_identity import device_name, thread_count
+from stargan_lab.errors import ConfigError, counted, one_line
+
+GIB = 2**30
+
+RUNS_PER_GPU = 8
+"""At most; more have not been measured."""
+
+BYTES_PER_RUN = GIB
+"""Libraries, weights, optimizers and data, generously."""
+
+BYTES_PER_PIXEL = 8 * 2**10
+"""Activations and gradients per pixel of a batch; training the attribute classifier included."""
+
+FREE_GPU_MEMORY = "import torch; print(*(torch.cuda.mem_get_info(gpu)[0] for gpu in range(torch.cuda.device_count())))"
+"""For a process of its own: one that asks keeps memory on the GPU until it ends."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """How many runs are trained at a time.
+
+    Attributes:
+        runs: at least 1.
+        reason: what limits them, e.g. ``2 cores, trainer.threads=1``; empty if the user has chosen.
+    """
+
+    runs: int
+    reason: str = ""
+
+    def text(self) -> str:
+        """``2 at a time (2 cores, trainer.threads=1)``."""
+        many = "one" if self.runs == 1 else f"{self.runs:,}"
+        return f"{many} at a time" + (f" ({self.reason})" if self.reason else "")
+
+
+def capacity(configs: Sequence[RunConfig]) -> Capacity:
+    """How many runs with these configurations fit on this machine, if all were like the most demanding one.
+
+    On the CPU, runs share neither cores nor more than the free memory. On GPUs, several share each one.
+
+    Raises:
+        ConfigError: the GPUs cannot be used.
+    """
+    threads, cores = max(map(thread_count, configs)), cpu_count()
+    needed = max(map(estimated_bytes, configs))
+    per_run = f"about {needed / GIB:.1f} GiB per run"
+    on_gpu = any(device_name(config) == "cuda" for config in configs)
+    gpus = _chosen(free_gpu_memory(), configs) if on_gpu else []
+    free = free_memory()
+    limits = [
+        Capacity(max(cores // threads, len(gpus)), f"{counted(cores, 'core')}, trainer.threads={threads}"),
+        Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}"),
+    ]
+    if gpus:
+        fitting = min(RUNS_PER_GPU, min(gpus) // needed)
+        about = f"{counted(len(gpus), 'GPU')} with {min(gpus) / GIB:.1f} GiB of free memory, {per_run}"
+        limits.append(Capacity(len(gpus) * max(fitting, 1), about))
+    least = min(limits, key=lambda limit: limit.runs)
+    return Capacity(max(least.runs, 1), least.reason)
+
+
+def _chosen(gpus: Sequence[int], configs: Sequence[RunConfig]) -> Sequence[int]:
+    """Those that ``trainer.device=cuda:N`` chooses; all without such a choice."""
+    indices = {int(index) for config in configs if (index := config.trainer.device.partition(":")[2])}
+    return [gpus[index] for index in sorted(indices)] or gpus
+
+
+def estimated_bytes(config: RunConfig) -> int:
+    """A cautious estimate of a run's memory, on the CPU or a GPU, without building its networks."""
+    images = max(config.batch_size, config.evaluation.batch_size)
+    return BYTES_PER_RUN + BYTES_PER_PIXEL * images * config.data.image_size**2
+
+
+def free_memory() -> int:
+    """Bytes that new processes can use without swapping."""
+    match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    assert match is not None
+    free = int(match[1]) * 2**10
+    in_container = left_in_container(Path("/sys/fs/cgroup"))
+    return free if in_container is None else min(free, in_container)
+
+
+def left_in_container(root: Path) -> int | None:
+    """Bytes up to the limit of this container, counting cached files as free; None without a limit.
+
+    Args:
+        root: of the control groups, version 2.
+    """
+    try:
+        limit, used = ((root / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        cached = re.search(r"^inactive_file (\d+)$", (root / "memory.stat").read_text(), re.M)
+    except OSError:
+        return None
+    return None if limit == "max" else max(int(limit) - int(used) + int(cached[1] if cached else 0), 0)
+
+
+def free_gpu_memory() -> list[int]:
+    """Free bytes of each visible GPU. Raises ConfigError if there is none."""
+    command = [sys.executable, "-c", FREE_GPU_MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not done.stdout.strip():
+        last = (done.stderr.strip().splitlines() or ["no GPU is visible"])[-1]
+        raise ConfigError(f"trainer.device=cuda: {one_line(ValueError(last))}; set hydra.launcher.n_jobs")
+    return [int(free) for free in done.stdout.split()]

@@ -1,0 +1,140 @@
+"""How many runs a sweep trains at a time on this machine, and with which launcher."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from stargan_lab.ablation.spec import load
+from stargan_lab.cli import capacity as module
+from stargan_lab.cli.capacity import GIB, Capacity, capacity, estimated_bytes, left_in_container
+from stargan_lab.cli.launcher_settings import at_a_time, one_by_one, with_n_jobs
+from stargan_lab.cli.sweep_run import SweepRun
+from stargan_lab.config import RunConfig, compose
+from stargan_lab.errors import ConfigError
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets what this machine seems to have."""
+
+    def set_machine(cores: int, gib: float = 1000, gpus: Sequence[float] = ()) -> None:
+        monkeypatch.setattr(module, "cpu_count", lambda: cores)
+        monkeypatch.setattr(module, "free_memory", lambda: int(gib * GIB))
+        monkeypatch.setattr(module, "free_gpu_memory", lambda: [int(free * GIB) for free in gpus])
+
+    return set_machine
+
+
+def config(*overrides: str) -> RunConfig:
+    return compose(["preset=quickstart", "trainer.device=cpu", *overrides])
+
+
+SMALL, LARGE = config(), config("trainer.threads=3", "seed=1")
+
+
+def test_cores_are_shared_out(machine: Any) -> None:
+    machine(cores=8)
+    assert capacity([SMALL]) == Capacity(8, "8 cores, trainer.threads=1")
+    assert capacity([SMALL, LARGE]) == Capacity(2, "8 cores, trainer.threads=3")
+    machine(cores=1)
+    assert capacity([LARGE]) == Capacity(1, "1 core, trainer.threads=3")
+
+
+def test_a_run_with_a_thread_per_core_has_the_machine_to_itself(machine: Any) -> None:
+    machine(cores=len(os.sched_getaffinity(0)))
+    assert capacity([config("trainer.threads=null")]).runs == 1
+
+
+def test_free_memory_is_a_limit(machine: Any) -> None:
+    needed = estimated_bytes(SMALL) / GIB
+    assert 1 < needed < 2.5
+    machine(cores=8, gib=3.5 * needed)
+    assert capacity([SMALL]) == Capacity(3, f"{3.5 * needed:.1f} GiB of free memory, about {needed:.1f} GiB per run")
+    machine(cores=8, gib=0.1)
+    assert capacity([SMALL]).runs == 1
+    assert estimated_bytes(config("data.image_size=64")) > 2 * estimated_bytes(SMALL)
+    assert estimated_bytes(config("batch_size=1000")) > estimated_bytes(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "gpus", "runs", "reason"),
+    [
+        ("cuda", 64, [100, 90], 16, "2 GPUs with 90.0 GiB of free memory, about 1.8 GiB per run"),
+        ("cuda", 64, [6, 90], 6, "2 GPUs with 6.0 GiB of free memory, about 1.8 GiB per run"),
+        ("cuda", 6, [100], 6, "6 cores, trainer.threads=1"),
+        ("cuda", 64, [0.5], 1, "1 GPU with 0.5 GiB of free memory, about 1.8 GiB per run"),
+        ("cuda:1", 64, [100, 4], 2, "1 GPU with 4.0 GiB of free memory, about 1.8 GiB per run"),
+        ("cpu", 64, [0.5], 64, "64 cores, trainer.threads=1"),
+    ],
+)
+def test_runs_share_gpus(machine: Any, device: str, cores: int, gpus: list[float], runs: int, reason: str) -> None:
+    machine(cores, gpus=gpus)
+    assert capacity([config(f"trainer.device={device}")]) == Capacity(runs, reason)
+
+
+def test_every_gpu_trains_a_run_even_if_one_may_use_all_cores(machine: Any) -> None:
+    machine(cores=3, gpus=[100, 100])
+    assert capacity([config("trainer.device=cuda", "trainer.threads=3")]).runs == 2
+
+
+def test_free_memory_of_this_machine() -> None:
+    assert 0 < module.free_memory() < 2**50
+    if torch.cuda.is_available():
+        assert len(module.free_gpu_memory()) == torch.cuda.device_count()
+    else:
+        with pytest.raises(ConfigError, match=r"trainer\.device=cuda: no GPU is visible; set hydra\.launcher\.n_jobs"):
+            module.free_gpu_memory()
+
+
+def test_the_limit_of_a_container(tmp_path: Path) -> None:
+    assert left_in_container(tmp_path) is None
+    for name, text in {"max": "1000\n", "current": "700\n", "stat": "anon 400\ninactive_file 200\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert left_in_container(tmp_path) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert left_in_container(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("launcher", "runs", "text"),
+    [
+        ({"n_jobs": None}, 9, "4 at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": None}, 1, "one at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": 2}, 9, "2 at a time"),
+        ({"n_jobs": 256}, 9, "9 at a time"),
+        ({}, 9, "one at a time"),
+    ],
+)
+def test_the_launchers_number_comes_first(machine: Any, launcher: dict[str, Any], runs: int, text: str) -> None:
+    machine(cores=4)
+    base = OmegaConf.create({"hydra": {"launcher": {"_target_": "a.Launcher", **launcher}}})
+    assert at_a_time(base, [SMALL], runs).text() == text
+    resolved = with_n_jobs(base, [SMALL], runs)
+    if launcher == {"n_jobs": None}:
+        assert resolved.hydra.launcher.n_jobs == min(runs, 4)
+        assert one_by_one(resolved) == (runs == 1)
+    else:
+        assert resolved is base
+
+
+@pytest.mark.parametrize(
+    ("base", "overrides", "launcher"),
+    [
+        ([], [], "joblib"),
+        ([], ["hydra/launcher=basic"], "basic"),
+        (["hydra/launcher=in_process"], [], "in_process"),
+        (["hydra/launcher=in_process"], ["hydra/launcher=basic"], "basic"),
+    ],
+)
+def test_a_sweep_chooses_joblib_unless_told_otherwise(base: list[str], overrides: list[str], launcher: str) -> None:
+    quickstart = load("quickstart")
+    ablation = replace(quickstart, base=(*quickstart.base, *base))
+    settings = SweepRun(ablation, [], overrides)._launching[0].hydra
+    assert settings.runtime.choices["hydra/launcher"] == launcher
+    assert settings.launcher.get("n_jobs", "none") == {"joblib": None, "basic": 1, "in_process": "none"}[launcher]
