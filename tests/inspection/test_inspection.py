@@ -30,12 +30,46 @@ class OneConvolution(nn.Module):
         return self.conv(images), images.flatten(1)
 
 
+class Convolutions(nn.Module):
+    """Scores from convolutions of (kernel, stride, padding) with constant weights."""
+
+    def __init__(self, *layers: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Conv2d(3 if i == 0 else 1, 1, *layer) for i, layer in enumerate(layers)))
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 1.0)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layers(images), images.flatten(1)
+
+
 def test_all_pixels_of_a_constant_kernel_have_equal_gradients() -> None:
     field = measure_field(OneConvolution(5), faces(2, 16))
     assert (field.theoretical, field.effective, field.scores) == (5, 5.0, 16)
     assert field.square == (6.0, 11.0) and field.center == 8.5  # the score at pixel 8
     assert torch.equal(field.gradient.nonzero().unique(), torch.arange(6, 11))
     assert (field.gradient[6:11, 6:11] - 1).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "theoretical", "center"),
+    [
+        (((7, 4, 0),), 33, 7, 15.5),  # 7 scores; score 3 reads pixels 12 to 18
+        (((7, 4, 3),), 33, 7, 16.5),  # 9 scores; score 4 reads pixels 13 to 19
+        (((4, 2, 1), (4, 2, 1)), 32, 10, 18.0),  # 8 scores; score 4 reads 7 to 10 of the first map
+        (((3, 2, 0), (3, 1, 2)), 31, 7, 15.5),  # 17 scores; score 8 reads 6 to 8 of the first map, pixels 12 to 18
+        (((5, 3, 2), (2, 2, 0)), 40, 8, 20.0),  # 7 scores; score 3 reads 6 to 7 of the first map, pixels 16 to 23
+    ],
+)
+def test_the_effective_field_lies_within_the_theoretical_one(
+    layers: tuple[tuple[int, int, int], ...], size: int, theoretical: int, center: float
+) -> None:
+    field = measure_field(Convolutions(*layers), faces(2, size))
+    assert (field.theoretical, field.center) == (theoretical, center)
+    assert 0 < field.effective <= theoretical
+    low, high = round(center - theoretical / 2), round(center + theoretical / 2)
+    assert field.gradient[low:high, low:high].sum() == pytest.approx(float(field.gradient.sum()))
+    assert field.gradient[low, low] > 0 and field.gradient[high - 1, high - 1] > 0
 
 
 def test_the_square_holds_the_share_and_is_cut_off_at_the_border() -> None:
