@@ -45,11 +45,13 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train toy critics, draw and record them."""
+    from stargan_lab.cli.jobs import show_plain_warnings
     from stargan_lab.config.toy import compose_toy
     from stargan_lab.errors import ConfigError
 
     if "=" in args.name:
         raise ConfigError(f"NAME: expected a distribution before {args.name} (see stargan-lab toy --help)")
+    show_plain_warnings()
     config = compose_toy(args.name, args.overrides, args.config_dir)
     from stargan_lab.toy.run import run_toy  # imports torch
 

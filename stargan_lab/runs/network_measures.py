@@ -105,7 +105,7 @@ def _union(spans: Iterable[Span]) -> Span:
 
 def _input_region(node: Node, region: Region) -> Region:
     """The region of its input that a node reads for a region of its output."""
-    padding = getattr(node, "_saved_padding", getattr(node, "_saved_pad", (0, 0)))
+    padding: tuple[int, ...] = getattr(node, "_saved_padding", getattr(node, "_saved_pad", (0, 0)))
     kernel = getattr(node, "_saved_kernel_size", ())
     if not kernel and hasattr(node, "_saved_stride") and hasattr(node, "_saved_weight"):
         kernel = node._saved_weight.shape[2:]

@@ -8,10 +8,14 @@ import torch
 from tiny import make_critic, make_generator
 from torch import Tensor, nn
 
+from stargan_lab import compose
 from stargan_lab.cli.main import main
 from stargan_lab.inspection.faces import faces
 from stargan_lab.inspection.label_sensitivity import label_sensitivity, mean_by_distance
 from stargan_lab.inspection.receptive_field import measure_field, square_with
+from stargan_lab.inspection.run import _names
+from stargan_lab.labels import LabelLayout
+from stargan_lab.runs.loaded_model import LoadedModel
 
 
 def identity(labels: Tensor) -> Tensor:
@@ -136,8 +140,10 @@ def test_commands_write_figures_and_numbers(
     assert len(out.splitlines()) == 4  # a 16 px image has four halvings
     assert main(["inspect", "receptive_field", "preset=tiny", "discriminator.depth=2"]) == 0
     assert capsys.readouterr().out.startswith("depth 2: 18 px in theory, ")
-    with pytest.warns(UserWarning, match="the label has no effect"):
-        assert main(["inspect", "label_sensitivity", "preset=tiny"]) == 0
+    assert main(["inspect", "label_sensitivity", "preset=tiny"]) == 0
+    assert "warning" not in capsys.readouterr().err  # reflect padding is the command's own choice
+    drawn = (tmp_path / "outputs" / "inspect" / "label_sensitivity.svg").read_text()
+    assert "concat, reflect padding: at most " in drawn and "concat, zero padding: at most" not in drawn
     folder = tmp_path / "outputs" / "inspect"
     names = {f"{name}.{form}" for name in ("receptive_field", "label_sensitivity") for form in ("svg", "pdf", "json")}
     assert {path.name for path in folder.iterdir()} == names
@@ -147,10 +153,26 @@ def test_commands_write_figures_and_numbers(
     assert not (tmp_path / "outputs" / "data").exists()  # faces are rendered in memory
 
 
+def test_trained_generators_are_named_by_what_differs() -> None:
+    def model(name: str, *overrides: str) -> LoadedModel:
+        config = compose(["preset=tiny", *overrides])
+        return LoadedModel(name, Path(), nn.Module(), None, LabelLayout(()), 16, config=config)
+
+    zero, seed = model("96d0230000"), model("0000230000", "seed=1", "evaluation.batch_size=3")
+    reflect = model("05a8150000", "generator.padding=reflect", "generator.conditioning=adain")
+    assert _names([zero, reflect]) == [
+        "conditioning=concat padding=zero (96d023)",
+        "conditioning=adain padding=reflect (05a815)",
+    ]
+    assert _names([zero, seed]) == ["seed=0 (96d023)", "seed=1 (000023)"]
+    assert _names([zero]) == ["96d0230000"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["receptive_feld"], "unknown choice 'receptive_feld'; did you mean 'receptive_field'?"),
+        ([], "the following arguments are required: WHAT (see"),
         (["receptive_field", "abc"], "abc"),
         (["receptive_field", "abc", "seed=1"], "seed=1: overrides describe untrained networks"),
         (["receptive_field", "discriminator.nrm=layer"], "did you mean 'discriminator.norm'?"),
