@@ -1,4 +1,4 @@
-"""Train toy critics to optimality against a fixed generator.
+"""Train toy critics against a fixed generator.
 
 Shapes: N points per update; points are (N, 2, 1, 1).
 """
