@@ -4,8 +4,8 @@ Prints, with ``generator.inplace`` true and false, the peak memory of the tensor
 translation, its reconstruction and the backward pass) and how much of it the forward pass keeps for the backward pass.
 Both settings give the same numbers, so they are one run and cannot be variants of an ablation.
 
-An activation keeps its output and a norm its input, so both settings keep the same. torch's instance norm returns a
-view, and the gradient of an in-place activation of a view is copied, so the peak can even be higher in place.
+An activation keeps its output and a norm its input, so both settings keep the same. Measured on the CPU; a GPU's
+allocator and kernels may differ.
 """
 
 import argparse

@@ -28,6 +28,8 @@ def add_command(
 def add_variadic(parser: argparse.ArgumentParser, dest: str, **options: Any) -> argparse.Action:
     """Add a positional argument that takes any number of words, both before and after flags."""
     parser.set_defaults(variadic=dest)
+    if options.get("nargs") == "*":
+        options = {"default": []} | options  # without one, argparse calls the argument required
     return parser.add_argument(dest, **options)
 
 

@@ -8,8 +8,9 @@ from stargan_lab.cli.arguments import Commands, add_command, add_config_dir, add
 
 EPILOG = """\
 what to inspect:
-  receptive_field     the region that a patch score of the discriminator sees: in theory, and the pixels that affect it
-                      (Luo et al. 2016), drawn over a face; for overrides without discriminator.depth, at every depth
+  receptive_field     the region that a patch score of the discriminator sees: in theory, and the square around its
+                      center with 95 % of the squared gradient, drawn over a face; for overrides without
+                      discriminator.depth, at every depth
   label_sensitivity   how much each pixel of the generator's output depends on the label, by distance to the border;
                       for overrides, with zero and reflect padding and both conditionings
 
@@ -38,8 +39,10 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure networks, draw and record what they see."""
+    from stargan_lab.cli.jobs import show_plain_warnings
     from stargan_lab.inspection.run import inspect_label_sensitivity, inspect_receptive_field, report
 
+    show_plain_warnings()
     inspect = {"receptive_field": inspect_receptive_field, "label_sensitivity": inspect_label_sensitivity}
     outputs = Path(args.outputs)
     report(inspect[args.subject](args.words, outputs, args.config_dir), outputs, args.subject)

@@ -8,7 +8,8 @@ from stargan_lab.cli.arguments import Commands, add_command, add_overrides
 EPILOG = """\
 Trains one critic per Lipschitz constraint against a fixed generator, which adds noise to the real points, and shows the
 critics' value surfaces, the gradient norm at each layer and the weights. Then trains critics against a generator whose
-points do not overlap the real ones, and shows whether its gradient vanishes as the critic improves.
+points do not overlap the real ones, and shows whether its gradient vanishes as the critic improves: it does for
+minimax, log(1 - D), and does not for vanilla, -log D, and wgan.
 
 examples:
   stargan-lab toy swiss_roll                                weight clipping against the gradient penalty
@@ -33,7 +34,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands,
         "toy",
-        "train critics on 2-D points and show why clipping and vanilla losses fail",
+        "train critics on 2-D points: gradients under weight clipping and under the minimax loss",
         run,
         EPILOG,
     )
@@ -44,11 +45,13 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train toy critics, draw and record them."""
+    from stargan_lab.cli.jobs import show_plain_warnings
     from stargan_lab.config.toy import compose_toy
     from stargan_lab.errors import ConfigError
 
     if "=" in args.name:
         raise ConfigError(f"NAME: expected a distribution before {args.name} (see stargan-lab toy --help)")
+    show_plain_warnings()
     config = compose_toy(args.name, args.overrides, args.config_dir)
     from stargan_lab.toy.run import run_toy  # imports torch
 

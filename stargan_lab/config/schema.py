@@ -155,7 +155,7 @@ class DiagnosticsConfig(Model):
     """Gradient norms, saturation and weights at the clip bound, measured on held-out images; no effect on training."""
 
     enabled: bool = Field(False, description="measure and log diagnostics/...")
-    every: Count = Field(100, description="steps between measurements; each takes as long as 1 to 3 steps")
+    every: Count = Field(100, description="steps between measurements; each takes as long as 1 to 3 steps per dataset")
 
 
 class TrackingConfig(Model):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stargan_lab.config.compose import compose_with, config_loader, to_plain
+from stargan_lab.config.compose import compose_with, config_loader, key_of, to_plain
 from stargan_lab.config.schema import Component, Count, Model, PathsConfig, Seed, TrackingConfig
 from stargan_lab.config.validate import validate_component, validate_model
 from stargan_lab.errors import ConfigError, unknown
@@ -80,6 +80,12 @@ def compose_toy(distribution: str, overrides: Sequence[str] = (), config_dir: st
     Raises:
         ConfigError: one line that names the key, the nearest valid one and the allowed values.
     """
+    for override in overrides:
+        if key_of(override) == "constraints" and not override.startswith("~"):
+            raise ConfigError(
+                f"{override}: would be merged with the default constraints; drop one with '~constraints.NAME', add one"
+                " with '+constraints.NAME={kind: KIND}'"
+            )
     overrides = [f"distribution={distribution}", *overrides]
     return validate_toy(to_plain(compose_with(config_loader(config_dir), overrides, name=TOY_CONFIG_NAME)))
 
@@ -107,7 +113,7 @@ def validate_toy(raw: Mapping[str, Any]) -> ToyConfig:
 
 
 def _check_rules(config: ToyConfig) -> None:
-    """Raise ConfigError for a meaningless combination; warn about a loss without a minimum."""
+    """Raise ConfigError for a meaningless combination; warn about one with an unexpected effect."""
     norms, norm = family("discriminator_norm"), config.critic.norm
     if norms.has(norm, "needs_map") and not norms.has(norm, "couples_samples"):
         raise ConfigError(f"critic.norm: {norm} norm of a single point is always zero")
@@ -116,6 +122,12 @@ def _check_rules(config: ToyConfig) -> None:
             raise ConfigError(
                 f"constraints.{name}: {constraint.name} has no effect with critic.norm={norm}, which rescales the"
                 f" weights; drop it with ~constraints.{name}"
+            )
+        if norms.has(norm, "couples_samples") and family("lipschitz").has(constraint.name, "per_sample"):
+            warnings.warn(
+                f"constraints.{name}: {constraint.name} is per point, but with critic.norm={norm} a point's score"
+                " depends on the other points in the batch",
+                stacklevel=3,
             )
         bounded = norms.has(norm, "constrains") or family("lipschitz").has(constraint.name, "constrains")
         if family("adversarial").has(config.adversarial.name, "needs_lipschitz") and not bounded:

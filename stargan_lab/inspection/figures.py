@@ -11,8 +11,8 @@ from stargan_lab.inspection.label_sensitivity import Sensitivity, mean_by_distan
 from stargan_lab.inspection.receptive_field import Field
 
 FORMATS = ("svg", "pdf")
-FLOOR = 1e-17
-"""Smaller sensitivities count as zero: they are below float64's resolution of an output."""
+ROUNDING = 1e-9
+"""Smaller sensitivities are rounding errors of float64, which several layers have amplified."""
 
 
 def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[Path]:
@@ -44,21 +44,29 @@ def draw_fields(fields: Mapping[str, Field], face: Tensor, stem: Path) -> list[P
 
 
 def draw_sensitivity(measured: Mapping[str, Sensitivity], stem: Path) -> list[Path]:
-    """The sensitivity of each generator by distance to the border, before its first activation and of its output."""
-    figure = new_figure(6.8, 3.0)
-    panels = figure.subplots(1, 2, sharey=True)
+    """The sensitivity of each generator by distance to the border, before its first activation and of its output.
+
+    The axes are linear, so that a border and a middle can be compared; the legend gives the maximum of a generator
+    whose sensitivity is a rounding error.
+    """
+    figure = new_figure(6.8, 3.0 + 0.18 * math.ceil(len(measured) / 2))
+    panels = figure.subplots(1, 2)
     for i, (name, each) in enumerate(measured.items()):
-        for panel, stage in zip(panels, (each.first, each.output), strict=True):
-            if stage is not None:
-                values = [max(value, FLOOR) for value in mean_by_distance(stage)]
+        stages = [None if stage is None else mean_by_distance(stage) for stage in (each.first, each.output)]
+        largest = max(max(values) for values in stages if values is not None)
+        label = name if largest > ROUNDING else f"{name}: at most {largest:.0e}"
+        for panel, values in zip(panels, stages, strict=True):
+            if values is not None:
                 every = max(1, len(values) // 8)
-                panel.plot(values, label=name, markersize=4, markevery=every, linewidth=1.1, **look(i))
-    for panel, title in zip(panels, ("before the first activation", "output"), strict=True):
-        panel.set_yscale("log")
+                panel.plot(values, label=label, markersize=4, markevery=every, linewidth=1.1, **look(i))
+    titles = ("before the first activation, in standard deviations", "output, in units of [-1, 1]")
+    for panel, title in zip(panels, titles, strict=True):
+        panel.set_ylim(bottom=0)
         panel.set_title(title, fontsize=8)
         panel.set_xlabel("distance to the border in px", fontsize=8)
         panel.tick_params(labelsize=7)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("mean change when a label is flipped", fontsize=8)
-    panels[-1].legend(fontsize=7, frameon=False)
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=7, frameon=False)
     return save(figure, stem, FORMATS)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stargan_lab.runs.network_measures import graph_of, receptive_field, shapes_only
+from stargan_lab.runs.network_measures import graph_of, seen_region, shapes_only
 
 COVERED = 0.95
-"""Share of the squared gradient inside the effective field. Luo et al. 2016 (arXiv:1701.04128) show that it is close to
-a Gaussian around the center, so that pixels near the border of the theoretical field hardly count."""
+"""Share of the squared gradient inside the effective field, a definition of this project. Luo et al. 2016
+(arXiv:1701.04128) show that the gradient is close to a Gaussian around the center, and count the pixels where it
+exceeds a small share of its value at the center instead."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Field:
         square: first and last edge, in px from the top and from the left, of the smallest square around the center
             that holds 95 % of the squared gradient, cut off at the image's border: the effective field.
         gradient: (S, S) in [0, 1], root mean square gradient of the score at each pixel, relative to its maximum.
-        center: of the score's region, from the top and from the left, in px.
+        center: of the score's region, from the top and from the left, in px; kernels, strides and paddings are taken to
+            be equal in both directions.
         scores: scores per side, P.
     """
 
@@ -45,17 +47,24 @@ def measure_field(critic: nn.Module, images: Tensor) -> Field:
         images: (N, 3, S, S); the gradient is averaged over them.
     """
     critic = deepcopy(critic)
-    meta = torch.empty_like(images[:1], device="meta", requires_grad=True)
-    theoretical = receptive_field(graph_of(shapes_only(critic)(meta)[0]), meta) or 0
     images = images.to(next(critic.parameters())).requires_grad_()
     scores = critic(images)[0].flatten(1, -3)[:, 0]  # (N, P, P)
     middle = scores.shape[-1] // 2
     (gradient,) = torch.autograd.grad(scores[:, middle, middle].sum(), images)
     power = gradient.double().square().mean((0, 1))
-    size, count = images.shape[-1], scores.shape[-1]
-    center = (middle + 0.5) * size / count
+    theoretical, center = _region(critic, images, middle)
     relative = (power / power.max().clamp(min=1e-300)).sqrt()
-    return Field(theoretical, square_with(power, center, COVERED), relative, center, count)
+    return Field(theoretical, square_with(power, center, COVERED), relative, center, scores.shape[-1])
+
+
+def _region(critic: nn.Module, images: Tensor, position: int) -> tuple[int, float]:
+    """Side and center, in px, of the region that the score in row and column ``position`` sees."""
+    meta = torch.empty_like(images[:1], device="meta", requires_grad=True)
+    region = seen_region(graph_of(shapes_only(critic)(meta)[0]), meta, position)
+    if region is None:
+        return 0, images.shape[-1] / 2
+    (top, bottom), (left, right) = region
+    return max(bottom - top, right - left) + 1, (top + bottom + 1) / 2
 
 
 def square_with(power: Tensor, center: float, share: float) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """``stargan-lab inspect``: networks at their initial weights from overrides, or those of trained runs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ from torch import Tensor, nn
 
 from stargan_lab.config import RunConfig, compose
 from stargan_lab.config.compose import Note, key_of
+from stargan_lab.config.recorded import keys_of
+from stargan_lab.config.variant_name import variant_name
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError
 from stargan_lab.files import check_writable, write_json
@@ -17,7 +20,7 @@ from stargan_lab.inspection.receptive_field import measure_field
 from stargan_lab.labels import LabelLayout
 from stargan_lab.runs.build import build_layout, build_networks, build_sources
 from stargan_lab.runs.load import load_model
-from stargan_lab.runs.run_name import run_name
+from stargan_lab.runs.loaded_model import LoadedModel
 
 DEFAULT = "preset=small"
 """SynthFaces at 64 px, which needs no files."""
@@ -86,12 +89,14 @@ def inspect_label_sensitivity(words: Sequence[str], outputs: Path, config_dir: s
     runs, overrides = _split(words)
     measured = {}
     if runs:
-        for run in runs:
-            model = load_model(run, outputs)
-            measured[_name(model.name, model.config)] = _sensitivity(model.generator, model.layout, model.image_size)
+        models = [load_model(run, outputs) for run in runs]
+        for name, model in zip(_names(models), models, strict=True):
+            measured[name] = _sensitivity(model.generator, model.layout, model.image_size)
     else:
         for name, variant in LABEL_PATHS.items():
-            config = compose([*_base(overrides), *overrides, *variant], config_dir)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*the label has no effect")  # this is what is shown
+                config = compose([*_base(overrides), *overrides, *variant], config_dir)
             layout = build_layout(build_sources(config))
             generator, _ = build_networks(config, layout)
             measured[name] = _sensitivity(generator, layout, config.data.image_size)
@@ -139,8 +144,6 @@ def _base(overrides: Sequence[str]) -> list[str]:
 
 def _composed(overrides: Sequence[str], config_dir: str | None, required: bool = False) -> RunConfig | None:
     """The configuration, or None if it is refused because of the depth."""
-    import warnings
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Note)
@@ -157,8 +160,19 @@ def _same_size(size: int, other: int, run: str) -> int:
     return other
 
 
-def _name(name: str, config: RunConfig | None) -> str:
-    return f"{run_name(config)} ({name[:6]})" if config else name
+def _names(models: Sequence[LoadedModel]) -> list[str]:
+    """What differs between the runs' configurations, e.g. ``padding=zero (96d023)``; for other files, their names."""
+    keys = [keys_of(model.config.flat()) if model.config else {} for model in models]
+    compared = [each for each in keys if each]
+    shared = set.intersection(*map(set, compared)) if compared else set()
+    varied = [key for key in sorted(shared) if len({str(each[key]) for each in compared}) > 1]
+    names = []
+    for model, each in zip(models, keys, strict=True):
+        variant = (
+            variant_name({key: str(each[key]) for key in varied if not key.startswith("evaluation")}) if each else ""
+        )
+        names.append(f"{variant} ({model.name[:6]})" if variant else model.name)
+    return names
 
 
 def _folder(outputs: Path) -> Path:

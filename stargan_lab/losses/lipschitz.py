@@ -90,15 +90,17 @@ class GradientPenalty:
         self.reduction = reduction
         self.one_sided = one_sided
 
+    def per_image(self, scores: Tensor) -> Tensor:
+        """(N,) sum or mean of each image's (N, 1, P, P) patch scores: the function that the penalty differentiates."""
+        return scores.flatten(1).mean(1) if self.reduction == "mean" else scores.flatten(1).sum(1)
+
     def norms(self, scores: Scores, real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
-        """(samples · N,) L2 norms of the score's gradient at the interpolates.
+        """(samples · N,) L2 norms of the gradient of ``per_image`` at the interpolates.
 
         No epsilon is needed: ``vector_norm`` has subgradient zero at zero, so zero gradients give no NaN.
         """
         between = (alpha * real + (1 - alpha) * fake).flatten(0, 1).requires_grad_()
-        values = scores(between)
-        if self.reduction == "mean":
-            values = values.flatten(1).mean(1)
+        values = self.per_image(scores(between))
         (gradient,) = torch.autograd.grad(values.sum(), between, create_graph=True)
         return torch.linalg.vector_norm(gradient.flatten(1), dim=1)
 

@@ -93,11 +93,8 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.set_materialize_grads(False)
         # what torch's own node has, from which the receptive field is computed
-        ctx._saved_kernel_size, ctx._saved_stride, ctx._saved_dilation = (
-            tuple(weight.shape[2:]),
-            ctx.options[0],
-            ctx.options[2],
-        )
+        ctx._saved_kernel_size = tuple(weight.shape[2:])
+        ctx._saved_stride, ctx._saved_padding, ctx._saved_dilation, _ = ctx.options
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:

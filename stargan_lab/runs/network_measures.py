@@ -15,6 +15,10 @@ from stargan_lab.seeding import generator_for
 
 Graph = dict[Node, set[Node]]
 """Each node of an autograd graph with the nodes that use its output."""
+Span = tuple[int, int]
+"""First and last position, both included."""
+Region = tuple[Span, Span]
+"""Rows and columns."""
 
 
 def shapes_only(network: nn.Module) -> nn.Module:
@@ -74,30 +78,59 @@ def leaves(graph: Graph) -> set[Tensor]:
 def receptive_field(graph: Graph, images: Tensor) -> int | None:
     """Side in px, the larger of height and width, of the region of ``images`` that one output sees.
 
-    Counts convolutions and pooling of any kernel, stride and dilation, along the path with the largest region; it may
-    exceed the image. None if the output does not depend on ``images``, which must require a gradient.
+    Counts convolutions and pooling of any kernel, stride and dilation, along all paths; it may exceed the image. None
+    if the output does not depend on ``images``, which must require a gradient.
     """
-    sides: dict[Node, tuple[int, int]] = {}
+    region = seen_region(graph, images)
+    return None if region is None else max(last - first + 1 for first, last in region)
+
+
+def seen_region(graph: Graph, images: Tensor, position: int = 0) -> Region | None:
+    """The rows and columns of ``images`` that the output in row and column ``position`` sees.
+
+    Offsets are those of padded and strided layers; regions may reach beyond the image. None as for ``receptive_field``.
+    """
+    regions: dict[Node, Region] = {}
     for node in TopologicalSorter(graph).static_order():
-        inputs = [_input_sides(user, sides[user]) for user in graph[node]] or [(1, 1)]
-        sides[node] = max(height for height, _ in inputs), max(width for _, width in inputs)
-    return next((max(sides[node]) for node in graph if getattr(node, "variable", None) is images), None)
+        inputs = [_input_region(user, regions[user]) for user in graph[node]] or [2 * ((position, position),)]
+        rows, columns = zip(*inputs, strict=True)
+        regions[node] = _union(rows), _union(columns)
+    return next((regions[node] for node in graph if getattr(node, "variable", None) is images), None)
 
 
-def _input_sides(node: Node, sides: tuple[int, int]) -> tuple[int, int]:
-    """The region of its input that a node reads for a region of ``sides`` of its output."""
+def _union(spans: Iterable[Span]) -> Span:
+    first, last = zip(*spans, strict=True)
+    return min(first), max(last)
+
+
+def _input_region(node: Node, region: Region) -> Region:
+    """The region of its input that a node reads for a region of its output."""
+    padding: tuple[int, ...] = getattr(node, "_saved_padding", getattr(node, "_saved_pad", (0, 0)))
     kernel = getattr(node, "_saved_kernel_size", ())
     if not kernel and hasattr(node, "_saved_stride") and hasattr(node, "_saved_weight"):
         kernel = node._saved_weight.shape[2:]
     if len(kernel) != 2:
-        return sides
+        if len(padding) != 4:
+            return region
+        (top, bottom), (left, right) = region  # a layer that only pads: (left, right, top, bottom)
+        return (top - padding[2], bottom - padding[2]), (left - padding[0], right - padding[0])
     strides = node._saved_stride or kernel  # type: ignore[attr-defined]
     dilations, transposed = getattr(node, "_saved_dilation", (1, 1)), getattr(node, "_saved_transposed", False)
-    height, width = (
-        (side - 1 + dilation * (k - 1)) // stride + 1 if transposed else (side - 1) * stride + dilation * (k - 1) + 1
-        for side, k, stride, dilation in zip(sides, kernel, strides, dilations, strict=True)
-    )
-    return height, width
+    read = _read_transposed if transposed else _read
+    rows, columns = map(read, region, padding, strides, (d * (k - 1) for d, k in zip(dilations, kernel, strict=True)))
+    return rows, columns
+
+
+def _read(span: Span, padding: int, stride: int, reach: int) -> Span:
+    """What a convolution or pooling with kernels of ``reach`` + 1 px reads for a span of its output."""
+    first, last = (stride * position - padding for position in span)
+    return first, last + reach
+
+
+def _read_transposed(span: Span, padding: int, stride: int, reach: int) -> Span:
+    """The same for a transposed convolution; as many inputs as any output of this span's length reads."""
+    first = -((reach - span[0] - padding) // stride)
+    return first, first + (span[1] - span[0] + reach) // stride
 
 
 def measured_field(critic: nn.Module, size: int) -> int:

@@ -44,7 +44,7 @@ from stargan_lab.runs.scores import build_evaluator, check_agreement, scores_ave
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.training.diagnostics import diagnose
+from stargan_lab.training.diagnostics import diagnose_all
 from stargan_lab.training.distributed import ALONE, World
 from stargan_lab.training.loop import train
 from stargan_lab.training.meter import Meter
@@ -151,7 +151,7 @@ class Trainer:
 
     def diagnose(self, step: int) -> None:
         with self._timer.paused():
-            values = diagnose(self.train_state, self.objective, self._held_out, self.config.seed)
+            values = diagnose_all(self.train_state, self.objective, self._held_out, self.config.seed)
             self.tracker.log(step, {f"diagnostics/{name}": value for name, value in values.items()})
 
     def sample(self, step: int) -> None:
@@ -184,11 +184,14 @@ class Trainer:
     # Helpers.
 
     @cached_property
-    def _held_out(self) -> Batch:
-        """The first test images of the first dataset, at most a batch, for diagnostics."""
-        images = self.sources[0].split("test")
-        indices = list(range(min(self.config.batch_size, len(images))))
-        return Batch(to_float(images.images(indices)), images.labels[indices], 0)
+    def _held_out(self) -> list[Batch]:
+        """The first test images of each dataset, at most a batch, for diagnostics."""
+        batches = []
+        for number, source in enumerate(self.sources):
+            images = source.split("test")
+            indices = list(range(min(self.config.batch_size, len(images))))
+            batches.append(Batch(to_float(images.images(indices)), images.labels[indices], number))
+        return batches
 
     def _drop_scores_of_other_protocols(self) -> None:
         """Scores under different protocols must not form one curve."""

@@ -1,1 +1,1 @@
-"""Critics on two-dimensional toy distributions: why weight clipping and the vanilla loss fail."""
+"""Critics on two-dimensional toy distributions: what weight clipping and the minimax loss do to gradients."""

@@ -14,7 +14,7 @@ from stargan_lab.registry import family
 
 
 class ToyCritic(nn.Module):
-    """ReLU perceptron, (N, 2, 1, 1) points to (N, 1, 1, 1) scores (Gulrajani et al. 2017, figure 1: 12 layers).
+    """ReLU perceptron, (N, 2, 1, 1) points to (N, 1, 1, 1) scores (12 layers in Gulrajani et al. 2017, figure 1b).
 
     Args:
         width: channels of each hidden layer.

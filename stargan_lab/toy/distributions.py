@@ -1,6 +1,6 @@
 """Two-dimensional toy distributions; a builder draws ``count`` points as (count, 2), with its own random numbers.
 
-Formulas and scales are those of WGAN-GP's toy experiments (Gulrajani et al. 2017, section 4.1 and appendix): all points
+Formulas and scales are those of WGAN-GP's toy experiments (Gulrajani et al. 2017, section 3.1): all points
 lie within about 2 of the origin, so that noise of unit variance is about half the width of a distribution.
 """
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = ("svg", "pdf")
+FIGURES = ("value_surfaces", "layer_gradients", "weights", "generator_gradients", "vanishing_gradients")
 GRID = 101
 """Points per side of a value surface."""
 SHOWN_POINTS = 500
@@ -40,20 +41,16 @@ def draw_figures(
         labels: what to call each constraint.
         real: (N, 2, 1, 1) real points.
     """
+    surfaces, layers, weights, gradients, offsets = FIGURES
     paths = [
-        *draw_surfaces(trained, labels, real, folder / "value_surfaces"),
-        *draw_layer_gradients(trained, labels, folder / "layer_gradients"),
-        *draw_weights(trained, labels, folder / "weights"),
-        *draw_generator_gradients(
-            {labels[name]: each for name, each in trained.items()},
-            "mean gradient norm at a generated point",
-            folder / "generator_gradients",
-        ),
+        *draw_surfaces(trained, labels, real, folder / surfaces),
+        *draw_layer_gradients(trained, labels, folder / layers),
+        *draw_weights(trained, labels, folder / weights),
+        *draw_generator_gradients(trained, labels, "mean gradient norm at a generated point", folder / gradients),
     ]
     if vanishing:
-        paths += draw_generator_gradients(
-            vanishing, "gradient norm of the generator's offset", folder / "vanishing_gradients"
-        )
+        quantity, losses = "gradient norm of the generator's offset", {loss: loss for loss in vanishing}
+        paths += draw_generator_gradients(vanishing, losses, quantity, folder / offsets)
     return paths
 
 
@@ -98,7 +95,7 @@ def _surface(panel: "Axes", critic: ToyCritic, x: Tensor, y: Tensor) -> None:
 
 
 def draw_layer_gradients(trained: Mapping[str, TrainedCritic], labels: Mapping[str, str], stem: Path) -> list[Path]:
-    """Gradient norm of the critic's loss at the output of each layer, as in figure 1b of WGAN-GP."""
+    """Gradient norm of the critic's loss at the output of each layer, after figure 1b of WGAN-GP."""
     figure = new_figure(4.4, 3.0)
     panel = figure.subplots()
     for i, (name, each) in enumerate(trained.items()):
@@ -112,7 +109,7 @@ def draw_layer_gradients(trained: Mapping[str, TrainedCritic], labels: Mapping[s
 
 
 def draw_weights(trained: Mapping[str, TrainedCritic], labels: Mapping[str, str], stem: Path) -> list[Path]:
-    """Histogram of each critic's weights, as in figure 1b of WGAN-GP."""
+    """Histogram of each critic's weights, after figure 1b of WGAN-GP."""
     columns = min(len(trained), 4)
     lines = math.ceil(len(trained) / columns)
     figure = new_figure(2.3 * columns, 1.9 * lines)
@@ -134,14 +131,16 @@ def draw_weights(trained: Mapping[str, TrainedCritic], labels: Mapping[str, str]
     return save(figure, stem, FORMATS)
 
 
-def draw_generator_gradients(trained: Mapping[str, TrainedCritic], quantity: str, stem: Path) -> list[Path]:
+def draw_generator_gradients(
+    trained: Mapping[str, TrainedCritic], labels: Mapping[str, str], quantity: str, stem: Path
+) -> list[Path]:
     """The generator's gradient norm over the critic's updates, on a logarithmic axis."""
     figure = new_figure(4.4, 3.0)
     panel = figure.subplots()
     for i, (name, each) in enumerate(trained.items()):
         values = [value if value > 0 else math.nan for value in each.history["generator_gradient"]]
         every = max(1, len(values) // 10)
-        panel.plot(each.steps, values, label=name, markersize=4, markevery=every, linewidth=1.2, **look(i))
+        panel.plot(each.steps, values, label=labels[name], markersize=4, markevery=every, linewidth=1.2, **look(i))
     panel.set_yscale("log")
     panel.set_xlabel("updates of the critic", fontsize=8)
     panel.set_ylabel(quantity, fontsize=8)

@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from stargan_lab.console import bar, inform, quietly, say
 from stargan_lab.files import canonical_hash, check_writable, write_json
 from stargan_lab.runs.provenance import environment, git_commit
 from stargan_lab.seeding import cpu_threads
-from stargan_lab.toy.figures import draw_figures
+from stargan_lab.toy.figures import FIGURES, FORMATS, draw_figures
 from stargan_lab.toy.train import Advance, TrainedCritic, build_critic, noisy_points, train_critics
 from stargan_lab.toy.vanishing import train_vanishing
 from stargan_lab.tracking.run_folder import MetricRow
@@ -33,6 +35,7 @@ def run_toy(config: ToyConfig) -> dict[str, Any]:
     folder = Path(config.paths.outputs) / "toy" / config.distribution.name
     check_writable("paths.outputs", folder)
     build_critic(config)  # may raise
+    labels = labels_of(config.constraints)
     began = time.perf_counter()
     with quietly(config.quiet), cpu_threads(config.threads):
         total = config.steps * len(config.constraints) + config.vanishing.steps * len(config.vanishing.losses)
@@ -40,7 +43,7 @@ def run_toy(config: ToyConfig) -> dict[str, Any]:
             advance = _advancing(progress)
             trained, vanishing = train_critics(config, advance), train_vanishing(config, advance)
         real, _ = noisy_points(config)("figure", 0, 1000)
-        labels = {name: label(constraint) for name, constraint in config.constraints.items()}
+        _remove_earlier_figures(folder)
         figures = draw_figures(trained, vanishing, labels, real, folder)
         record = record_of(config, trained, vanishing) | {"figures": [path.name for path in figures]}
         record["seconds"] = round(time.perf_counter() - began, 1)
@@ -59,10 +62,32 @@ def _advancing(progress: Any) -> Callable[[str], Advance]:
     return advance
 
 
-def label(constraint: Component) -> str:
-    """``clip, bound 0.1`` or ``gp, weight 1.0``: the constraint and its first option."""
-    option = next(iter(constraint.options.items()), None)
-    return f"{constraint.name}, {option[0]} {option[1]:g}" if option else constraint.name
+def labels_of(constraints: Mapping[str, Component]) -> dict[str, str]:
+    """``clip, bound 0.1``: each constraint with its first option and those that differ between constraints of its kind.
+
+    Constraints with equal options have their names added, so that no two labels are equal.
+    """
+    labels = {}
+    for name, constraint in constraints.items():
+        alike = [each.options for each in constraints.values() if each.name == constraint.name]
+        shown = [
+            f"{key} {_number(value)}"
+            for position, (key, value) in enumerate(constraint.options.items())
+            if position == 0 or any(other.get(key) != value for other in alike)
+        ]
+        labels[name] = ", ".join([constraint.name, *shown])
+    counts = Counter(labels.values())
+    return {name: label if counts[label] == 1 else f"{name}: {label}" for name, label in labels.items()}
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _remove_earlier_figures(folder: Path) -> None:
+    """An earlier command may have drawn a figure that this one does not."""
+    for stem, form in product(FIGURES, FORMATS):
+        (folder / f"{stem}.{form}").unlink(missing_ok=True)
 
 
 def record_of(
@@ -102,9 +127,10 @@ def summary(record: Mapping[str, Any]) -> list[str]:
             f"{name:<12}  gradient first/last layer {ratio:>8}   weights at the bound {start:.0%} -> {end:.0%}"
             f"   critic gap {each['critic_gap'][-1]:.3g}"
         )
+    offset = record["config"]["vanishing"]["offset"]
     for name, each in record["vanishing"].items():
         gradients = each["generator_gradient"]
-        lines.append(f"{name:<12}  generator gradient {gradients[0]:.1e} -> {gradients[-1]:.1e} without overlap")
+        lines.append(f"{name:<12}  generator gradient {gradients[0]:.1e} -> {gradients[-1]:.1e} at offset {offset:g}")
     return lines
 
 

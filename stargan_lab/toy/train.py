@@ -1,4 +1,4 @@
-"""Train toy critics to optimality against a fixed generator.
+"""Train toy critics against a fixed generator.
 
 Shapes: N points per update; points are (N, 2, 1, 1).
 """
@@ -59,7 +59,7 @@ def build_critic(config: ToyConfig) -> ToyCritic:
 
 
 def noisy_points(config: ToyConfig) -> Points:
-    """A generator that adds noise of unit variance to real points (Gulrajani et al. 2017, section 4.1)."""
+    """A generator that adds noise of unit variance to real points (Gulrajani et al. 2017, section 3.1)."""
 
     def points(purpose: str, step: int, count: int) -> tuple[Tensor, Tensor]:
         random = generator_for(config.seed, "toy", purpose, step)
@@ -119,11 +119,10 @@ def _update(
 ) -> None:
     config, step = at
     real, fake = points
-    count = len(real)
-    scores = critic(torch.cat([real, fake]))
-    loss = torch.stack(adversarial.critic(scores[:count], scores[count:])).sum()
+    # two passes, as when measuring: batch norm then normalizes real and generated points separately
+    loss = torch.stack(adversarial.critic(critic(real), critic(fake))).sum()
     random = generator_for(config.seed, "toy", "alpha", step)
-    alpha = torch.rand(constraint.samples, count, 1, 1, 1, generator=random)
+    alpha = torch.rand(constraint.samples, len(real), 1, 1, 1, generator=random)
     penalty = constraint.penalty(critic, real, fake, alpha)
     if penalty is not None:
         loss = loss + constraint.weight * penalty

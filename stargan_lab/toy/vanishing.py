@@ -1,9 +1,9 @@
 """The generator's gradient as the critic improves, for a generator whose points do not overlap the real ones.
 
 The generator adds an offset θ to points of the distribution. The Wasserstein distance to the real points is ‖θ‖, with a
-gradient of norm 1 everywhere. The vanilla discriminator can separate the two, and the gradient of log(1 − D) vanishes
-as it improves (Arjovsky & Bottou 2017, arXiv:1701.04862, theorem 2.4 and figure 2); that of −log D does not, but is not
-bounded either (section 2.2.2).
+gradient of norm 1 everywhere. The discriminator of the original GAN, a classifier, can separate the two. The gradient
+of log(1 − D), the loss ``minimax``, then vanishes as it improves (Arjovsky & Bottou 2017, arXiv:1701.04862, theorem 2.4
+and figure 2); that of −log D, the loss ``vanilla``, does not, but is not bounded either (section 2.2.2).
 """
 
 from collections.abc import Callable

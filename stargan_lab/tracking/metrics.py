@@ -1,7 +1,8 @@
 """Descriptions of logged metrics: unit, direction, and number of decimals in tables.
 
 A name is ``<group>/<metric>``, or ``<group>/<metric>/<part>`` for one domain or one dataset of it, e.g.
-``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluated
+``eval/edit/Blond_Hair`` or ``loss/g_rec/CelebA``; a diagnostic of a layer or loss term in joint training has both,
+``diagnostics/layer_gradient/conv1/CelebA``. ``reevaluated.<protocol>/edit`` is ``eval/edit`` of a re-evaluated
 run. Evaluation metrics and loss terms come from their registries, including those of a user's module; a run folder
 keeps the descriptions of everything it has logged, so that it can be read without that module.
 """
@@ -18,8 +19,8 @@ from stargan_lab.registry import Registry, family
 
 Direction = Literal["higher", "lower", "none"]
 ARROWS: Mapping[Direction, str] = {"higher": "↑", "lower": "↓", "none": ""}
-WITH_PARTS = ("eval", "loss", "diagnostics")
-"""Groups of which ``<group>/<metric>/<part>`` may be logged too."""
+PARTS = {"eval": 1, "loss": 1, "diagnostics": 2}
+"""Groups of which ``<group>/<metric>/<part>`` may be logged too, with the largest number of parts."""
 
 _REEVALUATED = re.compile(r"^(reevaluated|rescored)\.[0-9a-f]{12}/")
 
@@ -76,6 +77,7 @@ _TRAINING_METRICS = (
             "gradient_norm_near_1": "share of gradient norms within 10 % of 1",
             "share_at_bound": "share of the discriminator's weights at the clip bound",
             "critic_gap": "mean score of real minus generated held-out images",
+            "wasserstein_estimate": "gap of the differentiated score over its largest gradient norm",
             "score_saturation": "share of real/fake scores beyond ±4.6, where the sigmoid is flat",
             "logit_saturation": "share of label logits beyond ±4.6, where the sigmoid is flat",
             "layer_gradient": "norm of the adversarial loss's gradient at a discriminator layer's output",
@@ -97,7 +99,7 @@ def lookup(name: str, descriptions: Descriptions | None = None) -> Metric:
     group, _, rest = full.partition("/")
     metric, *parts = rest.split("/")
     base = f"{group}/{metric}"
-    if not parts or (group in WITH_PARTS and len(parts) == 1 and parts[0]):
+    if len(parts) <= PARTS.get(group, 0) and all(parts):
         if descriptions and base in descriptions:
             return descriptions[base]
         if known := next((each for each in chain(_TRAINING_METRICS, _registered()) if each.name == base), None):

@@ -3,8 +3,9 @@
 They read the networks and change nothing: no gradient is accumulated, and no global random number is drawn.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -85,6 +86,18 @@ def total_norm(gradients: Iterable[Tensor | None]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.tensor(0.0, dtype=torch.float64)
 
 
+def diagnose_all(
+    train_state: TrainState, objective: Objective, batches: Sequence[Batch], seed: int
+) -> dict[str, float]:
+    """``diagnose`` of each dataset's batch; with several, ``/DATASET`` follows each name, as in names of losses."""
+    specs = objective.layout.specs
+    return {
+        f"{name}/{specs[batch.source].dataset}" if len(batches) > 1 else name: value
+        for batch in batches
+        for name, value in diagnose(train_state, objective, batch, seed).items()
+    }
+
+
 def diagnose(train_state: TrainState, objective: Objective, batch: Batch, seed: int) -> dict[str, float]:
     """Diagnostics of a training step on held-out images, by metric name without ``diagnostics/``.
 
@@ -93,8 +106,11 @@ def diagnose(train_state: TrainState, objective: Objective, batch: Batch, seed: 
     - gradient_norm, gradient_norm_q10, _q50, _q90, gradient_norm_near_1: norms at interpolates of what the penalty
       differentiates; without a penalty, of the mean of an image's scores, as in the adversarial loss
     - share_at_bound: only for a constraint with a bound
-    - critic_gap: mean score of real minus mean score of generated images; with a discriminator of Lipschitz constant
-      1, a lower bound of their Wasserstein distance
+    - critic_gap: mean patch score of real minus that of generated images, whatever the penalty differentiates
+    - wasserstein_estimate: the gap of the function whose gradient norms are above, divided by the largest of them. Gap
+      by Lipschitz constant is a lower bound of the Wasserstein distance between the two sets of images (Euclidean, in
+      units of [-1, 1]); the largest slope measured stands in for the constant, which may be larger, so that this is an
+      estimate and no bound. Independent of the score's scale and of ``reduction``; left out if all slopes are 0
     - score_saturation, logit_saturation: share of scores and label logits beyond ±4.6
     - layer_gradient/LAYER: of the adversarial loss with respect to a layer's output
     - generator_gradient/TERM: norm over all generator parameters of a weighted loss term's gradient
@@ -112,15 +128,17 @@ def diagnose(train_state: TrainState, objective: Objective, batch: Batch, seed: 
     )
     cuda = [train_state.device] if train_state.device.type == "cuda" else []
     with torch.random.fork_rng(cuda), torch.enable_grad(), train_state.mixed():  # a user's network may draw numbers
-        step = translated(train_state, objective, batch, randomness)
-        step = replace(step, translate=train_state.generator, discriminate=train_state.critic)  # hooks need modules
+        step = translated(train_state, objective, batch, randomness, eager=True)  # hooks need modules
         values = _generator_gradients(objective, step)
         step = replace(step, fake=step.fake.detach().to(train_state.dtype))
         values |= _of_discriminator(objective, step)
     if (bound := getattr(objective.lipschitz, "bound", None)) is not None:
         values["share_at_bound"] = torch.tensor(share_at_bound(train_state.critic, bound))
     numbers = torch.stack([value.detach().double().to(train_state.device) for value in values.values()]).tolist()
-    return dict(zip(values, numbers, strict=True))
+    named = dict(zip(values, numbers, strict=True))
+    if not math.isfinite(named["wasserstein_estimate"]):  # all slopes are 0
+        del named["wasserstein_estimate"]
+    return named
 
 
 def _generator_gradients(objective: Objective, step: Step) -> dict[str, Tensor]:
@@ -136,11 +154,15 @@ def _generator_gradients(objective: Objective, step: Step) -> dict[str, Tensor]:
 
 def _of_discriminator(objective: Objective, step: Step) -> dict[str, Tensor]:
     layers = layer_gradient_norms(step.discriminator, lambda: torch.stack(step.discriminator_terms).sum())
-    penalty = objective.lipschitz if hasattr(objective.lipschitz, "norms") else GradientPenalty(reduction="mean")
+    constraint = objective.lipschitz
+    penalty = constraint if isinstance(constraint, GradientPenalty) else GradientPenalty(reduction="mean")
     scores = torch.cat([step.real_scores.flatten(), step.fake_scores.flatten()])
+    slopes = penalty.norms(step.scores, step.real, step.fake, step.alpha)
+    gap = penalty.per_image(step.real_scores).mean() - penalty.per_image(step.fake_scores).mean()
     return {
-        **gradient_norm_summary(penalty.norms(step.scores, step.real, step.fake, step.alpha)),
+        **gradient_norm_summary(slopes),
         "critic_gap": step.real_scores.mean() - step.fake_scores.mean(),
+        "wasserstein_estimate": gap / slopes.max(),
         "score_saturation": _saturated(scores),
         "logit_saturation": _saturated(step.real_logits),
         **{f"layer_gradient/{name}": norm for name, norm in layers.items()},

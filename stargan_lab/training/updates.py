@@ -150,11 +150,18 @@ def train_step(
     return {name: value.detach() for name, value in values.items()}
 
 
-def translated(train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness) -> Step:
-    """A batch with its targets and its translation, on the device; the translation has a graph if grad mode is on."""
+def translated(
+    train_state: TrainState, objective: Objective, batch: Batch, randomness: StepRandomness, *, eager: bool = False
+) -> Step:
+    """A batch with its targets and its translation, on the device; the translation has a graph if grad mode is on.
+
+    Args:
+        eager: use the eager networks. The graph of a compiled one can be differentiated only once.
+    """
     layout, batch, randomness = objective.layout, *on_device(train_state, batch, randomness)
     targets = objective.targets(batch.labels, layout.specs[batch.source], randomness.permutation, randomness.choice)
     targets = targets[batch.rows]
+    translate = train_state.generator if eager else train_state.translate
     return Step(
         layout=layout,
         adversarial=objective.adversarial,
@@ -162,13 +169,13 @@ def translated(train_state: TrainState, objective: Objective, batch: Batch, rand
         real=batch.images,
         labels=batch.labels[batch.rows],
         source=batch.source,
-        fake=train_state.translate(batch.images, layout.generator_label(targets, batch.source)),
+        fake=translate(batch.images, layout.generator_label(targets, batch.source)),
         targets=targets,
         alpha=randomness.alpha[:, batch.rows],
         generator=train_state.generator,
         discriminator=train_state.critic,
-        translate=train_state.translate,
-        discriminate=train_state.discriminate,
+        translate=translate,
+        discriminate=train_state.critic if eager else train_state.discriminate,
         critic_context=train_state.critic_context,
     )
 

@@ -8,10 +8,14 @@ import torch
 from tiny import make_critic, make_generator
 from torch import Tensor, nn
 
+from stargan_lab import compose
 from stargan_lab.cli.main import main
 from stargan_lab.inspection.faces import faces
 from stargan_lab.inspection.label_sensitivity import label_sensitivity, mean_by_distance
 from stargan_lab.inspection.receptive_field import measure_field, square_with
+from stargan_lab.inspection.run import _names
+from stargan_lab.labels import LabelLayout
+from stargan_lab.runs.loaded_model import LoadedModel
 
 
 def identity(labels: Tensor) -> Tensor:
@@ -30,12 +34,46 @@ class OneConvolution(nn.Module):
         return self.conv(images), images.flatten(1)
 
 
+class Convolutions(nn.Module):
+    """Scores from convolutions of (kernel, stride, padding) with constant weights."""
+
+    def __init__(self, *layers: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Conv2d(3 if i == 0 else 1, 1, *layer) for i, layer in enumerate(layers)))
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 1.0)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.layers(images), images.flatten(1)
+
+
 def test_all_pixels_of_a_constant_kernel_have_equal_gradients() -> None:
     field = measure_field(OneConvolution(5), faces(2, 16))
     assert (field.theoretical, field.effective, field.scores) == (5, 5.0, 16)
     assert field.square == (6.0, 11.0) and field.center == 8.5  # the score at pixel 8
     assert torch.equal(field.gradient.nonzero().unique(), torch.arange(6, 11))
     assert (field.gradient[6:11, 6:11] - 1).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("layers", "size", "theoretical", "center"),
+    [
+        (((7, 4, 0),), 33, 7, 15.5),  # 7 scores; score 3 reads pixels 12 to 18
+        (((7, 4, 3),), 33, 7, 16.5),  # 9 scores; score 4 reads pixels 13 to 19
+        (((4, 2, 1), (4, 2, 1)), 32, 10, 18.0),  # 8 scores; score 4 reads 7 to 10 of the first map
+        (((3, 2, 0), (3, 1, 2)), 31, 7, 15.5),  # 17 scores; score 8 reads 6 to 8 of the first map, pixels 12 to 18
+        (((5, 3, 2), (2, 2, 0)), 40, 8, 20.0),  # 7 scores; score 3 reads 6 to 7 of the first map, pixels 16 to 23
+    ],
+)
+def test_the_effective_field_lies_within_the_theoretical_one(
+    layers: tuple[tuple[int, int, int], ...], size: int, theoretical: int, center: float
+) -> None:
+    field = measure_field(Convolutions(*layers), faces(2, size))
+    assert (field.theoretical, field.center) == (theoretical, center)
+    assert 0 < field.effective <= theoretical
+    low, high = round(center - theoretical / 2), round(center + theoretical / 2)
+    assert field.gradient[low:high, low:high].sum() == pytest.approx(float(field.gradient.sum()))
+    assert field.gradient[low, low] > 0 and field.gradient[high - 1, high - 1] > 0
 
 
 def test_the_square_holds_the_share_and_is_cut_off_at_the_border() -> None:
@@ -102,8 +140,10 @@ def test_commands_write_figures_and_numbers(
     assert len(out.splitlines()) == 4  # a 16 px image has four halvings
     assert main(["inspect", "receptive_field", "preset=tiny", "discriminator.depth=2"]) == 0
     assert capsys.readouterr().out.startswith("depth 2: 18 px in theory, ")
-    with pytest.warns(UserWarning, match="the label has no effect"):
-        assert main(["inspect", "label_sensitivity", "preset=tiny"]) == 0
+    assert main(["inspect", "label_sensitivity", "preset=tiny"]) == 0
+    assert "warning" not in capsys.readouterr().err  # reflect padding is the command's own choice
+    drawn = (tmp_path / "outputs" / "inspect" / "label_sensitivity.svg").read_text()
+    assert "concat, reflect padding: at most " in drawn and "concat, zero padding: at most" not in drawn
     folder = tmp_path / "outputs" / "inspect"
     names = {f"{name}.{form}" for name in ("receptive_field", "label_sensitivity") for form in ("svg", "pdf", "json")}
     assert {path.name for path in folder.iterdir()} == names
@@ -113,10 +153,26 @@ def test_commands_write_figures_and_numbers(
     assert not (tmp_path / "outputs" / "data").exists()  # faces are rendered in memory
 
 
+def test_trained_generators_are_named_by_what_differs() -> None:
+    def model(name: str, *overrides: str) -> LoadedModel:
+        config = compose(["preset=tiny", *overrides])
+        return LoadedModel(name, Path(), nn.Module(), None, LabelLayout(()), 16, config=config)
+
+    zero, seed = model("96d0230000"), model("0000230000", "seed=1", "evaluation.batch_size=3")
+    reflect = model("05a8150000", "generator.padding=reflect", "generator.conditioning=adain")
+    assert _names([zero, reflect]) == [
+        "conditioning=concat padding=zero (96d023)",
+        "conditioning=adain padding=reflect (05a815)",
+    ]
+    assert _names([zero, seed]) == ["seed=0 (96d023)", "seed=1 (000023)"]
+    assert _names([zero]) == ["96d0230000"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["receptive_feld"], "unknown choice 'receptive_feld'; did you mean 'receptive_field'?"),
+        ([], "the following arguments are required: WHAT (see"),
         (["receptive_field", "abc"], "abc"),
         (["receptive_field", "abc", "seed=1"], "seed=1: overrides describe untrained networks"),
         (["receptive_field", "discriminator.nrm=layer"], "did you mean 'discriminator.norm'?"),

@@ -42,3 +42,17 @@ def test_the_share_at_the_clip_bound_is_logged(lab: Lab) -> None:
     assert outcome.code == 0, outcome.err
     shares = [m["diagnostics/share_at_bound"] for _, m in lab.rows() if "diagnostics/share_at_bound" in m]
     assert len(shares) == 2 and all(0 < share <= 1 for share in shares)
+
+
+def test_in_joint_training_every_dataset_is_measured_under_its_name(lab: Lab) -> None:
+    datasets = ("faces", "expressions")
+    small = [f"data.sources.{name}.{size}" for name in datasets for size in ("train=32", "valid=8", "test=8")]
+    outcome = lab(
+        *("train", "preset=tiny", "data=joint", "data.image_size=16", "total_steps=2", "tracking.enabled=false"),
+        *("diagnostics.enabled=true", "diagnostics.every=2", *small),
+    )
+    assert outcome.code == 0, outcome.err
+    names = {name for _, metrics in lab.rows() for name in metrics if name.startswith("diagnostics/")}
+    assert {name.rpartition("/")[2] for name in names} == set(datasets)
+    for dataset in datasets:
+        assert {f"diagnostics/{name}/{dataset}" for name in ("critic_gap", "layer_gradient/conv1")} <= names

@@ -1,7 +1,9 @@
-"""``stargan-lab toy swiss_roll`` with its defaults shows the pattern of figure 1 of WGAN-GP."""
+"""``stargan-lab toy swiss_roll`` with its defaults: gradients and weights under clipping and under the penalty."""
 
 import json
 import math
+import resource
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 def record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lab = Lab(tmp_path_factory.mktemp("toy"))
     process = lab.start("toy", "swiss_roll")
-    _, err = process.communicate(timeout=PATIENCE)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _, err = process.communicate(timeout=PATIENCE)  # waits for the process, whose usage then counts
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.returncode == 0, err
     assert {path.name for path in Path(lab.folder).iterdir()} == {"outputs"}
     content: dict[str, Any] = json.loads((lab.outputs / "toy" / "swiss_roll" / "toy.json").read_text())
+    content["cpu_seconds"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return content
+
+
+def test_the_command_takes_less_than_three_minutes_of_cpu_time(record: dict[str, Any]) -> None:
+    """30 to 45 s were seen; wall time would measure what else the machine does."""
+    assert 1 < record["cpu_seconds"] < 180
 
 
 def by_kind(record: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -58,7 +68,9 @@ def test_the_penalized_critic_separates_the_points_with_gradients_near_one(recor
 
 
 def test_the_minimax_gradient_vanishes_as_the_critic_gets_better(record: dict[str, Any]) -> None:
+    """Medians of the last half: single values oscillate."""
     gradients = {name: each["generator_gradient"] for name, each in record["vanishing"].items()}
-    assert gradients["minimax"][-1] < 0.01 * max(gradients["minimax"])
-    assert gradients["vanilla"][-1] > 1
-    assert gradients["wgan"][-1] == pytest.approx(1.25, abs=0.2)  # 1 + offset / 2λ
+    late = {name: statistics.median(series[len(series) // 2 :]) for name, series in gradients.items()}
+    assert late["minimax"] < 0.1 * max(gradients["minimax"])
+    assert late["vanilla"] > 100 * late["minimax"] and late["vanilla"] > 1
+    assert late["wgan"] == pytest.approx(1.25, rel=0.2)  # 1 + offset / 2λ

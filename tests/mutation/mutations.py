@@ -33,8 +33,8 @@ LOSSES = [
     (
         "gradient penalty: mean reduction sums",
         "losses/lipschitz.py",
-        "values.flatten(1).mean(1)",
-        "values.flatten(1).sum(1)",
+        "scores.flatten(1).mean(1)",
+        "scores.flatten(1).sum(1)",
         "tests/losses",
     ),
     (
@@ -144,6 +144,27 @@ TRAINING = [
         "        self.u.copy_(functional.normalize(matrix @ right, dim=0))\n",
         "        pass\n",
         "tests/models/test_norms.py",
+    ),
+    (
+        "diagnostics: gradient norms at real images",
+        "training/diagnostics.py",
+        "step.scores, step.real, step.fake, step.alpha",
+        "step.scores, step.real, step.real, step.alpha",
+        "tests/training/test_diagnostics.py",
+    ),
+    (
+        "diagnostics: layer gradients of the real term alone",
+        "training/diagnostics.py",
+        "torch.stack(step.discriminator_terms).sum()",
+        "step.discriminator_terms[0]",
+        "tests/training/test_diagnostics.py",
+    ),
+    (
+        "diagnostics: compiled networks are differentiated",
+        "training/diagnostics.py",
+        ", eager=True)",
+        ")",
+        "tests/training/test_diagnostics.py",
     ),
 ]
 DATA = [

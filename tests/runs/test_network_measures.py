@@ -7,9 +7,11 @@ from torch import Tensor, nn
 
 from stargan_lab.runs.network_measures import (
     FlopCounter,
+    Span,
     graph_of,
     measured_field,
     receptive_field,
+    seen_region,
     shapes_only,
     trainable,
 )
@@ -76,6 +78,27 @@ def test_receptive_field_of_a_patchgan(depth: int, patch: int, whole: int) -> No
 )
 def test_receptive_field_of_other_layers(network: nn.Module, side: int) -> None:
     assert field_of(network) == side
+
+
+@pytest.mark.parametrize(
+    ("network", "rows", "columns"),
+    [
+        (nn.Conv2d(3, 1, 3, padding=1, padding_mode="reflect"), (4, 6), (4, 6)),
+        (nn.Sequential(nn.ZeroPad2d((1, 0, 3, 0)), nn.Conv2d(3, 1, 3)), (2, 4), (4, 6)),
+        (nn.MaxPool2d(3, 2, 1), (9, 11), (9, 11)),
+        (nn.ConvTranspose2d(3, 1, 4, 2, 1), (2, 3), (2, 3)),  # output 5 is input 2 by weight 2, input 3 by weight 0
+        (nn.Sequential(nn.Conv2d(3, 1, 3, 2, 1), nn.Conv2d(1, 1, (1, 3), 1, (0, 1))), (9, 11), (7, 13)),
+        (Sum(nn.Conv2d(3, 1, 3, padding=1), nn.Conv2d(3, 1, 3, padding=2, dilation=2)), (3, 7), (3, 7)),
+    ],
+)
+def test_rows_and_columns_that_output_5_sees(network: nn.Module, rows: Span, columns: Span) -> None:
+    images = torch.empty(1, 3, 32, 32, device="meta", requires_grad=True)
+    assert seen_region(graph_of(shapes_only(network)(images)), images, 5) == (rows, columns)
+    values = torch.rand(1, 3, 32, 32, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(values)[0, 0, 5, 5], values)
+    for axis, (first, last) in ((1, rows), (0, columns)):
+        seen = (gradient[0].abs().amax(0).amax(axis) > 0).nonzero().flatten()
+        assert first <= int(seen[0]) and int(seen[-1]) <= last
 
 
 def test_an_output_that_does_not_depend_on_the_images_has_no_receptive_field() -> None:

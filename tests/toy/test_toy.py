@@ -1,6 +1,7 @@
 """Toy distributions, critics and their training."""
 
 import math
+import statistics
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from stargan_lab.registry import family
 from stargan_lab.seeding import generator_for
 from stargan_lab.toy.critic import ToyCritic, initialize_critic
 from stargan_lab.toy.distributions import sample
-from stargan_lab.toy.train import noisy_points, per_point_gradient, train_critics
+from stargan_lab.toy.train import _update, noisy_points, per_point_gradient, train_critics
 from stargan_lab.toy.vanishing import offset_gradient, shifted_points, train_vanishing
 from stargan_lab.training.diagnostics import share_at_bound
 
@@ -143,15 +144,16 @@ def test_every_loss_and_optimizer_trains(loss: str) -> None:
             assert all(math.isfinite(value) for series in each.history.values() for value in series)
 
 
-def test_a_better_vanilla_critic_starves_the_minimax_generator_but_not_wgans() -> None:
-    config = small("vanishing.steps=200", "optimizer.d_lr=0.01", "every=40")
+def test_a_better_critic_starves_the_minimax_generator_but_not_vanillas_and_wgans() -> None:
+    config = small("vanishing.steps=200", "optimizer.d_lr=0.01", "every=10")
     gradients = {
         name: each.history["generator_gradient"]
         for name, each in train_vanishing(config, lambda _: lambda: None).items()
     }
-    assert gradients["minimax"][-1] < 0.1 * max(gradients["minimax"])
-    assert gradients["wgan"][-1] == pytest.approx(1.25, abs=0.15)  # 1 + offset / 2λ
-    assert gradients["vanilla"][-1] > 1000 * gradients["minimax"][-1]
+    late = {name: statistics.median(series[len(series) // 2 :]) for name, series in gradients.items()}
+    assert late["minimax"] < 0.1 * max(gradients["minimax"])
+    assert late["wgan"] == pytest.approx(1.25, rel=0.2)  # 1 + offset / 2λ; a single value may be 20 % off
+    assert late["vanilla"] > 100 * late["minimax"]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,8 @@ def test_a_better_vanilla_critic_starves_the_minimax_generator_but_not_wgans() -
             "vanishing.losses=[wgam]",
             "vanishing.losses: unknown adversarial loss 'wgam'; did you mean 'wgan'?",
         ),
+        ("swiss_roll", "constraints={}", "constraints={}: would be merged with the default constraints; drop one with"),
+        ("swiss_roll", "+constraints={free: {kind: none}}", "add one with '+constraints.NAME={kind: KIND}'"),
         ("swiss_roll", "optimizer.d_l=1", "optimizer.d_l: unknown key; did you mean 'optimizer.d_lr'?"),
         ("swiss_roll", "distribution.noise=-1", "distribution.noise: expected at least 0"),
     ],
@@ -188,6 +192,28 @@ def test_invalid_configurations_are_refused_in_one_line(distribution: str, overr
 def test_an_unbounded_wgan_critic_is_warned_about() -> None:
     with pytest.warns(UserWarning, match=r"constraints.free: the critic is not Lipschitz-bounded"):
         compose_toy("swiss_roll", ["+constraints.free={kind: none}"])
+
+
+def test_a_norm_that_couples_points_is_warned_about_under_a_penalty_per_point() -> None:
+    with pytest.warns(UserWarning) as caught:
+        compose_toy("swiss_roll", ["critic.norm=batch"])
+    assert [str(warning.message) for warning in caught] == [
+        "constraints.gp: gp is per point, but with critic.norm=batch a point's score depends on the other points in the"
+        " batch"
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_update_scores_real_and_generated_points_separately() -> None:
+    """As in training and when measuring, so that batch norm has the same meaning in all three."""
+    config = small("critic.norm=batch")
+    network, passes = critic(4, 3, norm="batch"), []
+    network.register_forward_pre_hook(lambda _module, inputs: passes.append(inputs[0]))
+    points = shifted_points(config)("test", 0, 8)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+    wgan, free = family("adversarial").build("wgan"), family("lipschitz").build("none")
+    _update(network, optimizer, wgan, free, points, (config, 0))
+    assert [torch.equal(scored, group) for scored, group in zip(passes, points, strict=True)] == [True, True]
 
 
 def test_the_configuration_in_the_record_can_be_validated_again() -> None:

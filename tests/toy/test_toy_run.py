@@ -2,16 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from mlflow import MlflowClient
 
 from stargan_lab.cli.main import main
+from stargan_lab.config.schema import Component
+from stargan_lab.registry import family
+from stargan_lab.toy.figures import FIGURES
+from stargan_lab.toy.run import labels_of
 from stargan_lab.tracking.store import Store
 
 TINY = ["critic.width=8", "critic.layers=3", "batch_size=16", "steps=4", "every=2", "vanishing.steps=2"]
-FIGURES = ["value_surfaces", "layer_gradients", "weights", "generator_gradients", "vanishing_gradients"]
 
 
 def test_figures_and_record_are_written(
@@ -34,8 +38,69 @@ def test_figures_and_record_are_written(
         assert each["steps"] == [0, 2, 4] and len(each["generator_gradient"]) == 3
     assert list(record["vanishing"]) == ["minimax", "vanilla", "wgan"]
     out, err = capsys.readouterr()
-    assert "clip_1e-1" in out and "without overlap" in out and "outputs/toy/eight_gaussians" in err
+    assert "clip_1e-1" in out and " at offset 5\n" in out and "outputs/toy/eight_gaussians" in err
     assert not (tmp_path / "outputs" / "mlflow.db").exists()
+
+
+def test_figures_of_an_earlier_command_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "outputs" / "toy" / "swiss_roll"
+    for overrides, drawn in (([], FIGURES), (["vanishing.losses=[]"], FIGURES[:-1])):
+        assert main(["toy", "swiss_roll", *TINY, "tracking.enabled=false", *overrides]) == 0
+        assert (
+            {path.stem for path in folder.glob("*.svg")} == {path.stem for path in folder.glob("*.pdf")} == set(drawn)
+        )
+
+
+class Named:
+    """A constraint of a user's module whose first option is no number."""
+
+    weight, samples, bound = 0.0, 0, None
+
+    def __init__(self, *, mode: str = "soft") -> None:
+        pass
+
+    def penalty(self, *_: Any) -> None:
+        return None
+
+    def project(self, critic: Any) -> None:
+        pass
+
+
+def test_labels_name_the_options_that_differ() -> None:
+    parts = {
+        "a": Component(name="gp", options={"weight": 1.0, "samples": 1, "one_sided": False}),
+        "b": Component(name="gp", options={"weight": 1.0, "samples": 4, "one_sided": True}),
+        "c": Component(name="clip", options={"bound": 0.01}),
+        "d": Component(name="clip", options={"bound": 0.01}),
+        "e": Component(name="mine", options={"mode": "soft"}),
+        "f": Component(name="none", options={}),
+    }
+    assert labels_of(parts) == {
+        "a": "gp, weight 1, samples 1, one_sided False",
+        "b": "gp, weight 1, samples 4, one_sided True",
+        "c": "c: clip, bound 0.01",
+        "d": "d: clip, bound 0.01",
+        "e": "mine, mode soft",
+        "f": "none",
+    }
+
+
+def test_equal_constraints_are_all_drawn_and_a_users_option_may_be_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    constraints = family("lipschitz")
+    constraints.names()
+    for part in ("_entries", "_sources", "_traits", "_facts"):
+        monkeypatch.setattr(constraints, part, dict(getattr(constraints, part)))
+    constraints.register("named")(Named)
+    added = ["+constraints.again={kind: gp, weight: 1.0}", "+constraints.named={kind: named}"]
+    assert main(["toy", "swiss_roll", *TINY, "tracking.enabled=false", "adversarial=hinge", *added]) == 0
+    folder = tmp_path / "outputs" / "toy" / "swiss_roll"
+    drawn = (folder / "generator_gradients.svg").read_text()
+    for label in ("gp: gp, weight 1", "again: gp, weight 1", "named, mode soft"):
+        assert label in drawn
 
 
 def test_one_flat_mlflow_run_that_an_equal_command_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
