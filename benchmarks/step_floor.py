@@ -61,16 +61,22 @@ def rates(device: str, dtype: torch.dtype) -> tuple[float, float]:
     return product, 2 * _bytes(source) / _best(lambda: target.copy_(source), device)
 
 
+def costs(cycle: Callable[[], None]) -> tuple[int, int]:
+    """FLOPs and bytes of one call of ``cycle``, which must run eagerly."""
+    with FlopCounter() as flops, _Bytes() as moved:
+        cycle()
+    return flops.total, moved.total
+
+
 def floor(cycle: Callable[[], None], device: str, dtype: torch.dtype, steps: int) -> dict[str, float]:
     """The floor per step of a cycle of ``steps`` steps, and what it follows from; ``cycle`` must run eagerly."""
     cycle()
-    with FlopCounter() as flops, _Bytes() as moved:
-        cycle()
+    flops, moved = costs(cycle)
     rate, bandwidth = rates(device, dtype)
-    computing, moving = flops.total / rate / steps, moved.total / bandwidth / steps
+    computing, moving = flops / rate / steps, moved / bandwidth / steps
     return {
-        "gflops": round(flops.total / steps / 1e9, 2),
-        "mib": round(moved.total / steps / 2**20, 1),
+        "gflops": round(flops / steps / 1e9, 2),
+        "mib": round(moved / steps / 2**20, 1),
         "measured_gflops_per_second": round(rate / 1e9, 1),
         "measured_gib_per_second": round(bandwidth / 2**30, 1),
         "floor_flops_seconds": round(computing, 6),

@@ -39,7 +39,7 @@ class PackCache:
         Raises:
             UnreadableImageError: a file is missing or damaged, and such files are not skipped.
         """
-        index = self._index(folder, names, options)
+        index = self.index(folder, names, options)
 
         def write(file: BinaryIO) -> None:
             partial = self.folder / "packed" / index.with_suffix(".npy").name
@@ -65,12 +65,12 @@ class PackCache:
 
         def write(file: BinaryIO) -> None:
             if write_pack(file, folder, names, options, title).digest != digest:
-                self._index(folder, names, options).unlink(missing_ok=True)
+                self.index(folder, names, options).unlink(missing_ok=True)
                 raise DataError(f"{folder}: images have changed since they were hashed; repeat the command")
 
         return files.make_once(self.path(digest, options), write)
 
-    def _index(self, folder: Path, names: Sequence[str], options: ImageOptions) -> Path:
+    def index(self, folder: Path, names: Sequence[str], options: ImageOptions) -> Path:
         """Where the content hash of the files, as they are now, is kept."""
         stats = [_stat(folder / name) for name in names]
         skip = options.unreadable == "skip"
