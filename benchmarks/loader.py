@@ -15,7 +15,8 @@ process uses one thread, except for packing. The last line of the output is JSON
     ratio_wall             the same of wall time
     identical              images compared with the reference's, flipped and not; any difference is an error
     pack_per_second        images read, hashed, decoded, resized and written per second of CPU time, and of wall time
-    floor_seconds          per image: bytes read and written over the measured bandwidth; floor_share is reached
+    floor_seconds          per image: bytes read and written over the bandwidth measured in CPU time;
+                           floor_share is reached
     anonymous_mib          largest RssAnon of the process with 200,000 images
     open_cpu_seconds       its CPU time from the first look at the directory to the first batch
 """
@@ -221,7 +222,7 @@ def main() -> None:
         command = [sys.executable, __file__, "--measure-large", str(folder)]
         large = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     moved = 3 * SIZE**2 * (1 + 4)  # uint8 read, float32 written
-    floor = moved / rates("cpu", torch.float32)[1]
+    floor = moved / rates("cpu", torch.float32, time.process_time)[1]
     result |= {"identical": identical, "pack_per_second": packed, "large": large}
     result |= {"floor_seconds": round(floor, 7), "floor_share": round(floor * result["ours"]["cpu"], 3)}
     print(json.dumps({"against": "yunjey/stargan" if arguments.against else "torchvision", **result}))

@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="of all threads, for a CPU that others use too")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    clock = time.process_time if arguments.cpu_time else time.perf_counter
+    clock = clock_of(arguments)
     rows = settings()
     cycles = {name: cycle_of(sizes) for name, sizes in rows.items()}
     steps = {name: N_CRITIC * sizes["datasets"] for name, sizes in rows.items()}
@@ -78,6 +78,10 @@ def main() -> None:
     report(arguments, rows, times, {name: costs(cycle) for name, cycle in cycles.items()}, steps)
 
 
+def clock_of(arguments: argparse.Namespace) -> Callable[[], float]:
+    return time.process_time if arguments.cpu_time else time.perf_counter
+
+
 def report(
     arguments: argparse.Namespace,
     rows: dict[str, dict[str, int]],
@@ -85,7 +89,7 @@ def report(
     cost: dict[str, tuple[int, int]],
     steps: dict[str, int],
 ) -> None:
-    rate, bandwidth = rates("cpu", torch.float32)
+    rate, bandwidth = rates("cpu", torch.float32, clock_of(arguments))
     result: dict[str, dict[str, Any]] = {}
     print("| | ms per step | ratio | GFLOP | floor / time |\n|---|---|---|---|---|")
     for name in rows:

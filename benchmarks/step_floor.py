@@ -33,32 +33,38 @@ def _bytes(values: Any) -> int:
     return sum(x.numel() * x.element_size() for x in tree_leaves(values) if isinstance(x, torch.Tensor))
 
 
-def _best(run: Callable[[], object], device: str, repeats: int = 8) -> float:
+Clock = Callable[[], float]
+
+
+def _best(run: Callable[[], object], device: str, clock: Clock, repeats: int = 8) -> float:
     times = []
     for _ in range(repeats):
         if device == "cuda":
             torch.cuda.synchronize()
-        start = time.perf_counter()
+        start = clock()
         run()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
-def rates(device: str, dtype: torch.dtype) -> tuple[float, float]:
+def rates(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> tuple[float, float]:
     """FLOP/s of a large matrix product, and bytes/s of a large copy, read plus written.
 
     On a CUDA device, float32 products are in TF32, as torch's convolutions are.
+
+    Args:
+        clock: ``time.process_time`` on a CPU that others use too.
     """
     size = 8192 if device == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
-    product = 2 * size**3 / _best(lambda: a @ b, device)
+    product = 2 * size**3 / _best(lambda: a @ b, device, clock)
     torch.backends.cuda.matmul.allow_tf32 = before
     source = torch.randn(2**28 if device == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
-    return product, 2 * _bytes(source) / _best(lambda: target.copy_(source), device)
+    return product, 2 * _bytes(source) / _best(lambda: target.copy_(source), device, clock)
 
 
 def costs(cycle: Callable[[], None]) -> tuple[int, int]:
