@@ -64,12 +64,12 @@ class Starts:
     def train(self, *words: str) -> list[Seconds]:
         """The times of the first steps."""
         self.times.unlink(missing_ok=True)
-        self._run("imports=[first_step_probe]", *words)
+        self._run("imports=[first_step_probe]", *words)  # a run that the probe ends counts as failed with -m
         return [json.loads(line) for line in self.times.read_text().splitlines()]
 
     def warm_up(self) -> None:
         """Create the store and all caches."""
-        self._run("total_steps=2")
+        self._run("total_steps=2").check_returncode()
 
     def imports(self) -> Seconds:
         start = time.perf_counter()
@@ -78,14 +78,15 @@ class Starts:
         )
         return {"cpu": float(done.stdout), "wall": time.perf_counter() - start}
 
-    def _run(self, *words: str) -> None:
+    def _run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "stargan_lab", "train", "preset=quickstart", "quiet=true"]
         command += [f"paths.outputs={self.outputs}", *words]
-        subprocess.run(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.run(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def starts(folder: Path, rounds: int) -> dict[str, list[Seconds]]:
-    runs, found = Starts(folder), {"train": [], "cell": [], "imports": []}  # type: ignore[var-annotated]
+    runs = Starts(folder)
+    found: dict[str, list[Seconds]] = {"train": [], "cell": [], "imports": []}
     runs.warm_up()
     for seed in range(1, rounds + 1):
         found["train"] += runs.train(f"seed={seed}")
