@@ -1,7 +1,8 @@
-"""Cost of scoring compared with pytorch-fid's command: ``python benchmarks/evaluation.py [--images 500]``.
+"""Cost of scoring: ``python benchmarks/evaluation.py [--images 500]``; ``--share`` measures only the first part.
 
-K variants are scored against one set of real images. All images are synthetic, and both sides use the same random,
-calibrated weights:
+First, the share of scoring in a run of ``preset=quickstart`` with warm caches is measured: the CPU time of
+``Evaluator.score`` over that of the process. Then scoring is compared with pytorch-fid's command: K variants are scored
+against one set of real images. All images are synthetic, and both sides use the same random, calibrated weights:
 
 - ours: one process that has the images of all variants in memory, as after translation, and the statistics of the real
   images;
@@ -10,17 +11,19 @@ calibrated weights:
 
 Prints the distances, the seconds per variant and the median of the paired time ratios; the methods run alternately. The
 work that ours does once for all variants is printed separately. Then the distance of two 2,048-dimensional Gaussians is
-timed against scipy's sqrtm.
+timed against scipy's sqrtm. The last line of the output is JSON: medians, with the quartiles of the ratios.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +39,23 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from inception import make_calibrated_inception
 
 CPU = torch.device("cpu")
+RUN = """
+import json, sys, time
+from stargan_lab.cli.main import main
+from stargan_lab.evaluation.evaluator import Evaluator
+
+score = Evaluator.score
+
+def timed(self, translate):
+    start = time.process_time()
+    scores = score(self, translate)
+    print("TIMES", json.dumps({"scoring": time.process_time() - start, "metrics": scores.metrics}))
+    return scores
+
+Evaluator.score = timed
+assert main(sys.argv[1:]) == 0
+print("TIMES", json.dumps({"run": time.process_time()}))
+"""
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
 
 
@@ -70,7 +90,32 @@ def pytorch_fid(torch_home: Path, real: Path, variant: Path, *flags: str) -> flo
     return float(result.stdout.split()[-1]) if "--save-stats" not in flags else float("nan")
 
 
-def scoring(arguments: argparse.Namespace, folder: Path) -> None:
+def quickstart(outputs: Path, *words: str) -> dict[str, Any]:
+    """CPU time in seconds of a run and of its scoring, and its scores."""
+    command = [sys.executable, "-c", RUN, "train", "preset=quickstart", "quiet=true", f"paths.outputs={outputs}"]
+    done = subprocess.run([*command, *words], check=True, stdout=subprocess.PIPE, text=True)
+    times: dict[str, Any] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("TIMES"):
+            times |= json.loads(line.removeprefix("TIMES"))
+    return times
+
+
+def share(rounds: int, folder: Path) -> dict[str, Any]:
+    quickstart(folder, "total_steps=2")  # renders the data and trains the attribute classifier
+    runs = [quickstart(folder, f"seed={seed}") for seed in range(1, rounds + 1)]
+    shares = [run["scoring"] / run["run"] for run in runs]
+    seconds = {key: round(median(run[key] for run in runs), 2) for key in ("scoring", "run")}
+    print(f"quickstart: {seconds['scoring']} of {seconds['run']} s of CPU time are scoring, {median(shares):.1%}")
+    return {"scoring_seconds": seconds["scoring"], "run_seconds": seconds["run"], **spread("scoring_share", shares)}
+
+
+def spread(name: str, values: list[float]) -> dict[str, Any]:
+    low, middle, high = quantiles(values, n=4)
+    return {name: round(middle, 3), f"{name}_quartiles": [round(low, 3), round(high, 3)]}
+
+
+def scoring(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     real = synthetic_images(arguments.images, 0.0, 0, folder)
     variants = [synthetic_images(arguments.images, 0.3 + 0.1 * k, k + 1, folder) for k in range(arguments.variants)]
     weights = make_calibrated_inception(folder / "hub" / "checkpoints" / WEIGHTS, real[:16])
@@ -94,12 +139,15 @@ def scoring(arguments: argparse.Namespace, folder: Path) -> None:
             seconds[name].append(time.perf_counter() - start)
         shown = "  ".join(f"{name} {value:.6f} ({seconds[name][-1]:.1f} s)" for name, value in values.items())
         print(f"variant {k}: {shown}", flush=True)
+    result: dict[str, Any] = {}
     for name in ("pytorch-fid, statistics", "pytorch-fid, folders"):
-        ratio = median(a / b for a, b in zip(seconds["ours"], seconds[name], strict=True))
-        print(f"ours / {name}: {ratio:.2f}, time per variant (median of {arguments.variants} pairs)")
+        ratios = [a / b for a, b in zip(seconds["ours"], seconds[name], strict=True)]
+        print(f"ours / {name}: {median(ratios):.2f}, time per variant (median of {arguments.variants} pairs)")
+        result |= spread(f"ours / {name}", ratios)
+    return result
 
 
-def distance(pairs: int) -> None:
+def distance(pairs: int) -> dict[str, Any]:
     """Time the distance alone, with regular covariances, for which sqrtm is accurate."""
     from scipy.linalg import sqrtm
 
@@ -118,6 +166,7 @@ def distance(pairs: int) -> None:
         ratios.append((between - start) / (time.perf_counter() - between))
         print(f"distance: ours {ours:.9f} in {between - start:.2f} s, sqrtm {theirs:.9f}", flush=True)
     print(f"ours / sqrtm: {median(ratios):.3f}, time at 2,048 dimensions (median of {pairs} pairs)")
+    return spread("ours / sqrtm", ratios)
 
 
 def main() -> None:
@@ -125,11 +174,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, help="images per side (default: 500)")
     parser.add_argument("--variants", type=int, default=3, help="number of variants (default: 3)")
     parser.add_argument("--pairs", type=int, default=3, help="number of timings of the distance alone (default: 3)")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs of quickstart (default: 3)")
+    parser.add_argument("--share", action="store_true", help="only measure the share of scoring in a run")
     arguments = parser.parse_args()
-    print(f"{arguments.images} images of 64 px per side, {torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
-        scoring(arguments, Path(folder))
-    distance(arguments.pairs)
+        result = share(arguments.runs, Path(folder))
+        if not arguments.share:
+            threads = torch.get_num_threads()
+            print(f"{arguments.images} images of 64 px per side, {threads} threads, torch {torch.__version__}")
+            result |= scoring(arguments, Path(folder)) | distance(arguments.pairs)
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

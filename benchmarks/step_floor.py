@@ -33,44 +33,56 @@ def _bytes(values: Any) -> int:
     return sum(x.numel() * x.element_size() for x in tree_leaves(values) if isinstance(x, torch.Tensor))
 
 
-def _best(run: Callable[[], object], device: str, repeats: int = 8) -> float:
+Clock = Callable[[], float]
+
+
+def _best(run: Callable[[], object], device: str, clock: Clock, repeats: int = 8) -> float:
     times = []
     for _ in range(repeats):
         if device == "cuda":
             torch.cuda.synchronize()
-        start = time.perf_counter()
+        start = clock()
         run()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return min(times)
 
 
-def rates(device: str, dtype: torch.dtype) -> tuple[float, float]:
+def rates(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> tuple[float, float]:
     """FLOP/s of a large matrix product, and bytes/s of a large copy, read plus written.
 
     On a CUDA device, float32 products are in TF32, as torch's convolutions are.
+
+    Args:
+        clock: ``time.process_time`` on a CPU that others use too.
     """
     size = 8192 if device == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     before, torch.backends.cuda.matmul.allow_tf32 = torch.backends.cuda.matmul.allow_tf32, True
-    product = 2 * size**3 / _best(lambda: a @ b, device)
+    product = 2 * size**3 / _best(lambda: a @ b, device, clock)
     torch.backends.cuda.matmul.allow_tf32 = before
     source = torch.randn(2**28 if device == "cuda" else 2**26, device=device)
     target = torch.empty_like(source)
-    return product, 2 * _bytes(source) / _best(lambda: target.copy_(source), device)
+    return product, 2 * _bytes(source) / _best(lambda: target.copy_(source), device, clock)
+
+
+def costs(cycle: Callable[[], None]) -> tuple[int, int]:
+    """FLOPs and bytes of one call of ``cycle``, which must run eagerly."""
+    with FlopCounter() as flops, _Bytes() as moved:
+        cycle()
+    return flops.total, moved.total
 
 
 def floor(cycle: Callable[[], None], device: str, dtype: torch.dtype, steps: int) -> dict[str, float]:
     """The floor per step of a cycle of ``steps`` steps, and what it follows from; ``cycle`` must run eagerly."""
     cycle()
-    with FlopCounter() as flops, _Bytes() as moved:
-        cycle()
+    flops, moved = costs(cycle)
     rate, bandwidth = rates(device, dtype)
-    computing, moving = flops.total / rate / steps, moved.total / bandwidth / steps
+    computing, moving = flops / rate / steps, moved / bandwidth / steps
     return {
-        "gflops": round(flops.total / steps / 1e9, 2),
-        "mib": round(moved.total / steps / 2**20, 1),
+        "gflops": round(flops / steps / 1e9, 2),
+        "mib": round(moved / steps / 2**20, 1),
         "measured_gflops_per_second": round(rate / 1e9, 1),
         "measured_gib_per_second": round(bandwidth / 2**30, 1),
         "floor_flops_seconds": round(computing, 6),

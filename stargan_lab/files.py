@@ -26,17 +26,35 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         StorageError: the file cannot be written; the old one, if any, remains.
     """
+
+    def write_and_name(file: BinaryIO) -> Path:
+        write(file)
+        return path
+
+    write_named(path, write_and_name)
+
+
+def write_named(path: Path, write: Callable[[BinaryIO], Path | None]) -> None:
+    """``write_atomically`` for a file whose name depends on its content.
+
+    Args:
+        path: names the temporary file, for ``remove_partial``.
+        write: returns the final path, in the same directory; None discards the file.
+    """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary, file = Path(name), _Writer(io.FileIO(descriptor, "wb"))
         try:
             with file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
+                if (final := write(file)) is not None:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if final is None:
+                temporary.unlink()
+                return
             temporary.chmod(0o644)  # mkstemp creates files that only this user can read
-            temporary.replace(path)
+            temporary.replace(final)
             _sync_folder(path.parent)
         except BaseException as error:
             temporary.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from stargan_lab.files import (
     sha256_file,
     write_atomically,
     write_json,
+    write_named,
     write_text,
 )
 
@@ -40,6 +41,18 @@ def test_write_and_replace(tmp_path: Path) -> None:
     assert path.read_text() == "second"
     assert names(path.parent) == ["a.txt"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_named_after_its_content(tmp_path: Path) -> None:
+    def write(file: BinaryIO) -> Path | None:
+        file.write(b"content")
+        assert len(names(tmp_path)) == 1 and names(tmp_path)[0].startswith(".partial.")
+        return final
+
+    for final in (None, tmp_path / "final"):
+        write_named(tmp_path / "partial", write)
+        assert names(tmp_path) == ([] if final is None else ["final"])
+    assert (tmp_path / "final").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), OSError(28, "No space left"), KeyboardInterrupt()])

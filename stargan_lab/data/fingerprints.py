@@ -1,99 +1,85 @@
-"""Content hashes of image files, used in dataset fingerprints and the names of packed files."""
+"""Content hashes of image files, used in dataset fingerprints and the names of packed files.
+
+A split is hashed and packed in one pass over its files. The hash is kept under the files' names, sizes and modification
+times, so that later commands read no image.
+"""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from stargan_lab import files
-from stargan_lab.data.image_reader import (
-    MissingImageError,
-    UnreadableImageError,
-    decode,
-    map_files,
-    open_image,
-    read_bytes,
-)
+from stargan_lab.data.image_reader import MissingImageError
+from stargan_lab.data.options import ImageOptions
+from stargan_lab.data.pack_file import SplitHash, write_pack
 from stargan_lab.errors import DataError
 
 
 @dataclass(frozen=True)
-class SplitHash:
-    """The content of a split.
+class PackCache:
+    """Packed files and content hashes below ``folder``, the directory for caches."""
 
-    Attributes:
-        digest: SHA-256 over the names and bytes of the readable files.
-        unreadable: file name -> error.
-        sizes: ``"WIDTHxHEIGHT"`` -> number of images and the first file, without images that cannot be opened.
-    """
+    folder: Path
 
-    digest: str
-    unreadable: dict[str, str]
-    sizes: dict[str, tuple[int, str]]
+    def path(self, digest: str, options: ImageOptions) -> Path:
+        """The packed file of images with the content hash ``digest``."""
+        key = files.canonical_hash([digest, options.crop, options.image_size])
+        return self.folder / "packed" / f"{key[:32]}.npy"
 
-    def smaller_than(self, crop: int) -> list[tuple[int, str, str]]:
-        """(number of images, first file, size) of every size with a side shorter than ``crop`` px."""
-        sides = {size: min(map(int, size.split("x"))) for size in self.sizes}
-        return [(*self.sizes[size], size) for size, side in sides.items() if side < crop]
+    def hash_split(self, folder: Path, names: Sequence[str], options: ImageOptions, title: str) -> SplitHash:
+        """The content hash of a split. Reads the files, and packs them, only if a name, size or time has changed.
 
+        Nothing is packed if an image is smaller than the crop, or none is readable.
 
-def hash_split(folder: Path, names: Sequence[str], skip_unreadable: bool, cache: Path, title: str) -> SplitHash:
-    """Hash the files of a split. Cached until a name, size or modification time changes.
+        Args:
+            names: relative to ``folder``.
+            title: shown by the progress bar.
+        Raises:
+            UnreadableImageError: a file is missing or damaged, and such files are not skipped.
+        """
+        index = self.index(folder, names, options)
 
-    Args:
-        names: relative to ``folder``.
-        skip_unreadable: also decode every file, and report those that fail instead of hashing them.
-        cache: directory for the results.
-        title: shown by the progress bar.
-    Raises:
-        MissingImageError: a file is missing and ``skip_unreadable`` is off; names the first missing file.
-    """
-    stats = [_stat(folder / name) for name in names]
-    missing = [name for name, stat in zip(names, stats, strict=True) if stat is None]
-    if missing and not skip_unreadable:
-        raise MissingImageError(f"{folder / missing[0]}: no such file ({len(missing):,} of {len(names):,} are missing)")
+        def write(file: BinaryIO) -> None:
+            partial = self.folder / "packed" / index.with_suffix(".npy").name
+            files.remove_partial(partial)
+            split: list[SplitHash] = []
 
-    def write(file: BinaryIO) -> None:
-        rows, unreadable = [], {}
-        sizes: dict[str, tuple[int, str]] = {}
-        results = map_files(partial(_hash_file, skip_unreadable), [folder / name for name in names], title)
-        for name, result in zip(names, results, strict=True):
-            if isinstance(result, UnreadableImageError):
-                unreadable[name] = str(result)
-                continue
-            sha256, size = result
-            rows.append(f"{name} {sha256}\n".encode())
-            if size is not None:
-                count, first = sizes.get(size, (0, name))
-                sizes[size] = count + 1, first
-        split = SplitHash(files.sha256_bytes(rows), unreadable, sizes)
-        file.write(json.dumps(asdict(split)).encode())
+            def pack(packed: BinaryIO) -> Path | None:
+                split.append(write_pack(packed, folder, names, options, title))
+                usable = split[0].sizes and not split[0].smaller_than(options.crop or 0)
+                return self.path(split[0].digest, options) if usable else None
 
-    key = files.canonical_hash([str(folder.absolute()), list(names), stats, skip_unreadable, "sizes"])
-    return SplitHash(**files.read_json(files.make_once(cache / f"{key[:32]}.json", write)))
+            files.write_named(partial, pack)
+            file.write(json.dumps(asdict(split[0])).encode())
 
+        return SplitHash(**files.read_json(files.make_once(index, write)))
 
-def _hash_file(skip_unreadable: bool, path: Path) -> tuple[str, str | None] | UnreadableImageError:
-    """SHA-256 and size as ``"WIDTHxHEIGHT"``, None if the header cannot be parsed."""
-    try:
-        content = read_bytes(path)
-        if skip_unreadable:
-            decode(content, path)
-        return files.sha256_bytes([content]), _size(content, path)
-    except UnreadableImageError as error:
-        if skip_unreadable:
-            return error
-        raise
+    def pack(self, folder: Path, names: Sequence[str], options: ImageOptions, digest: str, title: str) -> Path:
+        """The packed file of files hashed earlier, written if it is missing, e.g. for another image size.
 
+        Raises:
+            DataError: the files have changed since, without a change of size or modification time.
+        """
 
-def _size(content: bytes, path: Path) -> str | None:
-    try:
-        with open_image(content, path) as image:
-            return "x".join(map(str, image.size))
-    except UnreadableImageError:  # reported when the image is decoded
-        return None
+        def write(file: BinaryIO) -> None:
+            if write_pack(file, folder, names, options, title).digest != digest:
+                self.index(folder, names, options).unlink(missing_ok=True)
+                raise DataError(f"{folder}: images have changed since they were hashed; repeat the command")
+
+        return files.make_once(self.path(digest, options), write)
+
+    def index(self, folder: Path, names: Sequence[str], options: ImageOptions) -> Path:
+        """Where the content hash of the files, as they are now, is kept."""
+        stats = [_stat(folder / name) for name in names]
+        skip = options.unreadable == "skip"
+        missing = [name for name, stat in zip(names, stats, strict=True) if stat is None]
+        if missing and not skip:
+            count = f"{len(missing):,} of {len(names):,} are missing"
+            raise MissingImageError(f"{folder / missing[0]}: no such file ({count})")
+        key = files.canonical_hash([str(folder.absolute()), list(names), stats, skip, "sizes"])
+        return self.folder / "fingerprints" / f"{key[:32]}.json"
 
 
 def _stat(path: Path) -> tuple[int, int] | None:

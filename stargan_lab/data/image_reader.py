@@ -5,10 +5,12 @@ import logging
 import os
 import stat
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +25,8 @@ Converter = Callable[[Image.Image], Image.Image]
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Image files by extension, case-insensitive; the same set as torchvision's and pytorch-fid's."""
-_CHUNK = 256  # bounds the results waiting for a slower consumer
-_THREADS = 4  # reading, decoding and hashing release the GIL
+_CHUNK = 16  # files per task, so that handing out tasks costs little
+_AHEAD = 4  # tasks per thread; bounds the results that wait for a slower consumer
 
 # This package's errors describe damaged files; PIL's warnings would garble progress bars.
 warnings.filterwarnings("ignore", module=r"PIL\b")
@@ -146,15 +148,31 @@ def decode(content: bytes, path: Path, convert: Converter = to_rgb) -> Image.Ima
 
 
 def reader_threads() -> ThreadPoolExecutor:
-    """A thread pool for reading and decoding."""
+    """A thread for each core, for reading, hashing, decoding and resizing, which release the GIL."""
     Image.init()  # PIL loads its formats lazily, which is not thread-safe
-    return ThreadPoolExecutor(_THREADS)
+    return ThreadPoolExecutor(_cores())
 
 
 def map_files(function: Callable[[Path], T], paths: Sequence[Path], title: str) -> Iterator[T]:
-    """Apply ``function`` to every path on several threads, with a progress bar; results are in order."""
+    """Apply ``function`` to every path on all cores, with a progress bar; results are in order."""
+
+    def results_of(start: int) -> list[T]:
+        return [function(path) for path in paths[start : start + _CHUNK]]
+
     with reader_threads() as pool, console.bar(title, len(paths), "image") as bar:
-        for start in range(0, len(paths), _CHUNK):
-            for result in pool.map(function, paths[start : start + _CHUNK]):
-                yield result
-                bar.update()
+        starts = iter(range(0, len(paths), _CHUNK))
+        waiting = deque(pool.submit(results_of, start) for start in islice(starts, _AHEAD * _cores()))
+        try:
+            while waiting:
+                results = waiting.popleft().result()
+                waiting.extend(pool.submit(results_of, start) for start in islice(starts, 1))
+                for result in results:
+                    yield result
+                    bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -3,10 +3,9 @@
 A packed file has 3·S² bytes per image: 10.0 GB for CelebA's 202,599 images at 128 px. Loading a batch copies its rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -14,15 +13,15 @@ from torch import Tensor
 
 from stargan_lab import files
 from stargan_lab.console import say
-from stargan_lab.data.fingerprints import SplitHash, hash_split
-from stargan_lab.data.image_reader import UnreadableImageError, map_files
+from stargan_lab.data.fingerprints import PackCache
+from stargan_lab.data.image_reader import UnreadableImageError
 from stargan_lab.data.options import SPLITS, ImageOptions
+from stargan_lab.data.pack_file import SplitHash, write_pack
 from stargan_lab.data.problems import ROW_PROBLEMS, raise_problem
 from stargan_lab.data.protocols import GroundTruth, Listing, SplitFiles
 from stargan_lab.data.synthfaces.ground_truth import SynthFacesGroundTruth
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
-from stargan_lab.data.transforms import read_image
 from stargan_lab.errors import DataError, preview, unknown
 from stargan_lab.labels import LabelSpec
 
@@ -69,7 +68,7 @@ class PackedSource:
         self.flip = options.flip
         self.options = options
         self._listing = listing
-        self._outputs = outputs
+        self._cache = PackCache(outputs / "cache")
         self._generated = generated
         self._packed: dict[str, PackedSet] = {}
         self._skipped_rows: list[str] = []
@@ -83,14 +82,14 @@ class PackedSource:
         """Hash of everything that pixels, labels and file names depend on; skipped files are not included.
 
         For SynthFaces that is the spec, for any other dataset the content of its files, independent of their location.
+        Files that were not hashed before are packed as well, since both need their content.
 
         Raises:
-            DataError: an image is missing, or smaller than the crop.
+            DataError: an image is missing, damaged or smaller than the crop.
         """
         settings = [list(self.spec.names), self.spec.kind, self.options.crop, self.options.image_size]
         if self._generated is not None:
             return files.canonical_hash([self._generated.fingerprint, self._listing.split_options(), settings])
-        self._check_crop()
         parts = [
             [which, self._content_hash(which), files.sha256_bytes([self._files_of(which).labels.tobytes()])]
             for which in self.splits()
@@ -157,32 +156,34 @@ class PackedSource:
 
     def _pack(self, which: str) -> PackedSet:
         """Write the packed file unless it exists."""
-        split, crop, size = self._files_of(which), self.options.crop, self.options.image_size
-        paths = [self._listing.folder / name for name in split.names]
-
-        def write(file: BinaryIO) -> None:
-            shape = (len(paths), 3, size, size)
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for pixels in map_files(lambda path: read_image(path, crop, size), paths, f"packing {self.name}/{which}"):
-                file.write(pixels.tobytes())
-
-        key = files.canonical_hash([self._content_hash(which), crop, size])
+        split, title = self._files_of(which), f"packing {self.name}/{which}"
+        folder, names, options = self._listing.folder, self.listed[which].names, self.options
+        digest = self._content_hash(which)
         try:
-            path = files.make_once(self._outputs / "cache" / "packed" / f"{key[:32]}.npy", write)
+            if self._generated is None:
+                path = self._cache.pack(folder, names, options, digest, title)
+            else:
+                path = files.make_once(
+                    self._cache.path(digest, options), lambda file: write_pack(file, folder, names, options, title)
+                )
         except UnreadableImageError as error:
             raise self._with_advice(error) from None
         return PackedSet(path, split.names, torch.from_numpy(split.labels))
 
     @cached_property
     def _hashes(self) -> dict[str, SplitHash]:
-        cache = self._outputs / "cache" / "fingerprints"
+        """Split -> hash of its files, which packs them too. Raises DataError, also for images smaller than the crop."""
         try:
-            return {
-                which: hash_split(self._listing.folder, split.names, self._skips, cache, f"hashing {self.name}/{which}")
+            hashes = {
+                which: self._cache.hash_split(
+                    self._listing.folder, split.names, self.options, f"reading {self.name}/{which}"
+                )
                 for which, split in self.listed.items()
             }
         except UnreadableImageError as error:
             raise self._with_advice(error) from None
+        self._check_crop(hashes.values())
+        return hashes
 
     @cached_property
     def _files(self) -> dict[str, SplitFiles]:
@@ -204,19 +205,15 @@ class PackedSource:
             raise DataError(f"{self.root}: {unknown('split', which, self._files)}")
         return self._files[which]
 
-    def _check_crop(self) -> None:
+    def _check_crop(self, hashes: Iterable[SplitHash]) -> None:
         """Raises DataError if an image is smaller than the crop, which would pad it with black."""
-        if (crop := self.options.crop) is None:
-            return
-        smaller = [each for which in self.listed for each in self._hashes[which].smaller_than(crop)]
+        smaller = [each for split in hashes for each in split.smaller_than(self.options.crop or 0)]
         if smaller:
-            count, total = (
-                sum(number for number, _, _ in smaller),
-                sum(len(files.names) for files in self.listed.values()),
-            )
+            count = sum(number for number, _, _ in smaller)
+            total = sum(len(split.names) for split in self.listed.values())
             _, name, size = smaller[0]
             raise DataError(
-                f"{self.root}: {count:,} of {total:,} images are smaller than the crop of {crop} px,"
+                f"{self.root}: {count:,} of {total:,} images are smaller than the crop of {self.options.crop} px,"
                 f" e.g. {name} ({size}); set data.sources.{self.name}.crop=null to crop to the shorter side"
             )
 

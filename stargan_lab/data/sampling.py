@@ -48,9 +48,15 @@ def load_batch(
     indices = batch_indices(len(images), batch_size, seed, source, iteration)
     pixels = images.images(indices[rows])
     if flip:
-        flipped = flips(batch_size, seed, source, iteration)[rows, None, None, None]
-        pixels = torch.where(flipped, pixels.flip(-1), pixels)
+        pixels = flip_some(pixels, flips(batch_size, seed, source, iteration)[rows])
     return Batch(to_float(pixels), images.labels[indices], source, rows)
+
+
+def flip_some(images: Tensor, flipped: Tensor) -> Tensor:
+    """A copy of (n, 3, H, W) uint8 ``images`` with the ``flipped`` ones, (n,) bool, mirrored left to right."""
+    result, where = images.clone(), flipped.numpy()
+    result.numpy()[where] = images.numpy()[where][..., ::-1]  # NumPy takes a fifth of the time of torch.flip
+    return result
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ Used for a run's samples, a report's strip and the overview of translated images
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,9 +126,10 @@ def _length(text: str, font: Font) -> int:
 @cache
 def load_font(size: int) -> Font:
     """DejaVu Sans from matplotlib, which covers Latin and Greek on every system."""
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    matplotlib = find_spec("matplotlib")  # importing it would delay the first step of a run
+    assert matplotlib is not None and matplotlib.origin is not None
+    path = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)
 
 
 def as_image(pixels: "Tensor") -> Image.Image:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_files import read_image
 from PIL import Image
 
 from stargan_lab import files
@@ -19,7 +20,6 @@ from stargan_lab.data.synthfaces.ground_truth import SynthFacesGroundTruth
 from stargan_lab.data.synthfaces.identity import CORE, EXPRESSIONS
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
-from stargan_lab.data.transforms import read_image
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.labels import target_labels
 

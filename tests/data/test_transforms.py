@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as tv
 
+from stargan_lab.data.sampling import flip_some
 from stargan_lab.data.transforms import center_crop, crop_and_resize, to_float, to_uint8
 
 GOLDEN = Path(__file__).parents[1] / "reference" / "golden_small.npz"
@@ -49,6 +50,16 @@ def test_uint8_survives_the_round_trip() -> None:
     floats = to_float(values)
     assert (floats[0], floats[255]) == (-1, 1)
     assert (floats.diff() > 0).all()
+
+
+def test_inputs_are_not_changed() -> None:
+    values = torch.full((1, 3, 2, 4), 7.0)
+    to_float(values)
+    assert (values == 7).all()
+    pixels = torch.arange(24, dtype=torch.uint8).reshape(2, 3, 1, 4)
+    flipped = flip_some(pixels, torch.tensor([False, True]))
+    assert torch.equal(pixels.flatten(), torch.arange(24, dtype=torch.uint8))
+    assert torch.equal(flipped[0], pixels[0]) and torch.equal(flipped[1], pixels[1].flip(-1))
 
 
 def test_to_uint8_rounds_and_clamps() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from stargan_lab.data import fingerprints
+from stargan_lab.data import pack_file
 from stargan_lab.data.celeba import celeba
 from stargan_lab.data.image_folder import image_folder
 from stargan_lab.data.packed import PackedSource
@@ -75,7 +75,7 @@ def test_results_of_skipping_are_cached(make_folder: Make, monkeypatch: pytest.M
     first = open_celeba(root, unreadable="skip")
     first.prepare()
     with monkeypatch.context() as patch:
-        patch.setattr(fingerprints, "decode", lambda *_: pytest.fail("decoded again"))
+        patch.setattr(pack_file, "decode", lambda *_: pytest.fail("decoded again"))
         again = open_celeba(root, unreadable="skip")
         again.prepare()
         assert again.skipped_images() == first.skipped_images() == list(BROKEN)

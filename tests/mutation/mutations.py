@@ -178,8 +178,8 @@ DATA = [
     (
         "every image is flipped",
         "data/sampling.py",
-        "flipped = flips(batch_size, seed, source, iteration)[rows, None, None, None]",
-        "flipped = torch.ones(batch_size, dtype=torch.bool)[rows, None, None, None]",
+        "flips(batch_size, seed, source, iteration)[rows])",
+        "torch.ones(batch_size, dtype=torch.bool)[rows])",
         "tests/data",
     ),
     (
@@ -427,8 +427,8 @@ RUNS = [
     (
         "files are written in place",
         "files.py",
-        "        temporary.replace(path)\n",
-        "        path.write_bytes(temporary.read_bytes())\n",
+        "            temporary.replace(final)\n",
+        "            final.write_bytes(temporary.read_bytes())\n",
         "tests/test_files.py",
     ),
 ]

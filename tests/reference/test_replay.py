@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import replay
 import torch
+from tools import require_tool
 from torch import nn
+from torch._dynamo.utils import counters
 
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
@@ -77,6 +79,18 @@ def test_every_exact_way_to_compute_a_step_is_within_the_kits_tolerances(
     execution: dict[str, bool], digits: str
 ) -> None:
     shares = errors_over_bounds(replay.replay(PREFIX, "multi", DTYPES[digits], **execution), "multi", digits)
+    assert failed(shares) == [], {key: shares[key] for key in failed(shares)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", [{}, {"joint_pass": True}])
+def test_compiled_passes_are_within_the_kits_tolerances(execution: dict[str, bool]) -> None:
+    require_tool("g++")
+    torch._dynamo.reset()
+    counters.clear()
+    results = replay.replay(PREFIX, "multi", torch.float32, compile=True, **execution)
+    assert counters["stats"]["unique_graphs"] >= 2  # both networks
+    shares = errors_over_bounds(results, "multi", "f32")
     assert failed(shares) == [], {key: shares[key] for key in failed(shares)}
 
 

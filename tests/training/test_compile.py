@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tools import require_tool
 
 from stargan_lab import compose
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
@@ -11,6 +12,7 @@ from stargan_lab.training.updates import step_randomness, train_step
 
 @pytest.mark.slow
 def test_compiled_steps_equal_eager_ones() -> None:
+    require_tool("g++")
     layout = LabelLayout((LabelSpec("faces", ("a", "b")),))
     images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     batch = Batch(images, torch.tensor([[0.0, 1], [1, 0], [1, 1], [0, 0]]), 0)
