@@ -29,5 +29,10 @@ def fastest_settings(config: RunConfig) -> dict[str, Any]:
         compiled = config.total_steps >= COMPILED_FROM
         settings = {"precision": "bfloat16", "discriminator_precision": "same"}
         return settings | {"compile": compiled, "channels_last": compiled}
-    half = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
-    return {"precision": half, "discriminator_precision": "float32", "compile": False, "channels_last": False}
+    half = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return {
+        "precision": "bfloat16" if half else "float32",
+        "discriminator_precision": "float32",
+        "compile": False,
+        "channels_last": False,
+    }

@@ -20,11 +20,14 @@ def test_the_defaults_are_float32_in_one_pass() -> None:
     assert build_execution(compose(TINY)) == Execution(joint_pass=True)
 
 
-@pytest.mark.parametrize(("amx", "precision"), [(True, "bfloat16"), (False, "float32")])
+@pytest.mark.parametrize(
+    ("amx", "avx512", "precision"), [(True, False, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")]
+)
 def test_fast_on_a_cpu_uses_half_precision_where_the_hardware_does(
-    amx: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+    amx: bool, avx512: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     execution = build_execution(compose([*TINY, "trainer=fast"]))
     assert execution == Execution(precision, "float32", joint_pass=True, cuda_graphs=True)
 
