@@ -82,6 +82,18 @@ class _InputGradient(torch.autograd.Function):
         return by_gradient, None, by_weight, None
 
 
+class _Alias(torch.autograd.Function):
+    """The same tensor, not as a leaf. The gradient of torch's views is a view, which is not accumulated in place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
@@ -179,8 +191,8 @@ class Conv2d(nn.Conv2d):
         if not x.is_meta and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
             dtype = torch.get_autocast_dtype(kind)
             x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-        # views, since for leaves, the engine does not say whether their gradient is needed
-        weight, bias = weight.view_as(weight), None if bias is None else bias.view_as(bias)
+        # for leaves, the engine does not say whether their gradient is needed
+        weight, bias = _Alias.apply(weight), None if bias is None else _Alias.apply(bias)
         options = (self.stride, self.padding, self.dilation, self.groups)
         result: Tensor = _Convolution.apply(x, weight, bias, options)
         return result
