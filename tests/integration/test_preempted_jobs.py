@@ -9,6 +9,7 @@ from subprocess import Popen
 
 import pytest
 from processes import NO_MLFLOW, TIMEOUT, Lab, finish
+from tools import require_package
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +47,7 @@ CHECKPOINT = "outputs/runs/*/checkpoints/last.pt"
 
 @pytest.fixture(autouse=True)
 def submitit() -> None:
-    pytest.importorskip("submitit")
+    require_package("submitit")
 
 
 def wait_until(condition: Callable[[], bool], process: "Popen[str]") -> None:
