@@ -68,12 +68,10 @@ def short_duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def closing(name: str, seconds: float, scores: Sequence[str], folder: Path) -> str:
-    """Last lines of a finished run: its scores, such as ``edit 0.431``, where its samples are, and the next command."""
-    return (
-        f"{name}  finished in {short_duration(seconds)}: {'  '.join(scores)}\n"
-        f"samples: {folder / 'samples'}; next: stargan-lab ui{outputs_flag(folder.parent.parent)}"
-    )
+def say_finished(name: str, seconds: float, scores: Sequence[str], folder: Path) -> None:
+    """Print a finished run's scores, such as ``edit 0.431``, where its samples are, and the next command."""
+    say(f"{name}  finished in {short_duration(seconds)}: {'  '.join(scores)}")
+    inform(f"samples: {folder / 'samples'}; next: stargan-lab ui{outputs_flag(folder.parent.parent)}")
 
 
 def outputs_flag(outputs: Path) -> str:

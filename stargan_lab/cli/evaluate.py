@@ -4,10 +4,13 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stargan_lab.cli import complete
 from stargan_lab.cli.arguments import Commands, add_command, add_outputs, add_variadic
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 EPILOG = """\
 examples:
@@ -16,6 +19,7 @@ examples:
   stargan-lab evaluate 3f2a 9c01 evaluation.max_images=500 --json
   stargan-lab evaluate --of quickstart evaluation.extractor=pixels
   stargan-lab evaluate --of quickstart evaluation.seed=1         again, to separate the sources of variance
+  stargan-lab evaluate --multirun latest evaluation.seed=1
   stargan-lab evaluate 3f2a --again                              even if scores under this protocol exist"""
 
 
@@ -31,6 +35,7 @@ def add_parser(commands: Commands) -> None:
     complete.attach(words, complete.runs_and_evaluation)
     ablation = parser.add_argument("--of", metavar="NAME", help="all finished runs of an ablation's last sweep")
     complete.attach(ablation, complete.ablations)
+    parser.add_argument("--multirun", metavar="latest|DIR", help="all finished runs of a multirun")
     parser.add_argument("--again", action="store_true", help="re-evaluate even if scores under this protocol exist")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_outputs(parser)
@@ -48,10 +53,13 @@ def run(args: argparse.Namespace) -> int:
     names = [word for word in args.words if "=" not in word]
     extractor = any(key_of(override) in ("evaluation.extractor", "evaluation.weights") for override in overrides)
     if args.of:
-        names += _finished_runs(args.of, outputs)
+        names += _runs_of_ablation(args.of, outputs)
+    if args.multirun:
+        names += _runs_of_multirun(args.multirun, outputs)
     if not names:
         raise ConfigError(
-            "RUN_ID: missing; name a finished run, or an ablation with --of NAME (see stargan-lab evaluate --help)"
+            "RUN_ID: missing; name a finished run, an ablation with --of NAME, or a multirun with --multirun latest"
+            " (see stargan-lab evaluate --help)"
         )
     runs = {run.run_id: run for run in (finished_run(outputs, name) for name in names)}
     configs = {run_id: evaluation_config(folder, overrides) for run_id, folder in runs.items()}  # errors before work
@@ -68,24 +76,39 @@ def run(args: argparse.Namespace) -> int:
         _print_notes(record, args.json)
         if not args.json:
             print(_scores(record))
+    several = args.of or args.multirun
     if args.json:
-        print(json.dumps(records[0] if len(runs) == 1 and not args.of else records, indent=2, allow_nan=False))
-    for protocol in dict.fromkeys(record["protocol"]["hash"] for record in records) if args.of else ():
-        say(f"next: stargan-lab report {args.of} --protocol {protocol}{outputs_flag(outputs)}")
+        print(json.dumps(records[0] if len(runs) == 1 and not several else records, indent=2, allow_nan=False))
+    selection = args.of or f"--multirun {args.multirun}"
+    for protocol in dict.fromkeys(record["protocol"]["hash"] for record in records) if several else ():
+        say(f"next: stargan-lab report {selection} --protocol {protocol}{outputs_flag(outputs)}")
     return 0 if len(records) == len(runs) else 1
 
 
-def _finished_runs(name: str, outputs: Path) -> list[str]:
+def _runs_of_ablation(name: str, outputs: Path) -> list[str]:
     """Ids of the finished runs of an ablation's last sweep."""
     from stargan_lab.ablation.spec import load
     from stargan_lab.cli.report import collect_runs
+
+    return _finished(collect_runs(load(name), outputs), name, f"run `stargan-lab sweep {name}` first")
+
+
+def _runs_of_multirun(text: str, outputs: Path) -> list[str]:
+    """Ids of the finished runs of a multirun."""
+    from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
+
+    multirun = read_multirun(multirun_directory(text, outputs))
+    return _finished(runs_of(multirun, outputs), multirun.name, f"run `{multirun.command}` first")
+
+
+def _finished(runs: "DataFrame", name: str, hint: str) -> list[str]:
+    """The ids of the finished runs. Raises LabError if there are none."""
     from stargan_lab.console import say
     from stargan_lab.errors import LabError, counted
 
-    runs = collect_runs(load(name), outputs)
     finished = list(runs.loc[runs["status"] == "finished", "run_id"])
     if not finished:
-        raise LabError(f"{outputs}: no finished runs of {name}; run `stargan-lab sweep {name}` first")
+        raise LabError(f"no finished runs of {name}; {hint}")
     if unfinished := len(runs) - len(finished):
         say(f"note: skipped {counted(unfinished, 'unfinished run')} of {name}")
     return finished

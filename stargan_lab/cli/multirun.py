@@ -1,6 +1,7 @@
 """``train -m`` as an ablation: its runs are named by the keys that differ, and a file in its directory lists them."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,16 +34,27 @@ class Multirun:
         by: the keys that were swept, other than ``seed``.
         runs: run ids.
         choices: run id -> swept group -> choice, see ``swept_choices``; a run's own files do not contain them.
+        command: the command that repeats or continues it; empty if it was not recorded.
     """
 
     name: str
     by: tuple[str, ...]
     runs: tuple[str, ...]
     choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    command: str = ""
 
     def write(self, directory: Path) -> None:
         """Record it in Hydra's sweep directory, for ``report --multirun`` and ``ui --multirun``."""
         write_json(directory / RECORD, asdict(self))
+
+
+def command_of(hydra: DictConfig) -> str:
+    """The ``train -m`` command with this ``hydra`` node; not its ``quiet``, which changes only what is printed."""
+    overrides = [word for word in (*hydra.overrides.hydra, *hydra.overrides.task) if not word.startswith("hydra.mode=")]
+    overrides = [word for word in overrides if key_of(word) != "quiet"]
+    directories = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    flags = [part for directory in directories for part in ("--config-dir", directory)]
+    return shlex.join(["stargan-lab", "train", "-m", *flags, *overrides])
 
 
 def swept_keys(overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -114,7 +126,8 @@ def read_multirun(directory: Path) -> Multirun:
     content = read_json(path)
     try:
         choices = {run_id: dict(chosen) for run_id, chosen in content.get("choices", {}).items()}
-        return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]), choices)
+        command = str(content.get("command", ""))
+        return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]), choices, command)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise LabError(f"{path}: expected a mapping with name, by and runs") from None
 

@@ -2,8 +2,6 @@
 
 import argparse
 import gc
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -52,6 +50,9 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--metric", metavar="NAME", help="primary metric, e.g. eval/edit")
     parser.add_argument(
+        "--secondary", metavar="NAME,NAME", help="with --runs or --multirun: metrics with verdicts of their own"
+    )
+    parser.add_argument(
         "--seed-key",
         default="seed",
         metavar="KEY",
@@ -83,6 +84,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write and print the report of each ablation."""
+    from stargan_lab.cli.report_of_runs import report_of_runs
     from stargan_lab.errors import ConfigError, LabError, unknown
     from stargan_lab.report.collect_runs import finished
     from stargan_lab.report.pages import FORMATS
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("name ablations, or use one of --multirun and --runs (see stargan-lab report --help)")
     outputs = Path(args.outputs)
     with _garbage_collection_paused():
-        for report in _of_ablations(args, outputs) if args.names else [_of_runs(args, outputs)]:
+        for report in _of_ablations(args, outputs) if args.names else [report_of_runs(args, outputs)]:
             if finished(report.runs).empty:
                 raise LabError(f"{args.csv or outputs}: no finished runs of {report.ablation.name}; {report.hint}")
             write_and_print(report, outputs, formats, args.allow_mixed, args.strip_seeds)
@@ -123,6 +125,7 @@ class Report:
         command: repeats it.
         notes: lines shown under the title.
         hint: what to do if there are no finished runs.
+        selection: arguments of ``evaluate`` that name the runs; empty: those of the ablation.
     """
 
     ablation: "Ablation"
@@ -130,6 +133,7 @@ class Report:
     command: str = ""
     notes: Sequence[str] = ()
     hint: str = ""
+    selection: str = ""
 
 
 def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
@@ -138,9 +142,10 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
     from stargan_lab.report.runs_csv import read_csv
     from stargan_lab.report.swept import planned, read_swept
 
-    if args.by or args.baseline or args.smallest_effect is not None:
+    if args.by or args.baseline or args.secondary or args.smallest_effect is not None:
         raise ConfigError(
-            "--by, --baseline, --smallest-effect: only with --runs or --multirun; an ablation file defines its own"
+            "--by, --baseline, --secondary, --smallest-effect: only with --runs or --multirun; an ablation file defines its"
+            " own"
         )
     for name in args.names:
         path = cells_file(outputs, ablation := load(name))
@@ -151,52 +156,6 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
         runs = read_csv(Path(args.csv)) if args.csv else collect_runs(ablation, outputs, args.protocol)
         command = (swept.command if swept else "") or f"stargan-lab sweep {name}"
         yield Report(ablation, runs, command, hint=f"run `{command}` first")
-
-
-def _of_runs(args: argparse.Namespace, outputs: Path) -> Report:
-    """The report of a multirun, or of any runs."""
-    from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
-    from stargan_lab.errors import ConfigError, LabError
-    from stargan_lab.report.collect_runs import collect
-    from stargan_lab.report.from_runs import ablation_of, also_differing
-    from stargan_lab.report.query import load_runs, main_score
-
-    if args.multirun is not None:
-        multirun = read_multirun(directory := multirun_directory(args.multirun, outputs))
-        name, by, filters = multirun.name, [*multirun.by], [f"run_id={','.join(multirun.runs)}"]
-        selected = runs_of(multirun, outputs)
-        groups = {group for chosen in multirun.choices.values() for group in chosen}
-        selection = ["--multirun", str(directory), *(["--by", args.by] if args.by else [])]
-    elif not args.by:
-        raise ConfigError(
-            "--runs: requires --by, the keys whose values define the variants, e.g. --by discriminator.norm"
-        )
-    else:
-        by, filters = args.by.split(","), args.runs
-        name = re.sub(r"[^\w.,=-]", "_", "-".join(["by", *by, *filters]))
-        selection = ["--runs", *filters, "--by", args.by]
-        selected, groups = load_runs(outputs, *filters), set()
-    by = args.by.split(",") if args.by else by
-    if selected.empty:
-        raise LabError(f"{outputs / 'runs'}: no runs match {' '.join(filters) or 'any filter'}")
-    primary = args.metric or main_score(selected)
-    ablation, cells = ablation_of(selected, by, name, primary, args.baseline, args.seed_key, args.smallest_effect)
-    notes = []
-    if differing := also_differing(selected, [*by, args.seed_key], [key for key in by if key in groups]):
-        notes.append(f"the runs also differ in {', '.join(differing)}, which may explain a difference")
-    runs = collect(ablation, cells, outputs, args.protocol)
-    return Report(ablation, runs, _command(args, selection), notes, "wait for the training to finish")
-
-
-def _command(args: argparse.Namespace, selection: Sequence[str]) -> str:
-    """What repeats the report of these runs."""
-    flags = {"--baseline": args.baseline, "--metric": args.metric, "--protocol": args.protocol}
-    flags |= {"--smallest-effect": args.smallest_effect and f"{args.smallest_effect:g}"}
-    flags |= {"--seed-key": args.seed_key if args.seed_key != "seed" else None}
-    flags |= {"--outputs": args.outputs if args.outputs != "outputs" else None}
-    given = [part for flag, value in flags.items() if value for part in (flag, value)]
-    mixed = ["--allow-mixed"] if args.allow_mixed else []
-    return shlex.join(["stargan-lab", "report", *selection, *given, *mixed])
 
 
 def collect_runs(ablation: "Ablation", outputs: Path, protocol: str | None = None) -> "DataFrame":
@@ -224,7 +183,7 @@ def write_and_print(
     from stargan_lab.report.content import content_of
     from stargan_lab.report.pages import report_text, write_report
 
-    content = content_of(report.ablation, report.runs, report.command, report.notes)
+    content = content_of(report.ablation, report.runs, report.command, report.notes, report.selection)
     folder = outputs / "reports" / report.ablation.name
     paths = write_report(content, folder, formats, allow_mixed, strip_seeds=strip_seeds)
     print(report_text(content))

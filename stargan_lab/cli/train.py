@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stoppable
 from stargan_lab.cli.launcher_settings import with_n_jobs
-from stargan_lab.cli.multirun import Multirun, name_of, swept_choices, swept_keys, tagged, values_of
+from stargan_lab.cli.multirun import Multirun, command_of, name_of, swept_choices, swept_keys, tagged, values_of
 from stargan_lab.config.compose import (
     CONFIG_MODULE,
     CONFIG_NAME,
@@ -124,7 +124,8 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
         choices.append(swept_choices(composed.hydra, swept))
         checked.append(job._replace(config=tagged(directory, swept, job.config, choices[-1])))
     by, run_ids = tuple(values_of(checked[0].config, swept, choices[0])), tuple(job.run_id for job in checked)
-    Multirun(name_of(directory), by, run_ids, dict(zip(run_ids, choices, strict=True))).write(directory)
+    chosen = dict(zip(run_ids, choices, strict=True))
+    Multirun(name_of(directory), by, run_ids, chosen, command_of(base.hydra)).write(directory)
     failures = launch(checked, base, loader, sweeper.max_batch_size)
     with quietly(checked[0].config.quiet):
         inform(f"next: stargan-lab report --multirun latest{outputs_flag(Path(checked[0].config.paths.outputs))}")

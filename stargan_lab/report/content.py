@@ -23,6 +23,7 @@ class Content:
         runs: as ``report.runs.collect`` returns them.
         effects: metric of the main table -> its effects and verdicts, as numbers.
         command: the command that repeats the runs.
+        selection: arguments of ``evaluate`` that name the runs.
         notes: lines under the title, among them one for each secondary metric that no run has.
         look: which look of a sweep until decided this is; empty for other sweeps.
         answers: the verdicts on the primary metric in words; empty if it has no direction.
@@ -41,6 +42,7 @@ class Content:
     runs: DataFrame
     effects: Mapping[str, DataFrame]
     command: str
+    selection: str
     notes: Sequence[str]
     look: str
     answers: Sequence[str]
@@ -61,13 +63,16 @@ class Content:
     provenance: Sequence[str]
 
 
-def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Sequence[str] = ()) -> Content:
+def content_of(
+    ablation: Ablation, runs: DataFrame, command: str = "", notes: Sequence[str] = (), selection: str = ""
+) -> Content:
     """Everything that the pages of a report show.
 
     Args:
         runs: as ``report.runs.collect`` returns them.
         command: the command that repeats the runs; shown with the provenance.
         notes: lines under the title.
+        selection: arguments of ``evaluate`` that name the runs; by default those of an ablation.
     Raises:
         LabError: an evaluation of a run cannot be read.
     """
@@ -85,6 +90,7 @@ def content_of(ablation: Ablation, runs: DataFrame, command: str = "", notes: Se
         runs=runs,
         effects=by_metric,
         command=command,
+        selection=selection or f"--of {ablation.name}",
         notes=[*notes, *tables.missing_metrics(ablation, runs)],
         look=looks.note(ablation, runs),
         answers=answers,
@@ -143,10 +149,10 @@ def _protocols(runs: DataFrame) -> str:
     """The hashes, and the scores that were computed in different ways, which different hashes alone do not imply."""
     hashes = ", ".join(sorted({protocol or "unknown" for protocol in runs["protocol"]})) or "unknown"
     if scores := mixed(runs):
-        return f"{hashes} (mixed, compare with care: {preview(list(scores))})"
+        return f"{hashes} (mixed; compare with caution: {preview(list(scores))})"
     return f"{hashes} (each score was computed the same way in all runs)" if ", " in hashes else hashes
 
 
 def _distinct(values: Iterable[str]) -> str:
     distinct = sorted({value or "unknown" for value in values})
-    return (", ".join(distinct) or "unknown") + (" (mixed, compare with care)" if len(distinct) > 1 else "")
+    return (", ".join(distinct) or "unknown") + (" (mixed; compare with caution)" if len(distinct) > 1 else "")

@@ -9,6 +9,7 @@ from pandas import DataFrame
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.config.compose import compose_with, config_loader, to_plain
 from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.recorded import changed_keys
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.variant_name import variant_name
 from stargan_lab.console import say
@@ -16,6 +17,7 @@ from stargan_lab.errors import ConfigError, LabError, nearest, unknown
 from stargan_lab.registry import family
 from stargan_lab.report.collect_runs import Cells
 from stargan_lab.report.query import config_keys, differing
+from stargan_lab.tracking.run_folder import RunFolder
 
 
 def ablation_of(
@@ -26,11 +28,13 @@ def ablation_of(
     baseline: str | None = None,
     seed_key: str = "seed",
     smallest_effect: float | None = None,
+    sort: bool = False,
 ) -> tuple[Ablation, Cells]:
     """Group runs into variants.
 
     Args:
         runs: as ``report.query.load_runs`` returns them; variants are in their order, the baseline first.
+        sort: order the variants by their values instead, numbers by size.
         by: the keys whose values define a variant.
         name: of the ablation.
         baseline: a variant, e.g. ``norm=none``; None: the one whose values are the configuration's defaults, or else
@@ -53,7 +57,8 @@ def ablation_of(
     if baseline is not None and baseline not in variants:
         raise ConfigError(f"--baseline: {unknown('variant', baseline, variants)}")
     baseline = baseline or _default_variant(runs, settings, names)
-    variants = {baseline: variants.pop(baseline), **variants}  # the baseline first
+    order = sorted(variants, key=lambda name: [_in_order(setting) for setting in variants[name]])
+    variants = {name: variants[name] for name in dict.fromkeys([baseline, *(order if sort else variants)])}
     cells = [(names[row["run_id"]], int(row[seed_key]), row["run_id"]) for _, row in runs.iterrows()]
     _check_unique(runs, cells, [*keys, seed_key])
     ablation = Ablation(
@@ -61,7 +66,7 @@ def ablation_of(
         title=f"{name}: {', '.join(by)}" if by else name,
         claim="",
         source="",
-        base=(),
+        base=_shared(runs, [*keys, seed_key]),
         baseline=baseline,
         variants=variants,
         seeds=tuple(sorted({seed for _, seed, _ in cells})),
@@ -70,6 +75,24 @@ def ablation_of(
         smallest_effect=smallest_effect,
     )
     return ablation, cells
+
+
+def _in_order(setting: str) -> tuple[float, str]:
+    """Sorts settings with a number by size, and before others."""
+    try:
+        return float(setting.partition("=")[2]), setting
+    except ValueError:
+        return math.inf, setting
+
+
+def _shared(runs: DataFrame, keys: Sequence[str]) -> tuple[str, ...]:
+    """The settings other than ``keys`` that all runs share and that are no defaults."""
+    recorded = [path for folder in runs["folder"] if (path := RunFolder(folder).config_path).exists()]
+    if not recorded:
+        return ()
+    differ = {*keys, *differing(runs)}
+    changed = changed_keys(recorded[0].read_text())
+    return tuple(f"{key}={as_yaml(value)}" for key, (value, _) in changed.items() if key not in differ)
 
 
 def also_differing(runs: DataFrame, keys: Sequence[str], groups: Sequence[str] = ()) -> list[str]:

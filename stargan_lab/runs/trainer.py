@@ -16,7 +16,7 @@ from stargan_lab.checkpoints.train_state import restore, save
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, Role
 from stargan_lab.config import RunConfig
 from stargan_lab.config.run_identity import thread_count
-from stargan_lab.console import Progress, closing, inform, say
+from stargan_lab.console import Progress, inform, say, say_finished
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.transforms import to_float
 from stargan_lab.errors import Interrupted, LockedError
@@ -134,7 +134,7 @@ class Trainer:
         overall = {name: value for name, value in result["metrics"].items() if name.count("/") == 1}
         main = [(lookup(name), value) for name, value in overall.items() if lookup(name).main]
         scores = [f"{metric.name.removeprefix('eval/')} {metric.show(value)}" for metric, value in main]
-        say(closing(self.name, result["seconds"], scores, self.folder.path))
+        say_finished(self.name, result["seconds"], scores, self.folder.path)
         return result
 
     # Hooks of the training loop.

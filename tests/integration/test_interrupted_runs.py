@@ -87,7 +87,7 @@ def test_ctrl_c_stops_the_whole_sweep(uninterrupted: Lab, lab: Lab) -> None:
         f"base: [preset=tiny{overrides}]\nclaim: None.\nbaseline: a\nprimary: eval/edit\nseeds: [0]\n"
         "variants: {a: [optimizer.d_lr=0.0001], b: [optimizer.d_lr=0.0002]}\n",
     )
-    process = lab.start("sweep", "longer")
+    process = lab.start("sweep", "longer", "hydra.launcher.n_jobs=1")
     wait_for(checkpoint(lab, uninterrupted.run().name), process)
     process.send_signal(signal.SIGINT)
     stopped = finish(process)

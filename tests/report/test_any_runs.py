@@ -1,5 +1,6 @@
 """``load_runs``, and reports of runs that no ablation file declares."""
 
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_report_of_a_query(outputs: Path, capsys: pytest.CaptureFixture[str]) ->
     assert f"- command: stargan-lab report --runs status=finished --by discriminator.norm --outputs {outputs}\n" in text
     assert main(["report", "--runs", "--by", "discriminator.norm", "--baseline", "norm=lyer", *flags]) == 2
     assert "--baseline: unknown variant 'norm=lyer'; did you mean 'norm=layer'" in capsys.readouterr().err
-    assert main(["report", "--runs", "seed=7", "--by", "seed", *flags]) == 1
+    assert main(["report", "--runs", "seed=7", "--by", "discriminator.norm", *flags]) == 1
     assert "no runs match seed=7" in capsys.readouterr().err
     assert main(["report", "--runs", *flags]) == 2
     assert "--runs: requires --by" in capsys.readouterr().err
@@ -111,13 +112,41 @@ def test_equivalence_needs_a_smallest_effect(outputs: Path, capsys: pytest.Captu
 
 
 def test_report_of_a_multirun(outputs: Path) -> None:
-    record = {"name": "multirun-x", "by": ["discriminator.norm"], "runs": ["a0", "b0", "a1", "b1"]}
-    write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record)
-    assert main(["report", "--multirun", "latest", "--outputs", str(outputs), "--format", "md"]) == 0
+    command = "stargan-lab train -m preset=tiny discriminator.norm=none,layer seed=0,1"
+    record = {"name": "multirun-x", "by": ["discriminator.norm"], "runs": ["a0", "b0", "a1", "b1", "b2"]}
+    write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record | {"command": command})
+    flags = ["--outputs", str(outputs), "--format", "md", "--secondary", "eval/leak"]
+    assert main(["report", "--multirun", "latest", *flags]) == 0
     text = (outputs / "reports" / "multirun-x" / "report.md").read_text()
     assert "# multirun-x: discriminator.norm\n" in text and "| norm=none (baseline) |" in text
     directory = outputs / "hydra" / "2026-11-25" / "x-sweep"  # another multirun may be the latest one later
-    assert f"- command: stargan-lab report --multirun {directory} --outputs {outputs}\n" in text
+    report = f"stargan-lab report --multirun {directory} --secondary eval/leak --outputs {outputs}"
+    assert f"- command: {command} && {report}\n" in text
+    assert "- 1 run of the multirun not started, or deleted\n" in text
+    assert f"evaluate --multirun {directory} evaluation.seed=1" in text  # how to separate the sources of variance
+    shared = re.search(r"- all variants: (.*)\n", text)
+    assert shared and "preset" not in shared[1] and "total_steps=" in shared[1] and "norm=" not in shared[1]
+
+
+def test_a_multirun_without_runs(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {"name": "multirun-x", "by": [], "runs": ["c0", "c1"]}
+    write_json(outputs / "hydra" / "2026-11-25" / "x-sweep" / "multirun.json", record)
+    assert main(["report", "--multirun", "latest", "--outputs", str(outputs)]) == 1
+    assert "none of the 2 runs has started" in capsys.readouterr().err
+
+
+def test_variants_of_any_runs_are_in_the_order_of_their_values(outputs: Path) -> None:
+    for weight in (10, 5, 100):
+        stored(outputs, f"w{weight}", 0.2, "seed=0", "discriminator.norm=none", f"weights.rec={weight}")
+    runs = load_runs(outputs, "weights.rec=5,10,100", "run_id=w5,w10,w100")
+    assert list(runs["run_id"]) == ["w10", "w100", "w5"]
+    ablation, _ = ablation_of(runs, ["weights.rec"], "x", "eval/edit", sort=True)
+    assert list(ablation.variants) == ["rec=10", "rec=5", "rec=100"]  # the default first
+
+
+def test_the_seed_cannot_define_variants(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--runs", "--by", "discriminator.norm,seed", "--outputs", str(outputs)]) == 2
+    assert "--by: seed pairs the runs" in capsys.readouterr().err
 
 
 def test_a_run_that_failed_before_it_was_recorded_is_left_out(

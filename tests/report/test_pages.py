@@ -97,7 +97,7 @@ def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
         write_report(content_of(ablation, runs), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     write_report(content_of(ablation, runs), tmp_path / "out", ("md",), allow_mixed=True)
-    note = "protocol: p1, p2 (mixed, compare with care: eval/edit, eval/frechet_classifier)\n"
+    note = "protocol: p1, p2 (mixed; compare with caution: eval/edit, eval/frechet_classifier)\n"
     assert note in (tmp_path / "out" / "report.md").read_text()
 
 
