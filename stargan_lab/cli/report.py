@@ -144,8 +144,8 @@ def _of_ablations(args: argparse.Namespace, outputs: Path) -> Iterator[Report]:
 
     if args.by or args.baseline or args.secondary or args.smallest_effect is not None:
         raise ConfigError(
-            "--by, --baseline, --secondary, --smallest-effect: only with --runs or --multirun; an ablation file defines its"
-            " own"
+            "--by, --baseline, --secondary, --smallest-effect: only with --runs or --multirun; an ablation file"
+            " defines its own"
         )
     for name in args.names:
         path = cells_file(outputs, ablation := load(name))
