@@ -64,6 +64,7 @@ def _recorded_failure(config: RunConfig, folder: RunFolder) -> Iterator[None]:
     except LockedError:  # another process has taken over the run, with its files
         raise
     except (Exception, SystemExit) as error:  # sys.exit in a component must not end a sweep
+        folder.check_claim()
         failure = described(error, config, folder)
         record = {"run_id": folder.run_id, "metrics": {}, "finished_at": round(time.time(), 3)}
         with suppress(OSError):  # a full disk may be the failure

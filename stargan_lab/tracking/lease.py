@@ -35,6 +35,7 @@ class Lease:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._token = uuid.uuid4().hex
+        self._seen_lost = threading.Event()
 
     def holder_elsewhere(self) -> str | None:
         """The other host that holds the lease; None if it is free, or held on this host, where a lock decides."""
@@ -60,6 +61,7 @@ class Lease:
         if before is not None and before.get("host") != this_host():  # two hosts may take it over at the same time
             time.sleep(SETTLE_SECONDS)
             self.check()
+        self._seen_lost.clear()
         stop = threading.Event()
         renewing = threading.Thread(target=self._keep_renewing, args=[stop], daemon=True)
         renewing.start()
@@ -70,6 +72,11 @@ class Lease:
             renewing.join()
             if self._is_ours():
                 self.path.unlink(missing_ok=True)
+
+    @property
+    def seen_lost(self) -> bool:
+        """Whether the last renewal found that another process has taken the lease; costs nothing, see ``check``."""
+        return self._seen_lost.is_set()
 
     def check(self) -> None:
         """Raises LockedError if another process has taken the lease, e.g. while this one was suspended."""
@@ -108,6 +115,7 @@ class Lease:
         while not stop.wait(RENEW_SECONDS):
             with suppress(OSError):  # the file server may be briefly unavailable
                 if not self.renew():
+                    self._seen_lost.set()
                     return
 
     def _is_ours(self) -> bool:

@@ -220,6 +220,11 @@ class RunFolder:
         except LockedError as error:
             raise LockedError(f"run {self.run_id} was {error} while this process was suspended; stopped") from None
 
+    def stop_if_lost(self) -> None:
+        """As ``check_claim``, but reads no file unless a renewal of the lease has failed: for every step."""
+        if self._lease.seen_lost:
+            self.check_claim()
+
     def in_use(self) -> bool:
         """Whether another process trains, evaluates or publishes the run, or another host trains it."""
         return is_locked(self.lock_path) or self._lease.holder_elsewhere() is not None
