@@ -48,8 +48,16 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _user_code(trace: TracebackType | None, imports: Sequence[str]) -> str:
-    """`` in adversarial 'soft' (my_loss.py, line 7)`` for the innermost line in a module of ``imports``, else empty."""
-    files = {module.__file__: name for name in imports if (module := sys.modules.get(name)) is not None}
+    """`` in adversarial 'soft', /path/of/my_loss.py, line 7``, for the innermost line in a user's code, else empty.
+
+    Args:
+        imports: the user's modules, and packages with all modules in them.
+    """
+    files = {
+        getattr(module, "__file__", None): name  # none: a directory without __init__.py
+        for name, module in list(sys.modules.items())
+        if any(name == each or name.startswith(f"{each}.") for each in imports)
+    }
     found = ""
     for frame, line in traceback.walk_tb(trace):
         if (file := frame.f_code.co_filename) in files:
