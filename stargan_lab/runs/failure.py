@@ -9,7 +9,7 @@ from types import CodeType, TracebackType
 import torch
 
 from stargan_lab.config import RunConfig
-from stargan_lab.errors import LabError, NonFiniteLossError, one_line
+from stargan_lab.errors import LabError, NonFiniteLossError, ProcessLost, one_line
 from stargan_lab.files import write_text
 from stargan_lab.registry import families, family
 from stargan_lab.tracking.run_folder import RunFolder
@@ -36,7 +36,9 @@ def described(error: Exception | SystemExit, config: RunConfig, folder: RunFolde
 
 
 def status_of(error: BaseException) -> str:
-    """The status in ``result.json`` of a run that ended with ``error``."""
+    """The status in ``result.json`` of a run that ended with ``error``; if another process ended, it was interrupted."""
+    if isinstance(error, ProcessLost):
+        return "interrupted"
     return "diverged" if isinstance(error, NonFiniteLossError) else "failed"
 
 
