@@ -36,7 +36,7 @@ def described(error: Exception | SystemExit, config: RunConfig, folder: RunFolde
 
 
 def status_of(error: BaseException) -> str:
-    """The status in ``result.json`` of a run that ended with ``error``; if another process ended, it was interrupted."""
+    """The status in ``result.json`` of a run that ended with ``error``; interrupted if another process ended."""
     if isinstance(error, ProcessLost):
         return "interrupted"
     return "diverged" if isinstance(error, NonFiniteLossError) else "failed"
