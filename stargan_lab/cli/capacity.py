@@ -27,6 +27,9 @@ BYTES_PER_PIXEL = 8 * 2**10
 FREE_GPU_MEMORY = "import torch; print(*(torch.cuda.mem_get_info(gpu)[0] for gpu in range(torch.cuda.device_count())))"
 """For a process of its own: one that asks keeps memory on the GPU until it ends."""
 
+GPU_SECONDS = 60
+"""How long the driver may take to answer; it hangs with a broken GPU."""
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -108,10 +111,18 @@ def left_in_container(root: Path) -> int | None:
 
 
 def free_gpu_memory() -> list[int]:
-    """Free bytes of each visible GPU. Raises ConfigError if there is none."""
+    """Free bytes of each visible GPU. Raises ConfigError if there is none, or its memory cannot be read."""
     command = [sys.executable, "-c", FREE_GPU_MEMORY]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or not done.stdout.strip():
-        last = (done.stderr.strip().splitlines() or ["no GPU is visible"])[-1]
-        raise ConfigError(f"trainer.device=cuda: {one_line(ValueError(last))}; set hydra.launcher.n_jobs")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=GPU_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"trainer.device=cuda: no answer about the GPUs' free memory in {GPU_SECONDS} s; check them with nvidia-smi"
+        ) from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        reason = one_line(ValueError(last))
+        raise ConfigError(f"trainer.device=cuda: cannot read free GPU memory ({reason}); set hydra.launcher.n_jobs")
+    if not done.stdout.strip():
+        raise ConfigError("trainer.device=cuda: needs a visible GPU, and there is none; set trainer.device=cpu")
     return [int(free) for free in done.stdout.split()]

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
 from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stoppable
-from stargan_lab.cli.launcher_settings import with_n_jobs
+from stargan_lab.cli.launcher_settings import n_jobs, with_n_jobs
 from stargan_lab.cli.multirun import Multirun, command_of, name_of, swept_choices, swept_keys, tagged, values_of
 from stargan_lab.config.compose import (
     CONFIG_MODULE,
@@ -106,7 +106,7 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     """
     sweeper = base.hydra.sweeper
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
-        if base.hydra.launcher.get("n_jobs", 1) is None:
+        if n_jobs(base) is None:
             base = with_n_jobs(base, [resolve(base, base.hydra)])
         jobs, context = Jobs(base), HydraContext(config_loader=loader, callbacks=Callbacks(base))
         plugin = Plugins.instance().instantiate_sweeper(config=base, hydra_context=context, task_function=jobs)

@@ -9,7 +9,7 @@ from types import CodeType, TracebackType
 import torch
 
 from stargan_lab.config import RunConfig
-from stargan_lab.errors import LabError, NonFiniteLossError, one_line
+from stargan_lab.errors import LabError, NonFiniteLossError, ProcessLost, one_line
 from stargan_lab.files import write_text
 from stargan_lab.registry import families, family
 from stargan_lab.tracking.run_folder import RunFolder
@@ -36,7 +36,9 @@ def described(error: Exception | SystemExit, config: RunConfig, folder: RunFolde
 
 
 def status_of(error: BaseException) -> str:
-    """The status in ``result.json`` of a run that ended with ``error``."""
+    """The status in ``result.json`` of a run that ended with ``error``; interrupted if another process ended."""
+    if isinstance(error, ProcessLost):
+        return "interrupted"
     return "diverged" if isinstance(error, NonFiniteLossError) else "failed"
 
 
@@ -48,8 +50,16 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _user_code(trace: TracebackType | None, imports: Sequence[str]) -> str:
-    """`` in adversarial 'soft' (my_loss.py, line 7)`` for the innermost line in a module of ``imports``, else empty."""
-    files = {module.__file__: name for name in imports if (module := sys.modules.get(name)) is not None}
+    """`` in adversarial 'soft', /path/of/my_loss.py, line 7``, for the innermost line in a user's code, else empty.
+
+    Args:
+        imports: the user's modules, and packages with all modules in them.
+    """
+    files = {
+        getattr(module, "__file__", None): name  # none: a directory without __init__.py
+        for name, module in list(sys.modules.items())
+        if any(name == each or name.startswith(f"{each}.") for each in imports)
+    }
     found = ""
     for frame, line in traceback.walk_tb(trace):
         if (file := frame.f_code.co_filename) in files:

@@ -39,7 +39,8 @@ def processes(config: RunConfig) -> AbstractContextManager[World]:
 class Follower:
     """Trains on its rows of each batch and evaluates its share of the test images, with the first process.
 
-    It writes and prints nothing. See ``Trainer``.
+    It writes and prints nothing, except that an unexpected error leaves its traceback, and the process that fails first
+    prints why. See ``Trainer``.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
     With ``config.quiet`` it prints only its result, warnings and errors. With ``trainer.devices`` > 1 it is called
-    in several processes that torchrun has started; the first writes and prints, the others return an empty result.
+    in several processes that torchrun has started; the first writes and prints, the others return an empty result
+    or raise their error.
 
     Args:
         config: from ``compose``, or the overrides to compose it from, e.g. ``["preset=tiny", "seed=1"]``.
@@ -64,6 +65,7 @@ def _recorded_failure(config: RunConfig, folder: RunFolder) -> Iterator[None]:
     except LockedError:  # another process has taken over the run, with its files
         raise
     except (Exception, SystemExit) as error:  # sys.exit in a component must not end a sweep
+        folder.check_claim()
         failure = described(error, config, folder)
         record = {"run_id": folder.run_id, "metrics": {}, "finished_at": round(time.time(), 3)}
         with suppress(OSError):  # a full disk may be the failure

@@ -92,6 +92,7 @@ class Trainer:
             self.layout = build_layout(self.sources)
             self.train_state = build_train_state(config, self.layout, self.initial_hashes, self.world)
             self.plan = build_loop_plan(config)
+            folder.check_claim()  # preparing may have taken long
             resumed_from = self._resume()
             self._started = time.perf_counter() - self.train_state.seconds
             write_text(folder.config_path, yaml.safe_dump(config.flat(), sort_keys=False))
@@ -124,6 +125,7 @@ class Trainer:
         except LockedError:  # another process has taken over the run, with its files
             raise
         except (Exception, SystemExit) as error:  # sys.exit in a component must not end a sweep
+            self.folder.check_claim()
             failure = described(error, self.config, self.folder)
             with suppress(OSError):  # a full disk may be the failure
                 self._finish(status_of(failure), resumed_from, error=str(failure))
@@ -140,31 +142,32 @@ class Trainer:
     # Hooks of the training loop.
 
     def stepped(self, step: int) -> None:
+        self.folder.stop_if_lost()
         self._timer.tick()
         self.progress.advance(step)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         self._peak_memory = peak_memory_mib(self.train_state.device)
         memory = {"memory/peak_mib": self._peak_memory}
-        self.tracker.log(step, values | self._timer.metrics(self.config.batch_size) | memory)
+        self._record(step, values | self._timer.metrics(self.config.batch_size) | memory)
         self.progress.line(values)
 
     def diagnose(self, step: int) -> None:
         with self._timer.paused():
             values = diagnose_all(self.train_state, self.objective, self._held_out, self.config.seed)
-            self.tracker.log(step, {f"diagnostics/{name}": value for name, value in values.items()})
+            self._record(step, {f"diagnostics/{name}": value for name, value in values.items()})
 
     def sample(self, step: int) -> None:
         with self._timer.paused():
-            self.tracker.artifact(
-                self.samples.write(step, build_translator(self.train_state, self.layout, averaged=True)), "samples"
-            )
+            self.folder.check_claim()
+            translator = build_translator(self.train_state, self.layout, averaged=True)
+            self.tracker.artifact(self.samples.write(step, translator), "samples")
 
     def evaluate(self, step: int) -> None:
         with self._stop.at_once(step), self._timer.paused():
             translator = build_translator(self.train_state, self.layout, scores_average(self.config))
             self.scores = self.evaluator.score(translator)
-            self.tracker.log(step, self.scores.metrics)
+            self._record(step, self.scores.metrics)
             for warning in self.scores.warnings:
                 say(f"{self.name}  warning: {warning['text']}")
             for note in self.scores.notes:
@@ -182,6 +185,11 @@ class Trainer:
         return self.world.largest(self._stop.requested)
 
     # Helpers.
+
+    def _record(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Log metrics, unless another process has taken over the run, whose rows they would double."""
+        self.folder.check_claim()
+        self.tracker.log(step, metrics)
 
     @cached_property
     def _held_out(self) -> list[Batch]:

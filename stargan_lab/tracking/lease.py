@@ -6,6 +6,7 @@ this machine before it was restarted.
 """
 
 import glob
+import json
 import os
 import socket
 import threading
@@ -17,14 +18,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from stargan_lab.errors import LabError, LockedError
-from stargan_lab.files import read_json, remove_partial, write_json
+from stargan_lab.errors import LockedError, one_line
+from stargan_lab.files import remove_partial, write_json
 
 LEASE_SECONDS = 120.0
 """A lease of another host is free after this time without a renewal."""
 RENEW_SECONDS = 15.0
 SETTLE_SECONDS = 5.0
 """How long to wait after taking over a lease before it is read again; NFS caches attributes for 3 s."""
+
+RETRY_SECONDS = 5.0
+"""How long to try to read a lease while the file server is unavailable."""
 
 MACHINE_ID = Path("/etc/machine-id")
 
@@ -35,10 +39,15 @@ class Lease:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._token = uuid.uuid4().hex
+        self._seen_lost = threading.Event()
 
     def holder_elsewhere(self) -> str | None:
-        """The other host that holds the lease; None if it is free, or held on this host, where a lock decides."""
-        holder = self._read()
+        """The other host that holds the lease; None if it is free, or held on this host, where a lock decides.
+
+        Raises:
+            LockedError: the lease cannot be read.
+        """
+        holder = self._read_patiently()
         if holder is None or holder.get("host") == this_host() or not self._renewed_recently():
             return None
         if (machine := this_machine()) is not None and holder.get("machine") == machine:  # it has been restarted since
@@ -52,14 +61,17 @@ class Lease:
         Raises:
             LockedError: another host holds it.
         """
-        before = self._read()
+        before = self._read_patiently() or {}
         if (host := self.holder_elsewhere()) is not None:
             raise LockedError(f"held by host {host} ({self.path})")
-        self._write(new=not self.path.exists())
+        respected = before.get("host") == this_host() and self._renewed_recently()  # by other hosts
+        new = not self.path.exists()
+        self._write(new)
         self._remove_leftovers()
-        if before is not None and before.get("host") != this_host():  # two hosts may take it over at the same time
+        if not new and not respected:  # expired or damaged: two hosts may take it over at the same time
             time.sleep(SETTLE_SECONDS)
             self.check()
+        self._seen_lost.clear()
         stop = threading.Event()
         renewing = threading.Thread(target=self._keep_renewing, args=[stop], daemon=True)
         renewing.start()
@@ -68,14 +80,24 @@ class Lease:
         finally:
             stop.set()
             renewing.join()
-            if self._is_ours():
-                self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # it expires
+                if self._ours(self._read()):
+                    self.path.unlink(missing_ok=True)
+
+    @property
+    def seen_lost(self) -> bool:
+        """Whether the last renewal found that another process has taken the lease; costs nothing, see ``check``."""
+        return self._seen_lost.is_set()
 
     def check(self) -> None:
-        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended."""
-        if not self._is_ours():
-            holder = self._read() or {}
-            raise LockedError(f"taken over by host {holder.get('host', 'unknown')} ({self.path})")
+        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended.
+
+        Also if the lease cannot be read for ``RETRY_SECONDS``: another process may have taken it.
+        """
+        holder = self._read_patiently()
+        if not self._ours(holder):
+            host = (holder or {}).get("host", "unknown")
+            raise LockedError(f"taken over by host {host} ({self.path}) while this process was suspended")
 
     def _write(self, new: bool) -> None:
         """Write the file atomically; a new one only if no other host has written one since."""
@@ -98,8 +120,8 @@ class Lease:
             partial.unlink(missing_ok=True)
 
     def renew(self) -> bool:
-        """Renew the lease; False if another process has taken it."""
-        if not self._is_ours():
+        """Renew the lease; False if another process has taken it. Raises OSError if it cannot be read or renewed."""
+        if (holder := self._read()) is not None and not self._ours(holder):
             return False
         os.utime(self.path)
         return True
@@ -108,18 +130,30 @@ class Lease:
         while not stop.wait(RENEW_SECONDS):
             with suppress(OSError):  # the file server may be briefly unavailable
                 if not self.renew():
+                    self._seen_lost.set()
                     return
 
-    def _is_ours(self) -> bool:
-        return (self._read() or {}).get("token") == self._token
+    def _ours(self, holder: dict[str, Any] | None) -> bool:
+        return holder is not None and holder.get("token") == self._token
 
     def _read(self) -> dict[str, Any] | None:
-        """The holder; None if there is no file or it is damaged."""
+        """The holder; None if there is no file or it is damaged. Raises OSError if it cannot be read."""
         try:
-            content = read_json(self.path)
-        except LabError:
+            content = json.loads(self.path.read_bytes())
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
         return content if isinstance(content, dict) else None
+
+    def _read_patiently(self) -> dict[str, Any] | None:
+        """As ``_read``, but retries for ``RETRY_SECONDS``, then raises LockedError."""
+        deadline = time.monotonic() + RETRY_SECONDS
+        while True:
+            try:
+                return self._read()
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise LockedError(f"{self.path}: cannot be read ({error.strerror or one_line(error)})") from None
+            time.sleep(RETRY_SECONDS / 20)
 
     def _renewed_recently(self) -> bool:
         with suppress(OSError), TemporaryFile(dir=self.path.parent) as file:

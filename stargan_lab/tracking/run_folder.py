@@ -214,11 +214,19 @@ class RunFolder:
             yield
 
     def check_claim(self) -> None:
-        """Raises LockedError if another process has taken over the run from this one, which was suspended."""
+        """Raises LockedError if another process has taken over the run from this one, which was suspended.
+
+        Also if that cannot be determined, because the lease cannot be read for a few seconds.
+        """
         try:
             self._lease.check()
         except LockedError as error:
-            raise LockedError(f"run {self.run_id} was {error} while this process was suspended; stopped") from None
+            raise LockedError(f"run {self.run_id}: {error}; stopped") from None
+
+    def stop_if_lost(self) -> None:
+        """As ``check_claim``, but reads no file unless a renewal of the lease has failed: for every step."""
+        if self._lease.seen_lost:
+            self.check_claim()
 
     def in_use(self) -> bool:
         """Whether another process trains, evaluates or publishes the run, or another host trains it."""

@@ -34,7 +34,7 @@ class World:
     """The processes of one run; a single one by default, for which all methods do nothing.
 
     Attributes:
-        rank: number of this process; rank 0 alone writes and prints.
+        rank: number of this process; rank 0 alone writes and prints, except about an error in another one.
         size: number of processes.
     """
 

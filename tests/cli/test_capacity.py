@@ -88,8 +88,25 @@ def test_free_memory_of_this_machine() -> None:
     if torch.cuda.is_available():
         assert len(module.free_gpu_memory()) == torch.cuda.device_count()
     else:
-        with pytest.raises(ConfigError, match=r"trainer\.device=cuda: no GPU is visible; set hydra\.launcher\.n_jobs"):
+        with pytest.raises(ConfigError, match=r"^trainer\.device=cuda: needs a visible GPU, and there is none"):
             module.free_gpu_memory()
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import time; time.sleep(60)", "no answer about the GPUs' free memory in 0.2 s; check them with nvidia-smi"),
+        ("raise RuntimeError('busy')", "cannot read free GPU memory (RuntimeError: busy); set hydra.launcher.n_jobs"),
+        ("pass", "needs a visible GPU, and there is none; set trainer.device=cpu"),
+    ],
+)
+def test_gpus_that_do_not_answer(program: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FREE_GPU_MEMORY", program)
+    if "sleep" in program:
+        monkeypatch.setattr(module, "GPU_SECONDS", 0.2)
+    with pytest.raises(ConfigError) as refused:
+        module.free_gpu_memory()
+    assert str(refused.value) == f"trainer.device=cuda: {message}"
 
 
 def test_the_limit_of_a_container(tmp_path: Path) -> None:

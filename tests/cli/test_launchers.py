@@ -46,11 +46,18 @@ def test_errors_survive_the_way_to_the_launcher() -> None:
     assert isinstance(replaced, LabError) and str(replaced) == "Unpicklable: 1 and 2"
 
 
+EXPECTED = "expected a number of at least 1, -1 or null, got"
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["hydra/launcher=ray"], "hydra.launcher.n_jobs"),
         (["hydra/launcher=ray", "hydra.launcher.n_jobs=1", "trainer.threads=null"], "trainer.threads: set a number"),
+        (["hydra/launcher=basic", "hydra.launcher.n_jobs=0"], f"hydra.launcher.n_jobs: {EXPECTED} 0"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=two"], f"hydra.launcher.n_jobs: {EXPECTED} 'two'"),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-2"], f"hydra.launcher.n_jobs: {EXPECTED} -2"),
+        (["hydra/launcher=submitit_local", "hydra.launcher.n_jobs=1.5"], f"hydra.launcher.n_jobs: {EXPECTED} 1.5"),
         (["hydra/launcher=submitit_local", "trainer.threads=null"], "trainer.threads: set a number"),
         (["hydra/launcher=submitit_local", "+hydra.launcher.visible_gpus=0"], "hydra.launcher: "),
     ],
@@ -63,4 +70,21 @@ def test_settings_of_a_launcher_are_refused_before_any_run(
     assert main(["train", "-m", "preset=tiny", "seed=0,1", *overrides]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and message in error
+    assert not (here / "outputs" / "runs").exists()
+
+
+@pytest.mark.parametrize("flags", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra/launcher=ray"], "set the number of runs at a time"),
+        (["hydra.launcher.n_jobs=0"], f"{EXPECTED} 0"),
+        (["hydra.launcher.n_jobs=two"], f"{EXPECTED} 'two'"),
+    ],
+)
+def test_a_dry_run_refuses_the_settings_that_the_sweep_refuses(
+    here: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str, flags: list[str]
+) -> None:
+    assert main(["sweep", "quickstart", *overrides, *flags]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: hydra.launcher.n_jobs: {message}"
     assert not (here / "outputs" / "runs").exists()

@@ -1,13 +1,16 @@
 """One host trains a run at a time, with real processes on what looks like two hosts without common locks."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +41,15 @@ except LockedError as error:
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1.0)
     monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "RETRY_SECONDS", 0.2)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until the condition is true; fails after 10 s."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -81,7 +93,7 @@ def test_suspended_holder_stops_when_its_lease_was_taken(folder: RunFolder) -> N
         with folder.claim():
             other.send_signal(signal.SIGCONT)
             out, _ = other.communicate("continue\n")
-            assert f"run a1b2 was taken over by host {lease.this_host()}" in out and out.endswith("stopped\n")
+            assert f"run a1b2: taken over by host {lease.this_host()}" in out and out.endswith("stopped\n")
             folder.check_claim()
 
 
@@ -178,6 +190,73 @@ def test_damaged_lease_is_free(folder: RunFolder) -> None:
         Path(folder.path / ".lease").write_text(content)
         with folder.claim():
             folder.check_claim()
+
+
+@pytest.fixture
+def unavailable(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The number of times that reading the lease will still fail, as it does while a file server restarts."""
+    failures, original = [0.0], Path.open
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == ".lease" and failures[0] > 0:
+            failures[0] -= 1
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    return failures
+
+
+def test_failed_reads_do_not_end_the_renewals(
+    folder: RunFolder, unavailable: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
+    with folder.claim():
+        unavailable[0] = 3
+        until(lambda: unavailable[0] == 0)
+        os.utime(folder.path / ".lease", times=(0, 0))
+        until(lambda: (folder.path / ".lease").stat().st_mtime > 0)
+        folder.stop_if_lost()
+        (folder.path / ".lease").write_text('{"host": "other", "token": "0123"}')
+        until(lambda: folder._lease.seen_lost)
+
+
+def test_failed_reads_are_retried_before_a_takeover_is_reported(folder: RunFolder, unavailable: list[float]) -> None:
+    with folder.claim():
+        unavailable[0] = 3
+        folder.check_claim()
+        unavailable[0] = float("inf")
+        message = rf"^run a1b2: {folder.path}/\.lease: cannot be read \(Stale file handle\); stopped$"
+        with pytest.raises(LockedError, match=message):
+            folder.check_claim()
+    unavailable[0] = 3
+    assert folder.status() == "planned"
+
+
+def test_a_lease_that_cannot_be_read_is_not_taken_over(folder: RunFolder, unavailable: list[float]) -> None:
+    unavailable[0] = float("inf")
+    with pytest.raises(LockedError, match=r"\.lease: cannot be read \(Stale file handle\)"):
+        folder.claim().__enter__()
+
+
+@pytest.mark.parametrize("content", ["", '{"host": "other", "token": "0"}', "of this host"])
+def test_two_hosts_that_take_over_a_lease_at_the_same_time(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    """Whether it is damaged or has expired, the first to write it waits, and finds the other's."""
+    path = folder.path / ".lease"
+    path.write_text(content if content != "of this host" else json.dumps({"host": lease.this_host()}))
+    os.utime(path, times=(0, 0))
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        path.write_text('{"host": "other", "token": "0123"}')
+
+    monkeypatch.setattr("time.sleep", sleep)
+    with pytest.raises(LockedError, match="taken over by host other"):
+        folder.claim().__enter__()
+    assert waited == [lease.SETTLE_SECONDS]
 
 
 def test_a_file_system_without_hard_links(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
