@@ -37,6 +37,25 @@ class OptionError(ConfigError):
         return f"{name}: {reason}" + (f"; set {name}{assign}{values}" if values else "")
 
 
+class UnnamedModules(ConfigError):
+    """A run uses modules that the caller did not name; the message suggests an override, ``as_flag`` a flag."""
+
+    def __init__(self, run_id: str, modules: Sequence[str]) -> None:
+        super().__init__(run_id, modules)
+
+    def __str__(self) -> str:
+        return self._line(f"imports=[{','.join(self.args[1])}]")
+
+    def as_flag(self) -> ConfigError:
+        return ConfigError(self._line(f"--imports {','.join(self.args[1])}"))
+
+    def _line(self, remedy: str) -> str:
+        run_id, modules = self.args
+        if len(modules) == 1:
+            return f"run {run_id} uses the module {modules[0]}, which is code; if you trust it, add {remedy}"
+        return f"run {run_id} uses the modules {', '.join(modules)}, which are code; if you trust them, add {remedy}"
+
+
 class DataError(LabError):
     """Missing, empty or damaged dataset; the message names the path."""
 

@@ -221,18 +221,27 @@ def import_user_modules(names: Any) -> None:
     Raises:
         ConfigError: a module cannot be imported.
     """
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
     here = str(Path.cwd())
-    if names and here not in sys.path:
+    if not_imported(names) and here not in sys.path:
         sys.path.insert(0, here)
     for name in names:
         try:
             import_module(name)
         except Exception as error:  # a user module can raise anything
             raise ConfigError(f"imports: cannot import {name!r} ({one_line(error)})") from None
-        if sys.modules[name].__file__ is None:
+        if getattr(sys.modules[name], "__file__", "") is None:
             raise ConfigError(f"imports: {name!r} is a directory without __init__.py; add one, or name a module in it")
+
+
+def not_imported(names: Any) -> list[str]:
+    """Those of the modules listed in ``imports`` that this process has not imported.
+
+    Raises:
+        ConfigError: not a list of names.
+    """
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"imports: expected a list of module names such as [my_norms], got {names!r}")
+    return [name for name in names if sys.modules.get(name) is None]
 
 
 @cache

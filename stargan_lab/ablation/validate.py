@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.ablation.spec import OUTCOMES, Ablation, Outcome, cell_name, grid_cells
+from stargan_lab.config.compose import parse_override
 from stargan_lab.errors import ConfigError, name_problem, unknown, unknown_key
 
 _NAMES = ("variants", "grid", "seeds", "primary", "secondary", "expected", "smallest_effect", "presets")
@@ -14,6 +15,7 @@ _PRESET_KEYS = ("overrides", "variants", "seeds", "primary", "secondary", "small
 _TAG = re.compile(r"[\w. -]+")
 _TAG_RULE = "the name becomes part of a tag in MLflow, so only letters, digits, spaces and -_. are allowed"
 _VARIANT_KEYS = ("overrides", "baseline")
+_HYDRA_KEYS = ("hydra/launcher", "hydra.launcher.n_jobs")
 
 
 def parse(name: str, path: Path, raw: Any, preset: str | None) -> Ablation:
@@ -195,7 +197,24 @@ class _File:
             raise self._error(key, f"expected a list of overrides such as [discriminator.norm=layer], got {value!r}")
         if invalid := [v for v in value if "=" not in v and not v.startswith("~")]:
             raise self._error(key, f"{invalid[0]!r} is not a valid override, expected key=value")
+        for override in value:
+            self._check_hydra(key, override)
         return tuple(value)
+
+    def _check_hydra(self, key: str, override: str) -> None:
+        """Refuse settings of Hydra that run commands or write elsewhere: the user of a file may not have read it."""
+        if "hydra" not in override:
+            return
+        try:
+            parsed = parse_override(override)
+        except ConfigError as error:
+            raise self._error(key, str(error)) from None
+        target = parsed.key_or_group if parsed.package is None else f"{parsed.key_or_group}@{parsed.package}"
+        if target not in _HYDRA_KEYS and "hydra" in re.split(r"[./@]", target):
+            allowed = " and ".join(_HYDRA_KEYS)
+            raise self._error(
+                key, f"{target}: of Hydra's keys, only {allowed} may be set here; put others on the command line"
+            )
 
     def _named(self, key: str, value: Any) -> dict[str, Any]:
         """A mapping with names as keys, which YAML may have read as numbers; None is an empty one."""

@@ -9,6 +9,8 @@ from stargan_lab.cli import complete
 Commands = Any
 """What ``ArgumentParser.add_subparsers`` returns; argparse has no public name for it."""
 
+OF_RUN = "a run's own components; they are code, so they are never imported without this"
+
 
 def add_command(
     commands: Commands, name: str, summary: str, run: Callable[[argparse.Namespace], int], epilog: str = ""
@@ -48,6 +50,16 @@ def add_outputs(parser: argparse.ArgumentParser, what: str = "directory of the r
     parser.add_argument("--outputs", default="outputs", help=f"{what} (default: outputs)")
 
 
+def add_imports(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--imports``; see ``imports_of``."""
+    parser.add_argument("--imports", metavar="MODULE,…", help=f"modules that register {what}")
+
+
+def imports_of(args: argparse.Namespace) -> list[str]:
+    """The modules that ``--imports`` names."""
+    return [name.strip() for name in args.imports.split(",")] if args.imports else []
+
+
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that select a run or checkpoint and how to load its networks."""
     action = parser.add_argument(
@@ -63,4 +75,5 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--attributes", metavar="A,B,…", help="CelebA labels of a reference checkpoint, in order")
     parser.add_argument("--classes", metavar="A,B,…", help="RaFD classes of a reference checkpoint, in order")
+    add_imports(parser, OF_RUN)
     add_outputs(parser)

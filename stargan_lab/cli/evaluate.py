@@ -20,6 +20,7 @@ examples:
   stargan-lab evaluate --of quickstart evaluation.extractor=pixels
   stargan-lab evaluate --of quickstart evaluation.seed=1         again, to separate the sources of variance
   stargan-lab evaluate --multirun latest evaluation.seed=1
+  stargan-lab evaluate 3f2a imports=[my_components]              a run with your own components
   stargan-lab evaluate 3f2a --again                              even if scores under this protocol exist"""
 
 
@@ -30,7 +31,7 @@ def add_parser(commands: Commands) -> None:
         "words",
         nargs="*",
         metavar="RUN_ID [key=value]",
-        help="run ids (a prefix is enough) and evaluation.* overrides",
+        help="run ids (a prefix is enough), evaluation.* overrides, and imports=[MODULE] for a run's own components",
     )
     complete.attach(words, complete.runs_and_evaluation)
     ablation = parser.add_argument("--of", metavar="NAME", help="all finished runs of an ablation's last sweep")

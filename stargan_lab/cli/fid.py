@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stargan_lab.cli.arguments import Commands, add_command, add_outputs
+from stargan_lab.cli.arguments import Commands, add_command, add_imports, add_outputs, imports_of
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def add_parser(commands: Commands) -> None:
         "--weights", metavar="FILE|download", help="extractor weights (default: cached Inception weights)"
     )
     parser.add_argument("--allow-unverified", action="store_true", help="accept unofficial Inception weights")
-    parser.add_argument("--imports", metavar="MODULE,…", help="modules that register your extractors")
+    add_imports(parser, "your extractors")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add_outputs(parser, "directory for cached statistics and weights")
 
@@ -86,7 +86,7 @@ def _extractor(args: argparse.Namespace, outputs: Path, device: "torch.device") 
     from stargan_lab.registry import import_user_modules
     from stargan_lab.tracking.metrics import metric_name
 
-    import_user_modules([name.strip() for name in args.imports.split(",")] if args.imports else [])
+    import_user_modules(imports_of(args))
     try:
         extractor = build_extractor(args.features, outputs, device, None, weights=args.weights, dims=args.dims)
     except OptionError as error:

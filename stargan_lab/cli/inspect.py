@@ -4,7 +4,16 @@ import argparse
 from pathlib import Path
 
 from stargan_lab.cli import complete
-from stargan_lab.cli.arguments import Commands, add_command, add_config_dir, add_outputs, add_variadic
+from stargan_lab.cli.arguments import (
+    OF_RUN,
+    Commands,
+    add_command,
+    add_config_dir,
+    add_imports,
+    add_outputs,
+    add_variadic,
+    imports_of,
+)
 
 EPILOG = """\
 what to inspect:
@@ -34,16 +43,24 @@ def add_parser(commands: Commands) -> None:
     )
     complete.attach(words, complete.runs_and_overrides)
     add_config_dir(parser)
+    add_imports(parser, OF_RUN)
     add_outputs(parser, "directory of the runs, and of the figures in inspect/")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure networks, draw and record what they see."""
     from stargan_lab.cli.jobs import show_plain_warnings
+    from stargan_lab.errors import UnnamedModules
     from stargan_lab.inspection.run import inspect_label_sensitivity, inspect_receptive_field, report
+    from stargan_lab.registry import import_user_modules
 
     show_plain_warnings()
     inspect = {"receptive_field": inspect_receptive_field, "label_sensitivity": inspect_label_sensitivity}
     outputs = Path(args.outputs)
-    report(inspect[args.subject](args.words, outputs, args.config_dir), outputs, args.subject)
+    import_user_modules(imports_of(args))
+    try:
+        lines = inspect[args.subject](args.words, outputs, args.config_dir)
+    except UnnamedModules as error:
+        raise error.as_flag() from None
+    report(lines, outputs, args.subject)
     return 0

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     config_dir = Path(args.config_dir) if args.config_dir else None
     overrides = [*args.overrides, *(["quiet=true"] if args.quiet else [])]
     show_plain_warnings()
-    cells = plan(ablation, of_runs(overrides), config_dir, on_this_machine(overrides, config_dir))
+    cells = plan(ablation, of_runs(overrides), config_dir, on_this_machine([*ablation.base, *overrides], config_dir))
     sweep = SweepRun(ablation, cells, overrides, config_dir, args.retry_failed, args.allow_mixed)
     with quietly(all(cell.config.quiet for cell in cells)):
         if ablation.preset:

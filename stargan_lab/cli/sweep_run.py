@@ -45,11 +45,11 @@ def of_runs(overrides: Sequence[str]) -> list[str]:
 
 
 def on_this_machine(overrides: Sequence[str], config_dir: Path | None) -> bool:
-    """Whether the launcher that the overrides choose trains here. Raises ConfigError."""
+    """Whether the launcher that the overrides choose, of which later ones win, trains here. Raises ConfigError."""
     chosen = [override for override in overrides if override.startswith(HYDRA)]
     if not chosen:
         return True
-    return trains_here(compose_with(config_loader(config_dir), chosen, RunMode.MULTIRUN).hydra.launcher)
+    return trains_here(compose_with(config_loader(config_dir), merge(*chosen), RunMode.MULTIRUN).hydra.launcher)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SweepRun:
     def cells(self, seeds: Sequence[int]) -> list[Cell]:
         """The cells of all variants with these seeds."""
         chosen = f"seed={','.join(map(str, seeds))}"
-        here = on_this_machine(self.overrides, self.config_dir)
+        here = on_this_machine([*self.ablation.base, *self.overrides], self.config_dir)
         return plan(self.ablation, [*of_runs(self.overrides), chosen], self.config_dir, here)
 
     @property

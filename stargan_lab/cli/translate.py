@@ -20,6 +20,7 @@ EPILOG = """\
 examples:
   stargan-lab translate 3f2a me.jpg photos/ --to Blond_Hair,Male+Young
   stargan-lab translate 3f2a me.jpg --to Male=0 --from Male,Black_Hair
+  stargan-lab translate 3f2a me.jpg --to Young --imports my_components      a run with your own components
   stargan-lab translate 200000-G.ckpt me.jpg --to Young --keep-aspect --size 256"""
 
 

@@ -241,10 +241,15 @@ def _missing(error: MissingConfigException, loader: ConfigLoader, overrides: Seq
 
 def _registered(group: str, loader: ConfigLoader, overrides: Sequence[str]) -> list[str]:
     """The components of a group, with those of the modules that ``imports`` on the command line names."""
+    import_named(overrides, loader)
+    return family(group).names()
+
+
+def import_named(overrides: Sequence[str], loader: ConfigLoader | None = None) -> None:
+    """Import the modules that ``imports`` names in the overrides. Raises ConfigError."""
     for override in overrides:
         if key_of(override) == "imports":
             import_user_modules(parse_override(override, loader).value())
-    return family(group).names()
 
 
 def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str], name: str) -> str:

@@ -9,10 +9,12 @@ from stargan_lab.config.compose import compose
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.run_identity import NOT_IDENTITY, NOT_IDENTITY_IN_TRAINER
 from stargan_lab.config.schema import COMPONENTS
-from stargan_lab.registry import family, import_user_modules
+from stargan_lab.registry import family
 from stargan_lab.yaml_text import load_yaml
 
 _OMITTED = {*NOT_IDENTITY, *(f"trainer.{key}" for key in NOT_IDENTITY_IN_TRAINER)} - {"evaluation"}
+NO_DEFAULT = object()
+"""Marks a key without a default; differs from a default of None."""
 _TOP_LEVEL = re.compile(r"^(?=[^\s#-])", re.MULTILINE)
 
 
@@ -68,13 +70,13 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 def changed_keys(text: str) -> dict[str, tuple[Any, Any]]:
     """The keys in the text of a ``config.yaml`` that differ from their defaults: key -> (value, default).
 
-    The defaults of options are those of the selected component; a key without a default has None.
+    The defaults of options are those of the selected component. A key without a default, such as an option of a
+    component that is not registered, has ``NO_DEFAULT``. Nothing is imported.
 
     Raises:
-        ValueError: as ``read_keys``; ConfigError: a component in it no longer exists.
+        ValueError: as ``read_keys``.
     """
     keys, raw = read_keys(text), load_yaml(text)
-    import_user_modules(raw.get("imports") or ())
     defaults = compose().flat()
     for group in set(COMPONENTS) & keys.keys():
         defaults[group] = {"name": defaults[group]["name"], **_defaults(group, keys[group])}
@@ -82,9 +84,12 @@ def changed_keys(text: str) -> dict[str, tuple[Any, Any]]:
     kind = {"kind": next(iter(defaults["data"]["sources"].values()))["kind"]}
     defaults["data"]["sources"] = {name: kind | _defaults("dataset", each["kind"]) for name, each in sources.items()}
     known = keys_of(defaults)
-    return {key: (value, known.get(key)) for key, value in keys.items() if value != known.get(key)}
+    found = {key: (value, known.get(key, NO_DEFAULT)) for key, value in keys.items()}
+    return {key: (value, default) for key, (value, default) in found.items() if value != default}
 
 
 def _defaults(family_name: str, component: str) -> dict[str, Any]:
-    options = family(family_name).options(component).values()
-    return {option.name: None if option.default is option.empty else option.default for option in options}
+    """An option without a default is left out; empty for an unknown component."""
+    registry = family(family_name)
+    options = registry.options(component).values() if component in registry.names() else ()
+    return {option.name: option.default for option in options if option.default is not option.empty}

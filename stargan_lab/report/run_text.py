@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ import pandas as pd
 from pandas import DataFrame
 
 from stargan_lab.config.option_help import as_yaml
-from stargan_lab.config.recorded import changed_keys
+from stargan_lab.config.recorded import NO_DEFAULT, changed_keys
 from stargan_lab.errors import ConfigError, nearest
 from stargan_lab.evaluation.protocol import differences, metric_identity
 from stargan_lab.report.collect_runs import overall
-from stargan_lab.report.query import PROVENANCE, ablations, config_keys, differing, read_runs, scores, spelled
+from stargan_lab.report.query import PROVENANCE, ablations, differing, read_runs, scores, spelled
 from stargan_lab.tracking.metrics import Descriptions, lookup, order
 from stargan_lab.tracking.publish import State
 from stargan_lab.tracking.run_folder import RunFolder
@@ -100,9 +100,7 @@ def show_text(folder: RunFolder) -> str:
         section
         for section in (
             f"run {folder.run_id}  {run['name']}  {run['status']}\n" + _block([fact for fact in facts if fact[1]]),
-            _titled(
-                "settings that differ from the defaults", _changes(folder, {key: run[key] for key in config_keys(runs)})
-            ),
+            _titled("settings that differ from the defaults", _changes(folder)),
             _titled("scores", [(_title(n, descriptions), _show(run[n], n, descriptions)) for n in names]),
             _titled("warnings", [(w["code"], w["text"]) for w in result.get("warnings") or ()]),
             _titled("provenance", provenance),
@@ -140,15 +138,16 @@ def _protocol(folder: RunFolder) -> dict[str, Any]:
     return {"hash": protocol} if isinstance(protocol, str) else protocol
 
 
-def _changes(folder: RunFolder, keys: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings that differ from the defaults; all ``keys`` if the run has a component that is not available."""
+def _changes(folder: RunFolder) -> list[tuple[str, str]]:
+    """Settings that differ from the defaults, and all options of components that are not available."""
     if not folder.config_path.exists():
         return []
-    try:
-        changed = changed_keys(folder.config_path.read_text())
-    except ConfigError as error:
-        return [("(defaults unknown)", str(error)), *((key, _text(value)) for key, value in keys.items())]
-    return [(key, f"{_text(value)}  (default: {_text(default)})") for key, (value, default) in changed.items()]
+    changed = changed_keys(folder.config_path.read_text())
+    return [(key, _text(value) + _default(default)) for key, (value, default) in changed.items()]
+
+
+def _default(value: Any) -> str:
+    return "" if value is NO_DEFAULT else f"  (default: {_text(value)})"
 
 
 def _check_columns(columns: Sequence[str], known: Iterable[str]) -> None:

@@ -47,7 +47,8 @@ def differences(config: RunConfig, folder: RunFolder) -> list[str]:
     outputs = Path(config.paths.outputs)
     notes = []
     if settings := evaluation_changes(folder.config(), config):
-        overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in settings.items())
+        named = {"imports": config.imports} if config.imports else {}  # evaluate imports only what it is told to
+        overrides = " ".join(shlex.quote(as_override(key, value)) for key, value in (named | settings).items())
         command = f"stargan-lab evaluate {folder.run_id} {overrides}{outputs_flag(outputs)}"
         notes.append(f"evaluated with different settings ({', '.join(settings)}); re-evaluate with `{command}`")
     code = folder.tags().get("code")

@@ -11,7 +11,8 @@ from stargan_lab.checkpoints.label_layout import LABELS, read_layout
 from stargan_lab.checkpoints.weight_files import Checkpoint, locate, read_checkpoint
 from stargan_lab.config import RunConfig
 from stargan_lab.config.validate import validate
-from stargan_lab.errors import ConfigError
+from stargan_lab.errors import ConfigError, UnnamedModules
+from stargan_lab.registry import import_user_modules, not_imported
 from stargan_lab.runs.build import build_layout, build_networks, build_sources
 from stargan_lab.runs.load_reference import load_by_shapes
 from stargan_lab.runs.loaded_model import LoadedModel, load_network, use_average
@@ -24,6 +25,7 @@ def load_model(
     ema: bool | None = None,
     attributes: Sequence[str] = (),
     classes: Sequence[str] = (),
+    imports: Sequence[str] = (),
 ) -> LoadedModel:
     """Load a run's last checkpoint, or a StarGAN generator file. A run's dataset is not needed.
 
@@ -33,6 +35,8 @@ def load_model(
         text: run id (a prefix is enough), run folder, or weight file.
         ema: whether to use the generator's average; None uses it if there is one.
         attributes, classes: names of the labels, if the file does not record them; see ``reference_layout``.
+        imports: modules with the run's own components. Those that its configuration lists are code, so they must be
+            named here, or be imported already.
     Raises:
         ConfigError, LabError: in one line.
     """
@@ -42,7 +46,7 @@ def load_model(
         return load_by_shapes(checkpoint, ema, attributes, classes)
     if attributes or classes:
         raise ConfigError(f"--attributes, --classes: run {checkpoint.run_id} records its labels; omit them")
-    return load_run(checkpoint, read_config(folder), ema)
+    return load_run(checkpoint, read_config(folder, imports), ema)
 
 
 def load_run(checkpoint: Checkpoint, config: RunConfig, ema: bool | None = None) -> LoadedModel:
@@ -71,19 +75,25 @@ def load_run(checkpoint: Checkpoint, config: RunConfig, ema: bool | None = None)
     )
 
 
-def read_config(folder: Path) -> RunConfig:
+def read_config(folder: Path, imports: Sequence[str] = ()) -> RunConfig:
     """A run's recorded configuration, with its current outputs directory and without initial weights.
 
-    Keys that older records lack get the current defaults.
+    Keys that older records lack get the current defaults. The modules that it lists are not imported.
 
+    Args:
+        imports: modules to import.
     Raises:
-        LabError: the file is damaged; ConfigError: a component in it no longer exists.
+        LabError: the file is damaged; ConfigError: a component in it no longer exists; UnnamedModules: it lists a
+            module that is not imported.
     """
+    import_user_modules(imports)
     raw = RunFolder(folder).config()
     if folder.parent.name == "runs":
         raw["paths"] = {**raw.get("paths", {}), "outputs": str(folder.parent.parent)}
     raw["initial"] = {"generator": None, "discriminator": None}
     try:
-        return validate(raw, rules=False)  # its rules were checked before training
+        if not (unnamed := not_imported(raw.get("imports", ()))):
+            return validate(raw, rules=False)  # its rules were checked before training
     except ConfigError as error:
         raise ConfigError(f"{RunFolder(folder).config_path}: {error}") from None
+    raise UnnamedModules(folder.name, unnamed)

@@ -11,6 +11,7 @@ from typing import Any
 
 from stargan_lab.checkpoints.weight_files import CHECKPOINT, read_checkpoint
 from stargan_lab.config import RunConfig
+from stargan_lab.config.compose import import_named, key_of
 from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides
 from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import say
@@ -45,10 +46,14 @@ def finished_run(outputs: Path, run: str) -> RunFolder:
 def evaluation_config(folder: RunFolder, overrides: Sequence[str] = ()) -> RunConfig:
     """The run's recorded configuration with other evaluation settings; see ``apply_evaluation_overrides``.
 
+    Args:
+        overrides: ``imports=[MODULE]`` imports modules; the modules that the configuration lists must be imported.
     Raises:
         LabError: in one line; an override is invalid, or the recorded configuration is damaged.
     """
-    return apply_evaluation_overrides(read_config(folder.path), overrides)
+    import_named(overrides)
+    others = [override for override in overrides if key_of(override) != "imports"]
+    return apply_evaluation_overrides(read_config(folder.path), others)
 
 
 def reevaluate(

@@ -217,6 +217,46 @@ def test_invalid_file_is_refused_in_one_line(loaded, case: str) -> None:
         assert part in message, message
 
 
+HYDRA = (
+    "hydra.launcher.setup=['touch pwned']",
+    "++hydra.launcher.setup=['touch pwned']",
+    "hydra.sweep.dir=/elsewhere",
+    "hydra={sweep: {dir: /elsewhere}}",
+    "+hydra.callbacks.mine={_target_: os.abort}",
+    "hydra.searchpath=[file:///elsewhere]",
+    "hydra/sweeper=basic",
+    "hydra/launcher@hydra.sweep=joblib",
+    "+optimizer@hydra.launcher=adam",
+    "~hydra.launcher",
+)
+PLACES: dict[str, Any] = {
+    "base": lambda override: NAMED | {"base": ["preset=tiny", override]},
+    "variants.none": lambda override: NAMED | {"variants": NAMED["variants"] | {"none": [override]}},
+    "grid.norm.layer": lambda override: GRID | {"grid": GRID["grid"] | {"norm": {"none": [], "layer": [override]}}},
+    "presets.small": lambda override: SCALED | {"presets": {"small": [override]}},
+    "presets.large.overrides": lambda override: SCALED | {"presets": {"large": {"overrides": [override]}}},
+    "presets.large.variants.none": lambda override: SCALED | {"presets": {"large": {"variants": {"none": [override]}}}},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("override", HYDRA)
+def test_a_file_sets_none_of_hydras_keys_but_the_launcher(loaded, place: str, override: str) -> None:
+    """Others can run shell commands in a job, or write outside the outputs directory."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(PLACES[place](override))
+    message = str(caught.value)
+    assert f"mine.yaml: {place}: hydra" in message or f"mine.yaml: {place}: optimizer@hydra" in message
+    assert message.endswith(
+        "only hydra/launcher and hydra.launcher.n_jobs may be set here; put others on the command line"
+    )
+
+
+def test_a_file_may_choose_a_launcher(loaded) -> None:
+    chosen = ("hydra/launcher=submitit_slurm", "hydra.launcher.n_jobs=2", "paths.outputs=hydra")
+    assert loaded(NAMED | {"base": list(chosen)}).base == chosen
+
+
 def test_a_file_name_that_no_tag_may_have_is_refused(here: Path) -> None:
     (here / "experiments").mkdir()
     (here / "experiments" / "it's.yaml").write_text(yaml.safe_dump(NAMED))

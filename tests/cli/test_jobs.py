@@ -117,6 +117,12 @@ def test_the_device_of_another_machine_is_not_checked(here: Path, capsys: pytest
     assert capsys.readouterr().err.startswith("error: trainer.device: ")
     assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=submitit_slurm"]) == 0
     assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=ray", "hydra.launcher.address=auto"]) == 0
+    path = here / "experiments" / "one.yaml"
+    path.write_text(path.read_text().replace("[preset=tiny]", "[preset=tiny, hydra/launcher=submitit_slurm]"))
+    assert main(["sweep", "one", absent, "--dry-run"]) == 0
+    capsys.readouterr()
+    assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=joblib"]) == 2, "the command line wins"
+    assert capsys.readouterr().err.startswith("error: trainer.device: ")
 
 
 def test_workers_receive_the_device_and_threads_of_the_command(trained: list[RunConfig]) -> None:

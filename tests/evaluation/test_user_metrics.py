@@ -43,7 +43,8 @@ def broken(batch: ImageBatch) -> torch.Tensor:
     """Wrong shape."""
     return batch.y.double()
 '''
-TRAIN = ("train", "preset=tiny", "trainer.device=cpu", "tracking.enabled=false", "imports=[my_metrics]")
+MODULES = "imports=[my_metrics]"
+TRAIN = ("train", "preset=tiny", "trainer.device=cpu", "tracking.enabled=false", MODULES)
 
 
 def lab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -99,7 +100,8 @@ def test_mlflow_is_rebuilt_without_the_users_module(trained: RunFolder) -> None:
 
 def test_a_reevaluation_adds_a_metric(trained: RunFolder) -> None:
     folder = trained.path.parents[2]
-    outcome = lab(folder, "evaluate", trained.run_id, "evaluation.metrics={brightness: {floor: 255}}", "--json")
+    dark = "evaluation.metrics={brightness: {floor: 255}}"
+    outcome = lab(folder, "evaluate", trained.run_id, MODULES, dark, "--json")
     assert outcome.returncode == 0, outcome.stderr
     record = json.loads(outcome.stdout)
     assert "eval/brightness" not in record["metrics"] and "eval/ssim" in record["metrics"]

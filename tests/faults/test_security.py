@@ -74,6 +74,7 @@ def test_no_module_that_unpickles_is_imported() -> None:
     assert {(file, module) for file, module in imported if module in FORBIDDEN_MODULES} == {
         *((f"{PLUGINS}/{name}.py", "cloudpickle") for name in ("_job", "processes", "ray_cluster")),
         *((f"{PLUGINS}/{name}.py", "joblib") for name in ("batch", "processes")),  # to start processes
+        *((f"cli/{name}.py", "joblib") for name in ("capacity", "launcher_settings")),  # to count cores
     }
 
 
@@ -109,7 +110,7 @@ def test_no_command_goes_through_a_shell() -> None:
 
 
 def test_nothing_listens_on_all_interfaces() -> None:
-    """``tests/tracking/test_views.py`` starts the server and looks at its address."""
+    """No text asks for it; ``tests/integration/test_mlflow_pages.py`` looks at the socket of a running ``ui``."""
     texts = [*PACKAGE.rglob("*.py"), *LAUNCHERS.rglob("*.py"), *(PACKAGE.parent / "conf").rglob("*.yaml")]
     assert [path for path in texts if re.search(r"0\.0\.0\.0|\bINADDR_ANY\b", path.read_text())] == []
 

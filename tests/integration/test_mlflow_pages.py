@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Page, sync_playwright
 from processes import RATES, Lab
+from servers import listening_addresses
 from tools import require_tool
 
 pytestmark = pytest.mark.integration
@@ -45,6 +46,7 @@ def serving(lab: Lab, *arguments: str) -> Iterator[list[str]]:
             line = process.stderr.readline()
             assert line, "".join(lines)
             lines.append(line)
+        assert listening_addresses(port) == {"0100007F"}, "on 127.0.0.1 only"
         yield [address for line in lines for address in re.findall(r"http://127\S+/#/\S+", line)]
     finally:
         process.send_signal(signal.SIGTERM)

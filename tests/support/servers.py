@@ -22,6 +22,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listening_addresses(port: int) -> set[str]:
+    """The addresses that processes of this machine listen on at a TCP port, in the kernel's hexadecimal form.
+
+    ``0100007F`` is 127.0.0.1; zeros are all interfaces.
+    """
+    lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    sockets = [(local.rpartition(":"), state) for _, local, _, state, *_ in map(str.split, lines)]
+    return {address for (address, _, number), state in sockets if int(number, 16) == port and state == "0A"}
+
+
 @contextmanager
 def postgresql() -> Iterator[str]:
     """A new PostgreSQL server; yields a URI without the database's name. Root starts it as ``postgres``."""
