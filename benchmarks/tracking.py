@@ -8,25 +8,31 @@ are drawn. The last line of the output is JSON:
 
     cpu, wall        medians per block in seconds, and by how much a recorded block exceeds the bare one of its pair, as
                      a share of the bare one: median and quartiles over pairs
-    hooks            CPU time spent in logging and checkpoints over that of the bare block, measured within the recorded
-                     blocks: median and quartiles; less noisy than the difference of two blocks
+    hooks            CPU and wall time spent in logging and checkpoints over that of the bare block, measured within the
+                     recorded blocks: median and quartiles; less noisy than the difference of two blocks. The wall time
+                     includes waiting for fsync and SQLite
     first, next      CPU and wall seconds to open and to close the record of a run: of the first one of a process, which
                      imports MLflow and creates the database, and of another one, as in a sweep
-    lease            CPU milliseconds per renewal of the lease, which is every 15 s
-    share            hooks, lease and ``next`` as a share of the CPU time of a bare training of the preset's length
+    lease            CPU and wall milliseconds per renewal of the lease, which is every 15 s
+    share            hooks, lease and ``next`` as a share of a bare training of the preset's length: CPU and wall time
+    limit            of the CPU share; the exit code is 1 above it
+
+On a busy machine the wall times also contain the time of other programs.
 """
 
 import argparse
 import json
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
 from stargan_lab.evaluation import attribute_classifier
@@ -36,26 +42,36 @@ from stargan_lab.tracking.lease import RENEW_SECONDS, Lease
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.tracker import Tracker
 
-Clock = tuple[float, float]
-"""CPU time of the process, wall time."""
+LIMIT = 0.03
+"""Of the share of the CPU time."""
+
+
+class Clock(NamedTuple):
+    """CPU time of the process and wall time, in seconds."""
+
+    cpu: float
+    wall: float
+
+    def since(self, start: "Clock") -> "Clock":
+        return Clock(self.cpu - start.cpu, self.wall - start.wall)
 
 
 def now() -> Clock:
-    return time.process_time(), time.perf_counter()
+    return Clock(time.process_time(), time.perf_counter())
 
 
 class Alternating(Trainer):
     """Records in every other block only.
 
     Attributes:
-        blocks: whether it is recorded, and the CPU and wall time of each block.
-        hooks: CPU time in logging and checkpoints of each block.
+        blocks: whether it is recorded, and the time of each block.
+        hooks: time in logging and checkpoints of each block.
     """
 
     def begin(self) -> None:
-        self.blocks: list[tuple[bool, float, float]] = []
-        self.hooks: list[float] = []
-        self._began, self._spent = now(), 0.0
+        self.blocks: list[tuple[bool, Clock]] = []
+        self.hooks: list[Clock] = []
+        self._began, self._spent = now(), Clock(0, 0)
 
     @property
     def recorded(self) -> bool:
@@ -64,9 +80,10 @@ class Alternating(Trainer):
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        before = time.process_time()
+        before = now()
         yield
-        self._spent += time.process_time() - before
+        spent = now().since(before)
+        self._spent = Clock(self._spent.cpu + spent.cpu, self._spent.wall + spent.wall)
 
     def log(self, step: int, values: dict[str, float]) -> None:
         if self.recorded:
@@ -77,10 +94,9 @@ class Alternating(Trainer):
         if self.recorded:
             with self._counted():
                 super().checkpoint(step)
-        cpu, wall = now()
-        self.blocks.append((self.recorded, cpu - self._began[0], wall - self._began[1]))
+        self.blocks.append((self.recorded, now().since(self._began)))
         self.hooks.append(self._spent)
-        self._began, self._spent = now(), 0.0
+        self._began, self._spent = now(), Clock(0, 0)
 
     def sample(self, step: int) -> None:
         pass
@@ -97,7 +113,7 @@ def timed(owner: type, name: str, seconds: dict[str, Clock]) -> Iterator[None]:
     def measured(*arguments: Any, **options: Any) -> Any:
         before = now()
         result = method(*arguments, **options)
-        seconds[name] = tuple(after - start for after, start in zip(now(), before, strict=True))  # type: ignore[assignment]
+        seconds[name] = now().since(before)
         return result
 
     setattr(owner, name, measured)
@@ -107,14 +123,15 @@ def timed(owner: type, name: str, seconds: dict[str, Clock]) -> Iterator[None]:
         setattr(owner, name, method)
 
 
-def lease_seconds(folder: Path, renewals: int = 200) -> float:
-    """CPU time of one renewal."""
+def lease_seconds(folder: Path, renewals: int = 200) -> Clock:
+    """Time of one renewal."""
     lease = Lease(folder / ".lease")
     with lease.held():
-        before = time.process_time()
+        before = now()
         for _ in range(renewals):
             lease.renew()
-        return (time.process_time() - before) / renewals
+        spent = now().since(before)
+        return Clock(spent.cpu / renewals, spent.wall / renewals)
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -140,7 +157,7 @@ def train(config: RunConfig, outputs: Path) -> tuple[Alternating, dict[str, Cloc
     return trainer, seconds
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="pairs of blocks that count, at least 2")
     parser.add_argument("overrides", nargs="*", help="of the configuration, for example trainer.log_every=10")
@@ -154,26 +171,32 @@ def main() -> None:
         _, following = train(compose([*fixed, "total_steps=2", "seed=1"]), outputs)
         renewal = lease_seconds(outputs)
     pairs = [trainer.blocks[i : i + 2] for i in range(2, len(trainer.blocks), 2)]
-    spent = [sum(trainer.hooks[i : i + 2]) for i in range(2, len(trainer.blocks), 2)]
-    recorded, bare = ([next(b for b in pair if b[0] is kind) for pair in pairs] for kind in (True, False))
-    hooks = [part / block[1] for part, block in zip(spent, bare, strict=True)]
-    training = median(block[1] for block in bare) / interval * length
-    share = median(hooks) + renewal / RENEW_SECONDS + sum(cpu for cpu, _ in following.values()) / training
+    recorded, bare = ([next(t for is_kind, t in pair if is_kind is kind) for pair in pairs] for kind in (True, False))
+    hooks, share = {}, {}
+    for clock in Clock._fields:
+        of = attrgetter(clock)
+        spent = [sum(map(of, trainer.hooks[i : i + 2])) for i in range(2, len(trainer.blocks), 2)]
+        parts = [part / of(block) for part, block in zip(spent, bare, strict=True)]
+        training = median(map(of, bare)) / interval * length
+        hooks[clock] = spread(parts)
+        share[clock] = median(parts) + of(renewal) / RENEW_SECONDS + sum(map(of, following.values())) / training
     result = {
         "steps": interval,
         "pairs": len(pairs),
         "log_every": trainer.config.trainer.log_every,
-        "cpu": excess([b[1] for b in recorded], [b[1] for b in bare]),
-        "wall": excess([b[2] for b in recorded], [b[2] for b in bare]),
-        "hooks": spread(hooks),
+        "cpu": excess([block.cpu for block in recorded], [block.cpu for block in bare]),
+        "wall": excess([block.wall for block in recorded], [block.wall for block in bare]),
+        "hooks": hooks,
         "first": {name: [round(part, 3) for part in seconds] for name, seconds in first.items()},
         "next": {name: [round(part, 3) for part in seconds] for name, seconds in following.items()},
-        "lease": round(renewal * 1000, 3),
-        "share": round(share, 5),
+        "lease": [round(part * 1000, 3) for part in renewal],
+        "share": {clock: round(part, 5) for clock, part in share.items()},
+        "limit": LIMIT,
         "machine": platform.processor() or platform.machine(),
     }
     print(json.dumps(result))
+    return int(share["cpu"] > LIMIT)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """What the launchers share: running one job of a sweep, in any process, and recording a job that died."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cloudpickle
@@ -19,6 +19,8 @@ from stargan_lab.errors import LabError, one_line
 class JobRunner:
     """Runs jobs in a process that has received this object; cloudpickle must serialize it.
 
+    Launchers send each process ``runner.only(number)``, since the runner of all jobs grows with the sweep.
+
     Attributes:
         task: ``stargan_lab.cli.jobs.Jobs``, which the import rules do not let this package name.
         singletons: Hydra's global state of the launching process.
@@ -28,6 +30,10 @@ class JobRunner:
     context: HydraContext
     task: Any
     singletons: dict[Any, Any]
+
+    def only(self, number: int) -> "JobRunner":
+        """One that can run job ``number`` only; its size does not depend on how many jobs there are."""
+        return replace(self, task=self.task.only(number))
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """The configuration of one job, after Hydra's global state has been set up in this process."""

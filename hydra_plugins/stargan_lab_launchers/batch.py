@@ -1,11 +1,13 @@
 """The launchers ``submitit_local`` and ``submitit_slurm``: every job is submitted with submitit and can be requeued."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from math import ceil
 from types import FrameType
 from typing import Any
 
@@ -20,6 +22,9 @@ SHARED_PARAMETERS = (
     *("mem_gb", "nodes", "name", "stderr_to_stdout"),
 )
 """Parameters that submitit takes without the name of the cluster as a prefix."""
+
+USUAL_ARRAY_SIZE = 1000
+"""Of a cluster that does not tell its ``MaxArraySize``, whose default is 1001."""
 
 FILE_SYSTEM_SECONDS = 5
 """How long a result may stay invisible on a shared file system after its job has ended."""
@@ -57,38 +62,52 @@ class SubmititLauncher(LabLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        executor, job = self._executor(), BatchJob(self.runner)
-        overrides = [list(each) for each in job_overrides]
-        numbers = list(range(initial_job_idx, initial_job_idx + len(overrides)))
+        executor = self._executor()
+        numbered = enumerate(job_overrides, initial_job_idx)
+        jobs = [BatchJob(self.runner.only(number), list(overrides), number) for number, overrides in numbered]
         self._submitted: list[Any] = []
         try:
-            return (self._local if self.cluster == "local" else self._array)(executor, job, overrides, numbers)
+            return (self._local if self.cluster == "local" else self._arrays)(executor, jobs)
         except BaseException:  # a second Ctrl-C: no job may outlive the launcher
             self._cancel()
             raise
 
-    def _local(self, executor: Any, job: "BatchJob", overrides: list[list[str]], numbers: list[int]) -> list[JobReturn]:
+    def _local(self, executor: Any, jobs: Sequence["BatchJob"]) -> list[JobReturn]:
         """Start ``n_jobs`` at a time; submitit would start all at once."""
         from joblib import Parallel, delayed
 
-        def run(mine: list[str], number: int) -> JobReturn:
+        def run(job: BatchJob) -> JobReturn:
             # The terminal sends Ctrl-C to all processes, but submitit's would then kill their job within a second.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by new processes
-            submitted = executor.submit(job, mine, number)
+            submitted = executor.submit(job)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             self._submitted.append(submitted)
-            return self._result(submitted, mine, number)
+            return self._result(submitted, job.overrides, job.number)
 
         parallel = Parallel(n_jobs=self.n_jobs, backend="threading", batch_size=1)
-        return list(parallel(delayed(run)(*each) for each in zip(overrides, numbers, strict=True)))
+        return list(parallel(delayed(run)(job) for job in jobs))
 
-    def _array(self, executor: Any, job: "BatchJob", overrides: list[list[str]], numbers: list[int]) -> list[JobReturn]:
-        try:
-            self._submitted = executor.map_array(job, overrides, numbers)
-        except Exception as error:  # submitit's own, with the message of sbatch
-            raise ConfigError(f"sbatch: {one_line(error)}") from None
-        inform(f"submitted {len(numbers)} jobs to {self.cluster}; logs in {self._submitted[0].paths.folder.parent}")
-        return [self._result(*each) for each in zip(self._submitted, overrides, numbers, strict=True)]
+    def _arrays(self, executor: Any, jobs: Sequence["BatchJob"]) -> list[JobReturn]:
+        """Submit as many arrays as Slurm's limit requires; at most ``n_jobs`` jobs of all of them run at a time.
+
+        As many arrays as possible share ``n_jobs``; each further one starts after one of them has ended.
+        """
+        size = ceil(len(jobs) / ceil(len(jobs) / max_array_size()))  # of nearly equal arrays
+        arrays = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        at_once, ids = min(self.n_jobs, len(arrays)), list[str]()
+        for index, array in enumerate(arrays):
+            share = self.n_jobs // at_once + (index % at_once < self.n_jobs % at_once)
+            after = {"slurm_dependency": f"afterany:{ids[index - at_once]}"} if index >= at_once else {}
+            try:
+                executor.update_parameters(slurm_array_parallelism=share, **after)
+                submitted = executor.submit_array(array)
+            except Exception as error:  # submitit's own, with the message of sbatch
+                raise ConfigError(f"sbatch: {one_line(error)}") from None
+            self._submitted += submitted
+            ids.append(submitted[0].job_id.partition("_")[0])
+        inform(f"submitted {len(jobs)} jobs to {self.cluster}; logs in {self._submitted[0].paths.folder.parent}")
+        pairs = zip(self._submitted, jobs, strict=True)
+        return [self._result(submitted, job.overrides, job.number) for submitted, job in pairs]
 
     def _cancel(self) -> None:
         """End all jobs that were submitted, pending ones too, without waiting."""
@@ -111,8 +130,6 @@ class SubmititLauncher(LabLauncher):
             key if key in SHARED_PARAMETERS else f"{self.cluster}_{key}": value
             for key, value in self.parameters.items()
         }
-        if self.cluster == "slurm":
-            parameters["slurm_array_parallelism"] = self.n_jobs
         try:
             executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **arguments)
             executor.update_parameters(**parameters)
@@ -151,30 +168,41 @@ class SubmititLauncher(LabLauncher):
         return bool(answer.stdout.strip())
 
 
+def max_array_size() -> int:
+    """How many jobs an array of this cluster can have."""
+    try:
+        settings = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        settings = ""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.M)
+    return max(int(found[1]), 1) if found else USUAL_ARRAY_SIZE
+
+
 class BatchJob:
     """What a submitted job runs; submitit requeues it with ``checkpoint``."""
 
-    def __init__(self, runner: JobRunner) -> None:
-        self.runner = runner
+    def __init__(self, runner: JobRunner, overrides: list[str], number: int) -> None:
+        self.runner, self.overrides, self.number = runner, overrides, number
 
-    def __call__(self, overrides: list[str], number: int) -> JobReturn:
+    def __call__(self) -> JobReturn:
         preemption = _Preemption()
         try:
             with preemption:
                 if os.environ["SUBMITIT_EXECUTOR"] == "local":
                     _leave_terminal()
-                done = self.runner(overrides, number)
+                done = self.runner(self.overrides, self.number)
         except KeyboardInterrupt:  # before the run began, or after it ended
-            done = JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=JobStopped("stopped"))
+            stopped = JobStopped("stopped")
+            done = JobReturn(overrides=self.overrides, status=JobStatus.FAILED, _return_value=stopped)
         if isinstance(done._return_value, JobStopped) and not self.runner.task.stop_file.exists():
             preemption.requeue()
             sys.exit(128 + signal.SIGTERM)  # without a result: a scheduler that sent SIGTERM may start the job again
         return done
 
-    def checkpoint(self, overrides: list[str], number: int) -> Any:
+    def checkpoint(self) -> Any:
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self, overrides, number)
+        return DelayedSubmission(self)
 
 
 def _leave_terminal() -> None:

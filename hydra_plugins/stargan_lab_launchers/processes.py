@@ -65,7 +65,7 @@ class ProcessLauncher(LabLauncher):
         context = get_context("forkserver")
         gpu = self._gpus.get()
         reader, writer = context.Pipe(duplex=False)
-        payload = cloudpickle.dumps((self.runner, overrides, number, dict(os.environ), gpu))
+        payload = cloudpickle.dumps((self.runner.only(number), overrides, number, dict(os.environ), gpu))
         process = context.Process(target=_child, args=(payload, writer))
         process.start()
         self._processes.add(process)

@@ -67,10 +67,11 @@ class RayLauncher(LabLauncher):
         task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=self.max_retries, max_calls=1)(
             _job
         )
-        runner, running, done = cloudpickle.dumps(self.runner), dict[Any, tuple[int, list[str]]](), {}
+        running, done = dict[Any, tuple[int, list[str]]](), {}
         while waiting or running:
             while waiting and len(running) < self.n_jobs:
                 number, overrides = waiting.popleft()
+                runner = cloudpickle.dumps(self.runner.only(number))
                 running[task.remote(runner, overrides, number, os.getcwd(), sys.path)] = (number, overrides)
             (ready,), _ = ray.wait(list(running), num_returns=1)
             number, overrides = running.pop(ready)

@@ -96,16 +96,29 @@ def free_memory() -> int:
     return free if in_container is None else min(free, in_container)
 
 
-def left_in_container(root: Path) -> int | None:
-    """Bytes up to the limit of this container, counting cached files as free; None without a limit.
+def left_in_container(root: Path, own: str | None = None) -> int | None:
+    """Bytes up to the nearest limit of this process's control group and those above it; None without a limit.
+
+    Cached files count as free.
 
     Args:
         root: of the control groups, version 2.
+        own: content of /proc/self/cgroup; None: that of this process.
     """
+    listed = Path("/proc/self/cgroup").read_text() if own is None else own
+    found = re.search(r"^0::/(.*)$", listed, re.M)  # version 2 has the number 0 and no controllers
+    group = root / (found[1] if found else "")
+    if not group.resolve().is_relative_to(root.resolve()):  # seen from within a namespace, as /../NAME
+        group = root
+    groups = [group, *(parent for parent in group.parents if parent.is_relative_to(root))]
+    return min((left for each in groups if (left := _left_in_group(each)) is not None), default=None)
+
+
+def _left_in_group(group: Path) -> int | None:
     try:
-        limit, used = ((root / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        cached = re.search(r"^inactive_file (\d+)$", (root / "memory.stat").read_text(), re.M)
-    except OSError:
+        limit, used = ((group / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        cached = re.search(r"^inactive_file (\d+)$", (group / "memory.stat").read_text(), re.M)
+    except OSError:  # the root of the machine has no limit, and a container may not see the groups above its own
         return None
     return None if limit == "max" else max(int(limit) - int(used) + int(cached[1] if cached else 0), 0)
 

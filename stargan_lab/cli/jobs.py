@@ -1,5 +1,6 @@
 """Train several runs with Hydra's launchers, each with its validated configuration."""
 
+import copy
 import logging
 import os
 import threading
@@ -51,7 +52,7 @@ class Job(NamedTuple):
 
 
 class Jobs:
-    """Hydra's task function for several runs; launchers pickle it for their workers.
+    """Hydra's task function for several runs; launchers pickle ``only(number)`` for a worker.
 
     Args:
         base: the composition that all jobs share.
@@ -63,7 +64,7 @@ class Jobs:
         folder, self.launcher_pid = Path(base.hydra.sweep.dir).absolute(), os.getpid()
         journal = folder / f"jobs.{self.launcher_pid}.txt"  # two sweeps may share a directory
         self.stop_file = folder / f"stopped.{self.launcher_pid}"
-        self.jobs = [job._replace(config=_pinned(job.config)) for job in jobs]
+        self.jobs = {number: job._replace(config=_pinned(job.config)) for number, job in enumerate(jobs)}
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
         self.one_by_one = one_by_one(base)
 
@@ -84,6 +85,13 @@ class Jobs:
             if in_launcher:
                 raise
             raise JobStopped("stopped") from error  # some launchers lose every job if a worker is interrupted
+
+    def only(self, number: int) -> "Jobs":
+        """What one job needs, without the configurations and folders of the others."""
+        mine = copy.copy(self)
+        mine.jobs = {number: self.jobs[number]} if self.jobs else {}
+        mine.progress = self.progress.only(number)
+        return mine
 
     def job_lost(self, number: int) -> None:
         """Record that a job's process ended without reporting it."""

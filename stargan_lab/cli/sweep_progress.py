@@ -1,15 +1,16 @@
 """The progress of a sweep: its runs by status, across the processes of any launcher, and the time left."""
 
+import copy
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
 from stargan_lab.console import rounded_duration
+from stargan_lab.errors import LabError
 from stargan_lab.tracking.run_folder import RunFolder
 
 
@@ -44,9 +45,10 @@ class Counts:
 
 
 class SweepProgress:
-    """Status of every run of a sweep, from the runs' folders and a journal of the jobs that this sweep has run.
+    """Status of every run of a sweep, from a journal of the jobs that this sweep has run.
 
-    The folders alone do not say that a job is about to start, or that it failed before it had anything to record.
+    A run's folder is read once, at the end of its job, which writes the status to the journal: reading all folders at
+    every start and end of a job would take hours in a sweep of 10,000. All folders are read once before the first job.
 
     Args:
         folders: of all runs of the sweep; those of the jobs come last, in the order of the job numbers.
@@ -55,61 +57,66 @@ class SweepProgress:
     """
 
     def __init__(self, folders: Sequence[RunFolder], jobs: int, journal: Path) -> None:
-        self._folders, self._jobs, self._journal = folders, jobs, journal
+        skipped, of_jobs = folders[: len(folders) - jobs], folders[len(folders) - jobs :]
+        self._skipped: Counter[str] = Counter(folder.status() for folder in skipped)
+        self._folders = dict(enumerate(of_jobs))
+        self._jobs, self._runs, self._journal = jobs, len(folders), journal
+
+    def only(self, job: int) -> "SweepProgress":
+        """One for the process of a job; its size does not depend on the number of runs."""
+        mine = copy.copy(self)
+        mine._folders = {job: self._folders[job]} if job in self._folders else {}
+        return mine
 
     def position(self, job: int) -> str:
         """``[4/9]``: the job's place among all runs of the sweep."""
-        return f"[{len(self._folders) - self._jobs + job + 1}/{len(self._folders)}]"
+        return f"[{self._runs - self._jobs + job + 1}/{self._runs}]"
 
     def restart(self) -> None:
-        """Forget the jobs of an earlier sweep with the same journal."""
-        self._journal.unlink(missing_ok=True)
+        """Begin the journal, with the jobs whose runs are finished already. Raises LabError for a damaged result."""
+        finished = [job for job, folder in self._folders.items() if folder.status() == "finished"]
+        self._journal.write_text("".join(f"end {job} 0 finished\n" for job in finished))
 
     @contextmanager
     def job(self, number: int) -> Iterator[None]:
         """Record that a job runs, until the end of the context."""
-        trains = self._folder(number).status() != "finished"
+        trains = self._folders[number].status() != "finished"
         self._append(f"start {number}")
         began = time.monotonic()
         try:
             yield
         finally:
-            self._append(f"end {number} {time.monotonic() - began if trains else 0:.3f}")
+            self._end(number, time.monotonic() - began if trains else 0.0)
 
     def lost(self, number: int) -> None:
         """Record that a job's process ended before it could do so itself."""
-        self._append(f"end {number} 0")
+        self._end(number, 0.0)
 
     def counts(self) -> Counts:
-        """The status of every run now. Raises LabError if a ``result.json`` is damaged."""
+        """The status of every run now. Runs that another sweep trains count once this one has come to them."""
         entries = [line.split() for line in self._journal.read_text().splitlines()] if self._journal.exists() else []
-        started = {int(entry[1]) for entry in entries if entry[0] == "start"}
-        ended = {int(entry[1]): float(entry[2]) for entry in entries if entry[0] == "end"}
-        skipped = len(self._folders) - self._jobs
-        statuses: list[str] = [folder.status() for folder in self._folders[:skipped]]
-        statuses += [self._job_status(job, job in started, job in ended) for job in range(self._jobs)]
-        seconds = [taken for job, taken in ended.items() if taken and statuses[skipped + job] == "finished"]
-        of = Counter(statuses)
-        done = of["finished"] + of["failed"] + of["diverged"] + of["running"]
-        return Counts(
-            of["finished"],
-            of["failed"] + of["diverged"],
-            of["running"],
-            len(statuses) - done,
-            fmean(seconds) if seconds else None,
-            max([1, *accumulate(1 if entry[0] == "start" else -1 for entry in entries)]),
-        )
+        running, ended, parallel = set[str](), dict[str, tuple[float, str]](), 1
+        for entry in entries:
+            if entry[0] == "start":  # a job that was requeued or restarted starts again
+                running.add(entry[1])
+                ended.pop(entry[1], None)
+                parallel = max(parallel, len(running))
+            else:
+                running.discard(entry[1])
+                ended[entry[1]] = (float(entry[2]), entry[3])
+        of = self._skipped + Counter(status for _, status in ended.values())
+        seconds = [taken for taken, status in ended.values() if taken and status == "finished"]
+        failed, now = of["failed"] + of["diverged"], of["running"] + len(running)
+        left = self._runs - of["finished"] - failed - now
+        return Counts(of["finished"], failed, now, left, fmean(seconds) if seconds else None, parallel)
 
-    def _job_status(self, job: int, started: bool, ended: bool) -> str:
-        status = self._folder(job).status()
-        if status in ("finished", "running"):
-            return status
-        if not ended:
-            return "running" if started else "left"  # also a failed run that is to be trained again
-        return status if status in ("interrupted", "diverged") else "failed"
-
-    def _folder(self, job: int) -> RunFolder:
-        return self._folders[len(self._folders) - self._jobs + job]
+    def _end(self, job: int, seconds: float) -> None:
+        try:
+            status: str = self._folders[job].status()
+        except LabError:  # its result.json is damaged
+            status = "failed"
+        known = ("finished", "running", "interrupted", "diverged")
+        self._append(f"end {job} {seconds:.3f} {status if status in known else 'failed'}")
 
     def _append(self, line: str) -> None:
         with self._journal.open("a") as file:

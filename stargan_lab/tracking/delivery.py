@@ -3,10 +3,11 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from stargan_lab.tracking.publish import Publication, State
 from stargan_lab.tracking.run_folder import RunFolder
-from stargan_lab.tracking.store import Store, StoreError
+from stargan_lab.tracking.store import Store, StoreError, in_training
 
 _log = logging.getLogger(__name__)
 
@@ -40,11 +41,12 @@ class Delivery:
         if self._publication is None and not last and time.monotonic() < self._next_attempt:
             return
         try:
-            if self._publication is None:
-                self._publication = self._catch_up()
-            elif not last:  # at the end, no training waits for the store
-                self._publication.store.check_unlocked()
-            action(self._publication)
+            with nullcontext() if last else in_training():  # at the end, no training waits for the store
+                if self._publication is None:
+                    self._publication = self._catch_up()
+                elif not last:
+                    self._publication.store.check_answers()
+                action(self._publication)
         except StoreError as error:
             self._failed(error)
 

@@ -1,7 +1,9 @@
-"""MLflow's SQLite database: created completely or not at all, and what to do with a damaged one."""
+"""MLflow's SQLite database: created completely or not at all, adopted if moved, and a way out if damaged."""
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 _DAMAGED = re.compile(
@@ -33,3 +35,23 @@ def create_database(path: Path, set_up: Callable[[str], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     set_up(f"sqlite:///{partial}")
     partial.replace(path)
+
+
+def adopt(database: Path, artifacts: Path) -> None:
+    """Let a database that was copied or moved with its directory use the artifacts beside it.
+
+    MLflow stores absolute paths, so it would write to the directory that the copy was made from.
+    """
+    if not database.exists():
+        return
+    with closing(sqlite3.connect(database, timeout=3)) as connection, connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
+            return
+        query = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE '%/' || ?"
+        for (location,) in connection.execute(query, (artifacts.name,)).fetchall():
+            if location != str(artifacts):
+                moved = (str(artifacts), len(location) + 1, len(location) + 1, f"{location}/")
+                of_runs = "artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?"
+                connection.execute(f"UPDATE runs SET {of_runs}", moved)
+                of_experiments = "artifact_location = ? WHERE artifact_location = ?"
+                connection.execute(f"UPDATE experiments SET {of_experiments}", (str(artifacts), location))

@@ -4,16 +4,18 @@ import json
 import logging
 import os
 import re
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
-from stargan_lab.tracking.new_database import create_database, way_out
+from stargan_lab.tracking.answers import check_answers, sqlite_file
+from stargan_lab.tracking.new_database import adopt, create_database, way_out
 from stargan_lab.tracking.run_folder import MetricRow
 
 if TYPE_CHECKING:
@@ -24,9 +26,11 @@ EXPERIMENT = "stargan-lab"
 ARTIFACTS = "mlartifacts"
 """Directory of the files of a store without a URI, beside its database."""
 LOCK_SECONDS = 60.0
-"""How long to wait for a process that opens the store or creates a run."""
+"""How long to wait for a process that creates the store or a run."""
+ANSWER_SECONDS = 20.0
+"""How long to wait for the first answer of a store."""
 BUSY_SECONDS = 3.0
-"""How long a training waits for a database that another program has locked; eight writers wait less for each other."""
+"""How long a training waits for either; eight writers wait less for each other."""
 POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
 MLFLOW_STATUS = {
     "running": "RUNNING",
@@ -35,6 +39,19 @@ MLFLOW_STATUS = {
     "diverged": "FAILED",
     "interrupted": "KILLED",
 }
+
+
+_longest_wait: ContextVar[float] = ContextVar("longest_wait", default=inf)
+
+
+@contextmanager
+def in_training() -> Iterator[None]:
+    """Context in which nothing waits long for the store's lock or its first answer."""
+    token = _longest_wait.set(BUSY_SECONDS)
+    try:
+        yield
+    finally:
+        _longest_wait.reset(token)
 
 
 class StoreError(LabError):
@@ -58,8 +75,8 @@ class Store:
     def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
         """Open or create the store; ``uri`` None is ``<outputs>/mlflow.db`` with files in ``<outputs>/mlartifacts``.
 
-        MLflow's setup of a new database is not safe for concurrent processes, so it runs under a lock. Imports
-        mlflow, which takes about two seconds.
+        MLflow's setup of a new database is not safe for concurrent processes, so it runs under a lock; a store that
+        has been set up is opened without. Imports mlflow, which takes about two seconds.
 
         Raises:
             StoreError: the store cannot be opened.
@@ -70,23 +87,27 @@ class Store:
         ):  # it would write to another directory
             raise StoreError(f"{outputs}: MLflow cannot use a directory with {found[0]!r} in its path; rename it")
         uri = uri or f"sqlite:///{default_database(outputs)}"
-        lock = _lock_path(outputs, uri)
-        with _one_line(uri, "cannot be opened"), locked(lock, LOCK_SECONDS):
-            if uri == f"sqlite:///{default_database(outputs)}":
-                _adopt(default_database(outputs), outputs / ARTIFACTS)
-            if (database := _database(uri)) is not None:
-                create_database(database, _client)
-            client = _client(uri)
-            return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
+        own = uri == f"sqlite:///{default_database(outputs)}"
+        lock, database = _lock_path(outputs, uri), sqlite_file(uri)
+        with _one_line(uri, "cannot be opened"):
+            check_answers(uri, _patience(ANSWER_SECONDS))
+            ready = bool(database and database.exists() and database.stat().st_size) or uri.startswith("http")
+            if ready and (known := (client := _client(uri)).get_experiment_by_name(experiment)) is not None:
+                moved = own and known.artifact_location != str(outputs / ARTIFACTS)
+                if known.lifecycle_stage == "active" and not moved:
+                    return cls(client, uri, known.experiment_id, lock)
+            with locked(lock, _patience(LOCK_SECONDS) if ready else LOCK_SECONDS):  # the setup takes seconds
+                if own:
+                    adopt(default_database(outputs), outputs / ARTIFACTS)
+                if database is not None:
+                    create_database(database, _client)
+                client = _client(uri)
+                return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
 
-    def check_unlocked(self) -> None:
-        """Raises StoreError if another program has locked an SQLite database. MLflow itself waits 20 s for it."""
-        database = _database(self.uri)
-        if database is None or not database.exists():
-            return
-        with _one_line(self.uri), closing(sqlite3.connect(database, BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+    def check_answers(self) -> None:
+        """Raises StoreError if the store does not answer in time; in training, MLflow itself would wait too long."""
+        with _one_line(self.uri):
+            check_answers(self.uri, _patience(ANSWER_SECONDS))
 
     def find(self, run_id: str) -> "Run | None":
         """The run tagged with ``run_id``; None if there is none or it was deleted in the UI."""
@@ -98,7 +119,7 @@ class Store:
 
     def open_tagged(self, tags: Mapping[str, str], run_name: str, start: float | None = None) -> "Run":
         """The run with these tags, created if it does not exist. ``start`` is in Unix seconds, None for now."""
-        with _one_line(self.uri), locked(self._lock, LOCK_SECONDS):
+        with _one_line(self.uri), locked(self._lock, _patience(LOCK_SECONDS)):
             condition = " AND ".join(f"tags.`{key}` = {_literal(value)}" for key, value in tags.items())
             for run in self.search(condition):
                 return run
@@ -178,6 +199,10 @@ class Store:
                 self.client.set_terminated(mlflow_id, MLFLOW_STATUS[status], at)
 
 
+def _patience(usual: float) -> float:
+    return min(usual, _longest_wait.get())
+
+
 def _literal(text: str) -> str:
     """A string in MLflow's filters, which cannot escape quotes. Raises StoreError if it has both kinds of them."""
     if "'" in text and '"' in text:
@@ -188,26 +213,6 @@ def _literal(text: str) -> str:
 def default_database(outputs: Path) -> Path:
     """The SQLite database of a store without a URI."""
     return outputs / "mlflow.db"
-
-
-def _adopt(database: Path, artifacts: Path) -> None:
-    """Let a database that was copied or moved with its directory use the artifacts beside it.
-
-    MLflow stores absolute paths, so it would write to the directory that the copy was made from.
-    """
-    if not database.exists():
-        return
-    with closing(sqlite3.connect(database, timeout=10)) as connection, connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone():
-            return
-        query = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE '%/' || ?"
-        for (location,) in connection.execute(query, (ARTIFACTS,)).fetchall():
-            if location != str(artifacts):
-                moved = (str(artifacts), len(location) + 1, len(location) + 1, f"{location}/")
-                of_runs = "artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?"
-                connection.execute(f"UPDATE runs SET {of_runs}", moved)
-                of_experiments = "artifact_location = ? WHERE artifact_location = ?"
-                connection.execute(f"UPDATE experiments SET {of_experiments}", (str(artifacts), location))
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -240,17 +245,11 @@ def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -
 
 def _lock_path(outputs: Path, uri: str) -> Path:
     """Next to an SQLite database, so that all its users share the lock; otherwise in the outputs directory."""
-    if (path := _database(uri)) is not None:
+    if (path := sqlite_file(uri)) is not None:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.with_name(f"{path.name}.lock")
     return outputs / "mlflow.lock"
-
-
-def _database(uri: str) -> Path | None:
-    """The file of an SQLite database."""
-    scheme, _, database = uri.partition(":///")
-    return Path(database.split("?", 1)[0]) if scheme.startswith("sqlite") and database else None
 
 
 @contextmanager

@@ -109,13 +109,38 @@ def test_gpus_that_do_not_answer(program: str, message: str, monkeypatch: pytest
     assert str(refused.value) == f"trainer.device=cuda: {message}"
 
 
+def limit_memory(group: Path, limit: str, used: int, cached: int = 0) -> None:
+    """A control group's files."""
+    group.mkdir(parents=True, exist_ok=True)
+    for name, text in {"max": limit, "current": str(used), "stat": f"anon 400\ninactive_file {cached}"}.items():
+        (group / f"memory.{name}").write_text(f"{text}\n")
+
+
 def test_the_limit_of_a_container(tmp_path: Path) -> None:
     assert left_in_container(tmp_path) is None
-    for name, text in {"max": "1000\n", "current": "700\n", "stat": "anon 400\ninactive_file 200\n"}.items():
-        (tmp_path / f"memory.{name}").write_text(text)
+    limit_memory(tmp_path, "1000", 700, 200)
     assert left_in_container(tmp_path) == 500
     (tmp_path / "memory.max").write_text("max\n")
     assert left_in_container(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("above", "own", "left"),
+    [("5000", "4000", 1000), ("4000", "5000", 500), ("max", "5000", 2000), ("4000", "max", 500)],
+)
+def test_the_nearest_limit_of_nested_control_groups(tmp_path: Path, above: str, own: str, left: int) -> None:
+    """As systemd and Slurm set them: on the slice, the scope or both; the root has none."""
+    limit_memory(tmp_path / "user.slice", above, 3600, 100)
+    limit_memory(tmp_path / "user.slice" / "session.scope", own, 3500, 500)
+    limit_memory(tmp_path / "other", "1", 1)
+    assert left_in_container(tmp_path, "4:memory:/other\n0::/user.slice/session.scope\n") == left
+
+
+def test_a_control_group_outside_the_container(tmp_path: Path) -> None:
+    limit_memory(tmp_path / "inside", "1000", 400)
+    limit_memory(tmp_path / "outside", "1", 1)
+    assert left_in_container(tmp_path / "inside", "0::/../outside\n") == 600
+    assert left_in_container(tmp_path / "inside", "0::/not/mounted\n") == 600
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from stargan_lab.cli.jobs import Jobs
+from stargan_lab.cli.jobs import Job, Jobs
 from stargan_lab.cli.sweep_progress import Counts, SweepProgress
+from stargan_lab.config import compose
 from stargan_lab.tracking.run_folder import RunFolder
 
 
@@ -40,7 +41,6 @@ def test_every_run_is_counted_once(tmp_path: Path) -> None:
         with first.claim():
             assert counted(progress) == (1, 1, 2, 1)
         end(second, "finished")
-        assert counted(progress) == (2, 1, 1, 1)
         end(first, "interrupted")
     assert counted(progress) == (2, 1, 0, 2)
     with pytest.raises(OSError), progress.job(2):  # fails before it can record anything in its folder
@@ -107,12 +107,48 @@ def test_the_journal_shows_how_many_runs_are_trained_in_parallel(tmp_path: Path)
         assert progress.counts().parallel == 2
 
 
+def test_a_job_that_starts_again_is_counted_once(tmp_path: Path) -> None:
+    (run,) = runs = folders(tmp_path, 1)
+    progress = SweepProgress(runs, 1, tmp_path / "jobs.txt")
+    with progress.job(0):  # preempted
+        end(run, "interrupted")
+    with progress.job(0), SweepProgress(runs, 1, tmp_path / "jobs.txt").job(0):  # killed without a trace, and restarted
+        counts = progress.counts()
+        assert (counts.running, counts.left, counts.parallel) == (1, 0, 1)
+        end(run, "finished")
+    assert counted(progress) == (1, 0, 0, 0)
+
+
+def test_a_damaged_result_is_a_failure(tmp_path: Path) -> None:
+    (run,) = runs = folders(tmp_path, 1)
+    progress = SweepProgress(runs, 1, tmp_path / "jobs.txt")
+    with progress.job(0):
+        run.result_path.write_text("{")
+    assert counted(progress) == (0, 1, 0, 0)
+
+
+def test_a_job_reads_no_folder_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sweep of 10,000 runs, reading all folders at every start and end would take hours."""
+    runs = folders(tmp_path, 20)
+    for folder in runs[:10]:
+        end(folder, "finished")
+    progress = SweepProgress(runs, 10, tmp_path / "jobs.txt")
+    read, status = [], RunFolder.status
+    monkeypatch.setattr(RunFolder, "status", lambda folder: (read.append(folder.run_id), status(folder))[1])
+    with progress.only(4).job(4):
+        assert counted(progress.only(4)) == (10, 0, 1, 9)
+        end(runs[14], "finished")
+    assert counted(progress) == (11, 0, 0, 9)
+    assert set(read) == {runs[14].run_id}
+
+
 def test_sweeps_in_one_directory_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}, "launcher": {"_target_": "a.Launcher"}}})
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    other = Jobs(base)
+    other = Jobs(base, [Job([], compose(["preset=tiny", f"paths.outputs={tmp_path}"]), "a1b2")])
     monkeypatch.setattr(os, "getpid", lambda: 2)
     jobs = Jobs(base)
-    other.progress.lost(3)
+    other.job_lost(0)
+    assert other.progress.counts().failed == 1
     assert jobs.progress.counts() == Counts(0, 0, 0, 0, None)
     assert jobs.stop_file != other.stop_file

@@ -1,8 +1,10 @@
 """A store that is unavailable for a while: one warning, and every row and file arrives once."""
 
 import logging
+import socket
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from test_tracker import History, result_of, run_steps
 
 from stargan_lab.tracking import delivery
+from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, StoreError
 from stargan_lab.tracking.sync import publish_missing
@@ -143,6 +146,33 @@ def test_database_locked_in_the_middle_delays_a_step_little_and_loses_nothing(
     run_steps(tracker, 9, 10)
     tracker.finish(result_of(eval__edit=0.5))
     assert_complete(store, history, 10, [])
+
+
+HANGING = {"a server": "http", "a database server": "postgresql+psycopg2"}
+
+
+@pytest.mark.parametrize("scheme", HANGING.values(), ids=HANGING)
+def test_a_store_that_hangs_does_not_make_its_writers_queue(
+    tmp_path: Path, scheme: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A socket that accepts connections but never answers; all runs of a sweep share its lock."""
+    Store.open(tmp_path / "imports", f"sqlite:///{tmp_path}/imports.db")  # MLflow is imported before, as in a sweep
+    lookup("loss/g_rec")  # loads the registries, which threads must not do at the same time
+
+    def train(name: str) -> float:
+        began, folder = time.perf_counter(), RunFolder(tmp_path / "runs" / name)
+        folder.path.mkdir(parents=True)
+        tracker = Tracker(folder, connect=lambda: Store.open(tmp_path, uri), params={}, tags={}, run_name=name)
+        tracker.start(0)
+        tracker.log(1, {"loss/g_rec": 0.5})
+        tracker.commit(1)
+        return time.perf_counter() - began
+
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=50)) as silent, ThreadPoolExecutor(4) as pool:
+        uri = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}" + ("/mlflow" if scheme != "http" else "")
+        seconds = list(pool.map(train, "abcd"))
+    assert max(seconds) < 10, seconds
+    assert sum("training continues" in message for message in caplog.messages) == 4
 
 
 @pytest.mark.integration

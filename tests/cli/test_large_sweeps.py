@@ -1,0 +1,182 @@
+"""Sweeps of many jobs: what a launcher sends to each job, and how it submits them to Slurm. No job is trained."""
+
+import subprocess
+from collections import deque
+from collections.abc import Callable
+from multiprocessing import Pipe
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import cloudpickle
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.stargan_lab_launchers import processes
+from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher, max_array_size
+from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
+from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
+from stargan_lab.cli.jobs import Job, Jobs
+from stargan_lab.config import compose
+from stargan_lab.errors import ConfigError
+
+DONE = JobReturn(status=JobStatus.COMPLETED)
+
+
+def base(folder: Path) -> DictConfig:
+    logging: dict[str, Any] = {"hydra_logging": None, "verbose": False}
+    launcher = {"_target_": "a.Launcher", "n_jobs": 2}
+    return OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}, "launcher": launcher, **logging}})
+
+
+def set_up(launcher: Any, folder: Path, jobs: int) -> Any:
+    """The launcher, ready for a sweep of this many jobs."""
+    config = compose(["preset=tiny", f"paths.outputs={folder}"])
+    task = Jobs(base(folder), [Job([f"seed={seed}"], config, f"{seed:012x}") for seed in range(jobs)])
+    launcher.setup(hydra_context=None, task_function=task, config=base(folder))
+    return launcher
+
+
+def overrides(jobs: int) -> list[list[str]]:
+    return [[f"seed={seed}"] for seed in range(jobs)]
+
+
+class Context:
+    """Of multiprocessing, without processes; keeps the payloads."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def set_forkserver_preload(self, modules: list[str]) -> None:
+        pass
+
+    def Pipe(self, duplex: bool) -> Any:
+        return Pipe(duplex)
+
+    def Process(self, target: Any, args: Any) -> Any:
+        payload, writer = args
+        self.payloads.append(payload)
+        return Mock(start=lambda: writer.send_bytes(cloudpickle.dumps(DONE)))
+
+
+def sent_to_processes(folder: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    context = Context()
+    monkeypatch.setattr(processes, "get_context", lambda method: context)
+    set_up(ProcessLauncher(1), folder, jobs).launch(overrides(jobs), 0)
+    return context.payloads
+
+
+def sent_to_ray(folder: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    payloads: list[bytes] = []
+
+    def remote(*arguments: Any) -> int:
+        payloads.append(arguments[0])
+        return len(payloads)
+
+    ray = SimpleNamespace(
+        remote=lambda **options: lambda function: SimpleNamespace(remote=remote),
+        wait=lambda running, num_returns: (running[:1], running[1:]),
+        get=lambda ready: cloudpickle.dumps(DONE),
+    )
+    launcher = set_up(RayLauncher(2, None, 1), folder, jobs)
+    launcher._run_all(ray, deque(enumerate(overrides(jobs))))
+    return payloads
+
+
+class Executor:
+    """Of submitit, which records what it gets; every job has ended when it is submitted."""
+
+    def __init__(self, folder: Path, refused: int | None = None) -> None:
+        self.folder, self.refused = folder, refused
+        self.parameters: dict[str, Any] = {}
+        self.arrays: list[tuple[list[Any], dict[str, Any]]] = []
+
+    def update_parameters(self, **parameters: Any) -> None:
+        self.parameters |= parameters
+
+    def submit_array(self, functions: list[Any]) -> list[Any]:
+        if len(self.arrays) == self.refused:
+            raise RuntimeError("sbatch: error: Invalid job array specification")
+        self.arrays.append((functions, dict(self.parameters)))
+        name = 70 + len(self.arrays)
+        result = self.folder / "result"
+        result.touch()
+        paths = SimpleNamespace(folder=self.folder / "logs", result_pickle=result)
+        return [
+            SimpleNamespace(job_id=f"{name}_{i}", paths=paths, _get_outcome_and_result=lambda: ("success", DONE))
+            for i in range(len(functions))
+        ]
+
+
+def submitted(
+    folder: Path, jobs: int, monkeypatch: pytest.MonkeyPatch, n_jobs: int = 256, size: int = 1001, **options: Any
+) -> Executor:
+    executor = Executor(folder, **options)
+    module = "hydra_plugins.stargan_lab_launchers.batch"
+    monkeypatch.setattr(f"{module}.max_array_size", lambda: size)
+    launcher = set_up(SubmititLauncher("slurm", str(folder), n_jobs, cpus_per_task=1), folder, jobs)
+    monkeypatch.setattr(launcher, "_executor", lambda: executor)
+    assert len(launcher.launch(overrides(jobs), 0)) == jobs
+    return executor
+
+
+def sent_to_slurm(folder: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    return [cloudpickle.dumps(job) for array, _ in submitted(folder, jobs, monkeypatch).arrays for job in array]
+
+
+@pytest.mark.parametrize("sent", [sent_to_processes, sent_to_ray, sent_to_slurm])
+def test_what_a_job_gets_does_not_grow_with_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: Callable[[Path, int, pytest.MonkeyPatch], list[bytes]]
+) -> None:
+    (small,), large = sent(tmp_path, 1, monkeypatch), sent(tmp_path, 100, monkeypatch)
+    assert len(large) == 100
+    assert max(map(len, large)) < len(small) + 100, "bytes"
+
+
+def test_a_job_keeps_its_own_configuration_and_place(tmp_path: Path) -> None:
+    task = set_up(ProcessLauncher(1), tmp_path, 5).runner.only(3).task
+    assert list(task.jobs) == [3] and task.jobs[3].run_id == f"{3:012x}"
+    assert task._name(3).startswith("[4/5] ")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "n_jobs", "size", "arrays"),
+    [
+        (3, 256, 1001, [(3, 256, None)]),
+        (10, 7, 4, [(4, 3, None), (4, 2, None), (2, 2, None)]),
+        (10, 2, 4, [(4, 1, None), (4, 1, None), (2, 1, "afterany:71")]),  # two arrays at a time
+        (6, 1, 2, [(2, 1, None), (2, 1, "afterany:71"), (2, 1, "afterany:72")]),
+        (1002, 256, 1001, [(501, 128, None), (501, 128, None)]),
+    ],
+)
+def test_arrays_are_no_larger_than_slurm_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, n_jobs: int, size: int, arrays: list[Any]
+) -> None:
+    executor = submitted(tmp_path, jobs, monkeypatch, n_jobs, size)
+    found = [
+        (len(array), parameters["slurm_array_parallelism"], parameters.get("slurm_dependency"))
+        for array, parameters in executor.arrays
+    ]
+    assert found == arrays
+    assert [job.number for array, _ in executor.arrays for job in array] == list(range(jobs))
+
+
+def test_no_array_is_left_when_slurm_refuses_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append(command))
+    with pytest.raises(ConfigError, match=r"sbatch: .*Invalid job array"):
+        submitted(tmp_path, 6, monkeypatch, size=2, refused=2)
+    assert [(command[0], sorted(command[1:])) for command in commands] == [("scancel", ["71", "72"])]
+
+
+def test_the_limit_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert max_array_size() == 1000
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 40001'\necho 'MaxJobCount             = 10000'\n")
+    scontrol.chmod(0o755)
+    assert max_array_size() == 40001
+    scontrol.write_text("#!/bin/sh\nexit 1\n")
+    assert max_array_size() == 1000
