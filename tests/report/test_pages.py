@@ -30,7 +30,7 @@ def test_all_files_of_a_report(
     out = tmp_path / "reports" / "norms"
     written = write_report(content_of(ablation, runs, "stargan-lab sweep norms"), out, FORMATS)
     pages = ["report.md", "report.csv", "report.html", "report.tex", "report.json"]
-    names = [*pages, "effects.svg", "effects.pdf", "strip.png"]
+    names = [*pages, "effects.svg", "effects.pdf", "effects-narrow.svg", "strip.png"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
@@ -58,7 +58,11 @@ def test_all_files_of_a_report(
 
     page = (out / "report.html").read_text()
     assert '<td data-column="edit ↑">0.77 ± 0.12 (3)</td>' in page
-    assert re.findall(r'src="data:image/([a-z+]+);base64,', page) == ["svg+xml", "png"]
+    assert re.findall(r'(src(?:set)?)="data:image/([a-z+]+);base64,', page) == [
+        ("srcset", "svg+xml"),
+        ("src", "svg+xml"),
+        ("src", "png"),
+    ]
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "layer − none" in (out / "effects.svg").read_text()  # text, not outlines
 
@@ -86,7 +90,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     again = read_csv(tmp_path / "first" / "report.csv")
     for path in write_report(content_of(ablation, again), tmp_path / "again", FORMATS):
         assert path.read_bytes() == (tmp_path / "first" / path.name).read_bytes(), path.name
-    assert [path.name for path in files][-1] == "effects.pdf"
+    assert [path.name for path in files][-1] == "effects-narrow.svg"
 
 
 def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
