@@ -1,7 +1,7 @@
 """Effects of an ablation's variants, relative to the variant each is compared with, and the verdicts in words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Series
@@ -105,17 +105,11 @@ def _smallest_effect(ablation: Ablation, metric: str) -> float | None:
     return ablation.smallest_effect if metric == ablation.primary else None
 
 
-def _expected(ablation: Ablation, metric: str) -> Mapping[str, str]:
-    return ablation.expected if metric == ablation.primary else {}
-
-
 def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
     """Title -> effects of a grid, as text."""
     description = lookup(metric, descriptions(runs))
     return {
-        title: _effect_text(
-            _contrast_effects(ablation, contrast, description), description, _expected(ablation, metric), several=False
-        )
+        title: _effect_text(ablation, _contrast_effects(ablation, contrast, description), description, several=False)
         for title, contrast in contrasts(ablation, runs, metric).items()
     }
 
@@ -127,10 +121,12 @@ def effect_table(ablation: Ablation, runs: DataFrame, metric: str, table: DataFr
         table: the metric's ``effects``.
     """
     several = len(ablation.comparisons()) > 1
-    return _effect_text(table, lookup(metric, descriptions(runs)), _expected(ablation, metric), several)
+    return _effect_text(ablation, table, lookup(metric, descriptions(runs)), several)
 
 
-def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, str], several: bool) -> DataFrame:
+def _effect_text(ablation: Ablation, table: DataFrame, description: Metric, several: bool) -> DataFrame:
+    expected = ablation.expected if description.name == ablation.primary else {}
+    smallest = _smallest_effect(ablation, description.name)
     stated, rows = set(expected) & set(table["variant"]), {}
     for row in table.itertuples():
         cells = {"compared with": row.baseline} if several else {}
@@ -139,7 +135,9 @@ def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, s
             INTERVAL: interval(row.ci_low, row.ci_high, description),
             "pairs": str(row.n),
             "adjusted p": p_text(row.p_adjusted),
-            "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
+            "verdict": row.verdict
+            + (f", by less than {smallest:g}" if _is_small(row, smallest) else "")
+            + (f" ({row.failures} failed)" if row.failures else ""),
         }
         if stated:
             cells["expected"] = expected.get(row.variant, "unknown")
@@ -163,28 +161,32 @@ def sentences(ablation: Ablation, runs: DataFrame, table: DataFrame) -> list[str
         of_contrast = _contrast_effects(ablation, contrast, description)
         rows += [(row, *contrast.compared[row.variant]) for _, row in of_contrast.iterrows()]
     return [
-        _sentence(row, compared, ablation.expected.get(row.variant, "unknown"), description, protocol)
-        for row, *compared in rows
+        f"{subject} {_claim(row, baseline, ablation.smallest_effect)} ({_numbers(row, description, protocol)})."
+        f" {_answer(row.verdict, ablation.expected.get(row.variant, 'unknown'))}".strip()
+        for row, subject, baseline in rows
     ]
 
 
-def _sentence(row: Series, compared: Sequence[str], expected: str, metric: Metric, protocol: str) -> str:
-    subject, baseline = compared
+def _numbers(row: Series, metric: Metric, protocol: str) -> str:
     name = metric.name.partition("/")[2]
     failed = f"; {row.failures} failed" if row.failures else ""
     if row.n:
         effect = difference(row.effect, row.ci_low, row.ci_high, metric)
         unit = f" {metric.unit}" if metric.unit else ""
-        numbers = (
+        return (
             f"Δ {name} {effect}{unit}, {INTERVAL} {interval(row.ci_low, row.ci_high, metric)},"
             f" n = {row.n}{failed}, protocol {protocol}"
         )
-    else:
-        numbers = f"no pairs{failed}, protocol {protocol}"
-    return f"{subject} {_claim(row, baseline)} ({numbers}). {_answer(row.verdict, expected)}".strip()
+    return f"no pairs{failed}, protocol {protocol}"
 
 
-def _claim(row: Series, baseline: str) -> str:
+def _is_small(row: Any, smallest: float | None) -> bool:
+    """Whether a difference is known to be smaller than the smallest effect: its whole interval is."""
+    different = row.verdict in ("better", "worse")
+    return different and smallest is not None and -smallest < row.ci_low and row.ci_high < smallest
+
+
+def _claim(row: Series, baseline: str, smallest: float | None) -> str:
     texts = {
         "better": f"is better than {baseline}",
         "worse": f"is worse than {baseline}",
@@ -192,7 +194,8 @@ def _claim(row: Series, baseline: str) -> str:
         "failed": "failed too often to be compared",
     }
     if row.verdict in texts:
-        return texts[row.verdict]
+        small = f", but by less than the smallest effect of interest ({smallest:g})" if _is_small(row, smallest) else ""
+        return texts[row.verdict] + small
     if pd.isna(row.seeds_needed):
         needed = ""
     elif row.seeds_needed > MANY_SEEDS:
