@@ -34,7 +34,7 @@ class Quantity(NamedTuple):
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def line(self, value: str) -> str:
-        return " ".join(filter(None, (self.title, value, self.unit)))
+        return f"{self.title}: {value} {self.unit}".rstrip()
 
 
 def _scaled(scale: float) -> Show:
@@ -58,7 +58,7 @@ _KNOWN = {
     "receptive_field.in_image": Quantity("image region that a score depends on", "px"),
     "penalty.samples": Quantity("penalty interpolates per image"),
     "penalty.sums_scores": Quantity("scores in the penalty", show=lambda value: "sum" if value else "mean"),
-    "penalty.slope": Quantity("gradient norm of the mean score at zero penalty", show=_NUMBER),
+    "penalty.slope": Quantity("gradient norm of the mean score that the penalty asks for", show=_NUMBER),
     "updates.discriminator": Quantity("discriminator updates"),
     "updates.generator": Quantity("generator updates"),
     "updates.n_critic": Quantity("discriminator updates per generator update"),
@@ -91,7 +91,7 @@ def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
 
 
 def equal_in_all(ablation: Ablation, runs: DataFrame) -> list[str]:
-    """A line, e.g. ``batch size 16``, per quantity that is the same in all finished runs."""
+    """A line, e.g. ``batch size: 16``, per quantity that is the same in all finished runs."""
     equal = {key: of for key, of in _audits(ablation, runs).items() if _equal(of)}
     return [_quantity(key).line(str(next(iter(of.values())))) for key, of in equal.items()]
 

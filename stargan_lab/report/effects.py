@@ -141,7 +141,7 @@ def _effect_text(ablation: Ablation, table: DataFrame, description: Metric, seve
         }
         if stated:
             cells["expected"] = expected.get(row.variant, "unknown")
-        cells["seeds needed"] = MISSING if pd.isna(row.seeds_needed) else str(row.seeds_needed)
+        cells["seeds needed"] = _seeds_needed(row) or MISSING
         rows[row.variant] = cells
     return DataFrame.from_dict(rows, orient="index").rename_axis("variant")
 
@@ -196,13 +196,15 @@ def _claim(row: Series, baseline: str, smallest: float | None) -> str:
     if row.verdict in texts:
         small = f", but by less than the smallest effect of interest ({smallest:g})" if _is_small(row, smallest) else ""
         return texts[row.verdict] + small
-    if pd.isna(row.seeds_needed):
-        needed = ""
-    elif row.seeds_needed > MANY_SEEDS:
-        needed = f"; more than {MANY_SEEDS} seeds are needed to decide it"
-    else:
-        needed = f"; about {row.seeds_needed} seeds are needed to decide it"
+    needed = f"; {_seeds_needed(row)} seeds in total are needed to decide it" if _seeds_needed(row) else ""
     return f"vs. {baseline} is undecided{needed}"
+
+
+def _seeds_needed(row: Any) -> str:
+    """``about 24`` or ``more than 100``; empty if the row is decided or the number unknown."""
+    if row.verdict != "undecided" or pd.isna(row.seeds_needed):
+        return ""
+    return f"more than {MANY_SEEDS}" if row.seeds_needed > MANY_SEEDS else f"about {row.seeds_needed}"
 
 
 def _answer(verdict: str, expected: str) -> str:

@@ -37,10 +37,13 @@ def test_all_files_of_a_report(
     text = (out / "report.md").read_text()
     assert "| instance | 0.77 ± 0.12 (3) | 23 ± 12 (3) |" in text
     verdict = (
-        "## Verdicts on eval/edit\n\n- instance vs. none is undecided; about 4 seeds are needed to decide it (Δ edit"
+        "## Verdicts on eval/edit\n\n- instance vs. none is undecided; about 4 seeds in total are needed to decide it"
     )
-    assert f"{verdict} +0.17, 95% interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; inconclusive." in text
-    assert "| instance | +0.17 | [-0.04, +0.37] | 3 | 0.075 | undecided | better | 4 |" in text
+    assert (
+        f"{verdict} (Δ edit +0.17, 95% interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; inconclusive."
+        in text
+    )
+    assert "| instance | +0.17 | [-0.04, +0.37] | 3 | 0.075 | undecided | better | about 4 |" in text
     assert "Missing runs:\n\n- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40\n" in text
     provenance = [
         "command: stargan-lab sweep norms",
