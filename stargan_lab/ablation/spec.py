@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,9 @@ from stargan_lab.yaml_text import load_yaml
 
 Outcome = Literal["better", "worse", "same", "unknown"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+TIMES = " × "
+"""Joins the factors and levels of an interaction."""
+
 Levels = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Factor -> level -> overrides."""
 
@@ -31,7 +34,7 @@ class Ablation:
         seeds: each variant is trained once per seed.
         primary: the metric that decides the verdict, e.g. ``eval/edit``.
         expected: variant -> what the claim predicts relative to the variant's baseline, on the primary metric; every
-            variant except ``baseline``.
+            variant except ``baseline``. For a grid also rows of ``contrasts`` -> the same.
         secondary: metrics to show next to the primary one.
         smallest_effect: smallest difference that matters, in units of the primary metric; None: not stated.
         matched: variant -> the variant it is compared with instead of ``baseline``.
@@ -80,6 +83,20 @@ class Ablation:
         for variant, baseline in self.compared_with().items():
             result.setdefault(baseline, []).append(variant)
         return {baseline: variants for baseline, variants in result.items() if variants}
+
+    def contrasts(self) -> dict[str, list[str]]:
+        """For a grid, main effect or interaction -> its rows: ``norm`` -> ``norm=layer``, for each level but that of
+        the baseline; ``norm × penalty`` -> ``norm=layer × penalty=none``, for each two such levels.
+        """
+        rows = {
+            factor: [cell_name({factor: level}) for level in levels if level != self.baseline_levels[factor]]
+            for factor, levels in self.factors.items()
+        }
+        pairs = {
+            TIMES.join((one, other)): [TIMES.join(pair) for pair in product(rows[one], rows[other])]
+            for one, other in combinations(rows, 2)
+        }
+        return rows | pairs
 
 
 def cell_name(levels: Mapping[str, str]) -> str:

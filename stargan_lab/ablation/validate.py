@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class _File:
                 raise self._error(f"presets.{each}", _TAG_RULE)
             replaced = self._replaced(f"presets.{each}", presets[each], variants)
             variants["variants"] = variants["variants"] | (replaced if each == chosen else {})
-        return Ablation(
+        ablation = Ablation(
             name=f"{name}.{chosen}" if chosen else name,
             title=str(raw.get("title", name)),
             claim=str(raw["claim"]).strip(),
@@ -71,13 +72,14 @@ class _File:
             base=base,
             seeds=self._seeds("seeds", raw["seeds"]),
             primary=str(raw["primary"]),
-            expected=self._expected(raw.get("expected", "unknown"), variants["variants"], variants["baseline"]),
+            expected={},
             secondary=self._secondary("secondary", raw.get("secondary", []), str(raw["primary"])),
             smallest_effect=self._smallest_effect("smallest_effect", raw.get("smallest_effect")),
             preset=chosen,
             presets=tuple(presets),
             **variants,
         )
+        return replace(ablation, expected=self._expected(raw.get("expected", "unknown"), ablation))
 
     def _variants(self, raw: dict[str, Any]) -> dict[str, Any]:
         """The fields of ``Ablation`` that follow from the key ``variants`` or ``grid``, and from ``baseline``."""
@@ -159,17 +161,24 @@ class _File:
             raise self._error(f"{key}.primary", f"expected text, got {value['primary']!r}")
         return value | {"overrides": self._overrides(f"{key}.overrides", value.get("overrides", []))}
 
-    def _expected(self, value: Any, variants: Iterable[str], baseline: str) -> dict[str, Outcome]:
-        """Variant -> outcome; a single outcome applies to all, and variants that a mapping omits are unknown."""
-        others = [variant for variant in variants if variant != baseline]
+    def _expected(self, value: Any, ablation: Ablation) -> dict[str, Outcome]:
+        """Variant -> outcome; a single outcome applies to all, and variants that a mapping omits are unknown.
+
+        For a grid also main effect or interaction -> outcome, which applies to all of its rows, or to one of them.
+        """
+        others = [variant for variant in ablation.variants if variant != ablation.baseline]
+        contrasts = ablation.contrasts()
+        rows = contrasts | {row: [row] for of_contrast in contrasts.values() for row in of_contrast}
         stated = self._named("expected", value) if isinstance(value, dict) else dict.fromkeys(others, value)
         for variant, outcome in stated.items():
             key = f"expected.{variant}" if isinstance(value, dict) else "expected"
-            if variant not in others:
-                raise self._error("expected", unknown("variant", variant, others))
+            if variant not in (*others, *rows):
+                allowed = [*others, *contrasts]
+                raise self._error("expected", unknown("variant or contrast" if rows else "variant", variant, allowed))
             if outcome not in OUTCOMES:
                 raise self._error(key, unknown("outcome", str(outcome), OUTCOMES))
-        return {variant: stated.get(variant, "unknown") for variant in others}
+        of_rows = {row: outcome for name, outcome in stated.items() for row in rows.get(name, ())}
+        return {variant: stated.get(variant, "unknown") for variant in others} | of_rows
 
     def _seeds(self, key: str, seeds: Any) -> tuple[int, ...]:
         if not isinstance(seeds, list) or not seeds or not all(type(s) is int and s >= 0 for s in seeds):

@@ -21,7 +21,7 @@ from stargan_lab.evaluation.image_scores import ImageScores, ImageValues, image_
 from stargan_lab.evaluation.metrics.inputs import FeaturePair, ImageBatch
 from stargan_lab.evaluation.metrics.selection import SelectedMetric
 from stargan_lab.evaluation.real_images import ReferenceFeatures, reference_features
-from stargan_lab.evaluation.warnings import CheckedBatch, EvaluationWarning, FailureChecks, few_images
+from stargan_lab.evaluation.warnings import CheckedBatch, EvaluationWarning, FailureChecks, below_input, few_images
 from stargan_lab.labels import target_labels
 from stargan_lab.tracking.metrics import metric_name
 
@@ -139,6 +139,8 @@ def score_dataset(
         return scores
     _add_image_scores(scores, source.name, images, of_images, count)
     scores.warnings += checks.warnings()
+    for name in (f"eval/{metric.name}" for metric in images if metric.has("zero_for_inputs")):
+        scores.warnings += below_input(source.name, name, scores.values.get(name, {}))
     for each in in_features:
         each.finish(scores, source.name)
     return scores

@@ -33,7 +33,7 @@ class EvaluationWarning:
     """A failure that the scores alone do not reveal.
 
     Attributes:
-        code: label-ignored, returns-input, collapse, few-images, one-class, weak-classifier or no-weights.
+        code: label-ignored, returns-input, collapse, below-input, few-images, one-class, weak-classifier or no-weights.
         metrics: the metrics it affects, without domains; empty for all of them.
         text: one line.
     """
@@ -184,6 +184,21 @@ def weak_classifier(dataset: str, accuracy: Mapping[str, float], metrics: tuple[
     worst = ", ".join(f"{name} {value:.3f}" for name, value in sorted(low.items(), key=lambda item: item[1]))
     text = f"{dataset}: attribute classifier accuracy is below {WEAK} on real test images: {worst}"
     return [EvaluationWarning("weak-classifier", metrics, text)]
+
+
+def below_input(dataset: str, metric: str, of_domains: Mapping[str, float]) -> list[EvaluationWarning]:
+    """A warning if the mean of a score that is 0 for unchanged inputs is at most 0.
+
+    Args:
+        of_domains: domain → score; empty if it was not measured.
+    """
+    if not of_domains or (mean := sum(of_domains.values()) / len(of_domains)) > 0:
+        return []
+    text = (
+        f"{dataset}: mean {metric.removeprefix('eval/')} is {mean:.3f}, not above the 0 of unchanged inputs: the"
+        " translations are no closer to the ground truth than the inputs"
+    )
+    return [EvaluationWarning("below-input", (metric,), text)]
 
 
 def few_images(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pandas import DataFrame, isna
+from pandas import DataFrame, Series, isna
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.report.collect_runs import finished
@@ -11,7 +11,7 @@ from stargan_lab.report.number_text import MISSING
 
 DIFFERENT = " *"
 TOLERANCE = 0.1
-"""Measured costs closer than this to those of the variant compared with, as a share of them, are not marked."""
+"""Mean costs closer than this to those of the variant compared with, as a share of them, are not marked."""
 
 Show = Callable[[float], str]
 Values = dict[str, str | None]
@@ -34,7 +34,7 @@ class Quantity(NamedTuple):
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def line(self, value: str) -> str:
-        return " ".join(filter(None, (self.title, value, self.unit)))
+        return f"{self.title}: {value} {self.unit}".rstrip()
 
 
 def _scaled(scale: float) -> Show:
@@ -58,7 +58,7 @@ _KNOWN = {
     "receptive_field.in_image": Quantity("image region that a score depends on", "px"),
     "penalty.samples": Quantity("penalty interpolates per image"),
     "penalty.sums_scores": Quantity("scores in the penalty", show=lambda value: "sum" if value else "mean"),
-    "penalty.slope": Quantity("gradient norm of the mean score at zero penalty", show=_NUMBER),
+    "penalty.slope": Quantity("gradient norm of the mean score that the penalty asks for", show=_NUMBER),
     "updates.discriminator": Quantity("discriminator updates"),
     "updates.generator": Quantity("generator updates"),
     "updates.n_critic": Quantity("discriminator updates per generator update"),
@@ -76,7 +76,8 @@ def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
     """The quantities that differ, and the measured costs: a row per quantity, a column per variant, cells of text.
 
     A value that, as shown, differs from that of the variant it is compared with ends with `` *``; a cost only beyond
-    ``TOLERANCE``. Costs are means over seeds. A missing value is ``–``, e.g. in runs of older versions.
+    ``TOLERANCE`` and if the ranges over seeds do not overlap, since the load of the machine also changes costs. Costs
+    are means over seeds. A missing value is ``–``, e.g. in runs of older versions.
 
     Args:
         runs: as ``report.collect_runs.collect`` returns them; only finished runs count.
@@ -90,7 +91,7 @@ def audit_table(ablation: Ablation, runs: DataFrame) -> DataFrame:
 
 
 def equal_in_all(ablation: Ablation, runs: DataFrame) -> list[str]:
-    """A line, e.g. ``batch size 16``, per quantity that is the same in all finished runs."""
+    """A line, e.g. ``batch size: 16``, per quantity that is the same in all finished runs."""
     equal = {key: of for key, of in _audits(ablation, runs).items() if _equal(of)}
     return [_quantity(key).line(str(next(iter(of.values())))) for key, of in equal.items()]
 
@@ -125,13 +126,20 @@ def _marked(ablation: Ablation, values: Values) -> list[str]:
 def _costs(ablation: Ablation, runs: DataFrame) -> dict[str, list[str]]:
     rows, compared_with = {}, ablation.compared_with()
     for column, quantity in _COSTS.items():
-        means = finished(runs).groupby("variant")[column].mean().reindex(list(ablation.variants))
-        if means.notna().any():
-            baselines = [means[compared_with.get(variant, variant)] for variant in ablation.variants]
-            differs = (means / baselines - 1).abs() > TOLERANCE
-            cells = [MISSING if isna(mean) else quantity.show(mean) for mean in means]
+        measured = finished(runs).groupby("variant")[column].agg(["mean", "min", "max"])
+        measured = measured.reindex(list(ablation.variants))
+        if measured["mean"].notna().any():
+            baselines = measured.loc[[compared_with.get(variant, variant) for variant in ablation.variants]]
+            differs = _differs(measured, baselines.set_axis(measured.index))
+            cells = [MISSING if isna(mean) else quantity.show(mean) for mean in measured["mean"]]
             rows[quantity.label] = [cell + DIFFERENT * mark for cell, mark in zip(cells, differs, strict=True)]
     return rows
+
+
+def _differs(costs: DataFrame, baselines: DataFrame) -> "Series[bool]":
+    """Per variant, whether mean, min and max of a cost differ by more than the tolerance and the spread over seeds."""
+    apart = (costs["min"] > baselines["max"]) | (costs["max"] < baselines["min"])
+    return apart & ((costs["mean"] / baselines["mean"] - 1).abs() > TOLERANCE)
 
 
 def _quantity(key: str) -> Quantity:

@@ -1,15 +1,15 @@
 """Effects of an ablation's variants, relative to the variant each is compared with, and the verdicts in words."""
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.report import factorial
 from stargan_lab.report.collect_runs import descriptions
 from stargan_lab.report.comparable import protocol_of
-from stargan_lab.report.factorial import NO_INTERACTION, interactions, main_effects
 from stargan_lab.report.number_text import MISSING, difference, interval
 from stargan_lab.report.sequential import Looks
 from stargan_lab.report.statistics import COLUMNS, ONE_LOOK, LookPlan, verdicts
@@ -42,7 +42,6 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     if description.direction == "none" or not total:
         return DataFrame(columns=["variant", "verdict", "baseline"])
     values = values_of(ablation, runs, metric)
-    smallest = ablation.smallest_effect if metric == ablation.primary else None
     tables = [
         verdicts(
             values[values["variant"].isin([baseline, *variants])],
@@ -50,7 +49,7 @@ def effects(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
             metric,
             higher_is_better=description.direction == "higher",
             alpha=ALPHA,
-            smallest_effect=smallest,
+            smallest_effect=_smallest_effect(ablation, metric),
             comparisons=total,
             looks=looks(ablation),
         )
@@ -77,8 +76,8 @@ def values_of(ablation: Ablation, runs: DataFrame, metric: str) -> DataFrame:
     return values[failed | ((values["status"] == "finished") & values["value"].notna())]
 
 
-def contrasts(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, tuple[DataFrame, str]]:
-    """Title -> frame for ``verdicts`` and its baseline: a grid's main effects, and the interaction of each two factors.
+def contrasts(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, factorial.Contrast]:
+    """Title -> a grid's main effects, and the interaction of each two factors.
 
     Empty if the ablation is not a grid, or the metric has no direction.
     """
@@ -86,26 +85,33 @@ def contrasts(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, tup
         return {}
     values = values_of(ablation, runs, metric).fillna({"value": math.inf})  # failed; NaN: not trained
     values = values.pivot(index="seed", columns="variant", values="value").reindex(columns=list(ablation.variants))
-    base = ablation.baseline_levels
-    frames = {
-        f"Main effect of {factor}, relative to {base[factor]}": (frame, base[factor])
-        for factor, frame in main_effects(ablation, values).items()
-    }
-    frames |= {
-        f"Interaction of {one} and {other}, relative to {base[one]} and {base[other]}": (frame, NO_INTERACTION)
-        for (one, other), frame in interactions(ablation, values).items()
-    }
-    return {title: (frame, baseline) for title, (frame, baseline) in frames.items() if len(frame)}
+    return factorial.contrasts(ablation, values)
+
+
+def _contrast_effects(ablation: Ablation, contrast: factorial.Contrast, metric: Metric) -> DataFrame:
+    """The columns of ``verdicts``, a row per row of the contrast; ``alpha`` holds over the rows of this contrast."""
+    return verdicts(
+        contrast.frame,
+        contrast.baseline,
+        metric.name,
+        higher_is_better=metric.direction == "higher",
+        alpha=ALPHA,
+        smallest_effect=_smallest_effect(ablation, metric.name),
+        looks=looks(ablation),
+    )
+
+
+def _smallest_effect(ablation: Ablation, metric: str) -> float | None:
+    return ablation.smallest_effect if metric == ablation.primary else None
 
 
 def grid_tables(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str, DataFrame]:
     """Title -> effects of a grid, as text."""
     description = lookup(metric, descriptions(runs))
-    higher, tables = description.direction == "higher", {}
-    for title, (frame, baseline) in contrasts(ablation, runs, metric).items():
-        table = verdicts(frame, baseline, metric, higher_is_better=higher, alpha=ALPHA, looks=looks(ablation))
-        tables[title] = _effect_text(table.assign(baseline=baseline), description, {}, several=False)
-    return tables
+    return {
+        title: _effect_text(ablation, _contrast_effects(ablation, contrast, description), description, several=False)
+        for title, contrast in contrasts(ablation, runs, metric).items()
+    }
 
 
 def effect_table(ablation: Ablation, runs: DataFrame, metric: str, table: DataFrame) -> DataFrame:
@@ -114,13 +120,14 @@ def effect_table(ablation: Ablation, runs: DataFrame, metric: str, table: DataFr
     Args:
         table: the metric's ``effects``.
     """
-    expected = ablation.expected if metric == ablation.primary else {}
     several = len(ablation.comparisons()) > 1
-    return _effect_text(table, lookup(metric, descriptions(runs)), expected, several)
+    return _effect_text(ablation, table, lookup(metric, descriptions(runs)), several)
 
 
-def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, str], several: bool) -> DataFrame:
-    rows = {}
+def _effect_text(ablation: Ablation, table: DataFrame, description: Metric, several: bool) -> DataFrame:
+    expected = ablation.expected if description.name == ablation.primary else {}
+    smallest = _smallest_effect(ablation, description.name)
+    stated, rows = set(expected) & set(table["variant"]), {}
     for row in table.itertuples():
         cells = {"compared with": row.baseline} if several else {}
         cells |= {
@@ -128,11 +135,13 @@ def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, s
             INTERVAL: interval(row.ci_low, row.ci_high, description),
             "pairs": str(row.n),
             "adjusted p": p_text(row.p_adjusted),
-            "verdict": row.verdict + (f" ({row.failures} failed)" if row.failures else ""),
+            "verdict": row.verdict
+            + (f", by less than {smallest:g}" if _is_small(row, smallest) else "")
+            + (f" ({row.failures} failed)" if row.failures else ""),
         }
-        if expected:
+        if stated:
             cells["expected"] = expected.get(row.variant, "unknown")
-        cells["seeds needed"] = MISSING if pd.isna(row.seeds_needed) else str(row.seeds_needed)
+        cells["seeds needed"] = _seeds_needed(row) or MISSING
         rows[row.variant] = cells
     return DataFrame.from_dict(rows, orient="index").rename_axis("variant")
 
@@ -140,48 +149,62 @@ def _effect_text(table: DataFrame, description: Metric, expected: Mapping[str, s
 def sentences(ablation: Ablation, runs: DataFrame, table: DataFrame) -> list[str]:
     """A sentence per variant with the verdict on the primary metric, its effect, interval, n and protocol.
 
+    Those on the main effects and interactions of a grid follow.
+
     Args:
         table: the primary metric's ``effects``.
     """
     description = lookup(ablation.primary, descriptions(runs))
     protocol = protocol_of(runs, ablation.primary)
+    rows = [(row, row.variant, row.baseline) for _, row in table.iterrows()]
+    for contrast in contrasts(ablation, runs, ablation.primary).values():
+        of_contrast = _contrast_effects(ablation, contrast, description)
+        rows += [(row, *contrast.compared[row.variant]) for _, row in of_contrast.iterrows()]
     return [
-        _sentence(row, ablation.expected.get(row.variant, "unknown"), description, protocol)
-        for _, row in table.iterrows()
+        f"{subject} {_claim(row, baseline, ablation.smallest_effect)} ({_numbers(row, description, protocol)})."
+        f" {_answer(row.verdict, ablation.expected.get(row.variant, 'unknown'))}".strip()
+        for row, subject, baseline in rows
     ]
 
 
-def _sentence(row: Series, expected: str, metric: Metric, protocol: str) -> str:
+def _numbers(row: Series, metric: Metric, protocol: str) -> str:
     name = metric.name.partition("/")[2]
     failed = f"; {row.failures} failed" if row.failures else ""
     if row.n:
         effect = difference(row.effect, row.ci_low, row.ci_high, metric)
         unit = f" {metric.unit}" if metric.unit else ""
-        numbers = (
+        return (
             f"Δ {name} {effect}{unit}, {INTERVAL} {interval(row.ci_low, row.ci_high, metric)},"
             f" n = {row.n}{failed}, protocol {protocol}"
         )
-    else:
-        numbers = f"no pairs{failed}, protocol {protocol}"
-    return f"{row.variant} {_claim(row)} ({numbers}). {_answer(row.verdict, expected)}".strip()
+    return f"no pairs{failed}, protocol {protocol}"
 
 
-def _claim(row: Series) -> str:
+def _is_small(row: Any, smallest: float | None) -> bool:
+    """Whether a difference is known to be smaller than the smallest effect: its whole interval is."""
+    different = row.verdict in ("better", "worse")
+    return different and smallest is not None and -smallest < row.ci_low and row.ci_high < smallest
+
+
+def _claim(row: Series, baseline: str, smallest: float | None) -> str:
     texts = {
-        "better": f"is better than {row.baseline}",
-        "worse": f"is worse than {row.baseline}",
-        "equivalent": f"is equivalent to {row.baseline}",
+        "better": f"is better than {baseline}",
+        "worse": f"is worse than {baseline}",
+        "equivalent": f"is equivalent to {baseline}",
         "failed": "failed too often to be compared",
     }
     if row.verdict in texts:
-        return texts[row.verdict]
-    if pd.isna(row.seeds_needed):
-        needed = ""
-    elif row.seeds_needed > MANY_SEEDS:
-        needed = f"; more than {MANY_SEEDS} seeds are needed to decide it"
-    else:
-        needed = f"; about {row.seeds_needed} seeds are needed to decide it"
-    return f"vs. {row.baseline} is undecided{needed}"
+        small = f", but by less than the smallest effect of interest ({smallest:g})" if _is_small(row, smallest) else ""
+        return texts[row.verdict] + small
+    needed = f"; {_seeds_needed(row)} seeds in total are needed to decide it" if _seeds_needed(row) else ""
+    return f"vs. {baseline} is undecided{needed}"
+
+
+def _seeds_needed(row: Any) -> str:
+    """``about 24`` or ``more than 100``; empty if the row is decided or the number unknown."""
+    if row.verdict != "undecided" or pd.isna(row.seeds_needed):
+        return ""
+    return f"more than {MANY_SEEDS}" if row.seeds_needed > MANY_SEEDS else f"about {row.seeds_needed}"
 
 
 def _answer(verdict: str, expected: str) -> str:

@@ -16,14 +16,14 @@ from stargan_lab.report.comparable import check_comparable
 from stargan_lab.report.content import Content
 from stargan_lab.report.curves import draw_curves
 from stargan_lab.report.effects import INTERVAL
-from stargan_lab.report.figures import draw_effects
+from stargan_lab.report.figures import NARROW, band_note, draw_effects
 from stargan_lab.report.image_strip import draw_strip
 from stargan_lab.report.report_json import report_json
 from stargan_lab.report.runs_csv import write_csv
 from stargan_lab.tracking.reports import SUMMARY, lock_path
 
 FORMATS = ("md", "csv", "html", "tex")
-FIGURES = ("effects.svg", "effects.pdf", "curves.svg", "curves.pdf", "strip.png")
+FIGURES = ("effects.svg", "effects.pdf", f"effects{NARROW}.svg", "curves.svg", "curves.pdf", "strip.png")
 _BREAK = "\u200b"  # zero-width space
 # fmt: off
 _TEX = str.maketrans({
@@ -84,11 +84,12 @@ def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int
     for path in {out / name for name in FIGURES} - set(drawn):
         path.unlink(missing_ok=True)  # from an earlier report
     figures = {path.stem: path for path in drawn if path.suffix != ".pdf"}
+    note = band_note(content.ablation, content.runs, content.effects)
     for path in pages:
         if path.suffix == ".csv":
             write_csv(content.runs, path)
         else:
-            write_text(path, _render(path.suffix[1:], content, figures))
+            write_text(path, _render(path.suffix[1:], content, figures, note))
     write_json(out / SUMMARY, report_json(content, [path.name for path in (*pages, *drawn)]))
     return [*pages, out / SUMMARY, *drawn]
 
@@ -98,7 +99,8 @@ def report_text(content: Content) -> str:
     return _render("txt", content, {})
 
 
-def _render(format_name: str, content: Content, figures: Mapping[str, Path]) -> str:
+def _render(format_name: str, content: Content, figures: Mapping[str, Path], band: str = "") -> str:
+    """``band``: a sentence for the caption of the effect plot."""
     environment = Environment(
         loader=PackageLoader("stargan_lab.report"),
         autoescape=format_name == "html",
@@ -108,7 +110,12 @@ def _render(format_name: str, content: Content, figures: Mapping[str, Path]) -> 
     )
     environment.filters.update(tex=tex, aligned=aligned, embedded=embedded)
     page = environment.get_template("report.j2").render(
-        vars(content), markup=f"{format_name}.j2", figures=figures, interval_name=INTERVAL
+        vars(content),
+        markup=f"{format_name}.j2",
+        figures=figures,
+        narrow=figures.get(f"effects{NARROW}"),
+        interval_name=INTERVAL,
+        band=band,
     )
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 

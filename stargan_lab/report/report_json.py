@@ -11,7 +11,8 @@ def report_json(content: Content, files: Sequence[str]) -> dict[str, Any]:
     """Claim, baseline, runs, verdicts on the primary metric, and ``files``; a number that is unknown is None.
 
     ``verdicts`` has a mapping per variant with ``metric``, ``protocol`` and the columns of ``report.effects.effects``;
-    ``answers`` has the same verdicts as sentences, ``table`` as text in ``columns`` and ``data``, its rows.
+    ``answers`` has the same verdicts as sentences, for a grid also those on its main effects and interactions;
+    ``table`` as text in ``columns`` and ``data``, its rows.
     """
     ablation = content.ablation
     primary = ablation.primary

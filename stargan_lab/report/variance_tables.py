@@ -44,9 +44,10 @@ def grid_variance(ablation: Ablation, runs: DataFrame, metric: str) -> dict[str,
     """Title of a grid's table -> the same for its levels or combinations."""
     description = lookup(metric, descriptions(runs))
     tables = {}
-    for title, (frame, baseline) in contrasts(ablation, runs, metric).items():
-        levels = [level for level in dict.fromkeys(frame["variant"]) if level != baseline]
-        tables[title] = _text(_spreads(frame, {baseline: levels}, metric, looks(ablation)), description)
+    for title, contrast in contrasts(ablation, runs, metric).items():
+        levels = [level for level in dict.fromkeys(contrast.frame["variant"]) if level != contrast.baseline]
+        spreads = _spreads(contrast.frame, {contrast.baseline: levels}, metric, looks(ablation))
+        tables[title] = _text(spreads, description)
     return tables
 
 

@@ -78,6 +78,18 @@ def test_expectations_metrics_and_smallest_effect(loaded) -> None:
     assert loaded(NAMED | {"expected": "worse"}).expected == dict.fromkeys(("gp, rmsprop", "clip", "none"), "worse")
 
 
+def test_expectations_about_the_contrasts_of_a_grid(loaded) -> None:
+    expected = {"penalty": "same", "norm × penalty": "worse"}
+    assert loaded(GRID | {"expected": expected}).expected == {
+        **dict.fromkeys(("norm=none penalty=clip", "norm=layer penalty=gp", "norm=layer penalty=clip"), "unknown"),
+        "penalty=clip": "same",
+        "norm=layer × penalty=clip": "worse",
+    }
+    one_row = loaded(GRID | {"expected": {"norm=layer × penalty=clip": "better"}})
+    assert one_row.expected["norm=layer × penalty=clip"] == "better" and "penalty=clip" not in one_row.expected
+    assert set(loaded(GRID | {"expected": "same"}).expected) == set(one_row.variants) - {one_row.baseline}
+
+
 def test_grid_is_the_product_of_its_factors(loaded) -> None:
     ablation = loaded(GRID)
     assert list(ablation.variants.items()) == [
@@ -178,6 +190,10 @@ BAD: dict[str, tuple[dict[str, Any], list[str]]] = {
     "expected for another name": (
         NAMED | {"expected": {"clib": "worse"}},
         ["expected: unknown variant 'clib'", "clip"],
+    ),
+    "expected for another contrast": (
+        GRID | {"expected": {"norm x penalty": "worse"}},
+        ["expected: unknown variant or contrast 'norm x penalty'", "did you mean 'norm × penalty'?"],
     ),
     "expected for the baseline": (NAMED | {"expected": {"gp": "same"}}, ["expected: unknown variant 'gp'"]),
     "expected outcome": (NAMED | {"expected": {"clip": "wors"}}, ["expected.clip: unknown outcome", "'worse'"]),

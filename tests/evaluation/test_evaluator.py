@@ -313,7 +313,7 @@ def test_accuracy_ceiling_is_the_classifiers_accuracy(
 
 def test_the_identity_causes_warnings(identity_scores: Scores, perfect_scores: Scores) -> None:
     codes = {warning["code"]: warning["text"] for warning in identity_scores.warnings}
-    assert set(codes) == {"label-ignored", "returns-input"}
+    assert set(codes) == {"label-ignored", "returns-input", "below-input"}
     assert perfect_scores.warnings == []
 
 

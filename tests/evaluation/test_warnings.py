@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stargan_lab.evaluation.warnings import CheckedBatch, FailureChecks, one_class
+from stargan_lab.evaluation.warnings import CheckedBatch, FailureChecks, below_input, one_class
 from stargan_lab.labels import LabelSpec
 
 SPEC = LabelSpec("faces", ("Male", "Young"))
@@ -69,6 +69,16 @@ def test_collapse() -> None:
     assert list(codes({0: nearly, 1: X + 20})) == ["collapse"]
     half = (one.float() + (X.float() - X.float().mean(0)) * 0.4).clamp(0, 255).round().to(torch.uint8)
     assert codes({0: half, 1: X + 20}) == {}
+
+
+def test_below_input() -> None:
+    assert below_input("faces", "eval/edit", {}) == []
+    assert below_input("faces", "eval/edit", {"Male": -0.2, "Young": 0.21}) == []
+    (found,) = below_input("faces", "eval/edit", {"Male": -0.5, "Young": 0.25})
+    assert (found.code, found.metrics) == ("below-input", ("eval/edit",))
+    assert found.text.startswith("faces: mean edit is -0.125, not above the 0 of unchanged inputs")
+    (found,) = below_input("faces", "eval/edit", {"Male": 0.0})
+    assert "mean edit is 0.000" in found.text
 
 
 def test_one_class() -> None:

@@ -94,6 +94,35 @@ def test_equivalence_needs_a_smallest_effect(ablation: Ablation) -> None:
     assert said(ablation, runs)[0].endswith("Expected: same; confirmed.")
 
 
+@pytest.mark.parametrize(("effect", "verdict"), [(0.03, "better"), (-0.03, "worse")])
+def test_a_difference_within_the_smallest_effect_is_said_to_be_small(
+    ablation: Ablation, effect: float, verdict: str
+) -> None:
+    """The interval is 0.03 ± 0.011."""
+    ablation, runs = many(ablation, effect)
+    for smallest, small in ((0.05, True), (0.04, False)):
+        ablation = replace(ablation, smallest_effect=smallest)
+        table = effects(ablation, runs, "eval/edit")
+        assert list(table["verdict"]) == [verdict]
+        cell = effect_table(ablation, runs, "eval/edit", table).loc["layer", "verdict"]
+        assert cell == verdict + (", by less than 0.05" if small else "")
+        addition = ", but by less than the smallest effect of interest (0.05)" if small else ""
+        assert said(ablation, runs)[0].startswith(f"layer is {verdict} than none{addition} (Δ edit ")
+
+
+def test_table_and_sentence_say_how_many_seeds_an_undecided_variant_needs(ablation: Ablation) -> None:
+    """To detect 0.008 and 0.001 at noise of 0.011: about 17 seeds, and more than 100."""
+    for smallest, needed in ((0.008, "about 17"), (0.001, "more than 100")):
+        small, runs = many(replace(ablation, smallest_effect=smallest), 0.0)
+        table = effects(small, runs, "eval/edit")
+        assert effect_table(small, runs, "eval/edit", table).loc["layer", "seeds needed"] == needed
+        assert f"undecided; {needed} seeds in total are needed to decide it (" in said(small, runs)[0]
+    decided, runs = many(replace(ablation, smallest_effect=0.001), 0.3)
+    table = effects(decided, runs, "eval/edit")
+    assert table["seeds_needed"].notna().all()
+    assert effect_table(decided, runs, "eval/edit", table).loc["layer", "seeds needed"] == "–"
+
+
 def test_a_lower_distance_is_better(ablation: Ablation) -> None:
     ablation, runs = many(ablation, -0.3)
     runs["eval/frechet_classifier"] = runs["eval/edit"]

@@ -30,17 +30,20 @@ def test_all_files_of_a_report(
     out = tmp_path / "reports" / "norms"
     written = write_report(content_of(ablation, runs, "stargan-lab sweep norms"), out, FORMATS)
     pages = ["report.md", "report.csv", "report.html", "report.tex", "report.json"]
-    names = [*pages, "effects.svg", "effects.pdf", "strip.png"]
+    names = [*pages, "effects.svg", "effects.pdf", "effects-narrow.svg", "strip.png"]
     assert [path.name for path in written] == names
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
     text = (out / "report.md").read_text()
     assert "| instance | 0.77 ± 0.12 (3) | 23 ± 12 (3) |" in text
     verdict = (
-        "## Verdicts on eval/edit\n\n- instance vs. none is undecided; about 4 seeds are needed to decide it (Δ edit"
+        "## Verdicts on eval/edit\n\n- instance vs. none is undecided; about 4 seeds in total are needed to decide it"
     )
-    assert f"{verdict} +0.17, 95% interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; inconclusive." in text
-    assert "| instance | +0.17 | [-0.04, +0.37] | 3 | 0.075 | undecided | better | 4 |" in text
+    assert (
+        f"{verdict} (Δ edit +0.17, 95% interval [-0.04, +0.37], n = 3, protocol p1). Expected: better; inconclusive."
+        in text
+    )
+    assert "| instance | +0.17 | [-0.04, +0.37] | 3 | 0.075 | undecided | better | about 4 |" in text
     assert "Missing runs:\n\n- layer, seed 3: failed (run layer3): loss/d_gp became NaN at step 40\n" in text
     provenance = [
         "command: stargan-lab sweep norms",
@@ -58,7 +61,11 @@ def test_all_files_of_a_report(
 
     page = (out / "report.html").read_text()
     assert '<td data-column="edit ↑">0.77 ± 0.12 (3)</td>' in page
-    assert re.findall(r'src="data:image/([a-z+]+);base64,', page) == ["svg+xml", "png"]
+    assert re.findall(r'(src(?:set)?)="data:image/([a-z+]+);base64,', page) == [
+        ("srcset", "svg+xml"),
+        ("src", "svg+xml"),
+        ("src", "png"),
+    ]
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "layer − none" in (out / "effects.svg").read_text()  # text, not outlines
 
@@ -86,7 +93,7 @@ def test_warnings_and_further_scores_in_every_format_and_again_from_the_csv(
     again = read_csv(tmp_path / "first" / "report.csv")
     for path in write_report(content_of(ablation, again), tmp_path / "again", FORMATS):
         assert path.read_bytes() == (tmp_path / "first" / path.name).read_bytes(), path.name
-    assert [path.name for path in files][-1] == "effects.pdf"
+    assert [path.name for path in files][-1] == "effects-narrow.svg"
 
 
 def test_mixed_runs_are_refused_unless_allowed_and_then_noted(
@@ -155,11 +162,12 @@ def test_every_verdict_names_effect_interval_pairs_and_protocol(
         assert "Interaction of norm and penalty, relative to none and gp, averaged" in text
     summary = read_json(tmp_path / "report.json")
     table = [dict(zip(summary["table"]["columns"], row, strict=True)) for row in summary["table"]["data"]]
-    assert len(table) == len(content.answers) and summary["table"]["columns"][:2] == ["variant", "verdict"]
+    contrasts = 3 if form == "grid" else 0
+    assert len(table) == len(content.answers) - contrasts and summary["table"]["columns"][:2] == ["variant", "verdict"]
     for shown in table:
         assert shown["protocol"] == "aaaaaaaa" and shown["95% interval"].startswith("[") and shown["pairs"] in "23"
         assert shown["compared with"] == ablation.compared_with()[shown["variant"]]
-    assert summary["answers"] == content.answers and len(summary["answers"]) == len(summary["verdicts"])
+    assert summary["answers"] == content.answers and len(table) == len(summary["verdicts"])
     for verdict in summary["verdicts"]:
         assert (verdict["metric"], verdict["protocol"]) == ("eval/edit", "aaaaaaaa")
         assert verdict["ci_low"] <= verdict["effect"] <= verdict["ci_high"] and verdict["n"] in (2, 3)

@@ -54,7 +54,7 @@ DOCUMENT = r"""\documentclass[a4paper]{article}
 """
 MEASURE = """<script>addEventListener("load", () => parent.postMessage({
   inner: innerWidth, scroll: document.documentElement.scrollWidth,
-  images: [...document.images].map(image => image.naturalWidth),
+  images: [...document.images].map(image => image.naturalWidth), shown: document.images[0].width,
   requests: performance.getEntriesByType("resource").map(entry => entry.name).filter(name => !name.startsWith("data:"))
 }, "*"))</script>"""
 HOST = """<!doctype html><body><pre></pre><script>
@@ -156,4 +156,7 @@ def test_the_page_fits_wide_and_narrow_windows_and_loads_nothing(
         assert measured["scroll"] <= measured["inner"]
         assert len(measured["images"]) == 3 and all(measured["images"])
         assert measured["requests"] == []
-    assert not re.search(r'(src|href)="(?!data:)|url\(|@import', page)
+    # the plot of effects: three columns in a wide window, one in a narrow one, neither of them shrunk
+    assert wide["images"][0] > 800 and narrow["images"][0] < 400 and wide["images"][1:] == narrow["images"][1:]
+    assert all(measured["shown"] > 0.95 * measured["images"][0] for measured in (wide, narrow))
+    assert not re.search(r'(src|srcset|href)="(?!data:)|url\(|@import', page)

@@ -14,7 +14,8 @@ At registration a metric declares, besides its source:
 - ``uses``, for image metrics: instruments that its values depend on, ``attribute_classifier``, ``ground_truth`` (none);
 - ``needs`` and ``excludes``, for image metrics: text of the notes on why it is None, and on which images are NaN.
 
-Traits of image metrics: ``cross``, also evaluated on the images of other datasets. Traits of feature metrics:
+Traits of image metrics: ``cross``, also evaluated on the images of other datasets; ``zero_for_inputs``,
+above 0 only if translations are closer to the ground truth than their inputs. Traits of feature metrics:
 ``pooled``; ``needs_many_images``, biased if there are few images; and ``random``, its value depends on
 ``FeaturePair.seed``. Importing this package imports all its modules.
 """

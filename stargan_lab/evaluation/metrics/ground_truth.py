@@ -22,7 +22,7 @@ image_metric = family("image_metric")
 @image_metric.register(
     "edit",
     source="this project",
-    traits=("cross",),
+    traits=("cross", "zero_for_inputs"),
     direction="higher",
     decimals=3,
     uses=("ground_truth",),
