@@ -59,13 +59,13 @@ class SweepProgress:
     def __init__(self, folders: Sequence[RunFolder], jobs: int, journal: Path) -> None:
         skipped, of_jobs = folders[: len(folders) - jobs], folders[len(folders) - jobs :]
         self._skipped: Counter[str] = Counter(folder.status() for folder in skipped)
-        self._folders = dict(enumerate(of_jobs))
+        self._paths = {job: folder.path for job, folder in enumerate(of_jobs)}  # a RunFolder cannot be pickled
         self._jobs, self._runs, self._journal = jobs, len(folders), journal
 
     def only(self, job: int) -> "SweepProgress":
         """One for the process of a job; its size does not depend on the number of runs."""
         mine = copy.copy(self)
-        mine._folders = {job: self._folders[job]} if job in self._folders else {}
+        mine._paths = {job: self._paths[job]} if job in self._paths else {}
         return mine
 
     def position(self, job: int) -> str:
@@ -74,13 +74,13 @@ class SweepProgress:
 
     def restart(self) -> None:
         """Begin the journal, with the jobs whose runs are finished already. Raises LabError for a damaged result."""
-        finished = [job for job, folder in self._folders.items() if folder.status() == "finished"]
+        finished = [job for job, path in self._paths.items() if RunFolder(path).status() == "finished"]
         self._journal.write_text("".join(f"end {job} 0 finished\n" for job in finished))
 
     @contextmanager
     def job(self, number: int) -> Iterator[None]:
         """Record that a job runs, until the end of the context."""
-        trains = self._folders[number].status() != "finished"
+        trains = RunFolder(self._paths[number]).status() != "finished"
         self._append(f"start {number}")
         began = time.monotonic()
         try:
@@ -112,7 +112,7 @@ class SweepProgress:
 
     def _end(self, job: int, seconds: float) -> None:
         try:
-            status: str = self._folders[job].status()
+            status: str = RunFolder(self._paths[job]).status()
         except LabError:  # its result.json is damaged
             status = "failed"
         known = ("finished", "running", "interrupted", "diverged")
