@@ -9,7 +9,7 @@ import inspect
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from stargan_lab.registry import Ref, family
 
@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=1)]
 Interval = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(min_length=1)]
+RunOrFile = Annotated[Text, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+"""A file or run; YAML reads a run id that has only digits as a number."""
 Weight = Annotated[float, Field(ge=0)]
 FileNames = Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)]
 
@@ -66,8 +68,10 @@ class WeightsConfig(Model):
 class InitialConfig(Model):
     """Initial weights: a checkpoint file, a run folder or a run id; null: random weights from the seed."""
 
-    generator: Text | None = Field(None, description="initial weights of the generator; optimizers start from scratch")
-    discriminator: Text | None = Field(None, description="initial weights of the discriminator")
+    generator: RunOrFile | None = Field(
+        None, description="initial weights of the generator; optimizers start from scratch"
+    )
+    discriminator: RunOrFile | None = Field(None, description="initial weights of the discriminator")
 
 
 class EmaConfig(Model):

@@ -15,6 +15,7 @@ from stargan_lab.console import say
 from stargan_lab.errors import one_line
 from stargan_lab.labels import Batch
 from stargan_lab.losses.objective import Objective
+from stargan_lab.runs.build import build_execution
 from stargan_lab.runs.network_measures import (
     FlopCounter,
     graph_of,
@@ -104,9 +105,9 @@ def _step_flops(
     """FLOPs of a real training step, executed on networks without values."""
     g_optimizer, d_optimizer = (torch.optim.SGD(network.parameters()) for network in (generator, critic))
     precision = "float64" if config.trainer.precision == "float64" else "float32"  # the meta device has no autocast
-    state = TrainState(
-        generator, critic, g_optimizer, d_optimizer, Ema(generator, 0), torch.device("meta"), Execution(precision)
-    )
+    execution = Execution(precision, joint_pass=build_execution(config).joint_pass)
+    device = torch.device("meta")
+    state = TrainState(generator, critic, g_optimizer, d_optimizer, Ema(generator, 0), device, execution)
     size, labels = config.data.image_size, len(objective.layout.specs[0].names)
     images = torch.empty(config.batch_size, 3, size, size, device="meta")
     batch = Batch(images, images.new_empty(config.batch_size, labels), 0)

@@ -91,3 +91,7 @@ def test_weights_that_change_after_the_run_id_are_refused(here: Path) -> None:
     with pytest.raises(ConfigError, match=r"^initial\.generator: .*last\.pt: the weights have changed since"):
         build_train_state(config, layout, hashes)
     build_train_state(config, layout, initial_hashes(config))
+
+
+def test_a_run_id_of_digits_is_no_number() -> None:
+    assert tiny_config(OUTPUTS, "initial.generator=880211").initial.generator == "880211"

@@ -116,7 +116,8 @@ def test_the_device_of_another_machine_is_not_checked(here: Path, capsys: pytest
     assert main(["sweep", "one", absent, "--dry-run"]) == 2
     assert capsys.readouterr().err.startswith("error: trainer.device: ")
     assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=submitit_slurm"]) == 0
-    assert main(["sweep", "one", absent, "--dry-run", "hydra/launcher=ray", "hydra.launcher.address=auto"]) == 0
+    ray = ["hydra/launcher=ray", "hydra.launcher.address=auto", "hydra.launcher.n_jobs=2"]
+    assert main(["sweep", "one", absent, "--dry-run", *ray]) == 0
     path = here / "experiments" / "one.yaml"
     path.write_text(path.read_text().replace("[preset=tiny]", "[preset=tiny, hydra/launcher=submitit_slurm]"))
     assert main(["sweep", "one", absent, "--dry-run"]) == 0
