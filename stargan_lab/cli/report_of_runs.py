@@ -44,7 +44,7 @@ def report_of_runs(args: argparse.Namespace, outputs: Path) -> Report:
     from stargan_lab.report.query import main_score
 
     selection = _of_multirun(args, outputs) if args.multirun is not None else _filtered(args, outputs)
-    by, selected = args.by.split(",") if args.by else selection.by, selection.runs
+    by, selected = selection.by, selection.runs
     primary = args.metric or main_score(selected)
     options = (args.baseline, args.seed_key, args.smallest_effect, args.multirun is None)
     ablation, cells = ablation_of(selected, by, selection.name, primary, *options)
@@ -70,7 +70,7 @@ def _of_multirun(args: argparse.Namespace, outputs: Path) -> _Selection:
     missing = len(multirun.runs) - len(runs)
     return _Selection(
         name=multirun.name,
-        by=multirun.by,
+        by=args.by.split(",") if args.by else multirun.by,
         runs=runs,
         flags=["--multirun", str(directory), *(["--by", args.by] if args.by else [])],
         groups=[*dict.fromkeys(group for chosen in multirun.choices.values() for group in chosen)],
