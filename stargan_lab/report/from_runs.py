@@ -57,8 +57,9 @@ def ablation_of(
     if baseline is not None and baseline not in variants:
         raise ConfigError(f"--baseline: {unknown('variant', baseline, variants)}")
     baseline = baseline or _default_variant(runs, settings, names)
-    order = sorted(variants, key=lambda name: [_in_order(setting) for setting in variants[name]])
-    variants = {name: variants[name] for name in dict.fromkeys([baseline, *(order if sort else variants)])}
+    if sort:
+        variants = dict(sorted(variants.items(), key=lambda item: [_in_order(setting) for setting in item[1]]))
+    variants = {baseline: variants.pop(baseline), **variants}  # the baseline first
     cells = [(names[row["run_id"]], int(row[seed_key]), row["run_id"]) for _, row in runs.iterrows()]
     _check_unique(runs, cells, [*keys, seed_key])
     ablation = Ablation(
