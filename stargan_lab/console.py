@@ -1,5 +1,6 @@
 """Terminal output of a run: a progress bar, a line per logging interval, and the messages at start and end."""
 
+import errno
 import os
 import shlex
 import sys
@@ -34,9 +35,18 @@ def is_first_process() -> bool:
 
 
 def say(text: str) -> None:
-    """Print a result, warning or error to stderr, above a progress bar if there is one."""
-    if is_first_process():
+    """Print a result, warning or error to stderr, above a progress bar if there is one.
+
+    Nothing is printed once the terminal is closed or the reader of a pipe has ended: a run must be able to save.
+    """
+    if not is_first_process():
+        return
+    try:
         tqdm.write(text, file=sys.stderr)
+    except OSError as error:
+        if error.errno not in (errno.EIO, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def inform(text: str) -> None:

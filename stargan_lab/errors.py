@@ -1,8 +1,8 @@
 """Errors that the user can fix. Each message is one line, and the command line prints nothing else."""
 
+import signal
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from signal import Signals
 
 LONGEST_NAME = 100
 
@@ -88,11 +88,11 @@ class Stopped(KeyboardInterrupt):
     """A signal asked to stop. A KeyboardInterrupt, so that it ends a sweep as Ctrl-C does, not just one of its runs.
 
     Args:
-        signal_number: SIGINT or SIGTERM.
+        signal_number: one of ``stop_signals``.
     """
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by {Signals(signal_number).name}")
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}")
         self.exit_code = 128 + signal_number
 
 
@@ -102,6 +102,18 @@ class Interrupted(Stopped):
     def __init__(self, step: int, signal_number: int) -> None:
         super().__init__(signal_number)
         self.step = step
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends, unless it is ignored, as ``nohup`` does."""
+    hangup = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hangup)
+
+
+def ignore_second_hangup(number: int) -> None:
+    """For handlers of ``stop_signals``: a shell passes SIGHUP on, and the kernel sends it again when the shell ends."""
+    if number == signal.SIGHUP:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def one_line(error: BaseException) -> str:

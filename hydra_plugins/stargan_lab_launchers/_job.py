@@ -1,6 +1,8 @@
 """What the launchers share: running one job of a sweep, in any process, and recording a job that died."""
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +15,24 @@ from omegaconf import DictConfig, open_dict
 
 from stargan_lab.console import say
 from stargan_lab.errors import LabError, one_line
+
+OF_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+"""What a terminal sends to all processes of a command, not only to the launcher, which lets its jobs save first."""
+
+
+@contextmanager
+def blocked_in_children() -> Iterator[None]:
+    """Context in which new processes start with ``OF_TERMINAL`` blocked; ``unblock`` is for the jobs among them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock() -> None:
+    """Let this process receive ``OF_TERMINAL`` again; a stopped sweep sends it SIGINT."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINAL)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus, configure_log
 
-from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher
+from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher, blocked_in_children, unblock
 from stargan_lab.console import inform
 from stargan_lab.errors import ConfigError, JobStopped, Stopped, one_line
 
@@ -77,10 +77,8 @@ class SubmititLauncher(LabLauncher):
         from joblib import Parallel, delayed
 
         def run(job: BatchJob) -> JobReturn:
-            # The terminal sends Ctrl-C to all processes, but submitit's would then kill their job within a second.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by new processes
-            submitted = executor.submit(job)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            with blocked_in_children():  # submitit's process would kill its job within a second
+                submitted = executor.submit(job)
             self._submitted.append(submitted)
             return self._result(submitted, job.overrides, job.number)
 
@@ -206,9 +204,9 @@ class BatchJob:
 
 
 def _leave_terminal() -> None:
-    """Let Ctrl-C in a terminal reach only the launcher, which then tells every job to save; see ``_local``."""
+    """Let what a terminal sends reach only the launcher, which then tells every job to save; see ``_local``."""
     os.setpgid(0, 0)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a stopped sweep sends it
+    unblock()
 
 
 class _Preemption:

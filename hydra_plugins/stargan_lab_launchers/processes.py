@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from multiprocessing import get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 from hydra.core.utils import JobReturn, configure_log
 
-from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher
+from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher, blocked_in_children, unblock
 
 PRELOADED = [
     "stargan_lab.runs.run",
@@ -65,6 +65,8 @@ class ProcessLauncher(LabLauncher):
         context = get_context("forkserver")
         gpu = self._gpus.get()
         reader, writer = context.Pipe(duplex=False)
+        with blocked_in_children():
+            forkserver.ensure_running()
         payload = cloudpickle.dumps((self.runner.only(number), overrides, number, dict(os.environ), gpu))
         process = context.Process(target=_child, args=(payload, writer))
         process.start()
@@ -85,7 +87,8 @@ class ProcessLauncher(LabLauncher):
 
 def _child(payload: bytes, writer: Connection) -> None:
     """What a job's process runs."""
-    os.setpgid(0, 0)  # Ctrl-C in the terminal reaches only the launcher, which then tells every job to save
+    os.setpgid(0, 0)  # what a terminal sends reaches only the launcher, which then tells every job to save
+    unblock()
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     runner, overrides, number, environment, gpu = cloudpickle.loads(payload)
     os.environ.clear()

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import cloudpickle
 from hydra.core.utils import JobReturn, configure_log
 
-from hydra_plugins.stargan_lab_launchers._job import LabLauncher
+from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children, unblock
 from stargan_lab.errors import ConfigError, one_line
 
 
@@ -58,7 +57,8 @@ class RayLauncher(LabLauncher):
             cores = (self.num_cpus or 1) * self.n_jobs
             local = {"num_cpus": cores, "include_dashboard": False}
         try:
-            ray.init(address=self.address, logging_level=logging.ERROR, **local)
+            with blocked_in_children():
+                ray.init(address=self.address, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(f"hydra.launcher.address: {one_line(error)}") from None
         return ray
@@ -84,7 +84,7 @@ class RayLauncher(LabLauncher):
 
 def _job(runner: bytes, overrides: list[str], number: int, folder: str, path: list[str]) -> bytes:
     """What a Ray worker runs: once, as in a new process, in the folder of the command."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # Ray blocks it, but a stopped sweep sends it
+    unblock()  # Ray too blocks SIGINT
     os.chdir(folder)
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
     return cloudpickle.dumps(cloudpickle.loads(runner)(overrides, number))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM to a command that trains several runs: every run saves a checkpoint, on any machine."""
+"""Signals that stop a command that trains several runs: every run saves a checkpoint, on any machine."""
 
 import os
 import signal
@@ -9,16 +9,16 @@ from pathlib import Path
 from types import FrameType
 
 from stargan_lab.console import inform
-from stargan_lab.errors import Stopped
+from stargan_lab.errors import Stopped, ignore_second_hangup, stop_signals
 
 STOP_POLL_SECONDS = 0.5
 
 
 @contextmanager
 def stopping(stop_file: Path) -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM stop every worker, and wait until all have saved.
+    """Make ``stop_signals`` stop every worker, and wait until all have saved.
 
-    After a second signal it does not wait.
+    After a second signal other than SIGHUP it does not wait.
 
     Args:
         stop_file: created by the first signal; every worker calls ``interrupt_when`` with it.
@@ -28,14 +28,17 @@ def stopping(stop_file: Path) -> Iterator[None]:
     received: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        ignore_second_hangup(number)
         if received:
+            if number == signal.SIGHUP:
+                return
             raise Stopped(number)
         received.append(number)
         stop_file.touch()
         inform("every run saves a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)")
 
     stop_file.unlink(missing_ok=True)
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield
         if received:

@@ -193,7 +193,7 @@ def launch(
     Returns:
         The errors of the jobs that failed.
     Raises:
-        Stopped: Ctrl-C or SIGTERM stopped the jobs.
+        Stopped: one of ``stop_signals`` stopped the jobs.
     """
     if any(job.config.trainer.devices > 1 for job in jobs):
         raise ConfigError("trainer.devices: must be 1 to train several runs; torchrun trains a single one, without -m")
@@ -221,7 +221,7 @@ def launch(
 
 @contextmanager
 def stoppable(jobs: Jobs, base: DictConfig) -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM stop the jobs, wherever they run. Raises Stopped at the end, if they were stopped."""
+    """Make ``stop_signals`` stop the jobs, wherever they run. Raises Stopped at the end, if they were stopped."""
     if in_process(base):
         yield
         return

@@ -32,8 +32,18 @@ from stargan_lab.cli import (
 )
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.console import is_first_process
-from stargan_lab.errors import ConfigError, DataError, LabError, ReportedElsewhere, Stopped, nearest, printable
+from stargan_lab.console import is_first_process, say
+from stargan_lab.errors import (
+    ConfigError,
+    DataError,
+    LabError,
+    ReportedElsewhere,
+    Stopped,
+    ignore_second_hangup,
+    nearest,
+    printable,
+    stop_signals,
+)
 
 _OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -52,13 +62,15 @@ Tab completion in bash (add the line to ~/.bashrc to make it permanent):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 130 Ctrl-C, 143 SIGTERM."""
+    """Run one command; returns the exit code: 0 success, 1 failure, 2 invalid input, 129 SIGHUP, 130 Ctrl-C,
+    143 SIGTERM.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Threads that spin while waiting make a step ten times slower as soon as another process needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        with _sigterm_raises():
+        with _signals_raise():
             return _dispatch(arguments)
     except LabError as error:
         if isinstance(error, ConfigError) and not is_first_process():
@@ -77,8 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt as interrupt:
         saved = type(interrupt) not in (KeyboardInterrupt, Stopped)  # a run that saved has already said so
-        if not saved and is_first_process():
-            print("interrupted", file=sys.stderr)
+        if not saved:
+            say("interrupted")
         return interrupt.exit_code if isinstance(interrupt, Stopped) else 130
 
 
@@ -91,20 +103,22 @@ def _wait_for_end() -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has its own handler."""
+def _signals_raise() -> Iterator[None]:
+    """Let every one of ``stop_signals`` end a command as Ctrl-C does; training has its own handler."""
     if threading.current_thread() is not threading.main_thread():  # signal handlers exist there only
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
+        ignore_second_hangup(number)
         raise Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in stop_signals() if number != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stargan_lab.cli import complete
 from stargan_lab.cli.arguments import Commands, add_command
 from stargan_lab.cli.track import add_store
+from stargan_lab.errors import stop_signals
 
 if TYPE_CHECKING:
     from stargan_lab.tracking.store import Store
@@ -42,7 +43,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the MLflow UI until Ctrl-C or SIGTERM."""
+    """Serve the MLflow UI until one of ``stop_signals``."""
     from stargan_lab.console import say
     from stargan_lab.errors import ConfigError, LabError
     from stargan_lab.tracking.reports import publish_reports, sort_runs
@@ -72,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the server until it ends, Ctrl-C or SIGTERM; its processes end with this one."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal sends the second
+    """Run the server until it ends or one of ``stop_signals`` arrives; its processes end with this one."""
+    for number in stop_signals():
         signal.signal(number, signal.default_int_handler)
     with subprocess.Popen(command, stdout=sys.stderr, env=environment, start_new_session=True) as server:
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: save a checkpoint, stop, and say how to resume."""
+"""Ctrl-C, SIGTERM and a closed terminal during training: save a checkpoint, stop, and say how to resume."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from stargan_lab.console import inform
-from stargan_lab.errors import Interrupted, Stopped
+from stargan_lab.errors import Interrupted, Stopped, ignore_second_hangup, stop_signals
 
 
 def stopped_line(step: int, checkpoint: Path) -> str:
@@ -18,7 +18,9 @@ def stopped_line(step: int, checkpoint: Path) -> str:
 
 
 class StopSignal:
-    """Context in which the first Ctrl-C or SIGTERM sets ``requested`` to its number, and a second interrupts.
+    """Context in which the first of ``stop_signals`` sets ``requested`` to its number, and a second interrupts.
+
+    SIGHUP never does as the second one: a terminal may be closed while a run saves.
 
     Args:
         repeated: torchrun passes on the signals that processes get anyway, and sends them when one has ended: without
@@ -33,9 +35,7 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():  # signal handlers exist there only
-            self._previous = {
-                number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)
-            }
+            self._previous = {number: signal.signal(number, self._request) for number in stop_signals()}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -57,9 +57,12 @@ class StopSignal:
             self._saved_step = None
 
     def _request(self, number: int, frame: FrameType | None) -> None:
+        ignore_second_hangup(number)
         if not self._repeated and self._saved_step is not None:
             raise Interrupted(self._saved_step, number)
         if self.requested and not self._repeated:
+            if number == signal.SIGHUP:
+                return
             raise Stopped(number)
         self.requested = number
         if self._repeated:

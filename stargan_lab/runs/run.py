@@ -29,7 +29,7 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
         config: from ``compose``, or the overrides to compose it from, e.g. ``["preset=tiny", "seed=1"]``.
     Raises:
         LabError: in one line; recorded as the run's failure if training had started.
-        Interrupted: Ctrl-C or SIGTERM, after a checkpoint.
+        Interrupted: one of ``stop_signals``, after a checkpoint.
     """
     if not isinstance(config, RunConfig):
         config = compose(config)

@@ -136,3 +136,34 @@ def test_a_closed_pipe_ends_quietly() -> None:
     command = f"{sys.executable} -m stargan_lab list --format md | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+SIGNALLED = """\
+import os, signal, sys
+from stargan_lab.cli import main, ui
+signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
+def dispatch(arguments):
+    if arguments == ["ui"]:
+        server = f"import os, time; os.kill({os.getpid()}, {signal.SIGHUP}); time.sleep(60)"
+        return ui._serve([sys.executable, "-c", server], {})
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)  # the kernel's, after that of the shell
+    return 0
+main._dispatch = dispatch
+sys.exit(main.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("handling", "command", "code", "message"),
+    [("SIG_DFL", "report", 129, "interrupted\n"), ("SIG_IGN", "report", 0, ""), ("SIG_DFL", "ui", 0, "")],
+    ids=["closed terminal", "nohup", "closed terminal of ui"],
+)
+def test_a_closed_terminal_ends_a_command_unless_it_was_started_with_nohup(
+    handling: str, command: str, code: int, message: str
+) -> None:
+    run = [sys.executable, "-c", SIGNALLED, handling, command]
+    done = subprocess.run(run, capture_output=True, text=True, stdin=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (code, message)

@@ -1,9 +1,11 @@
 """Runs commands in fresh processes and reads the files they write."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +86,23 @@ class Lab:
             text=True,
             start_new_session=True,
         )
+
+    def start_in_terminal(self, *arguments: str) -> "tuple[subprocess.Popen[bytes], int]":
+        """Start a command in a terminal; returns the other end of it, which closes the terminal when it is closed."""
+        other_end, terminal = os.openpty()
+        process = subprocess.Popen(
+            [*self._command, *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
+        os.set_blocking(other_end, False)
+        return process, other_end
 
     def __call__(self, *arguments: str) -> Outcome:
         return finish(self.start(*arguments))

@@ -1,11 +1,14 @@
 """Runs that are killed or interrupted resume to bit-identical results."""
 
+import os
 import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from processes import Lab, finish, wait_for
+from processes import NO_MLFLOW, TIMEOUT, Lab, finish, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -98,3 +101,26 @@ def test_ctrl_c_stops_the_whole_sweep(uninterrupted: Lab, lab: Lab) -> None:
     assert lab.result(uninterrupted.run().name)["state_sha256"] == uninterrupted.result()["state_sha256"]
     assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"finished"}
     assert len(lab.run_ids()) == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["seed=0"], ["-m", "seed=0,1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]],
+    ids=["one run", "a multirun"],
+)
+def test_a_closed_terminal_saves_every_run(lab: Lab, overrides: list[str]) -> None:
+    """Nothing can be printed any more, and the server that forks the processes of runs gets SIGHUP too."""
+    count = 2 if "-m" in overrides else 1
+    endless = ["total_steps=50000", "trainer.log_every=1", "trainer.checkpoint_every=5"]
+    process, terminal = lab.start_in_terminal("train", "preset=tiny", *endless, *overrides, NO_MLFLOW)
+    deadline = time.monotonic() + TIMEOUT
+    while len(list(lab.outputs.glob("runs/*/checkpoints/last.pt"))) < count:
+        assert process.poll() is None and time.monotonic() < deadline
+        with suppress(BlockingIOError):
+            os.read(terminal, 2**16)
+        time.sleep(0.01)
+    os.close(terminal)
+    os.killpg(process.pid, signal.SIGHUP)  # as a shell passes it on
+    assert process.wait(TIMEOUT) == 129
+    assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["interrupted"] * count
+    assert all("error" not in lab.result(run_id) for run_id in lab.run_ids())

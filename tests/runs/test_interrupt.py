@@ -2,11 +2,19 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from stargan_lab.errors import Interrupted, Stopped
 from stargan_lab.runs.interrupt import StopSignal
+
+
+@pytest.fixture(autouse=True)
+def _not_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def test_the_first_signal_is_a_request_and_the_second_interrupts() -> None:
@@ -33,3 +41,26 @@ def test_repeated_signals_never_interrupt() -> None:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == signal.SIGTERM
+
+
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGINT])
+def test_a_closed_terminal_does_not_interrupt_a_run_that_saves(first: signal.Signals) -> None:
+    with StopSignal() as stop:
+        for number in (first, signal.SIGHUP, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+        assert stop.requested == first
+
+
+def test_a_closed_terminal_interrupts_once_if_everything_is_saved() -> None:
+    with StopSignal() as stop:
+        with pytest.raises(Interrupted) as caught, stop.at_once(step=7):
+            os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert caught.value.exit_code == 129 and not stop.requested
+
+
+def test_nohup_lets_a_run_go_on() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop.requested
