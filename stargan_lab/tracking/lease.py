@@ -5,6 +5,7 @@ the holder, and its modification time is renewed every few seconds. A lease that
 this machine before it was restarted.
 """
 
+import errno
 import glob
 import json
 import os
@@ -12,11 +13,11 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, TypeVar
 
 from stargan_lab.errors import LockedError, one_line
 from stargan_lab.files import remove_partial, write_json
@@ -32,6 +33,8 @@ RETRY_SECONDS = 5.0
 
 MACHINE_ID = Path("/etc/machine-id")
 
+T = TypeVar("T")
+
 
 class Lease:
     """A JSON file about its holder: host, machine, pid, token. Times are those of the file server, never of a host."""
@@ -45,7 +48,7 @@ class Lease:
         """The other host that holds the lease; None if it is free, or held on this host, where a lock decides.
 
         Raises:
-            LockedError: the lease cannot be read.
+            LockedError: the lease cannot be read, or its age cannot be determined.
         """
         holder = self._read_patiently()
         if holder is None or holder.get("host") == this_host() or not self._renewed_recently():
@@ -145,23 +148,37 @@ class Lease:
         return content if isinstance(content, dict) else None
 
     def _read_patiently(self) -> dict[str, Any] | None:
-        """As ``_read``, but retries for ``RETRY_SECONDS``, then raises LockedError."""
+        return self._patiently(self._read, "cannot be read")
+
+    def _patiently(self, read: Callable[[], T], problem: str) -> T:
+        """What ``read`` returns; while it raises OSError, it is repeated for ``RETRY_SECONDS``, then LockedError."""
         deadline = time.monotonic() + RETRY_SECONDS
         while True:
             try:
-                return self._read()
+                return read()
             except OSError as error:
                 if time.monotonic() >= deadline:
-                    raise LockedError(f"{self.path}: cannot be read ({error.strerror or one_line(error)})") from None
+                    raise LockedError(f"{self.path}: {problem} ({error.strerror or one_line(error)})") from None
             time.sleep(RETRY_SECONDS / 20)
 
     def _renewed_recently(self) -> bool:
-        with suppress(OSError), TemporaryFile(dir=self.path.parent) as file:
-            file.write(b"0")
-            file.flush()
-            age = os.fstat(file.fileno()).st_mtime - self.path.stat().st_mtime
-            return abs(age) < LEASE_SECONDS
-        return False
+        """False if the file has been deleted. Raises LockedError if its age cannot be determined."""
+        return self._patiently(self._is_recent, "its age cannot be determined")
+
+    def _is_recent(self) -> bool:
+        try:
+            with TemporaryFile(dir=self.path.parent) as file:
+                file.write(b"0")
+                file.flush()
+                now = os.fstat(file.fileno()).st_mtime
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES):
+                raise
+            now = time.time()  # only for the status: who may not write here cannot take the lease either
+        try:
+            return abs(now - self.path.stat().st_mtime) < LEASE_SECONDS
+        except FileNotFoundError:
+            return False
 
 
 def this_host() -> str:

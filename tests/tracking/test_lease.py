@@ -239,6 +239,66 @@ def test_a_lease_that_cannot_be_read_is_not_taken_over(folder: RunFolder, unavai
         folder.claim().__enter__()
 
 
+HELD = '{"host": "other", "machine": "other machine", "pid": 1, "token": "0123"}'
+
+
+def fail_to_tell_the_time(monkeypatch: pytest.MonkeyPatch, number: int, times: float = float("inf")) -> None:
+    """Let the temporary file whose time is that of the file server fail."""
+    failures, original = [times], lease.TemporaryFile
+
+    def made(**options: Any) -> Any:
+        if failures[0] <= 0:
+            return original(**options)
+        failures[0] -= 1
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lease, "TemporaryFile", made)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ESTALE, errno.EIO], ids=["full disk", "no server", "bad disk"])
+def test_a_lease_whose_age_is_unknown_is_not_taken_over(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = folder.path / ".lease"
+    path.write_text(HELD)
+    fail_to_tell_the_time(monkeypatch, number)
+    with pytest.raises(LockedError, match=rf"\.lease: its age cannot be determined \({os.strerror(number)}\)"):
+        folder.claim().__enter__()
+    assert path.read_text() == HELD
+
+
+def test_the_age_of_a_lease_is_determined_again_after_an_error(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.path / ".lease").write_text(HELD)
+    fail_to_tell_the_time(monkeypatch, errno.ESTALE, times=3)
+    assert folder.status() == "running"
+
+
+@pytest.mark.parametrize(("age", "status"), [(0, "running"), (60, "planned")])
+def test_the_status_on_a_read_only_disk_uses_the_clock_of_the_host(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, age: float, status: str
+) -> None:
+    path = folder.path / ".lease"
+    path.write_text(HELD)
+    os.utime(path, times=(time.time() - age,) * 2)
+    fail_to_tell_the_time(monkeypatch, errno.EROFS)
+    began = time.monotonic()
+    assert folder.status() == status and time.monotonic() - began < lease.RETRY_SECONDS
+
+
+def test_a_lease_that_is_deleted_meanwhile_is_free(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, original = folder.path / ".lease", lease.TemporaryFile
+    path.write_text(HELD)
+
+    def made(**options: Any) -> Any:
+        path.unlink()
+        return original(**options)
+
+    monkeypatch.setattr(lease, "TemporaryFile", made)
+    assert folder.status() == "planned"
+
+
 @pytest.mark.parametrize("content", ["", '{"host": "other", "token": "0"}', "of this host"])
 def test_two_hosts_that_take_over_a_lease_at_the_same_time(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, content: str
