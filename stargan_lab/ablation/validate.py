@@ -50,7 +50,7 @@ class _File:
             raise self._error("presets", problem)
         chosen = preset or next(iter(presets), "")
         scale = presets.get(chosen, {})
-        base = (*self._overrides("base", raw.get("base", [])), *scale.get("overrides", ()))
+        base = (*self._overrides("base", raw.get("base", []), of_all=True), *scale.get("overrides", ()))
         raw = raw | {key: value for key, value in scale.items() if key not in ("overrides", "variants")}
         for key in ("claim", "baseline", "seeds", "primary"):
             if key not in raw or (raw[key] is None and key in ("claim", "primary")):
@@ -151,7 +151,7 @@ class _File:
         """A preset as a mapping of ``overrides`` and the keys that it replaces; the file may have only the list."""
         key = f"presets.{name}"
         if not isinstance(value, dict):
-            return {"overrides": self._overrides(key, value)}
+            return {"overrides": self._overrides(key, value, of_all=True)}
         self._check_keys(f"{key}.", value, _PRESET_KEYS)
         if "seeds" in value:
             self._seeds(f"{key}.seeds", value["seeds"])
@@ -159,7 +159,7 @@ class _File:
         self._secondary(f"{key}.secondary", value.get("secondary", []), "")
         if not isinstance(value.get("primary", ""), str):
             raise self._error(f"{key}.primary", f"expected text, got {value['primary']!r}")
-        return value | {"overrides": self._overrides(f"{key}.overrides", value.get("overrides", []))}
+        return value | {"overrides": self._overrides(f"{key}.overrides", value.get("overrides", []), of_all=True)}
 
     def _expected(self, value: Any, ablation: Ablation) -> dict[str, Outcome]:
         """Variant -> outcome; a single outcome applies to all, and variants that a mapping omits are unknown.
@@ -200,17 +200,17 @@ class _File:
             raise self._error(key, f"expected a number > 0, got {value!r}")
         return None if value is None else float(value)
 
-    def _overrides(self, key: str, value: Any) -> tuple[str, ...]:
-        """A list of Hydra overrides, each ``key=value``."""
+    def _overrides(self, key: str, value: Any, of_all: bool = False) -> tuple[str, ...]:
+        """A list of Hydra overrides, each ``key=value``; only those ``of_all`` runs may choose the launcher."""
         if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
             raise self._error(key, f"expected a list of overrides such as [discriminator.norm=layer], got {value!r}")
         if invalid := [v for v in value if "=" not in v and not v.startswith("~")]:
             raise self._error(key, f"{invalid[0]!r} is not a valid override, expected key=value")
         for override in value:
-            self._check_hydra(key, override)
+            self._check_hydra(key, override, of_all)
         return tuple(value)
 
-    def _check_hydra(self, key: str, override: str) -> None:
+    def _check_hydra(self, key: str, override: str, of_all: bool) -> None:
         """Refuse settings of Hydra that run commands or write elsewhere: the user of a file may not have read it."""
         if "hydra" not in override:
             return
@@ -219,11 +219,13 @@ class _File:
         except ConfigError as error:
             raise self._error(key, str(error)) from None
         target = parsed.key_or_group if parsed.package is None else f"{parsed.key_or_group}@{parsed.package}"
-        if target not in _HYDRA_KEYS and "hydra" in re.split(r"[./@]", target):
-            allowed = " and ".join(_HYDRA_KEYS)
-            raise self._error(
-                key, f"{target}: of Hydra's keys, only {allowed} may be set here; put others on the command line"
-            )
+        if "hydra" not in re.split(r"[./@]", target):
+            return
+        if target not in _HYDRA_KEYS:
+            allowed = f"only {' and '.join(_HYDRA_KEYS)} may be set, in base"
+            raise self._error(key, f"{target}: of Hydra's keys, {allowed}; put others on the command line")
+        if not of_all:
+            raise self._error(key, f"{target}: is the same for all runs; set it in base or on the command line")
 
     def _named(self, key: str, value: Any) -> dict[str, Any]:
         """A mapping with names as keys, which YAML may have read as numbers; None is an empty one."""

@@ -264,13 +264,27 @@ def test_a_file_sets_none_of_hydras_keys_but_the_launcher(loaded, place: str, ov
     message = str(caught.value)
     assert f"mine.yaml: {place}: hydra" in message or f"mine.yaml: {place}: optimizer@hydra" in message
     assert message.endswith(
-        "only hydra/launcher and hydra.launcher.n_jobs may be set here; put others on the command line"
+        "only hydra/launcher and hydra.launcher.n_jobs may be set, in base; put others on the command line"
     )
 
 
 def test_a_file_may_choose_a_launcher(loaded) -> None:
     chosen = ("hydra/launcher=submitit_slurm", "hydra.launcher.n_jobs=2", "paths.outputs=hydra")
     assert loaded(NAMED | {"base": list(chosen)}).base == chosen
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("override", ["hydra/launcher=basic", "hydra.launcher.n_jobs=2", "++hydra.launcher.n_jobs=2"])
+def test_a_variant_may_not_choose_a_launcher(loaded, place: str, override: str) -> None:
+    """It would have no effect: one launcher trains all runs."""
+    if "variants" not in place and "grid" not in place:
+        loaded(PLACES[place](override))
+        return
+    with pytest.raises(ConfigError) as caught:
+        loaded(PLACES[place](override))
+    target = override.lstrip("+").partition("=")[0]
+    problem = f"{target}: is the same for all runs; set it in base or on the command line"
+    assert str(caught.value) == f"{Path('experiments', 'mine.yaml')}: {place}: {problem}"
 
 
 def test_a_file_name_that_no_tag_may_have_is_refused(here: Path) -> None:
