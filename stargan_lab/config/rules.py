@@ -111,23 +111,23 @@ def _check_lipschitz_bound(config: RunConfig) -> None:
 def _check_discriminator_norm(config: RunConfig) -> None:
     options, constraint = config.discriminator.options, config.lipschitz.name
     norm = options.get("norm")
-    if norm is None or any(has_trait(config, "discriminator.norm", trait) for trait in ("absent", "of_weights")):
-        return
+    traits = ("absent", "of_weights")
+    has_norm = norm is not None and not any(has_trait(config, "discriminator.norm", trait) for trait in traits)
     builder = family("discriminator").get(config.discriminator.name)
-    if hasattr(builder, "smallest_map") and _method(config, "discriminator", "smallest_map") is None:
+    if has_norm and hasattr(builder, "smallest_map") and _method(config, "discriminator", "smallest_map") is None:
         warnings.warn(
             f"discriminator.norm={norm} with discriminator.depth={options['depth']}: no layer has a norm, because the"
             " first layer never has one; this equals norm=none",
             stacklevel=2,
         )
         return
-    if has_trait(config, "discriminator.norm", "couples_samples") and has_trait(config, "lipschitz", "per_sample"):
+    if (component := coupling(config, "discriminator")) and has_trait(config, "lipschitz", "per_sample"):
         warnings.warn(
-            f"discriminator.norm={norm} with lipschitz={constraint}: the penalty is per image, but with {norm} norm an"
-            " image's score depends on the other images in the batch",
+            f"{component} with lipschitz={constraint}: the penalty is per image, but an image's score depends on the"
+            " other images in the batch",
             stacklevel=2,
         )
-    if options.get("norm_affine") and has_trait(config, "lipschitz", "bounds_weights"):
+    if has_norm and options.get("norm_affine") and has_trait(config, "lipschitz", "bounds_weights"):
         warnings.warn(
             f"lipschitz={constraint} with discriminator.norm={norm}: clipping also applies to the norm's scale, which"
             " starts at 1, so its layers output almost zero; use discriminator.norm_affine=false",

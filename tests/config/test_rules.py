@@ -6,6 +6,8 @@ import pytest
 
 from stargan_lab import compose
 from stargan_lab.errors import ConfigError
+from stargan_lab.models.discriminators import PatchDiscriminator
+from stargan_lab.registry import family
 
 TINY = ["preset=tiny"]
 
@@ -72,3 +74,14 @@ def test_other_combinations_are_allowed_without_a_warning(overrides: str) -> Non
         warnings.simplefilter("always")
         compose([*TINY, *overrides.split()])
     assert [str(warning.message) for warning in caught] == []
+
+
+def test_a_discriminator_that_couples_samples_itself_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(family("discriminator"), "_entries", dict(family("discriminator")._entries))
+    family("discriminator").register("coupled", traits=("couples_samples",))(PatchDiscriminator)
+    with pytest.warns(UserWarning) as caught:
+        compose([*TINY, "discriminator.name=coupled"])
+    assert [str(warning.message) for warning in caught] == [
+        "discriminator=coupled with lipschitz=gp: the penalty is per image, but an image's score depends on the other"
+        " images in the batch"
+    ]
