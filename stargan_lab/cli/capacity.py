@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from joblib import cpu_count
@@ -42,6 +42,9 @@ class Capacity:
 
     runs: int
     reason: str = ""
+
+    def limited_to(self, runs: int) -> "Capacity":
+        return replace(self, runs=min(self.runs, runs))
 
     def text(self) -> str:
         """``2 at a time (2 cores, trainer.threads=1)``."""

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
 from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
+from stargan_lab.cli.capacity import Capacity
 from stargan_lab.cli.job_signals import interrupt_when, stopping
 from stargan_lab.cli.launcher_settings import in_process, one_by_one, trains_here, with_n_jobs
 from stargan_lab.cli.sweep_progress import SweepProgress
@@ -184,11 +185,13 @@ def launch(
     loader: ConfigLoader,
     batch_size: int | None = None,
     skipped: Sequence[RunFolder] = (),
+    parallel: Capacity | None = None,
 ) -> list[Exception]:
     """Train every job with the configured launcher.
 
     Args:
         skipped: runs of the sweep that are not trained; they count in its progress.
+        parallel: how many jobs fit at a time, if that is known already.
         batch_size: how many jobs the launcher gets at a time; after a failure, no further batch starts.
     Returns:
         The errors of the jobs that failed.
@@ -198,7 +201,7 @@ def launch(
     if any(job.config.trainer.devices > 1 for job in jobs):
         raise ConfigError("trainer.devices: must be 1 to train several runs; torchrun trains a single one, without -m")
     if jobs:
-        base = with_n_jobs(base, [job.config for job in jobs], len(jobs))
+        base = with_n_jobs(base, [job.config for job in jobs], len(jobs), parallel)
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")

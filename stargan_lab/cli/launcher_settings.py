@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from joblib import effective_n_jobs
@@ -39,26 +38,31 @@ def n_jobs(base: DictConfig) -> int | None:
     raise ConfigError(f"hydra.launcher.n_jobs: expected a number of at least 1, -1 or null, got {number!r}")
 
 
-def at_a_time(base: DictConfig, configs: Sequence[RunConfig], runs: int | None = None) -> Capacity:
+def at_a_time(base: DictConfig, configs: Sequence[RunConfig]) -> Capacity:
     """How many runs with these configurations the launcher trains at a time: ``n_jobs``, or as many as fit.
 
-    Args:
-        runs: how many there are; None if that is unknown.
     Raises:
         ConfigError: ``n_jobs`` is invalid, or the GPUs cannot be used.
     """
     chosen = n_jobs(base)
-    fitting = capacity(configs) if chosen is None else Capacity(effective_n_jobs(chosen))
-    return replace(fitting, runs=min(fitting.runs, runs or fitting.runs))
+    return capacity(configs) if chosen is None else Capacity(effective_n_jobs(chosen))
 
 
-def with_n_jobs(base: DictConfig, configs: Sequence[RunConfig], runs: int | None = None) -> DictConfig:
-    """Hydra's settings with the number of runs at a time in place of ``n_jobs=null``; see ``at_a_time``."""
+def with_n_jobs(
+    base: DictConfig, configs: Sequence[RunConfig], runs: int | None = None, known: Capacity | None = None
+) -> DictConfig:
+    """Hydra's settings with the number of runs at a time in place of ``n_jobs=null``; see ``at_a_time``.
+
+    Args:
+        runs: how many there are; None if that is unknown.
+        known: an earlier answer of ``at_a_time`` for more runs like these; None: it is called.
+    """
     if n_jobs(base) is not None:
         return base
+    fitting = known or at_a_time(base, configs)
     changed = deepcopy(base)
     with open_dict(changed), read_write(changed):
-        changed.hydra.launcher.n_jobs = at_a_time(base, configs, runs).runs
+        changed.hydra.launcher.n_jobs = fitting.limited_to(runs or fitting.runs).runs
     return changed
 
 

@@ -115,7 +115,7 @@ class SweepRun:
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
         trained = {job.run_id for job in jobs}
         skipped = [folder_of(cell) for cell in distinct(together) if cell.run_id not in trained]
-        launch(jobs, base, loader, skipped=skipped)
+        launch(jobs, base, loader, skipped=skipped, parallel=self._parallel)
         return collect(self.ablation, named, self.outputs)
 
     def _of_look(self, base: DictConfig, seeds: int) -> DictConfig:
@@ -129,9 +129,16 @@ class SweepRun:
             changed.hydra.overrides.hydra.append(f"hydra.sweep.dir={json.dumps(str(directory))}")  # for every job
         return changed
 
+    @cached_property
+    def _parallel(self) -> Capacity:
+        """How many runs are trained at a time if there are enough. Determined once: with GPUs it takes a process that
+        imports torch, and the free memory changes.
+        """
+        return at_a_time(self._launching[0], [cell.config for cell in self.first])
+
     def at_a_time(self, cells: Sequence[Cell]) -> Capacity:
         """How many of the cells are trained at a time."""
-        return at_a_time(self._launching[0], [cell.config for cell in cells], len(distinct(cells)))
+        return self._parallel.limited_to(len(distinct(cells)))
 
     def announce(self, cells: Sequence[Cell]) -> None:
         variants, runs = counted(len(self.ablation.variants), "variant"), counted(len(distinct(cells)), "run")

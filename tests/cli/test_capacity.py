@@ -156,7 +156,7 @@ def test_a_control_group_outside_the_container(tmp_path: Path) -> None:
 def test_the_launchers_number_comes_first(machine: Any, launcher: dict[str, Any], runs: int, text: str) -> None:
     machine(cores=4)
     base = OmegaConf.create({"hydra": {"launcher": {"_target_": "a.Launcher", **launcher}}})
-    assert at_a_time(base, [SMALL], runs).text() == text
+    assert at_a_time(base, [SMALL]).limited_to(runs).text() == text
     resolved = with_n_jobs(base, [SMALL], runs)
     if launcher == {"n_jobs": None}:
         assert resolved.hydra.launcher.n_jobs == min(runs, 4)

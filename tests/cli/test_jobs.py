@@ -19,6 +19,8 @@ from hydra.plugins.sweeper import Sweeper
 import hydra_plugins
 import stargan_lab.cli.report
 import stargan_lab.runs.run
+from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
+from stargan_lab.cli.capacity import Capacity
 from stargan_lab.cli.main import main
 from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
 from stargan_lab.cli.ui import view_of
@@ -274,3 +276,14 @@ def test_a_multirun_that_does_not_exist(here: Path) -> None:
         multirun_directory("latest", Path("outputs"))
     with pytest.raises(ConfigError, match=r"--multirun: nowhere has no multirun\.json"):
         multirun_directory("nowhere", Path("outputs"))
+
+
+def test_a_sweep_determines_once_how_many_runs_fit(
+    trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The free memory may have changed before the first run, and asking GPUs takes seconds."""
+    answers, launched = iter([Capacity(2), Capacity(1)]), []
+    monkeypatch.setattr("stargan_lab.cli.launcher_settings.capacity", lambda configs: next(answers))
+    monkeypatch.setattr(ProcessLauncher, "launch", lambda self, *_, **__: launched.append(self.n_jobs) or [])
+    assert main(["sweep", "norms"]) == 1  # nothing was trained
+    assert "4 runs, 2 at a time" in capsys.readouterr().err and launched == [2]
