@@ -78,6 +78,11 @@ def capacity(configs: Sequence[RunConfig]) -> Capacity:
     return Capacity(max(least.runs, 1), least.reason)
 
 
+def jobs_on_all_cores(cores: int) -> int:
+    """How many jobs with so many cores each use all cores of this machine; at least 1."""
+    return max(cpu_count() // cores, 1)
+
+
 def _chosen(gpus: Sequence[int], configs: Sequence[RunConfig]) -> Sequence[int]:
     """Those that ``trainer.device=cuda:N`` chooses; all without such a choice."""
     indices = {int(index) for config in configs if (index := config.trainer.device.partition(":")[2])}

@@ -180,3 +180,37 @@ def test_a_sweep_chooses_joblib_unless_told_otherwise(base: list[str], overrides
     settings = SweepRun(ablation, [], overrides)._launching[0].hydra
     assert settings.runtime.choices["hydra/launcher"] == launcher
     assert settings.launcher.get("n_jobs", "none") == {"joblib": None, "basic": 1, "in_process": "none"}[launcher]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "threads", "number"),
+    [
+        ("joblib", 3, 8),
+        ("submitit_local", 1, 8),
+        ("submitit_local", 3, 2),
+        ("submitit_local", 16, 1),
+        ("ray", 2, 4),
+    ],
+)
+def test_a_run_per_core_or_per_threads_of_a_job(machine: Any, launcher: str, threads: int, number: int) -> None:
+    machine(cores=8)
+    overrides = [f"hydra/launcher={launcher}", "hydra.launcher.n_jobs=-1", f"trainer.threads={threads}"]
+    base = SweepRun(load("quickstart"), [], overrides)._launching[0]
+    assert at_a_time(base, [SMALL]) == Capacity(number)
+    assert with_n_jobs(base, [SMALL]).hydra.launcher.n_jobs == number
+    assert with_n_jobs(base, [SMALL], runs=2).hydra.launcher.n_jobs == min(number, 2)
+
+
+@pytest.mark.parametrize("number", ["-1", "null"])
+@pytest.mark.parametrize(
+    "launcher", [["hydra/launcher=submitit_slurm"], ["hydra/launcher=ray", "hydra.launcher.address=auto"]]
+)
+def test_the_cores_of_this_machine_say_nothing_about_a_cluster(launcher: list[str], number: str) -> None:
+    overrides = [*launcher, f"hydra.launcher.n_jobs={number}"]
+    base = SweepRun(load("quickstart"), [], overrides)._launching[0]
+    with pytest.raises(ConfigError) as refused:
+        at_a_time(base, [SMALL])
+    assert str(refused.value) == (
+        f"hydra.launcher.n_jobs: {number} depends on this machine, but the runs train on others; set the number of runs"
+        " at a time"
+    )
