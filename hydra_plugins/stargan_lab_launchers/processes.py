@@ -13,6 +13,7 @@ import cloudpickle
 from hydra.core.utils import JobReturn, configure_log
 
 from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher, blocked_in_children, unblock
+from stargan_lab.errors import one_line
 
 PRELOADED = [
     "stargan_lab.runs.run",
@@ -61,17 +62,20 @@ class ProcessLauncher(LabLauncher):
             raise
 
     def _in_process(self, overrides: list[str], number: int) -> JobReturn:
-        """Run a job in a new process and wait for it."""
-        context = get_context("forkserver")
+        """Run a job in a new process, with a GPU if several jobs share them, and wait for it."""
         gpu = self._gpus.get()
-        reader, writer = context.Pipe(duplex=False)
-        with blocked_in_children():
-            forkserver.ensure_running()
-        payload = cloudpickle.dumps((self.runner.only(number), overrides, number, dict(os.environ), gpu))
-        process = context.Process(target=_child, args=(payload, writer))
-        process.start()
-        self._processes.add(process)
-        writer.close()
+        try:
+            payload = cloudpickle.dumps((self.runner.only(number), overrides, number, dict(os.environ), gpu))
+            return self._result(payload, overrides, number)
+        finally:
+            self._gpus.put(gpu)
+
+    def _result(self, payload: bytes, overrides: list[str], number: int) -> JobReturn:
+        try:
+            process, reader = self._start(payload)
+        except (EOFError, OSError) as error:  # EOFError: the server has died
+            reason = getattr(error, "strerror", None) or one_line(error)
+            return self.lost(number, overrides, f"its process cannot be started ({reason})")
         try:
             done: JobReturn = cloudpickle.loads(reader.recv_bytes())
         except (EOFError, OSError):  # OSError: killed while it sent its result
@@ -81,8 +85,24 @@ class ProcessLauncher(LabLauncher):
             reader.close()
             process.join()
             self._processes.discard(process)
-            self._gpus.put(gpu)
         return done
+
+    def _start(self, payload: bytes) -> tuple[Any, Connection]:
+        """Start a job's process; returns it and the connection to receive its result from."""
+        context = get_context("forkserver")
+        reader, writer = context.Pipe(duplex=False)
+        try:
+            with blocked_in_children():
+                forkserver.ensure_running()
+            process = context.Process(target=_child, args=(payload, writer))
+            process.start()
+        except BaseException:
+            reader.close()
+            raise
+        finally:
+            writer.close()
+        self._processes.add(process)
+        return process, reader
 
 
 def _child(payload: bytes, writer: Connection) -> None:

@@ -2,9 +2,9 @@
 
 import os
 import signal
-import time
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -21,7 +21,7 @@ def stopping(stop_file: Path) -> Iterator[None]:
     After a second signal other than SIGHUP it does not wait.
 
     Args:
-        stop_file: created by the first signal; every worker calls ``interrupt_when`` with it.
+        stop_file: created by the first signal; every worker runs its job in ``interrupted_by`` it.
     Raises:
         Stopped: at the end, if the jobs were stopped.
     """
@@ -49,8 +49,26 @@ def stopping(stop_file: Path) -> Iterator[None]:
         stop_file.unlink(missing_ok=True)
 
 
-def interrupt_when(stop_file: Path) -> None:
-    """Interrupt this process, as Ctrl-C does, once a file exists; the worker may run on another machine."""
+@contextmanager
+def interrupted_by(stop_file: Path) -> Iterator[None]:
+    """Context that is interrupted, as by Ctrl-C, once a file exists; the worker may run on another machine.
+
+    What follows the context is not interrupted: it sends the result of the job.
+    """
+    ended = threading.Event()
+    watching = threading.Thread(target=_interrupt, args=(stop_file, ended), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        with suppress(KeyboardInterrupt):  # the job has ended
+            ended.set()
+            watching.join()
+
+
+def _interrupt(stop_file: Path, ended: threading.Event) -> None:
     while not stop_file.exists():
-        time.sleep(STOP_POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGINT)
+        if ended.wait(STOP_POLL_SECONDS):
+            return
+    if not ended.is_set():
+        os.kill(os.getpid(), signal.SIGINT)

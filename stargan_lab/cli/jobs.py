@@ -3,10 +3,9 @@
 import copy
 import logging
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
 from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
 from stargan_lab.cli.capacity import Capacity
-from stargan_lab.cli.job_signals import interrupt_when, stopping
+from stargan_lab.cli.job_signals import interrupted_by, stopping
 from stargan_lab.cli.launcher_settings import in_process, one_by_one, trains_here, with_n_jobs
 from stargan_lab.cli.sweep_progress import SweepProgress
 from stargan_lab.config import RunConfig, run_id
@@ -75,10 +74,9 @@ class Jobs:
             raise LabError("not started: the sweep was stopped")
         hydra: Any = HydraConfig.get()
         in_launcher = os.getpid() == self.launcher_pid
-        if not in_launcher:
-            threading.Thread(target=interrupt_when, args=(self.stop_file,), daemon=True).start()
         try:
-            return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
+            with nullcontext() if in_launcher else interrupted_by(self.stop_file):
+                return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
         except LabError as error:
             say(f"failed: {error}")
             raise  # the launcher continues with the other jobs

@@ -1,6 +1,7 @@
 """Sweeps of many jobs: what a launcher sends to each job, and how it submits them to Slurm. No job is trained."""
 
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable
 from multiprocessing import Pipe
@@ -11,6 +12,7 @@ from unittest.mock import Mock
 
 import cloudpickle
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
@@ -64,6 +66,7 @@ class Context:
 def sent_to_processes(folder: Path, jobs: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     context = Context()
     monkeypatch.setattr(processes, "get_context", lambda method: context)
+    monkeypatch.setattr(processes.forkserver, "ensure_running", lambda: None)
     set_up(ProcessLauncher(1), folder, jobs).launch(overrides(jobs), 0)
     return context.payloads
 
@@ -180,3 +183,45 @@ def test_the_limit_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert max_array_size() == 40001
     scontrol.write_text("#!/bin/sh\nexit 1\n")
     assert max_array_size() == 1000
+
+
+def test_a_process_that_cannot_be_started_fails_only_its_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, pipes = Context(), list[Any]()
+    errors = {1: BlockingIOError(11, "Resource temporarily unavailable"), 2: EOFError("unexpected EOF")}
+
+    def pipe(duplex: bool) -> Any:
+        pipes.append(Pipe(duplex))
+        return pipes[-1]
+
+    def process(target: Any, args: Any) -> Any:
+        made = Context.Process(context, target, args)
+        if error := errors.get(len(context.payloads) - 1):
+            made.start = Mock(side_effect=error)
+        return made
+
+    monkeypatch.setattr(context, "Pipe", pipe)
+    monkeypatch.setattr(context, "Process", process)
+    monkeypatch.setattr(processes, "get_context", lambda method: context)
+    monkeypatch.setattr(processes.forkserver, "ensure_running", lambda: None)
+    launcher = set_up(ProcessLauncher(1), tmp_path, 4)
+    done = launcher.launch(overrides(4), 0)
+    assert [job.status.name for job in done] == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
+    assert [str(job._return_value) for job in done[1:3]] == [
+        "job 1: its process cannot be started (Resource temporarily unavailable); the same command resumes it",
+        "job 2: its process cannot be started (unexpected EOF); the same command resumes it",
+    ]
+    assert launcher._gpus.qsize() == 1
+    assert all(connection.closed for pair in pipes for connection in pair)
+
+
+def test_a_worker_stops_watching_for_a_stop_when_its_job_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interruption while it sends the result would lose it."""
+    task = set_up(ProcessLauncher(1), tmp_path, 1).runner.task
+    task.launcher_pid = 0  # as in a worker
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(job=SimpleNamespace(num=0)))
+    monkeypatch.setattr(Jobs, "_train", lambda self, number: {"threads": threading.active_count()})
+    before = threading.active_count()
+    assert task(base(tmp_path))["threads"] == before + 1
+    assert threading.active_count() == before
