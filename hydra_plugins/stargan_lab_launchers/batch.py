@@ -4,18 +4,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from math import ceil
-from types import FrameType
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra.core.utils import JobReturn, configure_log
 
-from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher, blocked_in_children, unblock
+from hydra_plugins.stargan_lab_launchers._batch_job import BatchJob
+from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children
 from stargan_lab.console import inform
-from stargan_lab.errors import ConfigError, JobStopped, Stopped, one_line
+from stargan_lab.errors import ConfigError, one_line
 
 SHARED_PARAMETERS = (
     *("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node"),
@@ -72,7 +71,7 @@ class SubmititLauncher(LabLauncher):
             self._cancel()
             raise
 
-    def _local(self, executor: Any, jobs: Sequence["BatchJob"]) -> list[JobReturn]:
+    def _local(self, executor: Any, jobs: Sequence[BatchJob]) -> list[JobReturn]:
         """Start ``n_jobs`` at a time; submitit would start all at once."""
         from joblib import Parallel, delayed
 
@@ -80,12 +79,12 @@ class SubmititLauncher(LabLauncher):
             with blocked_in_children():  # submitit's process would kill its job within a second
                 submitted = executor.submit(job)
             self._submitted.append(submitted)
-            return self._result(submitted, job.overrides, job.number)
+            return self._results([(submitted, job)])[0]
 
         parallel = Parallel(n_jobs=self.n_jobs, backend="threading", batch_size=1)
         return list(parallel(delayed(run)(job) for job in jobs))
 
-    def _arrays(self, executor: Any, jobs: Sequence["BatchJob"]) -> list[JobReturn]:
+    def _arrays(self, executor: Any, jobs: Sequence[BatchJob]) -> list[JobReturn]:
         """Submit as many arrays as Slurm's limit requires; at most ``n_jobs`` jobs of all of them run at a time.
 
         As many arrays as possible share ``n_jobs``; each further one starts after one of them has ended.
@@ -104,8 +103,7 @@ class SubmititLauncher(LabLauncher):
             self._submitted += submitted
             ids.append(submitted[0].job_id.partition("_")[0])
         inform(f"submitted {len(jobs)} jobs to {self.cluster}; logs in {self._submitted[0].paths.folder.parent}")
-        pairs = zip(self._submitted, jobs, strict=True)
-        return [self._result(submitted, job.overrides, job.number) for submitted, job in pairs]
+        return self._results(list(zip(self._submitted, jobs, strict=True)))
 
     def _cancel(self) -> None:
         """End all jobs that were submitted, pending ones too, without waiting."""
@@ -135,35 +133,55 @@ class SubmititLauncher(LabLauncher):
             raise ConfigError(f"hydra.launcher: {one_line(error)}") from None
         return executor
 
-    def _result(self, job: Any, overrides: list[str], number: int) -> JobReturn:
-        """Wait until a job has a result or has died."""
-        while not job.paths.result_pickle.exists():
-            if not self._alive(job):
-                return self._late_result(job, overrides, number)
-            time.sleep(self.poll_seconds)
-        outcome, value = job._get_outcome_and_result()
-        self.task.job_ended(number)
-        return value if outcome == "success" else self.lost(number, overrides, value.strip().splitlines()[-1])
+    def _results(self, pairs: Sequence[tuple[Any, BatchJob]]) -> list[JobReturn]:
+        """Wait until every job has a result or has died, and report each one when it ends."""
+        waiting, results, states = dict(enumerate(pairs)), dict[int, JobReturn](), dict[str, str]()
+        while True:
+            started = [n for n, (submitted, _) in waiting.items() if states.get(submitted.job_id) != "PENDING"]
+            for n in [n for n in started if _has_result(waiting[n][0])]:
+                results[n] = self._outcome(*waiting.pop(n))
+            if not waiting:
+                return [results[n] for n in range(len(pairs))]
+            states = self._states([submitted for submitted, _ in waiting.values()])
+            ended = [n for n, (submitted, _) in waiting.items() if submitted.job_id not in states]
+            _wait_for_files([waiting[n][0] for n in ended])
+            for n in ended:
+                results[n] = self._outcome(*waiting.pop(n))
+            if waiting:
+                time.sleep(self.poll_seconds)
 
-    def _late_result(self, job: Any, overrides: list[str], number: int) -> JobReturn:
-        deadline = time.monotonic() + FILE_SYSTEM_SECONDS
-        while not job.paths.result_pickle.exists():
-            if time.monotonic() > deadline:
-                return self.lost(number, overrides, f"its process ended without a result, see {job.paths.stderr}")
-            time.sleep(0.1)
-        return self._result(job, overrides, number)
+    def _outcome(self, submitted: Any, job: BatchJob) -> JobReturn:
+        """What a job that has ended returned."""
+        if not _has_result(submitted):
+            reason = f"its process ended without a result, see {submitted.paths.stderr}"
+            return self.lost(job.number, job.overrides, reason)
+        outcome, value = submitted._get_outcome_and_result()
+        self.task.job_ended(job.number)
+        return value if outcome == "success" else self.lost(job.number, job.overrides, value.strip().splitlines()[-1])
 
-    def _alive(self, job: Any) -> bool:
-        """Whether a job waits or runs. Asks ``squeue``, since submitit's ``sacct`` needs an accounting database."""
+    def _states(self, jobs: Sequence[Any]) -> dict[str, str]:
+        """Id -> state of the jobs that wait or run. ``sacct``, which submitit asks, needs an accounting database."""
         if self.cluster == "local":
-            return not job.done()
+            return {job.job_id: "RUNNING" for job in jobs if not job.done()}
+        arrays = ",".join(dict.fromkeys(job.job_id.partition("_")[0] for job in jobs))
         if self.task.stop_file.exists():  # started jobs save and end, the others need not start
-            subprocess.run(["scancel", "--state=PENDING", job.job_id], capture_output=True, check=False)
-        command = ["squeue", "--noheader", "--format=%i", f"--jobs={job.job_id}"]
+            subprocess.run(["scancel", "--state=PENDING", *arrays.split(",")], capture_output=True, check=False)
+        command = ["squeue", "--noheader", "--array", "--format=%i %T", f"--jobs={arrays}"]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        if answer.returncode:  # the controller may be unavailable for now, and forgets jobs that ended long ago
-            return "Invalid job id" not in answer.stderr
-        return bool(answer.stdout.strip())
+        if answer.returncode and "Invalid job id" not in answer.stderr:  # the controller may be unavailable for now
+            return {job.job_id: "UNKNOWN" for job in jobs}
+        return dict(line.split(maxsplit=1) for line in answer.stdout.splitlines() if line.strip())
+
+
+def _has_result(job: Any) -> bool:
+    return bool(job.paths.result_pickle.exists())
+
+
+def _wait_for_files(jobs: Sequence[Any]) -> None:
+    """Wait until the results of jobs that have ended are visible, or will not be."""
+    deadline = time.monotonic() + FILE_SYSTEM_SECONDS
+    while not all(map(_has_result, jobs)) and time.monotonic() <= deadline:
+        time.sleep(0.1)
 
 
 def max_array_size() -> int:
@@ -174,71 +192,3 @@ def max_array_size() -> int:
         settings = ""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.M)
     return max(int(found[1]), 1) if found else USUAL_ARRAY_SIZE
-
-
-class BatchJob:
-    """What a submitted job runs; submitit requeues it with ``checkpoint``."""
-
-    def __init__(self, runner: JobRunner, overrides: list[str], number: int) -> None:
-        self.runner, self.overrides, self.number = runner, overrides, number
-
-    def __call__(self) -> JobReturn:
-        preemption = _Preemption()
-        try:
-            with preemption:
-                if os.environ["SUBMITIT_EXECUTOR"] == "local":
-                    _leave_terminal()
-                done = self.runner(self.overrides, self.number)
-        except KeyboardInterrupt:  # before the run began, or after it ended
-            stopped = JobStopped("stopped")
-            done = JobReturn(overrides=self.overrides, status=JobStatus.FAILED, _return_value=stopped)
-        if isinstance(done._return_value, JobStopped) and not self.runner.task.stop_file.exists():
-            preemption.requeue()
-            sys.exit(128 + signal.SIGTERM)  # without a result: a scheduler that sent SIGTERM may start the job again
-        return done
-
-    def checkpoint(self) -> Any:
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
-
-
-def _leave_terminal() -> None:
-    """Let what a terminal sends reach only the launcher, which then tells every job to save; see ``_local``."""
-    os.setpgid(0, 0)
-    unblock()
-
-
-class _Preemption:
-    """Context in which a job that receives the preemption signal or SIGTERM saves before it ends.
-
-    Submitit would requeue it at once, and ignore SIGTERM. In training, the run saves a checkpoint after its step; at
-    other times there is nothing to save, so it ends.
-    """
-
-    def __init__(self) -> None:
-        from submitit.core.job_environment import JobEnvironment
-
-        self._number: int = JobEnvironment._usr_sig()
-        self._received = False
-
-    def __enter__(self) -> "_Preemption":
-        self._handler: Any = signal.signal(self._number, self._save)
-        self._on_sigterm: Any = signal.signal(signal.SIGTERM, self._stop)  # training replaces it
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        signal.signal(self._number, self._handler)
-
-    def _save(self, number: int, frame: FrameType | None) -> None:
-        self._received = True
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
-
-    def requeue(self) -> None:
-        """Requeue this job and exit, if the preemption signal was received."""
-        if self._received:
-            self._handler(self._number)

@@ -225,3 +225,51 @@ def test_a_worker_stops_watching_for_a_stop_when_its_job_has_ended(
     before = threading.active_count()
     assert task(base(tmp_path))["threads"] == before + 1
     assert threading.active_count() == before
+
+
+class Queue:
+    """Of Slurm: in every interval, the next job of an array ends, in the given order.
+
+    Args:
+        killed: those that end without a result.
+    """
+
+    def __init__(self, folder: Path, order: list[int], killed: list[int]) -> None:
+        self.folder, self.order, self.killed = folder, order, killed
+        self.ended: list[int] = []
+        self.queries: list[list[str]] = []
+
+    def job(self, index: int) -> Any:
+        paths = SimpleNamespace(result_pickle=self.folder / f"{index}.pkl", folder=self.folder, stderr="its log")
+        return SimpleNamespace(job_id=f"71_{index}", paths=paths, _get_outcome_and_result=lambda: ("success", DONE))
+
+    def sleep(self, seconds: float) -> None:
+        self.ended.append(self.order[len(self.ended)])
+        if self.ended[-1] not in self.killed:
+            (self.folder / f"{self.ended[-1]}.pkl").touch()
+
+    def run(self, command: list[str], **options: Any) -> Any:
+        self.queries.append(command)
+        listed = "".join(f"71_{job} RUNNING\n" for job in self.order if job not in self.ended)
+        return SimpleNamespace(returncode=0, stdout=listed, stderr="")
+
+
+def test_every_job_is_reported_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one query of the queue per interval, however many jobs there are."""
+    queue, reported = Queue(tmp_path, [3, 0, 2, 1], killed=[0]), list[tuple[str, int]]()
+    monkeypatch.setattr("hydra_plugins.stargan_lab_launchers.batch.FILE_SYSTEM_SECONDS", 0)
+    monkeypatch.setattr("time.sleep", queue.sleep)
+    monkeypatch.setattr(subprocess, "run", queue.run)
+    monkeypatch.setattr(Jobs, "job_ended", lambda self, number: reported.append(("ended", number)))
+    monkeypatch.setattr(Jobs, "job_lost", lambda self, number: reported.append(("lost", number)))
+    executor = SimpleNamespace(
+        update_parameters=lambda **parameters: None, submit_array=lambda jobs: [queue.job(job.number) for job in jobs]
+    )
+    launcher = set_up(SubmititLauncher("slurm", str(tmp_path), 4, cpus_per_task=1), tmp_path, 4)
+    monkeypatch.setattr(launcher, "_executor", lambda: executor)
+    monkeypatch.setattr("hydra_plugins.stargan_lab_launchers.batch.max_array_size", lambda: 1000)
+    done = launcher.launch(overrides(4), 0)
+    assert reported == [("ended", 3), ("lost", 0), ("ended", 2), ("ended", 1)]
+    assert [job.status.name for job in done] == ["FAILED", "COMPLETED", "COMPLETED", "COMPLETED"]
+    assert str(done[0]._return_value).startswith("job 0: its process ended without a result, see its log")
+    assert len(queue.queries) == 4 and {command[-1] for command in queue.queries} == {"--jobs=71"}

@@ -57,15 +57,16 @@ def wait_until(condition: Callable[[], bool], process: "Popen[str]") -> None:
         time.sleep(0.05)
 
 
-def test_ctrl_c_in_a_terminal_saves_every_job(lab: Lab) -> None:
-    """It reaches all processes of the command's group, also submitit's, which would kill their jobs."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["Ctrl-C", "closed"])
+def test_a_terminal_saves_every_job(lab: Lab, number: int, code: int) -> None:
+    """What it sends reaches all processes of the command's group, also submitit's, which would kill their jobs."""
     endless = ["total_steps=50000", "trainer.log_every=1", "trainer.checkpoint_every=0"]
     process = lab.start("train", "-m", "preset=tiny", *endless, "seed=0,1", *LOCAL, NO_MLFLOW)
     logs = lab.outputs / "runs"
     wait_until(lambda: sum(path.stat().st_size > 0 for path in logs.glob("*/metrics.jsonl")) == 2, process)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     outcome = finish(process)
-    assert outcome.code == 130, outcome.err
+    assert outcome.code == code, outcome.err
     assert {lab.result(run_id)["status"] for run_id in lab.run_ids()} == {"interrupted"}
     assert all((lab.run(run_id) / "checkpoints" / "last.pt").exists() for run_id in lab.run_ids())
 
