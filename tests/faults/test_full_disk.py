@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from scored import scoring
 from stored import write_run
 
 from stargan_lab.cli.main import main
@@ -121,9 +122,12 @@ def test_limit_on_file_sizes(here: Path) -> None:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A finished run on a read-only file system."""
+    """Two finished runs on a read-only file system."""
     with mounted(tmp_path / "disk", "size=16m") as folder:
-        write_run(folder / "outputs")
+        for norm in ("none", "layer"):
+            run = write_run(folder / "outputs", f"discriminator.norm={norm}")
+            scores = scoring({"eval/edit": 0.3})
+            RunFolder(folder / "outputs" / "runs" / run).write_result({"status": "finished", **scores})
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
         yield folder / "outputs"
 
@@ -134,18 +138,22 @@ def test_read_only_outputs_are_refused(read_only: Path, refused: Callable[..., s
     assert "paths.outputs: cannot write to" in refused("sweep", "quickstart", *words[1:3])
 
 
-@pytest.mark.parametrize("command", ["report quickstart", "runs rm --yes {run}", "track sync", "export {run}"])
+@pytest.mark.parametrize(
+    "command", ["report --runs --by discriminator.norm", "runs rm --yes {run}", "track sync", "export {run}"]
+)
 def test_writing_beside_read_only_runs_is_refused(
     read_only: Path, refused: Callable[..., str], command: str, here: Path
 ) -> None:
-    (run,) = (read_only / "runs").iterdir()
-    refused(*command.format(run=run.name).split(), "--outputs", str(read_only))
+    run = next((read_only / "runs").iterdir())
+    message = refused(*command.format(run=run.name).split(), "--outputs", str(read_only))
+    assert str(read_only) in message and "Read-only file system" in message
 
 
 def test_read_only_runs_can_be_read(read_only: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (run,) = (read_only / "runs").iterdir()
+    run = next((read_only / "runs").iterdir())
     for command in ("list", f"show {run.name}", "du"):
         assert main(["runs", *command.split(), "--outputs", str(read_only)]) == 0, capfd.readouterr().err
+        assert run.name in capfd.readouterr().out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

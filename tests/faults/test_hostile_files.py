@@ -106,14 +106,14 @@ def test_ablation_file(refused: Any, here: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in YAML if kind not in ("empty", "a list")])
 def test_users_preset(refused: Any, here: Path, kind: str) -> None:
     write(here / "conf" / "preset" / "mine.yaml", YAML[kind])
-    refused("train", "--config-dir", "conf", "preset=mine")
+    assert "conf/preset/mine.yaml: invalid YAML: " in refused("train", "--config-dir", "conf", "preset=mine")
 
 
 @pytest.mark.parametrize("kind", YAML)
 def test_config_of_a_run(refused: Any, run: Path, image: Path, kind: str) -> None:
     write(run / "config.yaml", YAML[kind])
     assert "config.yaml" in refused("translate", str(run), str(image), "--to", "Male")
-    refused("runs", "diff", run.name, run.name)
+    assert f"{run.name}/config.yaml: " in refused("runs", "diff", run.name, run.name)
 
 
 @pytest.mark.parametrize("kind", JSON)

@@ -181,8 +181,9 @@ def test_clocks_that_jump_do_not_hold_a_run_forever(folder: RunFolder, seconds: 
     with held_on_another_host(folder) as other:
         other.send_signal(signal.SIGKILL)
     os.utime(folder.path / ".lease", times=(time.time() + seconds,) * 2)
+    assert folder.status() == "planned"
     with folder.claim():
-        pass
+        folder.check_claim()
 
 
 def test_damaged_lease_is_free(folder: RunFolder) -> None:
