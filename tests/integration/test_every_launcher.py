@@ -1,5 +1,6 @@
 """Sweeps under every launcher: a run that dies leaves the others running, and another launcher finishes the sweep."""
 
+import os
 import signal
 import sys
 import time
@@ -125,15 +126,17 @@ def test_a_signal_to_a_sweep_saves_every_run(lab: Lab, overrides: Sequence[str],
     assert len(lab.run_ids()) == len(saved), "another run started"
 
 
-def test_ctrl_c_saves_runs_on_ray(lab: Lab) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["Ctrl-C", "closed"])
+def test_a_terminal_saves_runs_on_ray(lab: Lab, number: int, code: int) -> None:
+    """What it sends reaches all processes of the command's group."""
     require_package("ray")
     process = lab.start(*LONG, "seed=0,1", "hydra/launcher=ray", "hydra.launcher.n_jobs=1")
     while not list(lab.outputs.glob("runs/*/checkpoints/last.pt")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number)
     outcome = finish(process)
-    assert outcome.code == 130, outcome.err
+    assert outcome.code == code, outcome.err
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["interrupted"]
 
 
