@@ -144,7 +144,7 @@ from stargan_lab.cli import main, ui
 signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
 def dispatch(arguments):
     if arguments == ["ui"]:
-        server = f"import os, time; os.kill({os.getpid()}, {signal.SIGHUP}); time.sleep(60)"
+        server = f"import os, sys, time; os.kill({os.getpid()}, {signal.SIGHUP}); time.sleep(2); sys.exit(7)"
         return ui._serve([sys.executable, "-c", server], {})
     try:
         os.kill(os.getpid(), signal.SIGHUP)
@@ -158,8 +158,13 @@ sys.exit(main.main(sys.argv[2:]))
 
 @pytest.mark.parametrize(
     ("handling", "command", "code", "message"),
-    [("SIG_DFL", "report", 129, "interrupted\n"), ("SIG_IGN", "report", 0, ""), ("SIG_DFL", "ui", 0, "")],
-    ids=["closed terminal", "nohup", "closed terminal of ui"],
+    [
+        ("SIG_DFL", "report", 129, "interrupted\n"),
+        ("SIG_IGN", "report", 0, ""),
+        ("SIG_DFL", "ui", 0, ""),
+        ("SIG_IGN", "ui", 7, ""),  # of its server, which ends later
+    ],
+    ids=["closed terminal", "nohup", "closed terminal of ui", "nohup of ui"],
 )
 def test_a_closed_terminal_ends_a_command_unless_it_was_started_with_nohup(
     handling: str, command: str, code: int, message: str
