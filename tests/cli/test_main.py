@@ -136,3 +136,20 @@ def test_a_closed_pipe_ends_quietly() -> None:
     command = f"{sys.executable} -m stargan_lab list --format md | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_ends_like_any_program_with_handlers_threads_and_output() -> None:
+    script = (
+        "import atexit, sys, threading, time\n"
+        "atexit.register(print, 'handler')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+        "sys.argv = ['stargan-lab', *sys.argv[1:]]\n"
+        "from stargan_lab.__main__ import command\n"
+        "command()"
+    )
+    for arguments, code, first in ((["--version"], 0, "stargan-lab"), (["list", "nonsense"], 2, "thread")):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+        lines = done.stdout.splitlines()
+        assert done.returncode == code
+        assert lines[0].startswith(first)
+        assert lines[-2:] == ["thread", "handler"]
