@@ -1,8 +1,9 @@
 """Cost of scoring: ``python benchmarks/evaluation.py [--images 500]``; ``--share`` measures only the first part.
 
-First, the share of scoring in a run of ``preset=quickstart`` with warm caches is measured: the CPU time of
-``Evaluator.score`` over that of the process. Then scoring is compared with pytorch-fid's command: K variants are scored
-against one set of real images. All images are synthetic, and both sides use the same random, calibrated weights:
+First, the share of scoring in a run of ``preset=quickstart`` with warm caches is measured: the CPU time of building the
+evaluator and of ``Evaluator.score``, over that of the run, without imports, as in a cell of a sweep. Then scoring is
+compared with pytorch-fid's command: K variants are scored against one set of real images. All images are synthetic, and
+both sides use the same random, calibrated weights:
 
 - ours: one process that has the images of all variants in memory, as after translation, and the statistics of the real
   images;
@@ -10,7 +11,8 @@ against one set of real images. All images are synthetic, and both sides use the
 - pytorch-fid, folders: ``python -m pytorch_fid real variant`` for each variant.
 
 Prints the distances, the seconds per variant and the median of the paired time ratios; the methods run alternately. The
-work that ours does once for all variants is printed separately. Then the distance of two 2,048-dimensional Gaussians is
+work that ours does once for all variants is printed separately. The floor of ours is the FLOPs of the network over the
+measured rate of a matrix product. Then the distance of two 2,048-dimensional Gaussians is
 timed against scipy's sqrtm. The last line of the output is JSON: medians, with the quartiles of the ratios.
 """
 
@@ -22,12 +24,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from spread import machine, quartiles
+from step_floor import costs, rates
 from tqdm import tqdm
 
 from stargan_lab.data.sources import open_sources
@@ -41,20 +45,34 @@ from inception import make_calibrated_inception
 CPU = torch.device("cpu")
 RUN = """
 import json, sys, time
+from importlib import import_module
+
+from hydra_plugins.stargan_lab_launchers.processes import PRELOADED
 from stargan_lab.cli.main import main
 from stargan_lab.evaluation.evaluator import Evaluator
+from stargan_lab.runs import trainer
 
-score = Evaluator.score
+for name in PRELOADED:
+    import_module(name)
+seconds = {"build": 0.0, "score": 0.0, "run": 0.0}
 
-def timed(self, translate):
-    start = time.process_time()
-    scores = score(self, translate)
-    print("TIMES", json.dumps({"scoring": time.process_time() - start, "metrics": scores.metrics}))
-    return scores
+def timed(owner, name, key):
+    action = getattr(owner, name)
 
-Evaluator.score = timed
+    def measured(*args, **options):
+        start = time.process_time()
+        try:
+            return action(*args, **options)
+        finally:
+            seconds[key] += time.process_time() - start
+
+    setattr(owner, name, measured)
+
+timed(trainer, "build_evaluator", "build")
+timed(Evaluator, "score", "score")
+timed(trainer.Trainer, "run", "run")
 assert main(sys.argv[1:]) == 0
-print("TIMES", json.dumps({"run": time.process_time()}))
+print("TIMES", json.dumps(seconds))
 """
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
 
@@ -90,29 +108,26 @@ def pytorch_fid(torch_home: Path, real: Path, variant: Path, *flags: str) -> flo
     return float(result.stdout.split()[-1]) if "--save-stats" not in flags else float("nan")
 
 
-def quickstart(outputs: Path, *words: str) -> dict[str, Any]:
-    """CPU time in seconds of a run and of its scoring, and its scores."""
+def quickstart(outputs: Path, *words: str) -> dict[str, float]:
+    """CPU time in seconds of a run, of building its evaluator and of its scoring."""
     command = [sys.executable, "-c", RUN, "train", "preset=quickstart", "quiet=true", f"paths.outputs={outputs}"]
     done = subprocess.run([*command, *words], check=True, stdout=subprocess.PIPE, text=True)
-    times: dict[str, Any] = {}
-    for line in done.stdout.splitlines():
-        if line.startswith("TIMES"):
-            times |= json.loads(line.removeprefix("TIMES"))
-    return times
+    times = next(line for line in done.stdout.splitlines() if line.startswith("TIMES"))
+    seconds: dict[str, float] = json.loads(times.removeprefix("TIMES"))
+    return seconds
 
 
 def share(rounds: int, folder: Path) -> dict[str, Any]:
     quickstart(folder, "total_steps=2")  # renders the data and trains the attribute classifier
     runs = [quickstart(folder, f"seed={seed}") for seed in range(1, rounds + 1)]
-    shares = [run["scoring"] / run["run"] for run in runs]
-    seconds = {key: round(median(run[key] for run in runs), 2) for key in ("scoring", "run")}
-    print(f"quickstart: {seconds['scoring']} of {seconds['run']} s of CPU time are scoring, {median(shares):.1%}")
-    return {"scoring_seconds": seconds["scoring"], "run_seconds": seconds["run"], **spread("scoring_share", shares)}
+    shares = [(run["build"] + run["score"]) / run["run"] for run in runs]
+    seconds = {f"{key}_seconds": round(median(run[key] for run in runs), 2) for key in ("build", "score", "run")}
+    print(f"quickstart: {seconds}, {median(shares):.1%} of the run's CPU time are scoring")
+    return seconds | spread("scoring_share", shares)
 
 
 def spread(name: str, values: list[float]) -> dict[str, Any]:
-    low, middle, high = quantiles(values, n=4)
-    return {name: round(middle, 3), f"{name}_quartiles": [round(low, 3), round(high, 3)]}
+    return {name: round(median(values), 3), f"{name}_quartiles": quartiles(values)}
 
 
 def scoring(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -139,7 +154,10 @@ def scoring(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
             seconds[name].append(time.perf_counter() - start)
         shown = "  ".join(f"{name} {value:.6f} ({seconds[name][-1]:.1f} s)" for name, value in values.items())
         print(f"variant {k}: {shown}", flush=True)
-    result: dict[str, Any] = {}
+    part = real[: batch_size(extractor, CPU)]
+    flops = costs(lambda: extractor.features(part)).total_flops / len(part) * arguments.images
+    floor = flops / rates("cpu", torch.float32)[0]
+    result: dict[str, Any] = {"floor_seconds": round(floor, 2), "seconds": round(median(seconds["ours"]), 2)}
     for name in ("pytorch-fid, statistics", "pytorch-fid, folders"):
         ratios = [a / b for a, b in zip(seconds["ours"], seconds[name], strict=True)]
         print(f"ours / {name}: {median(ratios):.2f}, time per variant (median of {arguments.variants} pairs)")
@@ -183,7 +201,7 @@ def main() -> None:
             threads = torch.get_num_threads()
             print(f"{arguments.images} images of 64 px per side, {threads} threads, torch {torch.__version__}")
             result |= scoring(arguments, Path(folder)) | distance(arguments.pairs)
-    print(json.dumps(result))
+    print(json.dumps(machine() | result))
 
 
 if __name__ == "__main__":

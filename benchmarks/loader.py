@@ -31,12 +31,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from spread import machine, quartiles
 from step_floor import rates
 
 from stargan_lab import files
@@ -144,7 +145,7 @@ def compare_speed(root: Path, source: PackedSource, loader: Any, rounds: int) ->
         for name, each in speeds.items()
     }
     for name, values in ratios.items():
-        low, _, high = quantiles(values, n=4)
+        low, high = quartiles(values)
         result |= {name: round(median(values), 1), f"{name}_quartiles": [round(low, 1), round(high, 1)]}
     return result
 
@@ -225,7 +226,7 @@ def main() -> None:
     floor = moved / rates("cpu", torch.float32, time.process_time)[1]
     result |= {"identical": identical, "pack_per_second": packed, "large": large}
     result |= {"floor_seconds": round(floor, 7), "floor_share": round(floor * result["ours"]["cpu"], 3)}
-    print(json.dumps({"against": "yunjey/stargan" if arguments.against else "torchvision", **result}))
+    print(json.dumps({**machine(), "against": "yunjey/stargan" if arguments.against else "torchvision", **result}))
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import torch
+from spread import machine, quartiles
 
 from stargan_lab.checkpoints.train_state import save
 from stargan_lab.config import compose
@@ -130,8 +131,8 @@ def checkpoints(folder: Path, rounds: int) -> tuple[dict[str, list[Seconds]], in
 def summary(times: list[Seconds]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for clock in ("cpu", "wall"):
-        low, middle, high = quantiles([each[clock] for each in times], n=4)
-        result |= {clock: round(middle, 4), f"{clock}_quartiles": [round(low, 4), round(high, 4)]}
+        values = [each[clock] for each in times]
+        result |= {clock: round(median(values), 4), f"{clock}_quartiles": quartiles(values, 4)}
     return result
 
 
@@ -145,7 +146,11 @@ def main() -> None:
         written, size = checkpoints(Path(temporary), arguments.checkpoints)
     ratio = median(a["cpu"] / b["cpu"] for a, b in zip(found["train"], found["imports"], strict=True))
     result = {name: summary(times) for name, times in (found | written).items()}
-    print(json.dumps({**result, "train_over_imports": round(ratio, 3), "checkpoint_mib": round(size / 2**20, 2)}))
+    print(
+        json.dumps(
+            {**machine(), **result, "train_over_imports": round(ratio, 3), "checkpoint_mib": round(size / 2**20, 2)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import torch
-from step_floor import costs, rates
+from spread import machine, quartiles
+from step_floor import Cost, costs, rates
 
 from stargan_lab.config import compose
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
@@ -86,7 +87,7 @@ def report(
     arguments: argparse.Namespace,
     rows: dict[str, dict[str, int]],
     times: dict[str, list[float]],
-    cost: dict[str, tuple[int, int]],
+    cost: dict[str, Cost],
     steps: dict[str, int],
 ) -> None:
     rate, bandwidth = rates("cpu", torch.float32, clock_of(arguments))
@@ -94,17 +95,17 @@ def report(
     print("| | ms per step | ratio | GFLOP | floor / time |\n|---|---|---|---|---|")
     for name in rows:
         ratios = [mine / base for mine, base in zip(times[name], times["default"], strict=True)]
-        low, middle, high = quantiles(ratios, n=4)
-        seconds, (flops, moved) = median(times[name]), (total / steps[name] for total in cost[name])
-        floor = max(flops / rate, moved / bandwidth)
+        middle, (low, high) = median(ratios), quartiles(ratios)
+        seconds, flops = median(times[name]), cost[name].total_flops / steps[name]
+        floor = max(flops / rate, cost[name].bytes / steps[name] / bandwidth)
         result[name] = {"seconds": round(seconds, 6), "ratio": round(middle, 3)}
-        result[name] |= {"ratio_quartiles": [round(low, 3), round(high, 3)], "gflops": round(flops / 1e9, 3)}
+        result[name] |= {"ratio_quartiles": [low, high], "gflops": round(flops / 1e9, 3)}
         result[name] |= {"floor_seconds": round(floor, 6), "floor_share": round(floor / seconds, 3)}
         spread = f"{middle:.2f} ({low:.2f} to {high:.2f})"
         print(f"| {name} | {seconds * 1e3:.1f} | {spread} | {flops / 1e9:.2f} | {floor / seconds:.0%} |")
     clock = "CPU time" if arguments.cpu_time else "wall time"
     rates_now = {"gflops_per_second": round(rate / 1e9, 1), "gib_per_second": round(bandwidth / 2**30, 1)}
-    print(json.dumps({"threads": arguments.threads, "clock": clock, **rates_now, "rows": result}))
+    print(json.dumps({**machine(), "threads": arguments.threads, "clock": clock, **rates_now, "rows": result}))
 
 
 if __name__ == "__main__":

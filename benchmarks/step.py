@@ -5,24 +5,29 @@ project's step under several settings of ``trainer``; a round is one cycle of ea
 one generator update, from batches in CPU memory. Ratios are medians over rounds of the reference's time over ours.
 Without PATH, the default settings take the reference's place. The last line of the output is JSON:
 
-    ratio, ratio_fp32   of the fastest setting, and of the fastest one in float32; with quartiles in ratio_quartiles
+    ratio, ratio_fp32   of the fastest setting, and of the fastest one in float32, with quartiles
     setting, seconds    the fastest setting, and its median time per discriminator update
-    memory_ratio        memory of its training over the reference's, each in its own process
+    memory_ratio        memory of its training over the reference's, each in its own process, libraries not included;
+                        memory_ratio_fp32 is that of the fastest setting in float32
+    first_seconds       wall time until each setting has run once, compilation included
     floor_seconds       per discriminator update, the larger of: FLOPs over the measured rate of a matrix product, and
                         bytes of convolutions and optimizers over the measured bandwidth; floor_share is reached
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import torch
+from spread import machine, quartiles
 from step_floor import floor
 from step_reference import reference_cycle
 
@@ -47,6 +52,8 @@ SETTINGS = {
         "bf16": HALF,
         "bf16 generator": MIXED,
         "bf16, channels-last": LAST,
+        "compiled": ["compile=true"],
+        "bf16 generator, compiled": [*MIXED, "compile=true"],
     },
     "cuda": EXACT
     | {"graphs": ["cuda_graphs=true"]}
@@ -117,10 +124,21 @@ def memory(arguments: argparse.Namespace, cycle: Callable[[], Cycle]) -> float:
         torch.cuda.reset_peak_memory_stats()
         run()
         return torch.cuda.max_memory_reserved() / 2**20
+    import_libraries(arguments)
     before = status_kib("VmRSS")
     run = cycle()
     run(), run()
     return (status_kib("VmHWM") - before) / 2**10
+
+
+def import_libraries(arguments: argparse.Namespace) -> None:
+    """All that either side imports, so that it does not count as memory of the training."""
+    import_module("torch._dynamo")  # the optimizers import it
+    if arguments.against:
+        sys.path.insert(0, str(arguments.against))
+        import_module("solver")
+    compose(["preset=reference"])
+    gc.collect()
 
 
 def status_kib(key: str) -> int:
@@ -185,14 +203,15 @@ def compare(
         print(f"{name}: ready after {first[name]:.1f} s", flush=True)
     times: dict[str, list[float]] = {name: [] for name in cycles}
     clock = time.process_time if arguments.cpu_time else time.perf_counter
-    for _ in range(arguments.rounds):
-        for name, cycle in cycles.items():
-            times[name].append(timed(cycle, arguments.device, clock))
+    for number in range(arguments.rounds):
+        order = list(cycles) if number % 2 == 0 else list(cycles)[::-1]  # no setting always follows the same one
+        for name in order:
+            times[name].append(timed(cycles[name], arguments.device, clock))
     ratios = {name: [b / a for a, b in zip(times[name], times[base], strict=True)] for name in times}
     for name, values in ratios.items():
-        low, _, high = quantiles(values, n=4)
+        low, high = quartiles(values)
         print(f"{name:40s} {median(times[name]) * 1e3:9.2f} ms  {median(values):.2f}x  ({low:.2f} to {high:.2f})")
-    report(arguments, ratios, times, base, settings, cycles)
+    report(arguments, ratios, times, base, settings, first)
 
 
 def report(
@@ -201,27 +220,26 @@ def report(
     times: dict[str, list[float]],
     base: str,
     settings: dict[str, list[str]],
-    cycles: dict[str, Cycle],
+    first: dict[str, float],
 ) -> None:
     def fastest(names: list[str]) -> str:
         return max(names, key=lambda name: median(ratios[name]))
 
     best = fastest(list(settings))
     exact = [name for name, setting in settings.items() if "precision=bfloat16" not in setting]
-    memories = {name: measured_memory(arguments, name) for name in dict.fromkeys((base, best))}
-    half = best not in exact
+    fp32 = fastest(exact) if exact else None
+    memories = {name: measured_memory(arguments, name) for name in dict.fromkeys((base, best, fp32)) if name}
     eager = our_cycle(
         arguments, [o for o in settings[best] if not o.startswith(("compile", "cuda"))], batches(arguments)
     )
     seconds = median(times[best])
-    low, _, high = quantiles(ratios[best], n=4)
-    bound = floor(eager, arguments.device, torch.bfloat16 if half else torch.float32, N_CRITIC)
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
+    bound = floor(eager, arguments.device, N_CRITIC, clock)
     print(
         json.dumps(
             {
                 **{key: getattr(arguments, key) for key in ("image_size", "width", "batch_size", "threads", "rounds")},
-                "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
-                "torch": torch.__version__,
+                **machine(arguments.device),
                 "clock": "CPU time" if arguments.cpu_time else "wall time",
                 "against": base,
                 "setting": best,
@@ -229,11 +247,14 @@ def report(
                 "seconds": round(seconds, 6),
                 "base_seconds": round(median(times[base]), 6),
                 "ratio": round(median(ratios[best]), 3),
-                "ratio_quartiles": [round(low, 3), round(high, 3)],
-                "ratio_fp32": round(median(ratios[fastest(exact)]), 3) if exact else None,
-                "setting_fp32": fastest(exact) if exact else None,
+                "ratio_quartiles": quartiles(ratios[best]),
+                "ratio_fp32": round(median(ratios[fp32]), 3) if fp32 else None,
+                "ratio_fp32_quartiles": quartiles(ratios[fp32]) if fp32 else None,
+                "setting_fp32": fp32,
                 "memory_mib": {name: round(value, 1) for name, value in memories.items()},
                 "memory_ratio": round(memories[best] / memories[base], 3),
+                "memory_ratio_fp32": round(memories[fp32] / memories[base], 3) if fp32 else None,
+                "first_seconds": {name: round(seconds, 1) for name, seconds in first.items()},
                 **bound,
                 "floor_share": round(bound["floor_seconds"] / seconds, 3),
                 "ratios": {name: round(median(values), 3) for name, values in ratios.items()},

@@ -1,31 +1,45 @@
 """The least time that a training step can take on this machine."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
-from stargan_lab.runs.network_measures import FlopCounter
-
-CONVOLUTIONS = ("aten::convolution", "aten::convolution_backward")
+PRODUCTS = ("aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm", "aten::bmm")
 OPTIMIZERS = ("aten::_fused_adam_", "aten::_fused_adam")
 
 
-class _Bytes(TorchDispatchMode):
-    """Counts what convolutions and optimizers must read and write: each operand and each result once."""
+class Cost(TorchDispatchMode):
+    """Counts what a context must do at least.
 
-    total = 0
+    Attributes:
+        flops: of convolutions and matrix products, by the data type in which they run.
+        bytes: what these and optimizers must read and write: each operand and each result once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops: Counter[torch.dtype] = Counter()
+        self.bytes = 0
+
+    @property
+    def total_flops(self) -> int:
+        return self.flops.total()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         name = function._schema.name
-        if name in CONVOLUTIONS:
-            self.total += _bytes(args) + _bytes(result)
+        if formula := flop_registry.get(function._overloadpacket):
+            self.flops[args[0].dtype] += formula(*args, **(kwargs or {}), out_val=result)
+        if name in PRODUCTS:
+            self.bytes += _bytes(args) + _bytes(result)
         elif name in OPTIMIZERS:  # weights, gradients and two averages are read; all but gradients are written
-            self.total += 7 * _bytes(args[0])
+            self.bytes += 7 * _bytes(args[0])
         return result
 
 
@@ -67,24 +81,29 @@ def rates(device: str, dtype: torch.dtype, clock: Clock = time.perf_counter) -> 
     return product, 2 * _bytes(source) / _best(lambda: target.copy_(source), device, clock)
 
 
-def costs(cycle: Callable[[], None]) -> tuple[int, int]:
-    """FLOPs and bytes of one call of ``cycle``, which must run eagerly."""
-    with FlopCounter() as flops, _Bytes() as moved:
+def costs(cycle: Callable[[], None]) -> Cost:
+    """What one call of ``cycle`` must do; it must run eagerly."""
+    with Cost() as cost:
         cycle()
-    return flops.total, moved.total
+    return cost
 
 
-def floor(cycle: Callable[[], None], device: str, dtype: torch.dtype, steps: int) -> dict[str, float]:
+def floor(cycle: Callable[[], None], device: str, steps: int, clock: Clock = time.perf_counter) -> dict[str, Any]:
     """The floor per step of a cycle of ``steps`` steps, and what it follows from; ``cycle`` must run eagerly."""
     cycle()
-    flops, moved = costs(cycle)
-    rate, bandwidth = rates(device, dtype)
-    computing, moving = flops / rate / steps, moved / bandwidth / steps
+    cost = costs(cycle)
+    measured = {dtype: rates(device, dtype, clock) for dtype in cost.flops}
+    computing = sum(flops / measured[dtype][0] for dtype, flops in cost.flops.items()) / steps
+    moving = cost.bytes / max(bandwidth for _, bandwidth in measured.values()) / steps
+
+    def named(values: dict[torch.dtype, float]) -> dict[str, float]:
+        return {str(dtype).removeprefix("torch."): round(value / 1e9, 2) for dtype, value in values.items()}
+
     return {
-        "gflops": round(flops / steps / 1e9, 2),
-        "mib": round(moved / steps / 2**20, 1),
-        "measured_gflops_per_second": round(rate / 1e9, 1),
-        "measured_gib_per_second": round(bandwidth / 2**30, 1),
+        "gflops": named({dtype: flops / steps for dtype, flops in cost.flops.items()}),
+        "mib": round(cost.bytes / steps / 2**20, 1),
+        "measured_gflops_per_second": named({dtype: rate for dtype, (rate, _) in measured.items()}),
+        "measured_gib_per_second": round(max(bandwidth for _, bandwidth in measured.values()) / 2**30, 1),
         "floor_flops_seconds": round(computing, 6),
         "floor_bytes_seconds": round(moving, 6),
         "floor_seconds": round(max(computing, moving), 6),

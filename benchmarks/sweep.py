@@ -3,8 +3,9 @@
 ``python benchmarks/sweep.py [--steps 100] [--seeds 2] [--rounds 3] [--against hydra.launcher.n_jobs=8] [OVERRIDE …]``
 
 Each sweep is a fresh command with its own outputs. Data and attribute classifier are made beforehand and copied, so
-they are not timed; starting the processes, evaluation and the report are. A round is one sweep of each kind. Prints the
-seconds of each sweep, then one line of JSON: medians, and the median and quartiles of the ratio within a round.
+they are not timed; starting the processes, evaluation and the report are. A round is one sweep of each kind, first one
+and then the other one first. Prints the seconds of each sweep, then one line of JSON: medians, the median and quartiles
+of the ratio within a round, and as the floor the seconds of one after another, divided by the cores.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
+
+from spread import machine, quartiles
 
 from stargan_lab.ablation.spec import load
 from stargan_lab.tracking.run_folder import RunFolder
@@ -45,12 +48,6 @@ def timed(prepared: Path, overrides: Sequence[str]) -> tuple[float, dict[str, st
     return seconds, {run_id: result["state_sha256"] for run_id, result in results.items()}
 
 
-def spread(values: Sequence[float]) -> list[float]:
-    """Lower and upper quartile."""
-    lower, _, upper = quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
-    return [round(lower, 2), round(upper, 2)]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("overrides", nargs="*", help="for every run")
@@ -66,12 +63,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         sweep(Path(temporary), [*common, ONE_BY_ONE])
         for number in range(args.rounds):
-            one, expected = timed(Path(temporary), [*common, ONE_BY_ONE])
-            several, states = timed(Path(temporary), [*common, *args.against])
+            kinds = {"one": [*common, ONE_BY_ONE], "several": [*common, *args.against]}
+            order = sorted(kinds, reverse=number % 2 == 1)  # each kind is first in turn
+            done = {kind: timed(Path(temporary), kinds[kind]) for kind in order}
+            (one, expected), (several, states) = done["one"], done["several"]
             assert states == expected, "the runs differ"
             rounds.append((one, several))
             print(f"round {number + 1}: {one:.1f} s one after another, {several:.1f} s several at a time", flush=True)
     ones, severals = zip(*rounds, strict=True)
+    cores = len(os.sched_getaffinity(0))
     ratios, variants = [one / several for one, several in rounds], len(load(args.ablation).variants)
     summary = {
         "ablation": args.ablation,
@@ -79,15 +79,15 @@ def main() -> None:
         "seeds": args.seeds,
         "steps": args.steps,
         "rounds": args.rounds,
-        "cores": len(os.sched_getaffinity(0)),
-        "load": [round(minutes, 1) for minutes in os.getloadavg()],
+        **machine(),
         "seconds": {"one": round(median(ones), 1), "several": round(median(severals), 1)},
         "variants_per_hour": {
             "one": round(variants * 3600 / median(ones)),
             "several": round(variants * 3600 / median(severals)),
         },
         "ratio": round(median(ratios), 2),
-        "quartiles": spread(ratios),
+        "quartiles": quartiles(ratios, 2),
+        "floor_seconds": round(median(ones) / cores, 1),
     }
     print(json.dumps(summary))
 

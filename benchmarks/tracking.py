@@ -22,7 +22,6 @@ On a busy machine the wall times also contain the time of other programs.
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
 import time
@@ -31,8 +30,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, NamedTuple
+
+from spread import machine, quartiles
 
 from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
 from stargan_lab.evaluation import attribute_classifier
@@ -135,8 +136,7 @@ def lease_seconds(folder: Path, renewals: int = 200) -> Clock:
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    quartiles = quantiles(values, n=4, method="inclusive")
-    return {"median": round(median(values), 5), "quartiles": [round(quartiles[0], 5), round(quartiles[2], 5)]}
+    return {"median": round(median(values), 5), "quartiles": quartiles(values, 5)}
 
 
 def excess(recorded: Sequence[float], bare: Sequence[float]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def main() -> int:
         "lease": [round(part * 1000, 3) for part in renewal],
         "share": {clock: round(part, 5) for clock, part in share.items()},
         "limit": LIMIT,
-        "machine": platform.processor() or platform.machine(),
+        **machine(),
     }
     print(json.dumps(result))
     return int(share["cpu"] > LIMIT)

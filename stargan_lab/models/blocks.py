@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stargan_lab.models.conditioning import Conditioning, LabeledModule, LabeledSequential
+from stargan_lab.models.few_outputs import Conv2d
 from stargan_lab.models.initialize import named
 from stargan_lab.registry import family
 
@@ -97,7 +98,7 @@ class LayerFactory:
         padding: int,
         bias: bool = False,
     ) -> nn.Module:
-        layer = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=bias, padding_mode=self._mode)
+        layer = Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=bias, padding_mode=self._mode)
         return named(layer, role)
 
     def up(self, role: str, in_channels: int, out_channels: int) -> nn.Module:

@@ -172,3 +172,20 @@ def test_a_closed_terminal_ends_a_command_unless_it_was_started_with_nohup(
     run = [sys.executable, "-c", SIGNALLED, handling, command]
     done = subprocess.run(run, capture_output=True, text=True, stdin=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (code, message)
+
+
+def test_the_command_ends_like_any_program_with_handlers_threads_and_output() -> None:
+    script = (
+        "import atexit, sys, threading, time\n"
+        "atexit.register(print, 'handler')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
+        "sys.argv = ['stargan-lab', *sys.argv[1:]]\n"
+        "from stargan_lab.__main__ import command\n"
+        "command()"
+    )
+    for arguments, code, first in ((["--version"], 0, "stargan-lab"), (["list", "nonsense"], 2, "thread")):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+        lines = done.stdout.splitlines()
+        assert done.returncode == code
+        assert lines[0].startswith(first)
+        assert lines[-2:] == ["thread", "handler"]
