@@ -43,7 +43,6 @@ class ProcessLauncher(LabLauncher):
         from joblib import Parallel, delayed, effective_n_jobs
 
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        get_context("forkserver").set_forkserver_preload(PRELOADED)
         workers = min(effective_n_jobs(self.n_jobs), len(job_overrides))
         self._gpus: SimpleQueue[str | None] = SimpleQueue()
         for gpu in _shared_gpus(workers):
@@ -92,8 +91,7 @@ class ProcessLauncher(LabLauncher):
         context = get_context("forkserver")
         reader, writer = context.Pipe(duplex=False)
         try:
-            with blocked_in_children():
-                forkserver.ensure_running()
+            start_server()
             process = context.Process(target=_child, args=(payload, writer))
             process.start()
         except BaseException:
@@ -103,6 +101,13 @@ class ProcessLauncher(LabLauncher):
             writer.close()
         self._processes.add(process)
         return process, reader
+
+
+def start_server() -> None:
+    """Start the server that forks jobs' processes, unless it runs. Its imports take seconds, but not this process."""
+    get_context("forkserver").set_forkserver_preload(PRELOADED)
+    with blocked_in_children():
+        forkserver.ensure_running()
 
 
 def _child(payload: bytes, writer: Connection) -> None:
