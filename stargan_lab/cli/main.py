@@ -32,7 +32,7 @@ from stargan_lab.cli import (
 )
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.console import is_first_process
+from stargan_lab.console import is_alone, is_first_process
 from stargan_lab.errors import ConfigError, DataError, LabError, ReportedElsewhere, Stopped, nearest, printable
 
 _OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wait_for_end() -> None:
-    """Torchrun has started several processes with one command line. The first one prints what is wrong with it; if
+    """Several processes have been started with one command line. The first one prints what is wrong with it; if
     another one ends earlier, torchrun stops the first one.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -92,7 +92,10 @@ def _wait_for_end() -> None:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has its own handler."""
+    """Let SIGTERM end a command as Ctrl-C does, with another exit code; training has its own handler.
+
+    Afterwards one of several processes ignores it: once one has ended, the others get it, also while they report why.
+    """
     if threading.current_thread() is not threading.main_thread():  # signal handlers exist there only
         yield
         return
@@ -104,7 +107,7 @@ def _sigterm_raises() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before if is_alone() else signal.SIG_IGN)
 
 
 def _dispatch(arguments: list[str]) -> int:
