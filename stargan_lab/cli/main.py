@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _wait_for_end() -> None:
     """Several processes have been started with one command line. The first one prints what is wrong with it; if
-    another one ends earlier, torchrun stops the first one.
+    another one ends earlier, the launcher stops the first one.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(30)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, SignalException, api, start_processes
-from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from stargan_lab.config import RunConfig
 from stargan_lab.errors import ProcessLost, Stopped
@@ -27,8 +26,7 @@ def train_in_processes(config: RunConfig, arguments: Sequence[str]) -> int:
         config: what the arguments compose.
     Raises:
         ConfigError: this machine has fewer GPUs than the run needs.
-        ProcessLost: every process was killed, so that none reported it.
-        Stopped: they were stopped before one could report it.
+        ProcessLost, Stopped: the processes were killed or stopped, and none has reported it.
     """
     count, stopped = config.trainer.devices, 0
     if pick_device(config).type == "cuda":
@@ -49,7 +47,8 @@ def train_in_processes(config: RunConfig, arguments: Sequence[str]) -> int:
                 started.close(signal.SIGKILL)
         except SignalException as received:  # while they start, or a second one
             raise Stopped(received.sigval) from None
-    return _exit_code(result.failures if result else {}, stopped, count)
+    failures = result.failures if result else {}
+    return exit_code({rank: failure.exitcode for rank, failure in failures.items()}, stopped, count)
 
 
 def _start(command: Sequence[str], count: int, store: Path) -> PContext:
@@ -61,9 +60,16 @@ def _start(command: Sequence[str], count: int, store: Path) -> PContext:
     return start_processes("train", command[0], arguments, ranks, DefaultLogsSpecs(os.devnull))
 
 
-def _exit_code(failures: Mapping[int, ProcessFailure], stopped: int, count: int) -> int:
-    """That of the first process that ended by itself, not by a signal; it has printed why."""
-    codes = {rank: failure.exitcode for rank, failure in failures.items()}
+def exit_code(codes: Mapping[int, int], stopped: int, count: int) -> int:
+    """That of the first process that has reported why it ended, which one that a signal ends does not.
+
+    Args:
+        codes: rank -> exit code, negative for a signal, of the processes that failed, in that order.
+        stopped: the signal that was passed on to them; 0 for none.
+        count: number of processes.
+    Raises:
+        ProcessLost, Stopped: none has reported it.
+    """
     if reported := [code for code in codes.values() if code > 0]:
         return reported[0]
     if codes and stopped:

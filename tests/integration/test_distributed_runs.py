@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,12 @@ def left(temporary: Path) -> list[Path]:
 
 
 def ended(pids: Sequence[int]) -> bool:
-    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    """Whether no process is left; one that lost its parent may stay as a zombie where nothing reaps it."""
+    for pid in pids:
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                return False
+    return True
 
 
 def test_only_the_first_process_writes_and_prints(undisturbed: tuple[Lab, Outcome]) -> None:
