@@ -20,7 +20,8 @@ STOP_POLL_SECONDS = 0.1
 def train_in_processes(config: RunConfig, arguments: Sequence[str]) -> int:
     """Run ``stargan-lab ARGUMENTS`` in one process per device, as torchrun does; returns the exit code.
 
-    Ctrl-C and SIGTERM are passed on. Processes that have not ended 30 s later, or at a second signal, are killed.
+    Ctrl-C and SIGTERM are passed on, both as SIGTERM, which prints nothing in a process that has hardly started.
+    Processes that have not ended 30 s later, or at a second signal, are killed.
 
     Args:
         config: what the arguments compose.
@@ -41,7 +42,7 @@ def train_in_processes(config: RunConfig, arguments: Sequence[str]) -> int:
                 result = started.wait(period=STOP_POLL_SECONDS)
             except SignalException as received:
                 stopped = received.sigval
-                started.close(received.sigval)
+                started.close(signal.SIGTERM)
                 result = started.wait(0)
             finally:
                 started.close(signal.SIGKILL)
@@ -65,13 +66,13 @@ def exit_code(codes: Mapping[int, int], stopped: int, count: int) -> int:
 
     Args:
         codes: rank -> exit code, negative for a signal, of the processes that failed, in that order.
-        stopped: the signal that was passed on to them; 0 for none.
+        stopped: the signal that was passed on to them as SIGTERM; 0 for none.
         count: number of processes.
     Raises:
         ProcessLost, Stopped: none has reported it.
     """
     if reported := [code for code in codes.values() if code > 0]:
-        return reported[0]
+        return 128 + stopped if stopped and reported[0] == 128 + signal.SIGTERM else reported[0]
     if codes and stopped:
         raise Stopped(stopped)
     for rank, code in codes.items():

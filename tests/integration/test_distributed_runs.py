@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -84,12 +85,17 @@ def left(temporary: Path) -> list[Path]:
 
 
 def ended(pids: Sequence[int]) -> bool:
-    """Whether no process is left; one that lost its parent may stay as a zombie where nothing reaps it."""
-    for pid in pids:
-        with suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
-                return False
-    return True
+    """Whether no process is left after 5 s; one whose parent was killed may stay as a zombie until init reaps it."""
+    deadline = time.monotonic() + 5
+    while (running := any(map(is_running, pids))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not running
+
+
+def is_running(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
 
 
 def test_only_the_first_process_writes_and_prints(undisturbed: tuple[Lab, Outcome]) -> None:

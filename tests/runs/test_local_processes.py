@@ -29,7 +29,9 @@ def test_fewer_gpus_than_devices_are_refused_before_a_process_starts(monkeypatch
     [
         ({}, 0, 0),
         ({}, signal.SIGINT, 0),  # they finished before the signal reached them
-        ({0: 130, 1: 130}, signal.SIGINT, 130),
+        ({0: 143, 1: 143}, signal.SIGINT, 130),
+        ({0: 143, 1: 143}, signal.SIGTERM, 143),
+        ({0: 143, 1: 143}, 0, 143),  # the processes themselves got the signal
         ({1: -signal.SIGKILL, 0: 1}, 0, 1),  # process 0 has reported that another one has ended
         ({0: 1, 1: -signal.SIGTERM}, signal.SIGTERM, 1),
     ],
