@@ -29,9 +29,14 @@ def quietly(quiet: bool) -> Iterator[None]:
         _QUIET.reset(token)
 
 
+def is_alone() -> bool:
+    """Whether this is not one of several processes of a run."""
+    return os.environ.get("WORLD_SIZE", "1") == "1"
+
+
 def is_first_process() -> bool:
-    """False in the processes of a run, started by torchrun, that leave printing to the first one."""
-    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+    """False in those of several processes of a run that leave printing to the first one."""
+    return is_alone() or os.environ.get("RANK", "0") == "0"
 
 
 def say(text: str) -> None:

@@ -44,7 +44,8 @@ def plan(
         ConfigError: a cell's configuration is invalid, or ``extra`` overrides a key that the variants set.
         DataError: a dataset is missing or damaged.
     """
-    from stargan_lab.runs.build import check_prerequisites  # imports torch, which a report does not need
+    # Imports torch, which a report does not need.
+    from stargan_lab.runs.build import check_one_of_several, check_prerequisites
 
     extra, seeds = _split_seeds(extra, ablation.seeds)
     varied = list(dict.fromkeys(key_of(o) for overrides in ablation.variants.values() for o in overrides))
@@ -60,6 +61,7 @@ def plan(
         except ConfigError as error:
             raise ConfigError(f"{ablation.name}, variant {variant}: {error}") from None
         for alike in _alike(configs):
+            check_one_of_several(alike[0])
             for config, identity in zip(alike, run_ids(alike, check_prerequisites(alike[0], here)), strict=True):
                 cells.append(Cell(variant, config.seed, merge(*merged, f"seed={config.seed}"), identity, config))
     _check_metrics(ablation)  # after the cells' imports have registered a user's metrics

@@ -156,6 +156,9 @@ def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] 
         ConfigError, DataError: in one line.
     """
     config = resolve(composed, hydra)
+    from stargan_lab.runs.build import check_one_of_several
+
+    check_one_of_several(config)
     return check_run(config, hydra, overrides)
 
 
@@ -196,8 +199,6 @@ def launch(
     Raises:
         Stopped: one of ``stop_signals`` stopped the jobs.
     """
-    if any(job.config.trainer.devices > 1 for job in jobs):
-        raise ConfigError("trainer.devices: must be 1 to train several runs; torchrun trains a single one, without -m")
     if jobs:
         base = with_n_jobs(base, [job.config for job in jobs], len(jobs), parallel)
     folder = Path(base.hydra.sweep.dir)

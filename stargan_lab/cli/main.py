@@ -32,7 +32,7 @@ from stargan_lab.cli import (
 )
 from stargan_lab.cli import list as list_
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
-from stargan_lab.console import is_first_process, say
+from stargan_lab.console import is_alone, is_first_process, say
 from stargan_lab.errors import (
     ConfigError,
     DataError,
@@ -95,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _wait_for_end() -> None:
-    """Torchrun has started several processes with one command line. The first one prints what is wrong with it; if
-    another one ends earlier, torchrun stops the first one.
+    """Several processes have been started with one command line. The first one prints what is wrong with it; if
+    another one ends earlier, the launcher stops the first one.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     time.sleep(30)
@@ -104,7 +104,11 @@ def _wait_for_end() -> None:
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Let every one of ``stop_signals`` end a command as Ctrl-C does; training has its own handler."""
+    """Let every one of ``stop_signals`` end a command as Ctrl-C does; training has its own handler.
+
+    Afterwards one of several processes ignores SIGTERM: once one has ended, the others get it, also while they report
+    why.
+    """
     if threading.current_thread() is not threading.main_thread():  # signal handlers exist there only
         yield
         return
@@ -119,6 +123,8 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if not is_alone():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _dispatch(arguments: list[str]) -> int:

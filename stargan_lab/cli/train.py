@@ -1,7 +1,9 @@
 """``train``: one run, or with ``-m`` several, as a Hydra app with one-line errors."""
 
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,7 +15,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stoppable
 from stargan_lab.cli.launcher_settings import n_jobs, with_n_jobs
@@ -27,7 +29,7 @@ from stargan_lab.config.compose import (
     resolve,
     without_surplus_options,
 )
-from stargan_lab.console import inform, outputs_flag, quietly
+from stargan_lab.console import inform, is_alone, outputs_flag, quietly
 from stargan_lab.errors import ConfigError
 
 
@@ -54,7 +56,9 @@ def train(arguments: Sequence[str]) -> int:
             return 0
         return _inform(parser, parsed)
     configure_log(base.hydra.hydra_logging, base.hydra.verbose)
-    (_train_several if parsed.multirun else _train_one)(base, loader)
+    if not parsed.multirun:
+        return _train_one(base, loader, arguments)
+    _train_several(base, loader)
     return 0
 
 
@@ -70,8 +74,16 @@ class _Shown(Hydra):
 
 
 @one_line_errors()
-def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
-    config = resolve(base, base.hydra)
+def _train_one(base: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> int:
+    """Train one run, for several devices in as many processes; returns the exit code."""
+    starts = is_alone() and OmegaConf.select(base, "trainer.devices") != 1
+    with warnings.catch_warnings(action="ignore") if starts else nullcontext():  # the first process warns
+        config = resolve(base, base.hydra)
+    if starts and config.trainer.devices > 1:
+        from stargan_lab.runs.local_processes import train_in_processes
+
+        check_run(config, base.hydra)
+        return train_in_processes(config, ["train", *arguments])
     from stargan_lab.runs.run import processes, run  # imports torch
 
     with processes(config) as world:
@@ -81,6 +93,7 @@ def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
             run(config)  # without Hydra's files
         else:
             _run_as_job(base, loader, lambda composed: run(config))
+    return 0
 
 
 def _run_as_job(base: DictConfig, loader: ConfigLoader, task: TaskFunction) -> None:

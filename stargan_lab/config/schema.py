@@ -89,7 +89,7 @@ class TrainerConfig(Model):
         "auto", description="auto, cpu, cuda or cuda:N"
     )
     devices: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="number of devices that share each batch; more than 1 needs torchrun (docs/launchers.md)"
+        1, description="number of devices that share each batch, each used by its own process (docs/launchers.md)"
     )
     precision: Literal["float32", "bfloat16", "float64", "auto"] = Field(
         "float32", description="bfloat16 uses autocast; here and below, auto: the fastest on this machine"

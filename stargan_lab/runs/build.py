@@ -11,7 +11,7 @@ from stargan_lab.checkpoints.load_state import start_from
 from stargan_lab.checkpoints.weight_files import ROLES, Role
 from stargan_lab.config import Component, RunConfig
 from stargan_lab.config.rules import coupling
-from stargan_lab.console import quietly
+from stargan_lab.console import is_alone, quietly
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError
@@ -21,7 +21,7 @@ from stargan_lab.models.initialize import initialize
 from stargan_lab.registry import family
 from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
-from stargan_lab.training.distributed import ALONE, World, check_processes
+from stargan_lab.training.distributed import ALONE, World
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.loop import LoopPlan
 from stargan_lab.training.optimizers import make_capturable
@@ -43,11 +43,9 @@ def check_prerequisites(config: RunConfig, here: bool = True) -> list[str]:
     Returns:
         The datasets' fingerprints; for image directories this reads the label lists and hashes the images, once.
     Raises:
-        ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing, or
-            there are not as many processes as ``trainer.devices``.
+        ConfigError: the device, extractor weights, initial weights or an image file for the samples is missing.
         DataError: a dataset is missing or damaged.
     """
-    check_processes(config.trainer.devices)
     if here:
         pick_device(config)
     weights = config.evaluation.weights
@@ -60,6 +58,15 @@ def check_prerequisites(config: RunConfig, here: bool = True) -> list[str]:
         fingerprints = [source.fingerprint for source in sources]
         check_file_names(sources, config.trainer.sample_images)
     return fingerprints
+
+
+def check_one_of_several(config: RunConfig) -> None:
+    """Raises ConfigError unless one process trains the run: launchers start one for each of several runs."""
+    if config.trainer.devices > 1 or not is_alone():
+        raise ConfigError(
+            "trainer.devices: must be 1, without torchrun, to train several runs; `stargan-lab train` without -m trains"
+            " one run on several devices"
+        )
 
 
 def build_layout(sources: Sequence[ImageSource]) -> LabelLayout:

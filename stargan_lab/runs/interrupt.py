@@ -23,8 +23,8 @@ class StopSignal:
     SIGHUP never does as the second one: a terminal may be closed while a run saves.
 
     Args:
-        repeated: torchrun passes on the signals that processes get anyway, and sends them when one has ended: without
-            a message, a second one does not interrupt.
+        repeated: for one of several processes, which what has started them also signals when another one has ended:
+            without a message, and a second signal does not interrupt.
     """
 
     def __init__(self, repeated: bool = False) -> None:

@@ -22,8 +22,8 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
     With ``config.quiet`` it prints only its result, warnings and errors. With ``trainer.devices`` > 1 it is called
-    in several processes that torchrun has started; the first writes and prints, the others return an empty result
-    or raise their error.
+    in as many processes, which `stargan-lab train` or torchrun has started; the first writes and prints, the others
+    return an empty result or raise their error.
 
     Args:
         config: from ``compose``, or the overrides to compose it from, e.g. ``["preset=tiny", "seed=1"]``.

@@ -1,5 +1,6 @@
-"""One run trained by several processes, which torchrun starts; each has a copy of the networks and rows of each batch.
+"""One run trained by several processes; each has a copy of the networks and rows of each batch.
 
+`runs/local_processes.py` starts them on this machine, torchrun on one or several.
 All losses are means over images, so the average of the processes' gradients is the gradient of the joint batch. Every
 process applies it to equal weights, so the copies stay equal. Control messages are CPU tensors (gloo), which do not
 wait for a GPU; gradients on GPUs are averaged by NCCL.
@@ -8,10 +9,13 @@ wait for a GPU; gradients on GPUs are averaged by NCCL.
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -25,6 +29,11 @@ PATIENCE = timedelta(days=1)
 
 STOPPING = signal.SIGINT, signal.SIGTERM
 
+STORE, LAUNCHER = "STARGAN_LAB_STORE", "STARGAN_LAB_LAUNCHER"
+"""Environment variables of the processes that the command itself starts: a file that connects them, and its pid."""
+
+ERROR = "error"  # in the store: the rank of the process that failed first, and its message
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,10 +45,12 @@ class World:
     Attributes:
         rank: number of this process; rank 0 alone writes and prints, except about an error in another one.
         size: number of processes.
+        store: what connects them; None for a single one.
     """
 
     rank: int = 0
     size: int = 1
+    store: dist.Store | None = None
 
     def rows(self, batch_size: int) -> slice:
         """This process's rows of a batch, whose size is a multiple of ``size``."""
@@ -102,29 +113,29 @@ class World:
 
     @contextmanager
     def _noticing_losses(self) -> Iterator[None]:
-        """Raises ProcessLost if the communication fails."""
+        """Raises ProcessLost if the communication fails; its message is the first error, if a process has told it."""
         try:
             yield
         except RuntimeError as error:
-            _ignore_signals()  # torchrun now stops the remaining processes, of which one reports what happened
-            raise ProcessLost(
-                f"another of the {self.size} processes has ended; repeat the command to resume from the last checkpoint"
-            ) from error
+            _ignore_signals()  # the launcher now stops the others, of which one reports what happened
+            ended = f"another of the {self.size} processes has ended; repeat the command to resume"
+            raise ProcessLost(_first_error(self.store) or f"{ended} from the last checkpoint") from error
 
 
 ALONE = World()
+_JOINED = ContextVar("joined", default=ALONE)
 
 
 @contextmanager
 def joined(devices: int, on_gpu: bool) -> Iterator[World]:
-    """The processes that torchrun has started for a run with ``trainer.devices``; nested contexts are the same one.
+    """The processes that have been started for a run with ``trainer.devices``; nested contexts are the same one.
 
     Raises:
-        ConfigError: torchrun has not started as many processes, or has started more than this machine has GPUs.
+        ConfigError: there are not as many processes, or more on this machine than it has GPUs.
         LabError: in one of the processes, which reports it; ReportedElsewhere in the others.
     """
-    if dist.is_initialized():
-        yield World(dist.get_rank(), dist.get_world_size())
+    if (world := _JOINED.get()).size > 1:
+        yield world
         return
     check_processes(devices)
     if devices == 1:
@@ -133,11 +144,11 @@ def joined(devices: int, on_gpu: bool) -> Iterator[World]:
     on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", devices))
     if on_this_machine == devices:  # no other machine needs to reach these processes
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     if on_gpu:
-        if on_this_machine > (count := torch.cuda.device_count()):
-            raise ConfigError(f"trainer.devices: torchrun has started {on_this_machine} processes for {count} GPUs")
+        check_gpus(on_this_machine)
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    with _restored_handlers(), _group(on_gpu) as (world, store):
+    with restored_handlers(), _group(on_gpu) as world:
         try:
             yield world
             world.wait()  # for rank 0, which records
@@ -145,60 +156,84 @@ def joined(devices: int, on_gpu: bool) -> Iterator[World]:
             _wait_for_the_others(world)
             raise
         except LabError as error:
-            raise _reported_once(error, world, store) from error
+            raise _reported_once(error, world) from error
 
 
 @contextmanager
-def _group(on_gpu: bool) -> Iterator[tuple[World, dist.Store]]:
-    """The group of the processes that torchrun has started, and the store it keeps for them."""
-    store, rank, size = next(dist.rendezvous("env://"))
+def _group(on_gpu: bool) -> Iterator[World]:
+    """The group of the processes, which a file connects or a server that torchrun has started."""
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if path := os.environ.get(STORE):
+        store: dist.Store = dist.FileStore(path, size)
+        threading.Thread(target=_end_with, args=(int(os.environ[LAUNCHER]), Path(path)), daemon=True).start()
+    else:
+        store, _, _ = next(dist.rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    joining = _JOINED.set(World(rank, size, store))
     try:
-        yield World(rank, size), store
+        yield _JOINED.get()
     finally:
+        _JOINED.reset(joining)
         dist.destroy_process_group()
 
 
+def _end_with(launcher: int, store: Path) -> None:
+    """End this process once the one that started it was killed, so that the same command can resume immediately."""
+    while os.getppid() == launcher:
+        time.sleep(0.5)
+    with suppress(OSError):  # another process deletes them
+        store.unlink()
+        store.parent.rmdir()
+    os._exit(1)
+
+
 def _wait_for_the_others(world: World) -> None:
-    """Torchrun stops all processes once one has ended, so all first finish writing."""
+    """The launcher stops all processes once one has ended, so all first finish writing."""
     with suppress(ProcessLost):
         world.wait()
 
 
-def _reported_once(error: LabError, world: World, store: dist.Store) -> LabError:
+def _reported_once(error: LabError, world: World) -> LabError:
     """The error to raise in this process, so that only one of them prints a line."""
+    elsewhere = ReportedElsewhere("another process reports the error")
     if isinstance(error, NonFiniteLossError):  # losses are averaged, so it is raised in all processes
         _wait_for_the_others(world)
-        reported = world.rank == 0
-    else:
-        reported = _is_first_error(store)
-    if not reported:
-        return ReportedElsewhere("another process reports the error")
+        return elsewhere if world.rank else error
     own = world.rank > 0 and not isinstance(error, ProcessLost)
-    return LabError(f"process {world.rank} of {world.size}: {error}") if own else error
+    reported = LabError(f"process {world.rank} of {world.size}: {error}") if own else error
+    return reported if _is_first_error(f"{world.rank} {reported}", world.store) else elsewhere
 
 
 def check_processes(devices: int) -> None:
-    """Raises ConfigError unless torchrun has started one process per device, or none for one device."""
-    started = int(os.environ.get("WORLD_SIZE", 1))
-    if started == devices:
+    """Raises ConfigError unless this is one of as many processes as ``devices``."""
+    if (started := int(os.environ.get("WORLD_SIZE", 1))) == devices:
         return
-    command = f"torchrun --standalone --nproc-per-node {devices} -m stargan_lab train trainer.devices={devices} …"
+    command = f"stargan-lab train trainer.devices={devices} …"
     if started == 1:
         raise ConfigError(f"trainer.devices={devices} needs {devices} processes; start them with: {command}")
-    raise ConfigError(
-        f"trainer.devices={devices}, but torchrun has started {started} processes; set trainer.devices={started}"
-        + (f", or use: {command}" if devices > 1 else "")
-    )
+    there = f"torchrun has started {started} processes; set trainer.devices={started}"
+    raise ConfigError(f"trainer.devices={devices}, but {there}" + (f", or use: {command}" if devices > 1 else ""))
 
 
-def _is_first_error(store: dist.Store) -> bool:
-    """Whether no other process has failed before."""
-    try:
-        return bool(store.add("errors", 1) == 1)
-    except RuntimeError:  # torchrun, which holds the store, has ended
-        return True
+def check_gpus(processes: int) -> None:
+    """Raises ConfigError if this machine has fewer GPUs than ``processes``."""
+    if processes > (count := torch.cuda.device_count()):
+        raise ConfigError(f"trainer.devices: {processes} processes need {processes} GPUs, but this machine has {count}")
+
+
+def _is_first_error(line: str, store: dist.Store | None) -> bool:
+    """Whether no other process has failed before; the others can read the line."""
+    with suppress(RuntimeError):  # the store has ended with the launcher
+        return store is None or store.compare_set(ERROR, "", line).decode() == line
+    return True
+
+
+def _first_error(store: dist.Store | None) -> str:
+    """What the process that failed first reports; empty if it was killed."""
+    with suppress(RuntimeError):
+        return store.get(ERROR).decode().partition(" ")[2] if store is not None and store.check([ERROR]) else ""
+    return ""
 
 
 def _ignore_signals() -> None:
@@ -208,12 +243,12 @@ def _ignore_signals() -> None:
 
 
 @contextmanager
-def _restored_handlers() -> Iterator[None]:
-    """Context after which signals that ``_ignore_signals`` ignores are handled as before."""
+def restored_handlers() -> Iterator[None]:
+    """Context after which Ctrl-C and SIGTERM are handled as before."""
     before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         yield
     finally:
         for number, handler in before.items():
-            if signal.getsignal(number) is signal.SIG_IGN and handler is not None:
+            if handler is not None and signal.getsignal(number) != handler:
                 signal.signal(number, handler)

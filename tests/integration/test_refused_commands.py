@@ -30,10 +30,18 @@ REFUSED = {
     "unknown attribute": ("train preset=tiny data.sources.faces.attributes=[Mal]", ["attributes", "'Male'"]),
     "no CelebA": ("train", ["data/celeba", "list_attr_celeba.txt"]),
     "no GPU": ("train preset=tiny trainer.device=cuda", ["trainer.device", "cuda"]),
-    "several devices without torchrun": ("train preset=tiny trainer.devices=2", ["torchrun", "--nproc-per-node 2"]),
+    "several devices without data": ("train preset=tiny data=celeba trainer.devices=2", ["data/celeba"]),
+    "several GPUs on a machine without": (
+        "train preset=tiny trainer.devices=2 trainer.device=cuda",
+        ["trainer.device", "cuda is not available"],
+    ),
     "a multirun on several devices": (
         "train -m preset=tiny trainer.devices=2 seed=0,1",
-        ["trainer.devices", "torchrun"],
+        ["trainer.devices: must be 1", "without -m"],
+    ),
+    "a sweep on several devices": (
+        "sweep quickstart trainer.devices=2",
+        ["trainer.devices: must be 1"],
     ),
     "missing weights": ("train preset=tiny evaluation.weights=no.pth evaluation.extractor=inception", ["no.pth"]),
     "misspelt key in a user's YAML": ("train --config-dir conf preset=mine", ["n_critc", "'n_critic'"]),

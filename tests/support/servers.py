@@ -22,14 +22,43 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def listening_addresses(port: int) -> set[str]:
-    """The addresses that processes of this machine listen on at a TCP port, in the kernel's hexadecimal form.
+def _listening() -> Iterator[tuple[str, int, str]]:
+    """Address in the kernel's hexadecimal form, port and inode of every TCP socket of this machine that listens.
 
     ``0100007F`` is 127.0.0.1; zeros are all interfaces.
     """
-    lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
-    sockets = [(local.rpartition(":"), state) for _, local, _, state, *_ in map(str.split, lines)]
-    return {address for (address, _, number), state in sockets if int(number, 16) == port and state == "0A"}
+    for name in ("tcp", "tcp6"):
+        for words in map(str.split, Path("/proc/net", name).read_text().splitlines()[1:]):
+            address, _, port = words[1].rpartition(":")
+            if words[3] == "0A":
+                yield address, int(port, 16), words[9]
+
+
+def listening_addresses(port: int) -> set[str]:
+    """The addresses that processes of this machine listen on at a TCP port, as ``_listening`` writes them."""
+    return {address for address, number, _ in _listening() if number == port}
+
+
+def listening_addresses_of(pid: int) -> set[str]:
+    """The addresses that a process and its descendants listen on, as ``_listening`` writes them."""
+    listening = list(_listening())
+    opened = {target for each in process_tree(pid) for target in _open_files(each)}
+    return {address for address, _, inode in listening if f"socket:[{inode}]" in opened}
+
+
+def process_tree(pid: int) -> list[int]:
+    """A process and its descendants, except those that end meanwhile."""
+    children: list[str] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            children += (thread / "children").read_text().split()
+    return [pid, *(each for child in children for each in process_tree(int(child)))]
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            yield os.readlink(link)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tiny import ONE, TWO, make_batch, make_generator, make_objective, make_trai
 from torch import Tensor
 
 from stargan_lab.checkpoints.train_state import state_sha256
-from stargan_lab.errors import ConfigError, Interrupted, NonFiniteLossError, ReportedElsewhere
+from stargan_lab.errors import ConfigError, Interrupted, NonFiniteLossError, ProcessLost, ReportedElsewhere
 from stargan_lab.labels import Batch
 from stargan_lab.losses.target_labels import different, permuted
 from stargan_lab.training.distributed import ALONE, STOPPING, World, joined
@@ -111,7 +111,11 @@ def work(rank: int, folder: Path) -> None:
             torch.save({"results": results, "raised": raised}, folder / f"{rank}.pt")
             if rank == 1:
                 raise ConfigError("no such file here")
-            world.wait()
+            try:
+                world.wait()
+            except ProcessLost as error:
+                (folder / "0-cause.txt").write_text(str(error))
+                raise
     except Exception as error:  # the first line is of this process's own error, or says who reports it
         (folder / f"{rank}.txt").write_text(f"{type(error).__name__}: {error}")
     restored = all(signal.getsignal(number) is ignored for number in STOPPING)
@@ -172,6 +176,12 @@ def test_an_error_is_reported_by_one_process(processes: Path) -> None:
 
 
 @pytest.mark.integration
+def test_the_others_know_the_error(processes: Path) -> None:
+    """The first process records it in ``result.json``."""
+    assert (processes / "0-cause.txt").read_text() == "process 1 of 2: no such file here"
+
+
+@pytest.mark.integration
 def test_signals_that_are_ignored_after_a_loss_are_handled_again(processes: Path) -> None:
     assert [(processes / f"{rank}-handlers.txt").read_text() for rank in range(SIZE)] == ["restored"] * SIZE
 
@@ -188,6 +198,6 @@ def test_another_number_of_processes_is_refused(devices: int, started: str | Non
         monkeypatch.setenv("WORLD_SIZE", started)
     with pytest.raises(ConfigError, match=rf"^trainer\.devices={devices}") as caught, joined(devices, on_gpu=False):
         pass
-    command = "torchrun --standalone --nproc-per-node 2 -m stargan_lab train trainer.devices=2"
+    command = "stargan-lab train trainer.devices=2"
     assert (command in str(caught.value)) == (devices == 2)
     assert started is None or f"set trainer.devices={started}" in str(caught.value)
