@@ -12,6 +12,7 @@ from pathlib import Path
 from platform import python_version
 
 import torch
+from joblib import cpu_count
 
 from stargan_lab.checkpoints.weight_files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
@@ -55,7 +56,7 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
 
 
 def _devices(config: RunConfig) -> Iterator[Finding]:
-    cores, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores, memory = cpu_count(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Finding("ok", "CPU", f"{environment('cpu')['machine']}: {cores} cores, {memory / GIB:.0f} GiB memory")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about drivers it cannot use

@@ -1,6 +1,5 @@
 """How many runs a sweep trains at a time on this machine, and with which launcher."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from joblib import cpu_count
 from omegaconf import OmegaConf
 
 from stargan_lab.ablation.spec import load
@@ -47,7 +47,7 @@ def test_cores_are_shared_out(machine: Any) -> None:
 
 
 def test_a_run_with_a_thread_per_core_has_the_machine_to_itself(machine: Any) -> None:
-    machine(cores=len(os.sched_getaffinity(0)))
+    machine(cores=cpu_count())
     assert capacity([config("trainer.threads=null")]).runs == 1
 
 
