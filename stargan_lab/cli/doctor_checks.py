@@ -12,7 +12,6 @@ from pathlib import Path
 from platform import python_version
 
 import torch
-from joblib import cpu_count
 
 from stargan_lab.checkpoints.weight_files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
@@ -57,8 +56,8 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
 
 
 def _devices(config: RunConfig) -> Iterator[Finding]:
-    cores, memory = cpu_count(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    yield Finding("ok", "CPU", f"{environment('cpu')['machine']}: {cores} cores, {memory / GIB:.0f} GiB memory")
+    here, memory = environment("cpu"), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Finding("ok", "CPU", f"{here['machine']}: {here['cores']} cores, {memory / GIB:.0f} GiB memory")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about drivers it cannot use
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
