@@ -52,27 +52,33 @@ class Capacity:
 def capacity(configs: Sequence[RunConfig]) -> Capacity:
     """How many runs with these configurations fit on this machine, if all were like the most demanding one.
 
-    On the CPU, runs share neither cores nor more than the free memory. On GPUs, several share each one.
+    On the CPU, runs share neither cores nor more than the free memory. On GPUs, several share each one, and
+    cores limit only runs with a number for ``trainer.threads``.
 
     Raises:
         ConfigError: the GPUs cannot be used.
     """
-    threads, cores = max(map(thread_count, configs)), cpu_count()
+    threads, cores = max(map(_cores_needed, configs)), cpu_count()
     needed = max(map(estimated_bytes, configs))
     per_run = f"about {needed / GIB:.1f} GiB per run"
     on_gpu = any(device_name(config) == "cuda" for config in configs)
     gpus = _chosen(free_gpu_memory(), configs) if on_gpu else []
     free = free_memory()
-    limits = [
-        Capacity(max(cores // threads, len(gpus)), f"{counted(cores, 'core')}, trainer.threads={threads}"),
-        Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}"),
-    ]
+    limits = [Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}")]
+    if threads:
+        fitting = max(cores // threads, len(gpus))
+        limits.insert(0, Capacity(fitting, f"{counted(cores, 'core')}, trainer.threads={threads}"))
     if gpus:
         fitting = min(RUNS_PER_GPU, min(gpus) // needed)
         about = f"{counted(len(gpus), 'GPU')} with {min(gpus) / GIB:.1f} GiB of free memory, {per_run}"
         limits.append(Capacity(len(gpus) * max(fitting, 1), about))
     least = min(limits, key=lambda limit: limit.runs)
     return Capacity(max(least.runs, 1), least.reason)
+
+
+def _cores_needed(config: RunConfig) -> int:
+    """The cores that a run does not share with others; 0: it may share all, as a run on a GPU with ``threads=null``."""
+    return thread_count(config) if config.trainer.threads or device_name(config) == "cpu" else 0
 
 
 def _chosen(gpus: Sequence[int], configs: Sequence[RunConfig]) -> Sequence[int]:

@@ -24,7 +24,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets what this machine seems to have."""
 
     def set_machine(cores: int, gib: float = 1000, gpus: Sequence[float] = ()) -> None:
-        monkeypatch.setattr(module, "cpu_count", lambda: cores)
+        for name in (f"{module.__name__}.cpu_count", "joblib.cpu_count"):
+            monkeypatch.setattr(name, lambda: cores)
         monkeypatch.setattr(module, "free_memory", lambda: int(gib * GIB))
         monkeypatch.setattr(module, "free_gpu_memory", lambda: [int(free * GIB) for free in gpus])
 
@@ -76,6 +77,24 @@ def test_free_memory_is_a_limit(machine: Any) -> None:
 def test_runs_share_gpus(machine: Any, device: str, cores: int, gpus: list[float], runs: int, reason: str) -> None:
     machine(cores, gpus=gpus)
     assert capacity([config(f"trainer.device={device}")]) == Capacity(runs, reason)
+
+
+@pytest.mark.parametrize(
+    ("preset", "threads", "runs", "reason"),
+    [
+        ("small", "null", 8, "1 GPU with 80.0 GiB of free memory, about 3.0 GiB per run"),
+        ("reference", "null", 8, "1 GPU with 80.0 GiB of free memory, about 9.0 GiB per run"),
+        ("reference", "4", 4, "16 cores, trainer.threads=4"),
+        ("quickstart", "1", 8, "1 GPU with 80.0 GiB of free memory, about 1.8 GiB per run"),
+    ],
+)
+def test_on_a_gpu_cores_limit_only_chosen_threads(
+    machine: Any, preset: str, threads: str, runs: int, reason: str
+) -> None:
+    machine(cores=16, gpus=[80])
+    cell = compose([f"preset={preset}", "trainer.device=cuda", f"trainer.threads={threads}"])
+    assert capacity([cell]) == Capacity(runs, reason)
+    assert capacity([cell, config("trainer.threads=null")]).runs == 1, "a run on the CPU needs its cores"
 
 
 def test_every_gpu_trains_a_run_even_if_one_may_use_all_cores(machine: Any) -> None:
