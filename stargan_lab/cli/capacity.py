@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from joblib import cpu_count
@@ -17,6 +17,9 @@ GIB = 2**30
 
 RUNS_PER_GPU = 8
 """At most; more have not been measured."""
+
+MOST_SHARING = 1.5
+"""At most so many times the runs that the cores allow, so that the last round leaves fewer cores idle."""
 
 BYTES_PER_RUN = GIB
 """Libraries, weights, optimizers and data, generously."""
@@ -38,15 +41,35 @@ class Capacity:
     Attributes:
         runs: at least 1.
         reason: what limits them, e.g. ``2 cores, trainer.threads=1``; empty if the user has chosen.
+        most: how many can be trained at a time if more than ``runs`` share their cores; less than ``runs``: no more.
     """
 
     runs: int
     reason: str = ""
+    most: int = field(default=0, compare=False)
+
+    def limited_to(self, runs: int) -> "Capacity":
+        """For so many runs: at most all; or the smallest number up to ``most`` with which they take the least time.
+
+        Runs are trained in rounds. Where n runs share the cores of fewer, a round takes n / fewer times as long, but
+        the last round may leave fewer cores idle.
+        """
+        if runs <= self.runs:
+            return Capacity(runs, self.reason)
+        best = min(range(self.runs, max(self.most, self.runs) + 1), key=lambda n: _rounds(runs, n) * n)
+        if best == self.runs:
+            return self
+        saved = f"{counted(_rounds(runs, best), 'round')} instead of {_rounds(runs, self.runs)}"
+        return Capacity(best, f"{self.reason}; {saved}")
 
     def text(self) -> str:
         """``2 at a time (2 cores, trainer.threads=1)``."""
         many = "one" if self.runs == 1 else f"{self.runs:,}"
         return f"{many} at a time" + (f" ({self.reason})" if self.reason else "")
+
+
+def _rounds(runs: int, at_a_time: int) -> int:
+    return -(-runs // at_a_time)
 
 
 def capacity(configs: Sequence[RunConfig]) -> Capacity:
@@ -64,7 +87,8 @@ def capacity(configs: Sequence[RunConfig]) -> Capacity:
     on_gpu = any(device_name(config) == "cuda" for config in configs)
     gpus = _chosen(free_gpu_memory(), configs) if on_gpu else []
     free = free_memory()
-    limits = [Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}")]
+    in_memory = Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}")
+    limits = [in_memory]
     if threads:
         fitting = max(cores // threads, len(gpus))
         limits.insert(0, Capacity(fitting, f"{counted(cores, 'core')}, trainer.threads={threads}"))
@@ -73,7 +97,8 @@ def capacity(configs: Sequence[RunConfig]) -> Capacity:
         about = f"{counted(len(gpus), 'GPU')} with {min(gpus) / GIB:.1f} GiB of free memory, {per_run}"
         limits.append(Capacity(len(gpus) * max(fitting, 1), about))
     least = min(limits, key=lambda limit: limit.runs)
-    return Capacity(max(least.runs, 1), least.reason)
+    fit = max(least.runs, 1)
+    return Capacity(fit, least.reason, most=0 if gpus else min(int(MOST_SHARING * fit), in_memory.runs))
 
 
 def _cores_needed(config: RunConfig) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from joblib import effective_n_jobs
@@ -49,7 +48,7 @@ def at_a_time(base: DictConfig, configs: Sequence[RunConfig], runs: int | None =
     """
     chosen = n_jobs(base)
     fitting = capacity(configs) if chosen is None else Capacity(effective_n_jobs(chosen))
-    return replace(fitting, runs=min(fitting.runs, runs or fitting.runs))
+    return fitting.limited_to(runs or fitting.runs)
 
 
 def with_n_jobs(base: DictConfig, configs: Sequence[RunConfig], runs: int | None = None) -> DictConfig:

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from pandas import DataFrame
 
-from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
+from stargan_lab.ablation.execute import count_unfinished, distinct, folder_of, status, unfinished
 from stargan_lab.ablation.plan import Cell, merge, plan
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.cli.capacity import Capacity
@@ -130,8 +130,9 @@ class SweepRun:
         return changed
 
     def at_a_time(self, cells: Sequence[Cell]) -> Capacity:
-        """How many of the cells are trained at a time."""
-        return at_a_time(self._launching[0], [cell.config for cell in cells], len(distinct(cells)))
+        """How many of the cells that are left are trained at a time; of all if none is left."""
+        runs = count_unfinished(cells, self.retry_failed) or len(distinct(cells))
+        return at_a_time(self._launching[0], [cell.config for cell in cells], runs)
 
     def announce(self, cells: Sequence[Cell]) -> None:
         variants, runs = counted(len(self.ablation.variants), "variant"), counted(len(distinct(cells)), "run")

@@ -52,6 +52,32 @@ def test_a_run_with_a_thread_per_core_has_the_machine_to_itself(machine: Any) ->
     assert capacity([config("trainer.threads=null")]).runs == 1
 
 
+@pytest.mark.parametrize(
+    ("runs", "cores", "at_a_time", "rounds"),
+    [
+        *((9, 2, 3, "3 rounds instead of 5"), (3, 2, 3, "1 round instead of 2"), (9, 4, 5, "2 rounds instead of 3")),
+        *((9, 6, 9, "1 round instead of 2"), (17, 8, 9, "2 rounds instead of 3")),
+        *((2, 2, 2, ""), (7, 2, 2, ""), (8, 2, 2, ""), (60, 2, 2, ""), (8, 4, 4, ""), (9, 16, 9, ""), (9, 1, 1, "")),
+    ],
+)
+def test_the_last_round_leaves_few_cores_idle(machine: Any, runs: int, cores: int, at_a_time: int, rounds: str) -> None:
+    machine(cores=cores)
+    reason = f"{cores} core{'s' * (cores > 1)}, trainer.threads=1" + (f"; {rounds}" if rounds else "")
+    assert capacity([SMALL]).limited_to(runs) == Capacity(at_a_time, reason)
+
+
+def test_equal_rounds_do_not_exceed_memory_and_gpus(machine: Any) -> None:
+    needed = estimated_bytes(SMALL) / GIB
+    for gib, runs in ((2.5, 2), (3.5, 3)):
+        machine(cores=2, gib=gib * needed)
+        assert capacity([SMALL]).limited_to(9).runs == runs
+    machine(cores=8, gib=2.5 * needed)
+    assert capacity([SMALL]).limited_to(3).runs == 2
+    machine(cores=64, gpus=[2.5 * needed])
+    assert capacity([config("trainer.device=cuda")]).limited_to(3).runs == 2
+    assert Capacity(2).limited_to(9) == Capacity(2), "chosen by the user"
+
+
 def test_free_memory_is_a_limit(machine: Any) -> None:
     needed = estimated_bytes(SMALL) / GIB
     assert 1 < needed < 2.5
@@ -165,7 +191,8 @@ def test_a_control_group_outside_the_container(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("launcher", "runs", "text"),
     [
-        ({"n_jobs": None}, 9, "4 at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": None}, 8, "4 at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": None}, 9, "5 at a time (4 cores, trainer.threads=1; 2 rounds instead of 3)"),
         ({"n_jobs": None}, 1, "one at a time (4 cores, trainer.threads=1)"),
         ({"n_jobs": 2}, 9, "2 at a time"),
         ({"n_jobs": 256}, 9, "9 at a time"),
@@ -178,7 +205,7 @@ def test_the_launchers_number_comes_first(machine: Any, launcher: dict[str, Any]
     assert at_a_time(base, [SMALL], runs).text() == text
     resolved = with_n_jobs(base, [SMALL], runs)
     if launcher == {"n_jobs": None}:
-        assert resolved.hydra.launcher.n_jobs == min(runs, 4)
+        assert resolved.hydra.launcher.n_jobs == {1: 1, 8: 4, 9: 5}[runs]
         assert one_by_one(resolved) == (runs == 1)
     else:
         assert resolved is base
