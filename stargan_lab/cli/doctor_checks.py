@@ -57,7 +57,9 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
 
 def _devices(config: RunConfig) -> Iterator[Finding]:
     here, memory = environment("cpu"), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    yield Finding("ok", "CPU", f"{here['machine']}: {here['cores']} cores, {memory / GIB:.0f} GiB memory")
+    yield Finding(
+        "ok", "CPU", f"{here['machine']}: {counted(int(here['cores']), 'core')}, {memory / GIB:.0f} GiB memory"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about drivers it cannot use
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

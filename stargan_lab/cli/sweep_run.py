@@ -135,7 +135,9 @@ class SweepRun:
         return at_a_time(self._launching[0], [cell.config for cell in cells], runs)
 
     def announce(self, cells: Sequence[Cell]) -> None:
-        variants, runs = counted(len(self.ablation.variants), "variant"), counted(len(distinct(cells)), "run")
+        variants, every = counted(len(self.ablation.variants), "variant"), len(distinct(cells))
+        left = count_unfinished(cells, self.retry_failed)
+        runs = counted(every, "run") + (f" ({left:,} left)" if left < every else "")
         parallel = self.at_a_time(cells).text()
         inform(f"{self.ablation.title}: {variants}, {runs}, {parallel}, in {self.outputs}")
 

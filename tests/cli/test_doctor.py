@@ -63,7 +63,7 @@ def test_an_empty_directory_has_no_problems(doctor: Doctor) -> None:
 def test_the_cores_are_those_of_a_containers_quota(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     """``LOKY_MAX_CPU_COUNT`` stands for the quota, which joblib takes the minimum with."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert ": 1 cores, " in doctor(*TINY)[1]["CPU"][1]
+    assert ": 1 core, " in doctor(*TINY)[1]["CPU"][1]
 
 
 def test_text_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
