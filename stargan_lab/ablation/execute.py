@@ -36,15 +36,24 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
     left = []
     for cell in distinct(cells):
         now = status(cell)
-        if now == "finished":
+        if _is_left(now, retry_failed):
+            left.append(cell)
+        elif now == "finished":
             tag_finished(cell.config, folder_of(cell))
-        elif now in FAILED and not retry_failed:
-            say(f"{cell.title}: {now} earlier; use --retry-failed to train it again")
         elif now == "running":
             say(f"{cell.title}: running in another process")
         else:
-            left.append(cell)
+            say(f"{cell.title}: {now} earlier; use --retry-failed to train it again")
     return left
+
+
+def count_unfinished(cells: Sequence[Cell], retry_failed: bool) -> int:
+    """How many cells ``unfinished`` returns; tags and prints nothing."""
+    return sum(_is_left(status(cell), retry_failed) for cell in distinct(cells))
+
+
+def _is_left(now: str, retry_failed: bool) -> bool:
+    return now not in ("finished", "running") and (retry_failed or now not in FAILED)
 
 
 def status_table(cells: Sequence[Cell]) -> str:

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from joblib import cpu_count
@@ -17,6 +17,9 @@ GIB = 2**30
 
 RUNS_PER_GPU = 8
 """At most; more have not been measured."""
+
+MOST_SHARING = 1.5
+"""At most so many times the runs that the cores allow, so that the last round leaves fewer cores idle."""
 
 BYTES_PER_RUN = GIB
 """Libraries, weights, optimizers and data, generously."""
@@ -38,13 +41,26 @@ class Capacity:
     Attributes:
         runs: at least 1.
         reason: what limits them, e.g. ``2 cores, trainer.threads=1``; empty if the user has chosen.
+        most: how many can be trained at a time if more than ``runs`` share their cores; less than ``runs``: no more.
     """
 
     runs: int
     reason: str = ""
+    most: int = field(default=0, compare=False)
 
     def limited_to(self, runs: int) -> "Capacity":
-        return replace(self, runs=min(self.runs, runs))
+        """For so many runs: at most all; or the smallest number up to ``most`` with which they take the least time.
+
+        Runs are trained in rounds. Where n runs share the cores of fewer, a round takes n / fewer times as long, but
+        the last round may leave fewer cores idle.
+        """
+        if runs <= self.runs:
+            return Capacity(runs, self.reason)
+        best = min(range(self.runs, max(self.most, self.runs) + 1), key=lambda n: _rounds(runs, n) * n)
+        if best == self.runs:
+            return self
+        saved = f"{counted(_rounds(runs, best), 'round')} instead of {_rounds(runs, self.runs)}"
+        return Capacity(best, f"{self.reason}; {saved}")
 
     def text(self) -> str:
         """``2 at a time (2 cores, trainer.threads=1)``."""
@@ -52,30 +68,42 @@ class Capacity:
         return f"{many} at a time" + (f" ({self.reason})" if self.reason else "")
 
 
+def _rounds(runs: int, at_a_time: int) -> int:
+    return -(-runs // at_a_time)
+
+
 def capacity(configs: Sequence[RunConfig]) -> Capacity:
     """How many runs with these configurations fit on this machine, if all were like the most demanding one.
 
-    On the CPU, runs share neither cores nor more than the free memory. On GPUs, several share each one.
+    On the CPU, runs share neither cores nor more than the free memory. On GPUs, several share each one, and
+    cores limit only runs with a number for ``trainer.threads``.
 
     Raises:
         ConfigError: the GPUs cannot be used.
     """
-    threads, cores = max(map(thread_count, configs)), cpu_count()
+    threads, cores = max(map(_cores_needed, configs)), cpu_count()
     needed = max(map(estimated_bytes, configs))
     per_run = f"about {needed / GIB:.1f} GiB per run"
     on_gpu = any(device_name(config) == "cuda" for config in configs)
     gpus = _chosen(free_gpu_memory(), configs) if on_gpu else []
     free = free_memory()
-    limits = [
-        Capacity(max(cores // threads, len(gpus)), f"{counted(cores, 'core')}, trainer.threads={threads}"),
-        Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}"),
-    ]
+    in_memory = Capacity(free // needed, f"{free / GIB:.1f} GiB of free memory, {per_run}")
+    limits = [in_memory]
+    if threads:
+        fitting = max(cores // threads, len(gpus))
+        limits.insert(0, Capacity(fitting, f"{counted(cores, 'core')}, trainer.threads={threads}"))
     if gpus:
         fitting = min(RUNS_PER_GPU, min(gpus) // needed)
         about = f"{counted(len(gpus), 'GPU')} with {min(gpus) / GIB:.1f} GiB of free memory, {per_run}"
         limits.append(Capacity(len(gpus) * max(fitting, 1), about))
     least = min(limits, key=lambda limit: limit.runs)
-    return Capacity(max(least.runs, 1), least.reason)
+    fit = max(least.runs, 1)
+    return Capacity(fit, least.reason, most=0 if gpus else min(int(MOST_SHARING * fit), in_memory.runs))
+
+
+def _cores_needed(config: RunConfig) -> int:
+    """The cores that a run does not share with others; 0: it may share all, as a run on a GPU with ``threads=null``."""
+    return thread_count(config) if config.trainer.threads or device_name(config) == "cpu" else 0
 
 
 def jobs_on_all_cores(cores: int) -> int:

@@ -16,8 +16,9 @@ import torch
 from stargan_lab.checkpoints.weight_files import ROLES, locate_initial
 from stargan_lab.cli.doctor import Finding, Request
 from stargan_lab.config import Component, RunConfig
-from stargan_lab.config.machine import fastest_settings
+from stargan_lab.config.machine import with_fastest_settings
 from stargan_lab.config.option_help import as_yaml
+from stargan_lab.config.run_identity import effective_trainer
 from stargan_lab.data.sources import open_sources
 from stargan_lab.errors import ConfigError, DataError, LabError, counted
 from stargan_lab.evaluation.inception_weights import DOWNLOAD, cache_paths, is_official
@@ -55,8 +56,10 @@ def check(config: RunConfig, request: Request) -> Iterator[Finding]:
 
 
 def _devices(config: RunConfig) -> Iterator[Finding]:
-    cores, memory = len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    yield Finding("ok", "CPU", f"{environment('cpu')['machine']}: {cores} cores, {memory / GIB:.0f} GiB memory")
+    here, memory = environment("cpu"), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Finding(
+        "ok", "CPU", f"{here['machine']}: {counted(int(here['cores']), 'core')}, {memory / GIB:.0f} GiB memory"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about drivers it cannot use
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -74,12 +77,13 @@ def _devices(config: RunConfig) -> Iterator[Finding]:
 
 
 def _speed(config: RunConfig) -> Finding:
-    """Recommends ``trainer=fast`` where it differs from the configuration."""
-    fastest = fastest_settings(config)
-    if all(getattr(config.trainer, key) == value for key, value in fastest.items()):
+    """Recommends the settings of ``trainer=fast`` that differ from the configuration's and have an effect."""
+    now, fastest = effective_trainer(config), effective_trainer(with_fastest_settings(config))
+    now = config.trainer.model_dump() | now
+    faster = [f"trainer.{key}={as_yaml(value)}" for key, value in fastest.items() if now[key] != value]
+    if not faster:
         return Finding("ok", "speed", "the fastest settings for this machine")
-    chosen = ", ".join(f"{key}={as_yaml(value)}" for key, value in fastest.items())
-    text = f"trainer=fast is faster on this machine ({chosen}); results differ slightly from those of the defaults"
+    text = f"faster on this machine, as with trainer=fast: {' '.join(faster)}; results differ slightly"
     return Finding("note", "speed", text)
 
 

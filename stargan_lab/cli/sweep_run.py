@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from pandas import DataFrame
 
-from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
+from stargan_lab.ablation.execute import count_unfinished, distinct, folder_of, status, unfinished
 from stargan_lab.ablation.plan import Cell, merge, plan
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.cli.capacity import Capacity
@@ -142,11 +142,13 @@ class SweepRun:
         return at_a_time(self._launching[0], [cell.config for cell in self.first])
 
     def at_a_time(self, cells: Sequence[Cell]) -> Capacity:
-        """How many of the cells are trained at a time."""
-        return self._parallel.limited_to(len(distinct(cells)))
+        """How many of the cells that are left are trained at a time; of all if none is left."""
+        return self._parallel.limited_to(count_unfinished(cells, self.retry_failed) or len(distinct(cells)))
 
     def announce(self, cells: Sequence[Cell]) -> None:
-        variants, runs = counted(len(self.ablation.variants), "variant"), counted(len(distinct(cells)), "run")
+        variants, every = counted(len(self.ablation.variants), "variant"), len(distinct(cells))
+        left = count_unfinished(cells, self.retry_failed)
+        runs = counted(every, "run") + (f" ({left:,} left)" if left < every else "")
         parallel = self.at_a_time(cells).text()
         inform(f"{self.ablation.title}: {variants}, {runs}, {parallel}, in {self.outputs}")
 

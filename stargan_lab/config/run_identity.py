@@ -5,7 +5,6 @@ static method ``canonical(..., options)``, which maps options that build the sam
 other arguments are the image size for networks and the total number of iterations for schedules.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,15 +42,20 @@ def training_identity(config: RunConfig, fingerprints: Sequence[str]) -> dict[st
         identity["terms"] = terms
     if initial := initial_hashes(config):
         identity["initial"] = initial
-    trainer = {key: value for key, value in identity["trainer"].items() if key not in NOT_IDENTITY_IN_TRAINER}
-    trainer |= {"device": device_name(config), "threads": thread_count(config)}
-    identity["trainer"] = {key: value for key, value in trainer.items() if key not in _without_effect(config, trainer)}
+    identity["trainer"] = effective_trainer(config)
     flips = [source.options.get("flip") for source in config.data.sources.values()]
     sources = [list(fields) for fields in zip(config.data.sources, fingerprints, flips, strict=True)]
     identity["data"] = {"image_size": config.data.image_size, "sources": sources}
     if family("targets").has(config.targets, "uses_groups"):  # otherwise groups only affect scoring
         identity["groups"] = [_groups(source) for source in config.data.sources.values()]
     return identity
+
+
+def effective_trainer(config: RunConfig) -> dict[str, Any]:
+    """The settings under ``trainer`` that can change results in this configuration, device and threads resolved."""
+    trainer = {k: v for k, v in config.trainer.model_dump(mode="json").items() if k not in NOT_IDENTITY_IN_TRAINER}
+    trainer |= {"device": device_name(config), "threads": thread_count(config)}
+    return {key: value for key, value in trainer.items() if key not in _without_effect(config, trainer)}
 
 
 def _without_effect(config: RunConfig, trainer: dict[str, Any]) -> set[str]:
@@ -114,5 +118,12 @@ def device_name(config: RunConfig) -> str:
 
 
 def thread_count(config: RunConfig) -> int:
-    """The number of CPU threads of a process, with null resolved."""
-    return config.trainer.threads or max(len(os.sched_getaffinity(0)) // config.trainer.devices, 1)
+    """The number of CPU threads of a process, with null resolved: an equal share of the cores that it may use.
+
+    A container's CPU quota counts, and so does the affinity of the process.
+    """
+    if config.trainer.threads:
+        return config.trainer.threads
+    from joblib import cpu_count  # takes about 0.1 s to import
+
+    return max(cpu_count() // config.trainer.devices, 1)

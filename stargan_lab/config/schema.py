@@ -107,8 +107,10 @@ class TrainerConfig(Model):
         True,
         description="score real and translated images in one pass, unless the discriminator couples samples",
     )
-    cuda_graphs: bool = Field(False, description="record steps as CUDA graphs; no effect on the CPU")
-    autotune: bool = Field(False, description="CUDA: time convolution algorithms once and use the fastest")
+    cuda_graphs: bool | Literal["auto"] = Field(False, description="record steps as CUDA graphs; no effect on the CPU")
+    autotune: bool | Literal["auto"] = Field(
+        False, description="CUDA: time convolution algorithms once and use the fastest"
+    )
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         None, description="CPU threads; null: one per core, shared by the devices"
     )

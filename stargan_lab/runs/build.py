@@ -158,7 +158,7 @@ def build_execution(config: RunConfig) -> Execution:
         compile=trainer.compile is True,
         channels_last=trainer.channels_last is True,
         joint_pass=trainer.joint_pass and not coupling(config, "discriminator"),
-        cuda_graphs=trainer.cuda_graphs,
+        cuda_graphs=trainer.cuda_graphs is True,
     )
 
 

@@ -1,6 +1,5 @@
 """The provenance of a result: code, commit, machine, libraries."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -58,14 +57,15 @@ def git_commit() -> str:
 
 
 def environment(device_type: str) -> dict[str, str]:
-    """Date, machine (the GPU's name for ``cuda``), cores and versions of Python and torch, for ``result.json``."""
+    """Date, machine (the GPU's name for ``cuda``), usable cores, Python's and torch's versions, for ``result.json``."""
     import torch
+    from joblib import cpu_count
 
     device = torch.cuda.get_device_name() if device_type == "cuda" else _processor()
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": device,
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(cpu_count()),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

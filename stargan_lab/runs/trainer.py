@@ -81,7 +81,7 @@ class Trainer:
         """Train from the last checkpoint, or from the start; returns the content of ``result.json``."""
         config, folder = self.config, self.folder
         inform(f"{self.name}  ·  run {folder.run_id}  ·  {folder.path}")
-        torch.backends.cudnn.benchmark = config.trainer.autotune
+        torch.backends.cudnn.benchmark = config.trainer.autotune is True
         with cpu_threads(thread_count(config)):
             for source in self.sources:
                 source.prepare()

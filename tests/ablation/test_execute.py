@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab.ablation.execute import dry_run, unfinished
+from stargan_lab.ablation.execute import count_unfinished, dry_run, unfinished
 from stargan_lab.ablation.plan import Cell, plan
 from stargan_lab.ablation.spec import load
 from stargan_lab.tracking.run_folder import RunFolder
@@ -25,6 +25,8 @@ def test_failed_cells_are_trained_again_only_on_request(cells: list[Cell], capsy
     failed, interrupted, planned = cells
     run_folder(failed).write_result({"status": "failed", "error": "x", "metrics": {}})
     run_folder(interrupted).write_result({"status": "interrupted", "metrics": {}})
+    assert count_unfinished(cells, retry_failed=False) == 2 and count_unfinished(cells, retry_failed=True) == 3
+    assert capsys.readouterr().err == ""
     assert unfinished(cells, retry_failed=False) == [interrupted, planned]
     assert f"{failed.title}: failed earlier; use --retry-failed" in capsys.readouterr().err
     assert unfinished(cells, retry_failed=True) == cells
@@ -33,6 +35,7 @@ def test_failed_cells_are_trained_again_only_on_request(cells: list[Cell], capsy
 def test_running_cells_are_left_to_their_process(cells: list[Cell], capsys: pytest.CaptureFixture[str]) -> None:
     running, *others = cells
     with run_folder(running).claim():
+        assert count_unfinished(cells, retry_failed=True) == len(others)
         assert unfinished(cells, retry_failed=True) == others
     assert f"{running.title}: running in another process" in capsys.readouterr().err
 

@@ -1,6 +1,5 @@
 """How many runs a sweep trains at a time on this machine, and with which launcher."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from joblib import cpu_count
 from omegaconf import OmegaConf
 
 from stargan_lab.ablation.spec import load
@@ -24,7 +24,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Sets what this machine seems to have."""
 
     def set_machine(cores: int, gib: float = 1000, gpus: Sequence[float] = ()) -> None:
-        monkeypatch.setattr(module, "cpu_count", lambda: cores)
+        for name in (f"{module.__name__}.cpu_count", "joblib.cpu_count"):
+            monkeypatch.setattr(name, lambda: cores)
         monkeypatch.setattr(module, "free_memory", lambda: int(gib * GIB))
         monkeypatch.setattr(module, "free_gpu_memory", lambda: [int(free * GIB) for free in gpus])
 
@@ -47,8 +48,34 @@ def test_cores_are_shared_out(machine: Any) -> None:
 
 
 def test_a_run_with_a_thread_per_core_has_the_machine_to_itself(machine: Any) -> None:
-    machine(cores=len(os.sched_getaffinity(0)))
+    machine(cores=cpu_count())
     assert capacity([config("trainer.threads=null")]).runs == 1
+
+
+@pytest.mark.parametrize(
+    ("runs", "cores", "at_a_time", "rounds"),
+    [
+        *((9, 2, 3, "3 rounds instead of 5"), (3, 2, 3, "1 round instead of 2"), (9, 4, 5, "2 rounds instead of 3")),
+        *((9, 6, 9, "1 round instead of 2"), (17, 8, 9, "2 rounds instead of 3")),
+        *((2, 2, 2, ""), (7, 2, 2, ""), (8, 2, 2, ""), (60, 2, 2, ""), (8, 4, 4, ""), (9, 16, 9, ""), (9, 1, 1, "")),
+    ],
+)
+def test_the_last_round_leaves_few_cores_idle(machine: Any, runs: int, cores: int, at_a_time: int, rounds: str) -> None:
+    machine(cores=cores)
+    reason = f"{cores} core{'s' * (cores > 1)}, trainer.threads=1" + (f"; {rounds}" if rounds else "")
+    assert capacity([SMALL]).limited_to(runs) == Capacity(at_a_time, reason)
+
+
+def test_equal_rounds_do_not_exceed_memory_and_gpus(machine: Any) -> None:
+    needed = estimated_bytes(SMALL) / GIB
+    for gib, runs in ((2.5, 2), (3.5, 3)):
+        machine(cores=2, gib=gib * needed)
+        assert capacity([SMALL]).limited_to(9).runs == runs
+    machine(cores=8, gib=2.5 * needed)
+    assert capacity([SMALL]).limited_to(3).runs == 2
+    machine(cores=64, gpus=[2.5 * needed])
+    assert capacity([config("trainer.device=cuda")]).limited_to(3).runs == 2
+    assert Capacity(2).limited_to(9) == Capacity(2), "chosen by the user"
 
 
 def test_free_memory_is_a_limit(machine: Any) -> None:
@@ -76,6 +103,24 @@ def test_free_memory_is_a_limit(machine: Any) -> None:
 def test_runs_share_gpus(machine: Any, device: str, cores: int, gpus: list[float], runs: int, reason: str) -> None:
     machine(cores, gpus=gpus)
     assert capacity([config(f"trainer.device={device}")]) == Capacity(runs, reason)
+
+
+@pytest.mark.parametrize(
+    ("preset", "threads", "runs", "reason"),
+    [
+        ("small", "null", 8, "1 GPU with 80.0 GiB of free memory, about 3.0 GiB per run"),
+        ("reference", "null", 8, "1 GPU with 80.0 GiB of free memory, about 9.0 GiB per run"),
+        ("reference", "4", 4, "16 cores, trainer.threads=4"),
+        ("quickstart", "1", 8, "1 GPU with 80.0 GiB of free memory, about 1.8 GiB per run"),
+    ],
+)
+def test_on_a_gpu_cores_limit_only_chosen_threads(
+    machine: Any, preset: str, threads: str, runs: int, reason: str
+) -> None:
+    machine(cores=16, gpus=[80])
+    cell = compose([f"preset={preset}", "trainer.device=cuda", f"trainer.threads={threads}"])
+    assert capacity([cell]) == Capacity(runs, reason)
+    assert capacity([cell, config("trainer.threads=null")]).runs == 1, "a run on the CPU needs its cores"
 
 
 def test_every_gpu_trains_a_run_even_if_one_may_use_all_cores(machine: Any) -> None:
@@ -146,7 +191,8 @@ def test_a_control_group_outside_the_container(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("launcher", "runs", "text"),
     [
-        ({"n_jobs": None}, 9, "4 at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": None}, 8, "4 at a time (4 cores, trainer.threads=1)"),
+        ({"n_jobs": None}, 9, "5 at a time (4 cores, trainer.threads=1; 2 rounds instead of 3)"),
         ({"n_jobs": None}, 1, "one at a time (4 cores, trainer.threads=1)"),
         ({"n_jobs": 2}, 9, "2 at a time"),
         ({"n_jobs": 256}, 9, "9 at a time"),
@@ -159,7 +205,7 @@ def test_the_launchers_number_comes_first(machine: Any, launcher: dict[str, Any]
     assert at_a_time(base, [SMALL]).limited_to(runs).text() == text
     resolved = with_n_jobs(base, [SMALL], runs)
     if launcher == {"n_jobs": None}:
-        assert resolved.hydra.launcher.n_jobs == min(runs, 4)
+        assert resolved.hydra.launcher.n_jobs == {1: 1, 8: 4, 9: 5}[runs]
         assert one_by_one(resolved) == (runs == 1)
     else:
         assert resolved is base

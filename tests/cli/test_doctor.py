@@ -60,6 +60,12 @@ def test_an_empty_directory_has_no_problems(doctor: Doctor) -> None:
     assert commands(steps) == ["stargan-lab train preset=tiny", "stargan-lab sweep quickstart"]
 
 
+def test_the_cores_are_those_of_a_containers_quota(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``LOKY_MAX_CPU_COUNT`` stands for the quota, which joblib takes the minimum with."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert ": 1 core, " in doctor(*TINY)[1]["CPU"][1]
+
+
 def test_text_output(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "preset=tiny"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -93,10 +99,44 @@ def test_an_unavailable_gpu(doctor: Doctor) -> None:
     assert doctor(*TINY)[1]["GPU"][0] == ("ok" if torch.cuda.is_available() else "note")
 
 
-def test_fast_settings_are_recommended_until_they_are_used(doctor: Doctor) -> None:
-    level, text = doctor(*TINY)[1]["speed"]
-    assert level == "note" and text.startswith("trainer=fast is faster on this machine (precision=")
-    assert doctor(*TINY, "trainer=fast")[1]["speed"] == ("ok", "the fastest settings for this machine")
+FASTEST = ("ok", "the fastest settings for this machine")
+HALF_ON_CPU = "trainer.precision=bfloat16 trainer.discriminator_precision=float32"
+ON_GPU = "trainer.precision=bfloat16 trainer.cuda_graphs=true trainer.autotune=true"
+
+
+@pytest.mark.parametrize(
+    ("half", "overrides", "faster"),
+    [
+        (True, "trainer.device=cpu", HALF_ON_CPU),
+        (True, "trainer=fast trainer.device=cpu", ""),
+        (True, "trainer=fast trainer.device=cpu trainer.joint_pass=false", "trainer.joint_pass=true"),
+        (True, "trainer.device=cpu trainer.precision=bfloat16", "trainer.discriminator_precision=float32"),
+        (False, "trainer.device=cpu", ""),
+        (False, "trainer.device=cpu trainer.cuda_graphs=true", ""),
+        (False, "trainer.device=cpu trainer.precision=bfloat16", "trainer.precision=float32"),
+        (False, "trainer.device=cpu trainer.channels_last=true", "trainer.channels_last=false"),
+        (False, "trainer.device=cpu trainer.joint_pass=false", "trainer.joint_pass=true"),
+        (False, "trainer.device=cpu trainer.joint_pass=false discriminator.norm=batch lipschitz=none", ""),
+        (False, "trainer.device=cuda", ON_GPU),
+        (False, "trainer=fast trainer.device=cuda", ""),
+        (
+            *(False, "trainer.device=cuda trainer.precision=bfloat16"),
+            "trainer.cuda_graphs=true trainer.autotune=true",
+        ),
+        (
+            *(False, "trainer=fast trainer.device=cuda trainer.autotune=false trainer.joint_pass=false"),
+            "trainer.joint_pass=true trainer.autotune=true",
+        ),
+    ],
+)
+def test_settings_are_recommended_if_they_differ_in_effect(
+    half: bool, overrides: str, faster: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: half)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    text = f"faster on this machine, as with trainer=fast: {faster}; results differ slightly"
+    assert doctor(*TINY, "adversarial=hinge", *overrides.split())[1]["speed"] == (("note", text) if faster else FASTEST)
 
 
 def test_disk(doctor: Doctor, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

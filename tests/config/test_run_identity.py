@@ -1,9 +1,8 @@
 """The run id changes with everything that can change a result, and with nothing else."""
 
-import os
-
 import pytest
 import torch
+from joblib import cpu_count
 
 from stargan_lab import build_networks, compose
 from stargan_lab.config import RunConfig, run_id
@@ -72,10 +71,17 @@ def test_every_setting_that_changes_results_gives_another_id() -> None:
 
 
 def test_devices_share_the_cores_of_the_machine(monkeypatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(6)))
+    monkeypatch.setattr("joblib.cpu_count", lambda: 6)
     counts = [thread_count(config(f"trainer.devices={n}", "trainer.threads=null")) for n in (1, 2, 4)]
     assert counts == [6, 3, 1]
     assert thread_count(config("trainer.devices=2", "trainer.threads=5")) == 5
+
+
+def test_a_containers_cpu_quota_limits_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``LOKY_MAX_CPU_COUNT`` stands for the quota, which joblib takes the minimum with."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert thread_count(config("trainer.threads=null")) == 1
+    assert identity("trainer.threads=null") == identity("trainer.threads=1")
 
 
 LINEAR, GROUP, DEPTH_3 = "schedule=linear total_steps=10", "discriminator.norm=group", "discriminator.depth=3"
@@ -119,7 +125,7 @@ def test_settings_that_build_the_same_networks_have_one_id(first: str, second: s
         (f"{LINEAR} schedule.decay_steps=10", f"{LINEAR} schedule.decay_steps=99"),
         ("weights.rec=10", "weights.rec=10.0"),
         ("seed=1 n_critic=1", "n_critic=1 seed=1"),
-        ("trainer.threads=null", f"trainer.threads={len(os.sched_getaffinity(0))}"),
+        ("trainer.threads=null", f"trainer.threads={cpu_count()}"),
     ],
 )
 def test_settings_of_the_same_meaning_have_one_id(first: str, second: str) -> None:

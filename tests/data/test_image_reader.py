@@ -9,7 +9,15 @@ import pytest
 from image_files import read_image
 from PIL import Image
 
-from stargan_lab.data.image_reader import IMAGE_EXTENSIONS, Converter, decode, images_in, to_rgb, to_rgb_as_displayed
+from stargan_lab.data.image_reader import (
+    IMAGE_EXTENSIONS,
+    Converter,
+    decode,
+    images_in,
+    reader_threads,
+    to_rgb,
+    to_rgb_as_displayed,
+)
 from stargan_lab.errors import DataError
 
 
@@ -104,3 +112,10 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             read_image(path, 178, 64)
         assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+
+
+def test_a_containers_cpu_quota_limits_the_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``LOKY_MAX_CPU_COUNT`` stands for the quota, which joblib takes the minimum with."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    with reader_threads() as pool:
+        assert pool._max_workers == 1

@@ -355,8 +355,8 @@ RUNS = [
     (
         "failed cells are always retrained",
         "ablation/execute.py",
-        "now in FAILED and not retry_failed",
-        "False",
+        "(retry_failed or now not in FAILED)",
+        "True",
         "tests/ablation",
         "tests/integration/test_sweeps.py",
     ),

@@ -5,7 +5,7 @@ import torch
 
 from stargan_lab import compose
 from stargan_lab.config import run_id
-from stargan_lab.config.machine import COMPILED_FROM
+from stargan_lab.config.machine import AUTOMATIC, COMPILED_FROM
 from stargan_lab.labels import LabelLayout, LabelSpec
 from stargan_lab.models.discriminators import PatchDiscriminator
 from stargan_lab.registry import family
@@ -29,20 +29,21 @@ def test_fast_on_a_cpu_uses_half_precision_where_the_hardware_does(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     execution = build_execution(compose([*TINY, "trainer=fast"]))
-    assert execution == Execution(precision, "float32", joint_pass=True, cuda_graphs=True)
+    assert execution == Execution(precision, "float32", joint_pass=True)
 
 
 @pytest.mark.parametrize(("steps", "compiled"), [(COMPILED_FROM - 1, False), (COMPILED_FROM, True)])
 def test_fast_on_a_gpu_compiles_long_runs_only(steps: int, compiled: bool) -> None:
-    config = compose(["preset=tiny", "trainer=fast", "trainer.device=cuda", f"total_steps={steps}"])
+    config = compose(["trainer=fast", "trainer.device=cuda", f"total_steps={steps}"])
     expected = Execution("bfloat16", "same", compiled, compiled, joint_pass=True, cuda_graphs=True)
     assert build_execution(config) == expected
 
 
 def test_auto_is_recorded_and_identified_as_what_it_chose() -> None:
-    automatic = compose([*TINY, "trainer.precision=auto", "trainer.compile=auto"])
-    chosen = compose([*TINY, f"trainer.precision={automatic.trainer.precision}", "trainer.compile=false"])
-    assert "auto" not in (automatic.trainer.precision, automatic.trainer.compile)
+    automatic = compose([*TINY, *(f"trainer.{key}=auto" for key in AUTOMATIC)])
+    values = {key: getattr(automatic.trainer, key) for key in AUTOMATIC}
+    chosen = compose([*TINY, *(f"trainer.{key}={value}" for key, value in values.items())])
+    assert "auto" not in values.values()
     assert automatic.flat() == chosen.flat() and run_id(automatic, ["x"]) == run_id(chosen, ["x"])
 
 
