@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stargan_lab.labels import Batch, LabelLayout
+from stargan_lab.losses.step import Step
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.updates import StepRandomness, step_randomness, train_step
 
@@ -117,6 +118,31 @@ def test_a_generator_update_does_not_change_the_discriminator() -> None:
     updated, unchanged = (list(train_state.generator.parameters()) for train_state in (with_g, without_g))
     assert all(torch.equal(a, b) and b.grad is None for a, b in zip(start, unchanged, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(start, updated, strict=True))
+
+
+def test_frozen_parameters_of_the_discriminator_stay_frozen() -> None:
+    state = make_train_state(ONE)
+    frozen, *others = state.critic.parameters()
+    frozen.requires_grad_(False)
+    start = frozen.clone()
+    for step in range(1, 5):
+        train_step(state, make_objective(ONE), make_batch(ONE, step), step_randomness(0, step, 4, 1), step % 2 == 0)
+    assert torch.equal(frozen, start) and not frozen.requires_grad
+    assert all(parameter.requires_grad for parameter in others)
+
+
+class Fails:
+    network = "generator"
+
+    def __call__(self, step: Step) -> Tensor:
+        raise RuntimeError
+
+
+def test_a_failed_generator_update_leaves_the_discriminator_trainable() -> None:
+    state, objective = make_train_state(ONE), make_objective(ONE, extra={"fails": (1.0, Fails())})
+    with pytest.raises(RuntimeError):
+        train_step(state, objective, make_batch(ONE), step_randomness(0, 1, 4, 1), True)
+    assert all(parameter.requires_grad for parameter in state.critic.parameters())
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
