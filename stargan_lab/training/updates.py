@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,9 +90,12 @@ class TrainState:
     world: World = ALONE
 
     def __post_init__(self) -> None:
-        compiled = self.execution.compile
-        self.translate: Translate = torch.compile(self.generator) if compiled else self.generator
-        self.discriminate: Discriminate = torch.compile(self.critic) if compiled else self.critic
+        def network(eager: nn.Module) -> Any:
+            # for each batch size by itself: a joint pass has twice the images, after which torch compiles for any
+            return torch.compile(eager, dynamic=False) if self.execution.compile else eager
+
+        self.translate: Translate = network(self.generator)
+        self.discriminate: Discriminate = network(self.critic)
 
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast for forward passes with ``bfloat16``."""
