@@ -9,13 +9,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -179,6 +183,31 @@ def sha256_bytes(parts: Iterable[bytes]) -> str:
 def sha256_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered(maxsize: int) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:
+    """Keeps the last ``maxsize`` results of a function of a file in this process, until the file changes.
+
+    A change is one of the file's size or modification time. Errors are not kept.
+    """
+
+    def decorate(read: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+        def read_state(state: tuple[Path, int, int], path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+            return read(path, *args, **kwargs)
+
+        kept: Callable[..., T] = lru_cache(maxsize)(read_state)
+
+        @wraps(read)
+        def latest(path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                status = path.stat()
+            except OSError:  # which ``read`` reports
+                return read(path, *args, **kwargs)
+            return kept((path.resolve(), status.st_size, status.st_mtime_ns), path, *args, **kwargs)
+
+        return latest
+
+    return decorate
 
 
 def canonical_hash(value: Any) -> str:

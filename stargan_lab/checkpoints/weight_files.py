@@ -8,10 +8,10 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from stargan_lab import files
 from stargan_lab.errors import ConfigError, LabError, nearest
 from stargan_lab.tracking.run_folder import RunFolder, find_run
 
@@ -182,14 +182,11 @@ def content_hash(text: str, role: Role, outputs: Path) -> str:
     Raises:
         ConfigError: see ``locate_initial`` and ``read_checkpoint``.
     """
-    path = locate_initial(text, outputs)
-    status = path.stat()
-    return _cached_hash(path.resolve(), role, status.st_mtime_ns, status.st_size)
+    return _hash(locate_initial(text, outputs), role)
 
 
-@lru_cache(maxsize=64)
-def _cached_hash(path: Path, role: Role, modified: int, size: int) -> str:
-    """Cached while the file does not change: a sweep needs it for every cell."""
+@files.remembered(maxsize=64)  # a sweep needs it for every cell
+def _hash(path: Path, role: Role) -> str:
     return digest(read_checkpoint(path).state(role))
 
 

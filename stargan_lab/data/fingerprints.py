@@ -13,7 +13,7 @@ from typing import BinaryIO
 from stargan_lab import files
 from stargan_lab.data.image_reader import MissingImageError
 from stargan_lab.data.options import ImageOptions
-from stargan_lab.data.pack_file import SplitHash, write_pack
+from stargan_lab.data.pack_file import SplitHash, decoder_versions, write_pack
 from stargan_lab.errors import DataError
 
 
@@ -24,8 +24,12 @@ class PackCache:
     folder: Path
 
     def path(self, digest: str, options: ImageOptions) -> Path:
-        """The packed file of images with the content hash ``digest``."""
-        key = files.canonical_hash([digest, options.crop, options.image_size])
+        """The packed file of images with the content hash ``digest``.
+
+        Its name depends on the versions of the decoders as well, so that with another one the images are packed again.
+        Dataset fingerprints, and with them run ids, do not: a run has one id on all machines, as with torch's version.
+        """
+        key = files.canonical_hash([digest, options.crop, options.image_size, decoder_versions()])
         return self.folder / "packed" / f"{key[:32]}.npy"
 
     def hash_split(self, folder: Path, names: Sequence[str], options: ImageOptions, title: str) -> SplitHash:

@@ -7,11 +7,24 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+import PIL
+from PIL import features
 
 from stargan_lab import files
 from stargan_lab.data.image_reader import UnreadableImageError, decode, map_files, read_bytes
 from stargan_lab.data.options import ImageOptions
 from stargan_lab.data.transforms import crop_and_resize
+
+PIXELS_VERSION = 1
+"""To be raised with every change of this package, e.g. of ``to_rgb`` or ``crop_and_resize``, that changes pixels."""
+
+
+def decoder_versions() -> list[str | int | None]:
+    """What pixels depend on besides the files and the options: this package, Pillow and its JPEG library.
+
+    libjpeg's two are the version of its interface and, with libjpeg-turbo, of the library.
+    """
+    return [PIXELS_VERSION, PIL.__version__, features.version("jpg"), features.version("libjpeg_turbo")]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ Random numbers are Philox's raw bits (Salmon et al. 2011), which do not depend o
 """
 
 import hashlib
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ def batch_indices(n: int, batch_size: int, seed: int, source: int, iteration: in
     indices: list[int] = []
     while len(indices) < batch_size:
         epoch, position = divmod(start + len(indices), n)
-        indices += _permutation(n, seed, source, epoch)[position : position + batch_size - len(indices)].tolist()
+        indices += _order(source)(n, seed, epoch)[position : position + batch_size - len(indices)].tolist()
     return indices
 
 
@@ -59,10 +60,16 @@ def flip_some(images: Tensor, flipped: Tensor) -> Tensor:
     return result
 
 
-@lru_cache(maxsize=8)
-def _permutation(n: int, seed: int, source: int, epoch: int) -> np.ndarray:
-    """(n,) int64; sorting 64-bit random numbers gives a uniform permutation."""
-    return np.argsort(_bits("order", seed, source, epoch, n), kind="stable")
+@cache
+def _order(source: int) -> Callable[[int, int, int], np.ndarray]:
+    """The permutations of a source. The last two are kept, since batches loaded at once may span two epochs."""
+
+    @lru_cache(maxsize=2)
+    def permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+        """(n,) int64; sorting 64-bit random numbers gives a uniform permutation."""
+        return np.argsort(_bits("order", seed, source, epoch, n), kind="stable")
+
+    return permutation
 
 
 def _bits(purpose: str, seed: int, source: int, number: int, n: int) -> np.ndarray:

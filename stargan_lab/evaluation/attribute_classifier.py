@@ -153,8 +153,13 @@ def trained_classifier(
     return load_classifier(files.make_once(path, train), source.spec, image_size, device)
 
 
+@files.remembered(maxsize=16)
 def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.device) -> AttributeClassifier:
-    """The attribute classifier in ``<hash>.pt``. Raises LabError if this version cannot read the file."""
+    """The attribute classifier in ``<hash>.pt``, which all callers in this process share.
+
+    Raises:
+        LabError: this version cannot read the file.
+    """
     network = _network(len(spec.names), image_size, RECIPE.seed)
     try:
         saved = load_weights(path)
@@ -165,7 +170,7 @@ def load_classifier(path: Path, spec: LabelSpec, image_size: int, device: torch.
         raise LabError(
             f"{path}: not a classifier that this version can read ({reason}); delete it to retrain"
         ) from None
-    network.to(device).eval()
+    network.to(device).eval().requires_grad_(False)
     return AttributeClassifier(network, spec.kind, device, path.stem, files.sha256_file(path), accuracy)
 
 

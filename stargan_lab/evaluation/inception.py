@@ -47,10 +47,10 @@ class InceptionExtractor:
     memory = 24 * MIB
 
     def __init__(self, path: Path, device: torch.device, dims: int = FID_DIMS) -> None:
-        self._network = _fused(_inception(path, dims).eval()).to(device).to(memory_format=torch.channels_last)
+        self._network, self.sha256 = _network(path, dims, device)
         self._device = device
         self.dims = dims
-        self.sha256 = self.identity = files.sha256_file(path)
+        self.identity = self.sha256
         self.verified = self.sha256 == inception_weights.VERIFIED_SHA256
         self.label = inception_label(dims) if self.verified else UNVERIFIED
         self.options: Mapping[str, Any] = {}
@@ -62,6 +62,13 @@ class InceptionExtractor:
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # disable TF32 to match CPU features
             maps = self._network(x)[0]
         return maps.mean(dim=(2, 3)).cpu()
+
+
+@files.remembered(maxsize=2)
+def _network(path: Path, dims: int, device: torch.device) -> tuple[nn.Module, str]:
+    """The network, which all extractors in this process share, and the SHA-256 of its weights."""
+    network = _fused(_inception(path, dims).eval()).eval().requires_grad_(False)
+    return network.to(device).to(memory_format=torch.channels_last), files.sha256_file(path)
 
 
 def _fused(network: nn.Module) -> nn.Module:

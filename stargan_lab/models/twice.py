@@ -4,6 +4,8 @@ The penalty differentiates the scores with respect to the images, and training d
 to the weights. Torch computes the second derivative of a convolution's weight with a convolution whose kernel is a
 whole feature map, and backpropagates zeros through LeakyReLU. On the CPU, its convolutions are slow with many weights
 and few output positions, where a matrix product takes their place.
+
+``torch.func.grad`` works with these layers; ``vmap`` and forward-mode derivatives do not.
 """
 
 from typing import Any
@@ -86,8 +88,12 @@ class _Alias(torch.autograd.Function):
     """The same tensor, not as a leaf. The gradient of torch's views is a view, which is not accumulated in place."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass  # as torch.func requires
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -181,11 +187,15 @@ def _convolution_backward(
 
 
 class Conv2d(nn.Conv2d):
-    """``nn.Conv2d`` with the same values and gradients, and a faster second derivative; for zero padding."""
+    """``nn.Conv2d`` with the same values and gradients, and a faster second derivative.
+
+    The latter is for batches with zero padding of a number of pixels; everything else is left to ``nn.Conv2d``.
+    """
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         once = torch.compiler.is_compiling() or not torch.is_grad_enabled()
-        if once or self.padding_mode != "zeros" or isinstance(self.padding, str):
+        unusual = x.dim() != 4 or x.numel() == 0
+        if once or unusual or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return super()._conv_forward(x, weight, bias)
         kind = x.device.type
         if not x.is_meta and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:

@@ -106,7 +106,7 @@ class Trainer:
 
     def _train_and_record(self, resumed_from: int) -> dict[str, Any]:
         self.progress = Progress(self.name, resumed_from, self.plan.total_steps)
-        self._timer = StepTimer()
+        self._timer = StepTimer(self.train_state.device)
         self.objective = objective = build_objective(self.config, self.layout)
         state = self.train_state
         self.audit = audit(self.config, state.generator, state.critic, objective, self.plan)
@@ -244,7 +244,7 @@ class Trainer:
         progress = {
             "status": status,
             "seconds": round(self._seconds(), 3),
-            "seconds_per_step": self._timer.median(),
+            "seconds_per_step": self._timer.seconds_per_step(),
             "peak_memory_mib": self._peak_memory,
             "resumed_from": resumed_from,
         }

@@ -63,7 +63,9 @@ Descriptions = Mapping[str, Metric]
 
 _TRAINING_METRICS = (
     Metric("speed/images_per_second", "images/s", "higher", "training images per second", 1),
-    Metric("speed/seconds_per_step", "s", "lower", "wall time per discriminator step", 4),
+    Metric(
+        "speed/seconds_per_step", "s", "lower", "training time per discriminator update, with the generator's share", 4
+    ),
     Metric("memory/peak_mib", "MiB", "lower", "peak memory of the device or process", 0),
     Metric("lr/g", meaning="learning rate of the generator", decimals=7),
     Metric("lr/d", meaning="learning rate of the discriminator", decimals=7),

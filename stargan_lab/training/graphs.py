@@ -1,7 +1,7 @@
 """Whole steps as CUDA graphs: all passes and both optimizers are recorded once and replayed without work on the CPU."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -37,7 +37,6 @@ class GraphedStep:
     """
 
     def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()
         self._pool = torch.cuda.graph_pool_handle()
         self._eager: dict[Any, int] = {}
         self._recordings: dict[Any, _Recording] = {}
@@ -50,20 +49,25 @@ class GraphedStep:
         randomness: StepRandomness,
         update_generator: bool,
     ) -> LossValues:
-        kind = (batch.source, tuple(batch.images.shape), update_generator)
-        batch, randomness = on_device(train_state, batch, randomness)
-        step = partial(train_step, train_state, objective, update_generator=update_generator)
-        if (recording := self._recordings.get(kind)) is None:
-            if self._eager.setdefault(kind, 0) < WARM_UP:
-                self._eager[kind] += 1
-                return self._run_eagerly(step, batch, randomness)
-            recording = self._recordings[kind] = self._record(step, batch, randomness)
-        for target, value in zip(
-            _tensors(recording.batch, recording.randomness), _tensors(batch, randomness), strict=True
-        ):
-            target.copy_(value)
-        recording.graph.replay()
-        return dict(zip(recording.names, recording.losses.clone().unbind(), strict=True))
+        with torch.cuda.device(train_state.device):  # streams and recordings belong to the current device
+            kind = (batch.source, tuple(batch.images.shape), update_generator)
+            batch, randomness = on_device(train_state, batch, randomness)
+            step = partial(train_step, train_state, objective, update_generator=update_generator)
+            if (recording := self._recordings.get(kind)) is None:
+                if self._eager.setdefault(kind, 0) < WARM_UP:
+                    self._eager[kind] += 1
+                    return self._run_eagerly(step, batch, randomness)
+                recording = self._recordings[kind] = self._record(step, batch, randomness)
+            for target, value in zip(
+                _tensors(recording.batch, recording.randomness), _tensors(batch, randomness), strict=True
+            ):
+                target.copy_(value)
+            recording.graph.replay()
+            return dict(zip(recording.names, recording.losses.clone().unbind(), strict=True))
+
+    @cached_property
+    def _stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream()
 
     def _run_eagerly(self, step: Any, batch: Batch, randomness: StepRandomness) -> LossValues:
         """On the stream of the recording, since autograd remembers where gradients were accumulated first."""

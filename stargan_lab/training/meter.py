@@ -37,10 +37,10 @@ class Meter:
             return
         pending = torch.cat([v for _, _, v in self._pending])
         self._world.average([pending])
-        values = pending.tolist()
+        values = iter(pending.tolist())
         for step, names, _ in self._pending:
             for name in names:
-                value = values.pop(0)
+                value = next(values)
                 if not math.isfinite(value):
                     raise NonFiniteLossError(f"step {step}: loss/{name} is {value}; stopped before saving a checkpoint")
                 total, count = self._sums.get(name, (0.0, 0))

@@ -1,7 +1,9 @@
 """One training step: a discriminator update, and a generator update when due. Nothing here waits for the device."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,9 +90,12 @@ class TrainState:
     world: World = ALONE
 
     def __post_init__(self) -> None:
-        compiled = self.execution.compile
-        self.translate: Translate = torch.compile(self.generator) if compiled else self.generator
-        self.discriminate: Discriminate = torch.compile(self.critic) if compiled else self.critic
+        def network(eager: nn.Module) -> Any:
+            # for each batch size by itself: a joint pass has twice the images, after which torch compiles for any
+            return torch.compile(eager, dynamic=False) if self.execution.compile else eager
+
+        self.translate: Translate = network(self.generator)
+        self.discriminate: Discriminate = network(self.critic)
 
     def mixed(self) -> AbstractContextManager[object]:
         """Autocast for forward passes with ``bfloat16``."""
@@ -140,11 +145,10 @@ def train_step(
         if update_sigma := getattr(module, "update_sigma", None):
             update_sigma()
     if update_generator:
-        train_state.critic.requires_grad_(False)  # saves gradients that no optimizer would use
-        with train_state.mixed():
-            total, generator_values = objective.total("generator", step)
-        _update(train_state.g_optimizer, total, train_state.world)
-        train_state.critic.requires_grad_(True)
+        with _frozen(train_state.critic):  # saves gradients that no optimizer would use
+            with train_state.mixed():
+                total, generator_values = objective.total("generator", step)
+            _update(train_state.g_optimizer, total, train_state.world)
         train_state.ema.update(train_state.generator)
         values |= generator_values
     return {name: value.detach() for name, value in values.items()}
@@ -197,6 +201,19 @@ def on_device(train_state: TrainState, batch: Batch, randomness: StepRandomness)
             moved(randomness.choice, randomness.choice.dtype),
         ),
     )
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """No parameter requires a gradient in the block; afterwards, those that did before it do again."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor, world: World) -> None:

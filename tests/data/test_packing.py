@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from image_files import read_image
-from PIL import Image
+from PIL import Image, features
 
 from stargan_lab.data import pack_file
 from stargan_lab.data.celeba import celeba
@@ -86,6 +86,26 @@ def test_another_size_is_packed_without_hashing_again(make_folder: Make) -> None
     open_celeba(root, 24).prepare()
     assert before < packed_files(root) and len(packed_files(root)) == 6
     assert sorted((root.parent / "outputs/cache/fingerprints").glob("*.json")) == hashes
+
+
+@pytest.mark.parametrize("decoder", ["this package", "Pillow", "jpg", "libjpeg_turbo"])
+def test_another_decoder_packs_again_under_the_same_fingerprint(
+    make_folder: Make, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder()
+    source = open_celeba(root)
+    source.prepare()
+    before, version = packed_files(root), features.version
+    if decoder == "this package":
+        monkeypatch.setattr(pack_file, "PIXELS_VERSION", 0)
+    elif decoder == "Pillow":
+        monkeypatch.setattr("PIL.__version__", "0.1")
+    else:
+        monkeypatch.setattr(features, "version", lambda name: "0.1" if name == decoder else version(name))
+    changed = open_celeba(root)
+    changed.prepare()
+    assert before < packed_files(root) and len(packed_files(root)) == 6
+    assert changed.fingerprint == source.fingerprint
 
 
 def test_a_change_that_keeps_size_and_time_is_noticed_when_packing(make_folder: Make) -> None:

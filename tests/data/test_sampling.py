@@ -24,7 +24,7 @@ def test_every_epoch_contains_each_image_once(n: int, batch_size: int) -> None:
 
 def test_order_of_calls_does_not_matter() -> None:
     forward = [batch_indices(50, 8, 3, 1, i) for i in range(30)]
-    sampling._permutation.cache_clear()
+    sampling._order.cache_clear()
     assert [batch_indices(50, 8, 3, 1, i) for i in reversed(range(30))] == forward[::-1]
 
 
@@ -34,7 +34,7 @@ def test_global_random_generators_are_neither_read_nor_changed() -> None:
     first = batch_indices(500, 16, 0, 0, 9), flips(16, 0, 0, 9)
     state = torch.get_rng_state()
     np.random.seed(1)
-    sampling._permutation.cache_clear()
+    sampling._order.cache_clear()
     assert batch_indices(500, 16, 0, 0, 9) == first[0]
     assert torch.equal(flips(16, 0, 0, 9), first[1])
     assert torch.equal(torch.get_rng_state(), state)
@@ -51,6 +51,16 @@ def test_permutations_are_uniform() -> None:
     assert np.abs(firsts - 1000).max() < 130
     share = torch.cat([flips(16, 0, 0, i) for i in range(2000)]).float().mean()
     assert abs(share - 0.5) < 0.015
+
+
+def test_an_epoch_is_permuted_once_however_many_sources_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampling._order.cache_clear()
+    permuted, bits = [], sampling._bits
+    monkeypatch.setattr(sampling, "_bits", lambda *args: permuted.append(args[2:4]) or bits(*args))
+    for iteration in range(10):  # 1.6 epochs
+        for source in range(20):
+            batch_indices(50, 8, 0, source, iteration)
+    assert sorted(permuted) == [(source, epoch) for source in range(20) for epoch in range(2)]
 
 
 def test_golden_order() -> None:

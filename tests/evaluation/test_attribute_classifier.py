@@ -63,6 +63,22 @@ def test_concurrent_callers_train_once(faces: ImageSource, tmp_path: Path, monke
 
 
 @pytest.mark.usefixtures("brief")
+def test_a_process_loads_a_classifier_once_until_its_file_changes(
+    faces: ImageSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, load = [], classifier.load_weights
+    monkeypatch.setattr(classifier, "load_weights", lambda path: loaded.append(path) or load(path))
+    found = [trained_classifier(faces, tmp_path, CPU, progress=False) for _ in range(3)]
+    assert len(loaded) == 1 and found[0] is found[1] is found[2]
+    assert not any(module.training for module in found[0].network.modules())
+    assert not any(parameter.requires_grad for parameter in found[0].network.parameters())
+    saved = torch.load(loaded[0], weights_only=True)
+    torch.save(saved | {"accuracy": [0.5] * len(faces.spec.names)}, loaded[0])
+    assert set(trained_classifier(faces, tmp_path, CPU, progress=False).accuracy.values()) == {0.5}
+    assert len(loaded) == 2
+
+
+@pytest.mark.usefixtures("brief")
 def test_a_weak_classifier_causes_a_one_line_warning(faces: ImageSource, tmp_path: Path) -> None:
     found = trained_classifier(faces, tmp_path, CPU, progress=False)
     lowest = min(found.accuracy, key=lambda name: found.accuracy[name])

@@ -162,6 +162,23 @@ def test_building_inception_does_not_change_the_global_generator(inception_weigh
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_a_process_builds_inception_once(
+    inception_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(inception_weights.read_bytes())
+    built, build = [], inception_module._inception
+    monkeypatch.setattr(inception_module, "_inception", lambda *args: built.append(args) or build(*args))
+    first, second = (build_extractor("inception", tmp_path, CPU, None, weights=str(path)) for _ in range(2))
+    assert built == [(path, 2048)] and first is not second and first.sha256 == second.sha256
+    assert not any(each.training for each in first._network.modules())
+    assert not any(parameter.requires_grad for parameter in first._network.parameters())
+    InceptionExtractor(path, CPU, 192)
+    path.touch()
+    InceptionExtractor(path, CPU, 192)
+    assert [dims for _, dims in built] == [2048, 192, 192]
+
+
 def test_missing_weights_say_how_to_get_them(no_cache: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"evaluation\.weights=download or a path") as caught:
         build_extractor("inception", no_cache, CPU, None, weights=None)

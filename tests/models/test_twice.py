@@ -1,5 +1,7 @@
 """Layers for networks that are differentiated twice equal torch's, up to the second derivative."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -87,6 +89,33 @@ def test_the_weights_own_gradient_can_be_differentiated() -> None:
     for network in networks():
         (slope,) = torch.autograd.grad(network(images()).square().sum(), network[0].weight, create_graph=True)
         results.append(torch.autograd.grad(slope.square().sum(), list(network.parameters())))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (0, 3, 16, 16)], ids=["no batch", "empty batch"])
+def test_unusual_batches_are_left_to_torch(shape: tuple[int, ...]) -> None:
+    results = []
+    for network in networks():
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).requires_grad_()
+        scores = network(x)
+        results.append([scores, *torch.autograd.grad(scores.square().sum(), [x, *network.parameters()])])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_functional_derivatives_equal_torchs() -> None:
+    results = []
+    for network in networks():
+
+        def loss(parameters: dict[str, Tensor], x: Tensor, network: nn.Module = network) -> Tensor:
+            return torch.func.functional_call(network, parameters, (x,)).square().sum()
+
+        def penalty(parameters: dict[str, Tensor], x: Tensor, loss: Callable[..., Tensor] = loss) -> Tensor:
+            return torch.func.grad(loss, argnums=1)(parameters, x).square().sum()
+
+        found = [torch.func.grad(each)(dict(network.named_parameters()), images()) for each in (loss, penalty)]
+        results.append([gradient for gradients in found for gradient in gradients.values()])
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-9)
 

@@ -1,5 +1,9 @@
 """Steps as CUDA graphs equal eager steps; without a CUDA device, the setting changes nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from unittest.mock import Mock
+
 import pytest
 import torch
 from tiny import LAYOUTS, ONE, make_batch, make_critic, make_generator, make_objective, make_train_state
@@ -40,13 +44,15 @@ def plan(steps: int, sources: int) -> LoopPlan:
     return LoopPlan(steps, 2, sources, 0, lambda i, n: 1 - i / (2 * n), 1, 0, 0, 0)
 
 
-def on_cuda(layout: LabelLayout, graphs: bool, decay: float = 0.5, **options: object) -> TrainState:
-    generator = make_generator(layout.generator_width).cuda()
-    critic = make_critic(layout.critic_width).cuda()
+def on_cuda(
+    layout: LabelLayout, graphs: bool, decay: float = 0.5, device: str = "cuda", **options: object
+) -> TrainState:
+    generator = make_generator(layout.generator_width).to(device)
+    critic = make_critic(layout.critic_width).to(device)
     state = make_train_state(
         layout, generator=generator, critic=critic, precision="float64", cuda_graphs=graphs, **options
     )
-    state.device, state.ema = torch.device("cuda"), Ema(state.generator, decay)
+    state.device, state.ema = torch.device(device), Ema(state.generator, decay)
     for optimizer in (state.g_optimizer, state.d_optimizer):
         if graphs:
             make_capturable(optimizer, state.device)
@@ -86,6 +92,39 @@ def test_every_kind_of_step_is_recorded_after_its_warm_up() -> None:
     assert sorted(kind[2] for kind in step._recordings) == [False, True]
     step(state, objective, make_batch(ONE, 1, n=2), step_randomness(0, 1, 2, 1), False)  # another size runs eagerly
     assert len(step._recordings) == 2
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_step_is_recorded_on_a_device_that_is_not_the_current_one() -> None:
+    eager, recorded = (on_cuda(ONE, graphs, device="cuda:1") for graphs in (False, True))
+    for one, other in zip(trained(eager, ONE), trained(recorded, ONE), strict=True):
+        assert other == pytest.approx(one, rel=2e-6, abs=1e-7)
+    assert torch.cuda.current_device() == 0
+
+
+def test_everything_of_a_step_happens_on_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for a second CUDA device, where there is none."""
+    current, used = [torch.device("cuda:0")], []
+
+    @contextmanager
+    def device(chosen: torch.device) -> Iterator[None]:
+        current.append(chosen)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: used.append(current[-1]) or Mock())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: used.append(current[-1]) or Mock())
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    state, step = make_train_state(ONE), GraphedStep()
+    monkeypatch.setattr(
+        "stargan_lab.training.graphs.on_device", lambda state, *inputs: used.append(current[-1]) or inputs
+    )
+    state.device = torch.device("cuda:1")
+    monkeypatch.setattr("stargan_lab.training.graphs.train_step", lambda *args, **kwargs: used.append(current[-1]))
+    step(state, make_objective(ONE), make_batch(ONE), step_randomness(0, 1, 4, 1), False)
+    assert set(used) == {torch.device("cuda:1")} and len(used) == 5
 
 
 class Waits:

@@ -1,5 +1,7 @@
 """The meter: means between reads, the first non-finite value, and its state; and the step timer."""
 
+import time
+
 import pytest
 import torch
 
@@ -23,6 +25,15 @@ def test_read_gives_means_since_the_last_read() -> None:
     assert meter.read() == {}
     meter.add(4, terms(d_real=5.0))
     assert meter.read() == {"loss/d_real": 5.0}
+
+
+def test_a_long_interval_takes_time_in_proportion_to_its_length() -> None:
+    meter, terms = Meter(), 200_000
+    meter.add(1, {f"term{i}": value for i, value in enumerate(torch.zeros(terms).unbind())})
+    start = time.process_time()
+    meter.collect()
+    assert time.process_time() - start < 2  # about 0.1 s; 4 s if each value moves the rest of a list
+    assert len(meter.state_dict()) == terms
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
@@ -51,22 +62,67 @@ def test_state_round_trip() -> None:
     assert Meter().state_dict() == {}
 
 
-def test_only_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 3.0, 100.0, 102.0])
-    monkeypatch.setattr("stargan_lab.training.timing.time.perf_counter", lambda: next(clock))
-    timer = StepTimer()
-    assert timer.median() is None and timer.metrics(4) == {}
-    for _ in range(3):
-        timer.tick()
-    assert timer.metrics(6) == {"speed/seconds_per_step": 1.5, "speed/images_per_second": 4.0}
-    assert timer.metrics(6) == {}
+class Clock:
+    """Time as the tests let it pass. Work on the device is done when it is waited for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.work = 0.0
+        monkeypatch.setattr("stargan_lab.training.timing.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr(torch.cuda, "synchronize", self.wait)
+
+    def wait(self, device: torch.device) -> None:
+        self.now, self.work = self.now + self.work, 0.0
+
+    def steps(self, timer: StepTimer, *seconds: float, launch: float = 0.0) -> None:
+        """Steps that take so long on the device, and ``launch`` on the CPU before it."""
+        for each in seconds:
+            self.now, self.work = self.now + launch, self.work + each
+            timer.tick()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def speed(seconds: float) -> dict[str, float]:
+    return {"speed/seconds_per_step": seconds, "speed/images_per_second": 6 / seconds}
+
+
+def test_time_of_steps_includes_the_generators_share_and_no_pauses(clock: Clock) -> None:
+    timer = StepTimer(torch.device("cuda"))
+    with timer.paused():  # before the first step
+        clock.now += 100
+    assert timer.seconds_per_step() is None and timer.metrics(6) == {}
+    clock.steps(timer, 50.0)  # the first step is not timed
+    assert timer.metrics(6) == {} and timer.seconds_per_step() is None
+    clock.steps(timer, 1.0, 1.0, 4.0)  # the third updates the generator
+    assert timer.metrics(6) == speed(2.0) and timer.metrics(6) == {}
+    clock.steps(timer, 1.0, 1.0)
     with timer.paused():
-        pass
-    timer.tick()  # the first step after a pause is not timed
-    assert timer.metrics(6) == {}
-    timer.tick()
-    assert timer.metrics(6) == {"speed/seconds_per_step": 2.0, "speed/images_per_second": 3.0}
-    assert timer.median() == 2.0
+        clock.now += 100
+    clock.steps(timer, 4.0, 1.0, 1.0, 7.0)
+    assert timer.metrics(6) == speed(2.5)
+    assert timer.seconds_per_step() == 2.5  # the first interval is warm-up
+    clock.steps(timer, 9.0)
+    assert timer.seconds_per_step() == 2.5  # until the losses are logged
+
+
+def test_a_short_rest_of_the_training_does_not_stand_for_all_of_it(clock: Clock) -> None:
+    timer = StepTimer(torch.device("cuda"))
+    for seconds in ([1.0] * 101, [6.0]):
+        clock.steps(timer, *seconds)
+        timer.metrics(6)
+    assert timer.seconds_per_step() == pytest.approx(106 / 101)
+
+
+def test_steps_are_timed_until_the_device_has_computed_them(clock: Clock) -> None:
+    timer = StepTimer(torch.device("cuda"))
+    clock.steps(timer, 50.0, *[3.0] * 10, launch=0.1)
+    with timer.paused():  # such as a sample, which waits for the steps before it
+        clock.now += 100
+    clock.steps(timer, *[3.0] * 10, launch=0.1)
+    assert timer.metrics(6)["speed/seconds_per_step"] == pytest.approx(3.1)
 
 
 def test_losses_of_several_datasets_have_separate_means() -> None:

@@ -1,12 +1,17 @@
 """One training step against a plain implementation of the reference's, step randomness and the EMA."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
-from tiny import LAYOUTS, ONE, TWO, make_batch, make_critic, make_generator, make_objective, make_train_state
+from tiny import LAYOUTS, ONE, SIZE, TWO, make_batch, make_critic, make_generator, make_objective, make_train_state
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stargan_lab.labels import Batch, LabelLayout
+from stargan_lab.losses.step import Step
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.updates import StepRandomness, step_randomness, train_step
 
@@ -119,6 +124,31 @@ def test_a_generator_update_does_not_change_the_discriminator() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(start, updated, strict=True))
 
 
+def test_frozen_parameters_of_the_discriminator_stay_frozen() -> None:
+    state = make_train_state(ONE)
+    frozen, *others = state.critic.parameters()
+    frozen.requires_grad_(False)
+    start = frozen.clone()
+    for step in range(1, 5):
+        train_step(state, make_objective(ONE), make_batch(ONE, step), step_randomness(0, step, 4, 1), step % 2 == 0)
+    assert torch.equal(frozen, start) and not frozen.requires_grad
+    assert all(parameter.requires_grad for parameter in others)
+
+
+class Fails:
+    network = "generator"
+
+    def __call__(self, step: Step) -> Tensor:
+        raise RuntimeError
+
+
+def test_a_failed_generator_update_leaves_the_discriminator_trainable() -> None:
+    state, objective = make_train_state(ONE), make_objective(ONE, extra={"fails": (1.0, Fails())})
+    with pytest.raises(RuntimeError):
+        train_step(state, objective, make_batch(ONE), step_randomness(0, 1, 4, 1), True)
+    assert all(parameter.requires_grad for parameter in state.critic.parameters())
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
 def test_lower_precision_gives_similar_losses_and_keeps_float32_parameters(precision: str, tolerance: float) -> None:
     exact, train_state = make_train_state(ONE, precision="float64"), make_train_state(ONE, precision=precision)
@@ -166,6 +196,24 @@ def test_one_pass_calls_the_discriminator_once_for_both_kinds_of_images() -> Non
     state.critic.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
     train_step(state, make_objective(ONE), make_batch(ONE), step_randomness(0, 1, 4, 1), True)
     assert sizes == [8, 4, 4]  # real and translated, interpolates, and the generator's update
+
+
+def test_each_batch_size_is_compiled_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A joint pass has twice the images, which by default makes torch compile for any number."""
+    sizes: list[list[int | torch.SymInt]] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor | torch.SymInt]) -> Callable[..., Any]:
+        images = [x for x in inputs if isinstance(x, Tensor) and x.shape[1:] == (3, SIZE, SIZE)]
+        sizes.append([x.shape[0] for x in images] + [x for x in inputs if not isinstance(x, Tensor)])
+        return graph.forward
+
+    torch._dynamo.reset()
+    monkeypatch.setattr("stargan_lab.training.updates.torch.compile", partial(torch.compile, backend=backend))
+    state = make_train_state(ONE, joint_pass=True, compile=True)
+    for step in range(1, 5):
+        train_step(state, make_objective(ONE), make_batch(ONE, step), step_randomness(0, step, 4, 1), step % 2 == 0)
+    # the generator without a graph, with one, and of images that have one; the discriminator for either update
+    assert sorted(sizes) == [[4], [4], [4], [4], [8]]
 
 
 def test_a_batch_of_one_trains_with_its_source_label_as_target() -> None:
