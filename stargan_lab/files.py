@@ -1,7 +1,7 @@
 """Atomic writes, file locks and content hashes."""
 
 import errno
-import glob
+import fcntl
 import hashlib
 import io
 import json
@@ -16,6 +16,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
+from stargan_lab.partial_files import machine_tag, remove_abandoned
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -34,24 +37,25 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     write_named(path, write_and_name)
 
 
-def write_named(path: Path, write: Callable[[BinaryIO], Path | None]) -> None:
+def write_named(path: Path, write: Callable[[BinaryIO], Path | None], replace: bool = True) -> None:
     """``write_atomically`` for a file whose name depends on its content.
 
     Args:
         path: names the temporary file, for ``remove_partial``.
         write: returns the final path, in the same directory; None discards the file.
+        replace: whether an existing file is replaced; otherwise it stays, and this one is discarded.
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{machine_tag()}.")
         temporary, file = Path(name), _Writer(io.FileIO(descriptor, "wb"))
         try:
             with file:
                 if (final := write(file)) is not None:
                     file.flush()
                     os.fsync(file.fileno())
-            if final is None:
-                temporary.unlink()
+            if final is None or (final.exists() and not replace):
+                temporary.unlink(missing_ok=True)
                 return
             temporary.chmod(0o644)  # mkstemp creates files that only this user can read
             temporary.replace(final)
@@ -105,38 +109,68 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[None]:
+def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[bool]:
     """Hold an exclusive lock on ``path`` across processes; the OS releases it if the process dies.
 
+    Yields:
+        Whether it is held: False on a file system without locks, e.g. Lustre without the mount option ``flock``.
     Raises:
         LockedError: the lock is not acquired within ``timeout`` seconds (-1: wait forever); ``busy`` is the message.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not _has_locks(path):  # where FileLock would wait for a file that a killed process leaves for ever
+        yield False
+        return
     lock = FileLock(path)
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
         raise LockedError(busy or f"{path}: locked by another process") from None
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
-def make_once(path: Path, make: Callable[[BinaryIO], Any]) -> Path:
-    """``path``, written atomically by ``make`` unless it exists; concurrent processes wait for the writer."""
-    if not path.exists():
-        with locked(path.with_name(f"{path.name}.lock")):
-            if not path.exists():
-                remove_partial(path)
-                write_atomically(path, make)
+def _has_locks(path: Path) -> bool:
+    """Whether the file system has locks. Creates the file; unlocking a file that is not locked changes nothing."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def make_once(path: Path, make: Callable[[BinaryIO], Any], *others: Path) -> Path:
+    """``path``, written atomically by ``make`` unless it exists; concurrent processes wait for the writer.
+
+    Where locks do not reach another host, both may write it; the first file stays.
+
+    Args:
+        others: what ``make`` writes besides, to delete the partial files of killed writers.
+    """
+    if path.exists():
+        return path
+    with locked(path.with_name(f"{path.name}.lock")) as alone:
+        if not path.exists():
+            for each in (path, *others):
+                remove_abandoned(each, alone)
+
+            def write(file: BinaryIO) -> Path:
+                make(file)
+                return path
+
+            try:
+                write_named(path, write, replace=False)
+            except StorageError:
+                if not path.exists():  # else another host was faster
+                    raise
     return path
-
-
-def remove_partial(path: Path) -> None:
-    """Delete the temporary files of writes to ``path`` that were killed; the caller is the only writer."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        partial.unlink(missing_ok=True)
 
 
 def load_images(path: Path, shape: Sequence[int | None], action: str) -> np.ndarray:

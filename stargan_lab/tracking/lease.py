@@ -19,7 +19,8 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from stargan_lab.errors import LockedError, one_line
-from stargan_lab.files import remove_partial, write_json
+from stargan_lab.files import write_json
+from stargan_lab.partial_files import remove_partial
 
 LEASE_SECONDS = 120.0
 """A lease of another host is free after this time without a renewal."""

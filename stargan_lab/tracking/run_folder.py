@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
-from stargan_lab.files import is_locked, locked, read_json, remove_partial, storing, write_atomically, write_json
+from stargan_lab.files import is_locked, locked, read_json, storing, write_atomically, write_json
+from stargan_lab.partial_files import remove_partial
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
 from stargan_lab.yaml_text import load_yaml
