@@ -7,12 +7,11 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
@@ -173,36 +172,27 @@ def make_once(path: Path, make: Callable[[BinaryIO], Any], *others: Path) -> Pat
     return path
 
 
-def load_images(path: Path, shape: Sequence[int | None], action: str) -> np.ndarray:
-    """A file of uint8 pixels, memory-mapped.
+def is_locked(path: Path) -> bool | None:
+    """Whether ``path`` is locked by another process, or elsewhere in this one.
 
-    Args:
-        shape: the expected shape; None for any number.
-        action: what happens if the file is deleted.
-    Raises:
-        LabError: the file is damaged, or contains something else.
+    None if that cannot be determined: the file system has no locks, or only another user may read the file.
     """
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        sizes = zip(array.shape, shape, strict=True)
-        if array.dtype != np.uint8 or any(expected not in (None, size) for size, expected in sizes):
-            raise ValueError(f"it has {array.dtype} of shape {array.shape}")
-    except Exception as error:  # a damaged header can raise almost anything
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise LabError(f"{path}: cannot be read as images ({problem}); delete it to {action}") from None
-    return array
-
-
-def is_locked(path: Path) -> bool:
-    """Whether ``path`` is locked by another process, or elsewhere in this one."""
-    if not path.exists():
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    lock = FileLock(path)
+    except PermissionError:
+        return None
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: several may check at once
+    except (BlockingIOError, PermissionError):
         return True
-    lock.release()
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    finally:
+        os.close(descriptor)
     return False
 
 

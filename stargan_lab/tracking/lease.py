@@ -42,28 +42,31 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._seen_lost = threading.Event()
 
-    def holder_elsewhere(self) -> str | None:
-        """The other host that holds the lease; None if it is free, or held on this host, where a lock decides.
+    def holder_elsewhere(self, locks: bool = True) -> str | None:
+        """The other host that holds the lease; None if it is free, or held on this host, where ``locks`` decide.
 
         Raises:
             LockedError: the lease cannot be read.
         """
         holder = self._read_patiently()
-        if holder is None or holder.get("host") == this_host() or not self._renewed_recently():
+        here = holder is not None and holder.get("host") == this_host()
+        if holder is None or (here and locks) or not self._renewed_recently():
             return None
-        if (machine := this_machine()) is not None and holder.get("machine") == machine:  # it has been restarted since
+        if not here and holder.get("machine") == (this_machine() or ""):  # it has been restarted since
             return None
         return str(holder.get("host"))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, locks: bool = True) -> Iterator[None]:
         """Take the lease and renew it until the end of the context. The caller holds the lock of this host.
 
+        Args:
+            locks: whether it does; without, the lease also excludes other processes on this host.
         Raises:
             LockedError: another host holds it.
         """
         before = self._read_patiently() or {}
-        if (host := self.holder_elsewhere()) is not None:
+        if (host := self.holder_elsewhere(locks)) is not None:
             raise LockedError(f"held by host {host} ({self.path})")
         respected = before.get("host") == this_host() and self._renewed_recently()  # by other hosts
         new = not self.path.exists()

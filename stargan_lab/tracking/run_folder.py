@@ -196,14 +196,16 @@ class RunFolder:
     def claim(self) -> Iterator[None]:
         """Hold the run's lock and lease for training. If the process dies, the lock is released, and the lease expires.
 
+        On a file system without locks, the lease alone decides.
+
         Raises:
             LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
-        with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):
-            if (host := self._lease.holder_elsewhere()) is not None:
+        with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy) as locks:
+            if (host := self._lease.holder_elsewhere(locks)) is not None:
                 raise LockedError(f"run {self.run_id} is being trained on host {host} (lease: {self._lease.path})")
-            with self._lease.held():
+            with self._lease.held(locks):
                 yield
 
     @contextmanager
@@ -231,7 +233,8 @@ class RunFolder:
 
     def in_use(self) -> bool:
         """Whether another process trains, evaluates or publishes the run, or another host trains it."""
-        return is_locked(self.lock_path) or self._lease.holder_elsewhere() is not None
+        lock = is_locked(self.lock_path)
+        return bool(lock) or self._lease.holder_elsewhere(locks=lock is not None) is not None
 
     def status(self) -> Status:
         """``interrupted`` means a checkpoint without a result, and no process that trains the run.

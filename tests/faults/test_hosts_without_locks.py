@@ -20,9 +20,11 @@ from stargan_lab.data.fingerprints import PackCache
 from stargan_lab.data.options import ImageOptions
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
-from stargan_lab.errors import StorageError
+from stargan_lab.errors import LockedError, StorageError
 from stargan_lab.files import locked, make_once
 from stargan_lab.partial_files import ABANDONED_SECONDS, abandoned, machine_tag
+from stargan_lab.tracking import lease
+from stargan_lab.tracking.run_folder import RunFolder
 
 NO_LOCKS = [errno.ENOSYS, errno.ENOTSUP]
 
@@ -138,3 +140,48 @@ def test_caches_without_locks(tmp_path: Path) -> None:
             assert make_once(path, lambda file: file.write(b"x")).read_bytes() == b"x"
     with locked(tmp_path / "x.npy.lock", timeout=0):
         pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs" / "a1b2")
+    folder.path.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_the_lease_decides_without_locks(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between processes of one host, too; a killed one's lease expires."""
+    monkeypatch.setattr(lease, "SETTLE_SECONDS", 0.1)
+    assert folder.status() == "planned"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with folder.claim():
+            content = folder.path.joinpath(".lease").read_bytes()
+            assert folder.status() == "running"
+            with pytest.raises(LockedError, match=rf"^run a1b2 is being trained on host {lease.this_host()} \(lease: "):
+                RunFolder(folder.path).claim().__enter__()
+        assert folder.status() == "planned"
+        folder.path.joinpath(".lease").write_bytes(content)  # as a killed process leaves it
+        assert folder.status() == "running"
+        monkeypatch.setattr(lease, "LEASE_SECONDS", 0.0)
+        assert folder.status() == "planned"
+        with folder.claim():
+            folder.check_claim()
+
+
+def test_a_lock_file_that_only_another_user_may_read(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read all files, so the error is simulated."""
+    opened = os.open
+
+    def refuse(path: Any, *options: Any, **named: Any) -> int:
+        if path == folder.lock_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *options, **named)
+
+    folder.write_result({"status": "interrupted", "metrics": {}})
+    with folder.claim(), monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert folder.status() == "running"
+        folder.path.joinpath(".lease").unlink()
+        assert folder.status() == "interrupted"
