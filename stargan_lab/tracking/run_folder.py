@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
 from stargan_lab.files import is_locked, locked, read_json, storing, write_atomically, write_json
 from stargan_lab.partial_files import remove_partial
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
+from stargan_lab.tracking.record_types import Status, check_metric, check_result, check_tags
 from stargan_lab.yaml_text import load_yaml
 
-Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
 FAILED = ("failed", "diverged")
 """Statuses of runs that a sweep does not repeat unless told to; diverged: a loss was NaN or infinite."""
 GROUND_TRUTH = "ground_truth"
@@ -25,7 +25,6 @@ GROUND_TRUTH = "ground_truth"
 TARGETS = "targets.json"
 """Describes the grids in ``samples/``: their targets, images and layout."""
 CLAIM_SECONDS = 2.0  # a status query holds the lock for an instant; training holds it longer than this
-_REQUIRED = ("status", "metrics")
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What a damaged row of metrics can raise."""
 
@@ -93,7 +92,7 @@ class RunFolder:
             path = self.descriptions_path
             try:
                 self._descriptions = dict(_described(path.read_bytes())) if path.exists() else {}
-            except (OSError, ValueError, TypeError, KeyError):
+            except (OSError, ValueError, TypeError, KeyError, RecursionError):
                 raise LabError(f"{path}: expected a JSON list of metrics") from None
         return self._descriptions
 
@@ -167,10 +166,7 @@ class RunFolder:
         """The content of result.json, None if it does not exist. Raises LabError if it is damaged."""
         if not self.result_path.exists():
             return None
-        result = read_json(self.result_path)
-        if not isinstance(result, dict) or any(key not in result for key in _REQUIRED):
-            raise LabError(f"{self.result_path}: expected a mapping with {' and '.join(_REQUIRED)}")
-        return result
+        return check_result(read_json(self.result_path), self.result_path)
 
     def finished_result(self) -> dict[str, Any] | None:
         """The content of result.json if the run is finished, else None. Raises LabError if it is damaged."""
@@ -182,10 +178,7 @@ class RunFolder:
 
     def tags(self) -> dict[str, str]:
         """The content of tags.json, empty if it does not exist. Raises LabError if it is damaged."""
-        tags = read_json(self.tags_path) if self.tags_path.exists() else {}
-        if not isinstance(tags, dict):
-            raise LabError(f"{self.tags_path}: expected a mapping")
-        return tags
+        return check_tags(read_json(self.tags_path), self.tags_path) if self.tags_path.exists() else {}
 
     def update_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags, keeping those that another process adds at the same time."""
@@ -285,7 +278,7 @@ def _row(parsed: Any) -> MetricRow:
 @lru_cache(maxsize=64)
 def _described(content: bytes) -> tuple[tuple[str, Metric], ...]:
     """The metrics in a descriptions.json by name; most runs of a report have equal ones."""
-    return tuple((each["name"], Metric(**each)) for each in json.loads(content))
+    return tuple((each["name"], check_metric(Metric(**each))) for each in json.loads(content))
 
 
 def run_folders(outputs: Path) -> list[RunFolder]:
