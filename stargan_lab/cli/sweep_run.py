@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from pandas import DataFrame
 
-from stargan_lab.ablation.execute import distinct, folder_of, status, unfinished
+from stargan_lab.ablation.execute import distinct, folder_of, state, unfinished
 from stargan_lab.ablation.plan import Cell, merge, plan
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.cli.capacity import Capacity
@@ -29,6 +29,7 @@ from stargan_lab.report.pages import FORMATS
 from stargan_lab.report.swept import SeedPlan, Swept
 from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
+from stargan_lab.tracking.run_folder import DAMAGED
 from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import publish_missing
 
@@ -114,7 +115,8 @@ class SweepRun:
         Swept(named, self.plan, self.command).write(self.cells_file)
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
         trained = {job.run_id for job in jobs}
-        skipped = [folder_of(cell) for cell in distinct(together) if cell.run_id not in trained]
+        others = [cell for cell in distinct(together) if cell.run_id not in trained]
+        skipped = [folder_of(cell) for cell in others if state(cell).status != DAMAGED]
         launch(jobs, base, loader, skipped=skipped)
         return collect(self.ablation, named, self.outputs)
 
@@ -140,10 +142,9 @@ class SweepRun:
 
     def report(self, cells: Sequence[Cell], runs: DataFrame) -> int:
         """Write the report of trained cells; 1 if one of them failed or is still unfinished."""
-        missing = [(cell, state) for cell in distinct(cells) if (state := status(cell)) != "finished"]
-        for cell, state in missing:
-            result = folder_of(cell).result() or {}
-            say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
+        missing = [(cell, now) for cell in distinct(cells) if (now := state(cell)).status != "finished"]
+        for cell, now in missing:
+            say(f"{now.status}: {cell.title} (run {cell.run_id}) {now.reason}".rstrip())
         write_and_print(Report(self.ablation, runs, self.command), self.outputs, FORMATS, self.allow_mixed)
         try:
             if (store := open_store(self.first[0].config)) is not None:

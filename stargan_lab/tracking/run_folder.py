@@ -20,6 +20,8 @@ from stargan_lab.yaml_text import load_yaml
 
 FAILED = ("failed", "diverged")
 """Statuses of runs that a sweep does not repeat unless told to; diverged: a loss was NaN or infinite."""
+DAMAGED = "damaged"
+"""Stands for the status of a run whose records cannot be read, where others are shown with it."""
 GROUND_TRUTH = "ground_truth"
 """Stem of the grid with the exact translations, next to the samples of a run on generated data."""
 TARGETS = "targets.json"
