@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 from stargan_lab.ablation.plan import Cell
 from stargan_lab.console import rounded_duration, say
-from stargan_lab.errors import LabError, counted
+from stargan_lab.errors import LabError, counted, printable
 from stargan_lab.runs.finished import tag_finished
 from stargan_lab.tracking.run_folder import DAMAGED, FAILED, RunFolder
 
 
 def folder_of(cell: Cell) -> RunFolder:
     return RunFolder(Path(cell.config.paths.outputs) / "runs" / cell.run_id)
+
+
+_LONGEST_REASON = 120
 
 
 class State(NamedTuple):
@@ -73,12 +76,17 @@ def unfinished(cells: Sequence[Cell], retry_failed: bool) -> list[Cell]:
 
 
 def status_table(cells: Sequence[Cell]) -> str:
-    """One line per cell with variant, seed, run id and status, then the number of runs per status."""
+    """One line per cell with variant, seed, run id, status and its reason, then the number of runs per status."""
     width = max(len(cell.variant) for cell in cells)
-    statuses = [state(cell).status for cell in cells]
-    lines = [f"{c.variant:<{width}}  seed {c.seed}  {c.run_id}  {now}" for c, now in zip(cells, statuses, strict=True)]
-    counts = Counter({cell.run_id: now for cell, now in zip(cells, statuses, strict=True)}.values())
+    states = [(cell, state(cell)) for cell in cells]
+    lines = [f"{c.variant:<{width}}  seed {c.seed}  {c.run_id}  {now.status}{_shown(now.reason)}" for c, now in states]
+    counts = Counter({cell.run_id: now.status for cell, now in states}.values())
     return "\n".join([*lines, ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))])
+
+
+def _shown(reason: str) -> str:
+    text = printable(reason)
+    return f": {text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + '…'}" if text else ""
 
 
 def dry_run(cells: Sequence[Cell], at_a_time: int = 1) -> str:
