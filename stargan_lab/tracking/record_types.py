@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stargan_lab.errors import LabError
+from stargan_lab.errors import LabError, is_file_name
 from stargan_lab.tracking.metrics import Direction, Metric
 
 Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
@@ -44,6 +44,8 @@ def check_tags(content: Any, path: Path) -> dict[str, str]:
     for key, value in content.items():
         if not isinstance(value, str):
             raise _error(path, key, "text", value)
+    if (protocol := content.get("protocol")) and not is_file_name(protocol):
+        raise _error(path, "protocol", "a hash", protocol)
     return content
 
 
@@ -60,12 +62,12 @@ def check_metric(metric: Metric) -> Metric:
 
 
 def _check_protocol(path: Path, protocol: Any) -> None:
-    if isinstance(protocol, str):  # only the hash, in very old records
-        return
+    if isinstance(protocol, str):  # in very old records
+        protocol = {"hash": protocol}
     if not isinstance(protocol, dict):
         raise _error(path, "protocol", "a mapping", protocol)
-    if not isinstance(value := _value(protocol, "hash", ""), str):
-        raise _error(path, "protocol.hash", "text", value)
+    if (value := _value(protocol, "hash", "")) != "" and not is_file_name(value):
+        raise _error(path, "protocol.hash", "a hash", value)
     data = _value(protocol, "data", {})
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise _error(path, "protocol.data", "a mapping of datasets to hashes", data)

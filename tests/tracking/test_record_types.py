@@ -44,6 +44,7 @@ WRONG: list[tuple[str, Any]] = [
     ("machine", ["a"]),
     ("protocol", 5),
     ("protocol.hash", 5),
+    ("protocol.hash", "../../../elsewhere"),
     ("protocol.data", ["faces"]),
 ]
 
