@@ -197,19 +197,28 @@ class RunFolder:
             LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
-        with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy) as locks:
-            if (host := self._lease.holder_elsewhere(locks)) is not None:
-                raise LockedError(f"run {self.run_id} is being trained on host {host} (lease: {self._lease.path})")
-            with self._lease.held(locks):
-                yield
+        with self._held(CLAIM_SECONDS, busy, "being trained"):
+            yield
 
     @contextmanager
-    def unused(self) -> Iterator[None]:
-        """Hold the run's lock for publishing it. Raises LockedError if another process or host uses the run."""
-        with locked(self.lock_path, timeout=0.2):
-            if self._lease.holder_elsewhere() is not None:
-                raise LockedError(f"run {self.run_id} is being trained on another host")
+    def unused(self, timeout: float = 0.2) -> Iterator[None]:
+        """Hold the run's lock and lease for evaluating or publishing it.
+
+        Args:
+            timeout: how long to wait for a process on this host, in seconds; -1: forever.
+        Raises:
+            LockedError: another process or host uses the run.
+        """
+        with self._held(timeout, "", "in use"):
             yield
+
+    @contextmanager
+    def _held(self, timeout: float, busy: str, use: str) -> Iterator[None]:
+        with locked(self.lock_path, timeout=timeout, busy=busy) as locks:
+            if (host := self._lease.holder_elsewhere(locks)) is not None:
+                raise LockedError(f"run {self.run_id} is {use} on host {host} (lease: {self._lease.path})")
+            with self._lease.held(locks):
+                yield
 
     def check_claim(self) -> None:
         """Raises LockedError if another process has taken over the run from this one, which was suspended.

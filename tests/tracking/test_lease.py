@@ -267,3 +267,16 @@ def test_a_file_system_without_hard_links(folder: RunFolder, monkeypatch: pytest
     with folder.claim():
         folder.check_claim()
         assert [path.name for path in folder.path.glob(".lease*")] == [".lease"]
+
+
+def test_evaluation_and_publication_exclude_other_hosts(folder: RunFolder) -> None:
+    with held_on_another_host(folder) as other:
+        with pytest.raises(LockedError, match=rf"^run a1b2 is in use on host other \(lease: {folder.path}"):
+            folder.unused().__enter__()
+        other.communicate("done\n")
+    with folder.unused():
+        folder.check_claim()
+        command = [sys.executable, "-c", OTHER_HOST, str(folder.path)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("run a1b2 is being trained on host ")
+    assert not (folder.path / ".lease").exists()
