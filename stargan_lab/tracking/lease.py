@@ -94,11 +94,14 @@ class Lease:
         return self._seen_lost.is_set()
 
     def check(self) -> None:
-        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended.
+        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended, or it is gone.
 
         Also if the lease cannot be read for ``RETRY_SECONDS``: another process may have taken it.
         """
         holder = self._read_patiently()
+        if holder is None and not self.path.exists():
+            gone = self.path if self.path.parent.is_dir() else self.path.parent
+            raise LockedError(f"{gone} was moved or deleted")
         if not self._ours(holder):
             host = (holder or {}).get("host", "unknown")
             raise LockedError(f"taken over by host {host} ({self.path}) while this process was suspended")

@@ -280,3 +280,18 @@ def test_evaluation_and_publication_exclude_other_hosts(folder: RunFolder) -> No
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("run a1b2 is being trained on host ")
     assert not (folder.path / ".lease").exists()
+
+
+def test_a_run_whose_directory_is_moved_away_says_so(folder: RunFolder) -> None:
+    path = folder.path
+    with pytest.raises(LockedError) as moved, folder.claim():
+        path.rename(path.with_name("elsewhere"))
+        folder.check_claim()
+    assert str(moved.value) == f"run a1b2: {path} was moved or deleted; stopped"
+    assert not path.exists()
+    path.with_name("elsewhere").rename(path)
+    (path / ".lease").unlink()
+    with pytest.raises(LockedError) as deleted, folder.claim():
+        (path / ".lease").unlink()
+        folder.check_claim()
+    assert str(deleted.value) == f"run a1b2: {path / '.lease'} was moved or deleted; stopped"
