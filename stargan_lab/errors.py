@@ -1,6 +1,5 @@
 """Errors that the user can fix. Each message is one line, and the command line prints nothing else."""
 
-import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from signal import Signals
@@ -143,11 +142,6 @@ def name_problem(name: str) -> str | None:
     if name.isprintable() and 0 < len(name.strip()) <= LONGEST_NAME:
         return None
     return f"expected a name of 1 to {LONGEST_NAME} printable characters, got {name[:LONGEST_NAME]!r}"
-
-
-def is_file_name(name: object) -> bool:
-    """Whether a name from a record, such as a run id, is text that names a file or directory in its directory only."""
-    return isinstance(name, str) and re.fullmatch(r"(?!\.)[\w.-]+", name) is not None
 
 
 def preview(names: Sequence[str], count: int = 3) -> str:

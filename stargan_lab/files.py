@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -217,6 +218,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_file_name(name: object) -> bool:
+    """Whether a name from a record, such as a run id, is text that names a file or directory in its directory only."""
+    return isinstance(name, str) and re.fullmatch(r"(?!\.)[\w.-]+", name) is not None
 
 
 def existing_parent(folder: Path) -> Path:

@@ -15,8 +15,8 @@ from stargan_lab.config.factors import factor, factors
 from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.variant_name import variant_name
-from stargan_lab.errors import ConfigError, LabError, is_file_name
-from stargan_lab.files import read_json, write_json
+from stargan_lab.errors import ConfigError, LabError
+from stargan_lab.files import is_file_name, read_json, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -29,7 +29,6 @@ from stargan_lab.report.pages import FORMATS
 from stargan_lab.report.swept import SeedPlan, Swept
 from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
-from stargan_lab.tracking.run_folder import DAMAGED
 from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import publish_missing
 
@@ -115,8 +114,7 @@ class SweepRun:
         Swept(named, self.plan, self.command).write(self.cells_file)
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
         trained = {job.run_id for job in jobs}
-        others = [cell for cell in distinct(together) if cell.run_id not in trained]
-        skipped = [folder_of(cell) for cell in others if state(cell).status != DAMAGED]
+        skipped = [folder_of(cell) for cell in distinct(together) if cell.run_id not in trained]
         launch(jobs, base, loader, skipped=skipped)
         return collect(self.ablation, named, self.outputs)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stargan_lab.ablation.spec import Ablation
-from stargan_lab.errors import LabError, is_file_name
-from stargan_lab.files import read_json, write_json
+from stargan_lab.errors import LabError
+from stargan_lab.files import is_file_name, read_json, write_json
 from stargan_lab.report.collect_runs import Cells
 from stargan_lab.report.effects import ALPHA
 

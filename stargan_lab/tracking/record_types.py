@@ -5,7 +5,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stargan_lab.errors import LabError, is_file_name
+from stargan_lab.errors import LabError
+from stargan_lab.files import is_file_name
 from stargan_lab.tracking.metrics import Direction, Metric
 
 Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
