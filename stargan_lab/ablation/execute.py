@@ -45,6 +45,10 @@ def state(cell: Cell) -> State:
     return State(status, (result or {}).get("error") or "" if status in FAILED else "", result or {})
 
 
+def status(cell: Cell) -> str:
+    return state(cell).status
+
+
 def distinct(cells: Sequence[Cell]) -> list[Cell]:
     """The first cell of each run."""
     by_id: dict[str, Cell] = {}
@@ -94,7 +98,7 @@ def dry_run(cells: Sequence[Cell], at_a_time: int = 1) -> str:
     lines = []
     for cell in cells:
         shown = " ".join(o for o in cell.overrides if not o.lstrip("+").startswith("tracking."))
-        lines.append(f"{cell.run_id}  {state(cell).status:<11}  {cell.title:<24}  stargan-lab train {shown}")
+        lines.append(f"{cell.run_id}  {status(cell):<11}  {cell.title:<24}  stargan-lab train {shown}")
     return "\n".join([*lines, time_left(distinct(cells), at_a_time)])
 
 
