@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
-from stargan_lab.partial_files import machine_tag, remove_abandoned
+from stargan_lab.partial_files import process_tag, remove_abandoned
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -47,7 +47,7 @@ def write_named(path: Path, write: Callable[[BinaryIO], Path | None], replace: b
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{machine_tag()}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{process_tag()}.")
         temporary, file = Path(name), _Writer(io.FileIO(descriptor, "wb"))
         try:
             with file:

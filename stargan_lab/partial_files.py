@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import socket
 import tempfile
 import uuid
@@ -36,14 +37,26 @@ def _partial(path: Path) -> Iterator[Path]:
 def abandoned(partials: Iterable[Path], alone: bool) -> list[Path]:
     """The temporary files or directories that no process writes any more.
 
-    Those of this machine if the caller is ``alone`` on it, and those older than ``ABANDONED_SECONDS``.
+    Those of dead processes of this machine, if the caller is ``alone`` on it, and those older than
+    ``ABANDONED_SECONDS``.
 
     Args:
-        partials: all in one directory, with ``machine_tag`` in their names.
+        partials: with ``process_tag`` in their names.
+        alone: whether the caller holds a lock that the writers on this machine take.
     """
-    found = list(partials)
-    own = [path for path in found if alone and f"{machine_tag()}." in path.name]
-    return own + [path for path in found if path not in own and _age(path) > ABANDONED_SECONDS]
+    return [path for path in partials if (alone and _of_dead_process(path)) or _age(path) > ABANDONED_SECONDS]
+
+
+def _of_dead_process(path: Path) -> bool:
+    """Whether a process of this machine wrote it that has ended; without ``/proc``, whether one of this machine did."""
+    match = re.search(rf"{machine_tag()}-(\d+)\.", path.name)
+    if match is None:
+        return False
+    try:
+        state = Path(f"/proc/{match[1]}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"  # ended, but its parent has not noticed
 
 
 def _age(path: Path) -> float:
@@ -53,7 +66,12 @@ def _age(path: Path) -> float:
     return 0.0
 
 
+def process_tag() -> str:
+    """Names this process in temporary files."""
+    return f"{machine_tag()}-{os.getpid()}"
+
+
 @cache
 def machine_tag() -> str:
-    """Names this machine in temporary files, before and after it is restarted."""
+    """Stays equal when the machine is restarted."""
     return sha256(f"{socket.gethostname()} {uuid.getnode():012x}".encode()).hexdigest()[:8]

@@ -132,7 +132,7 @@ def test_interrupted_generation_leaves_nothing(
     spec: SynthSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "faces"
-    (tmp_path / f".faces.partial-{machine_tag()}.dead" / "images").mkdir(parents=True)  # as after kill -9
+    (tmp_path / f".faces.partial-{machine_tag()}-0.dead" / "images").mkdir(parents=True)  # as after kill -9
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -37,8 +39,7 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     def unseen(*_: object, **__: object) -> Iterator[bool]:
         yield True
 
-    for module in (files, partial_files):
-        monkeypatch.setattr(module, "machine_tag", lambda: threading.current_thread().name)
+    monkeypatch.setattr(partial_files, "machine_tag", lambda: threading.current_thread().name)
     monkeypatch.setattr(files, "locked", unseen)
 
 
@@ -118,15 +119,32 @@ def test_several_hosts_render_the_same_faces(tmp_path: Path) -> None:
 
 
 def test_partial_files_of_another_machine_are_deleted_only_when_old(tmp_path: Path) -> None:
-    own, live, old = (tmp_path / f".x.npy.{name}" for name in (f"{machine_tag()}.a", "other.b", "other.c"))
-    for path in (own, live, old):
+    tags = (f"{machine_tag()}-0", f"{machine_tag()}-{os.getpid()}", "other-0", "other-0")
+    own, alive, live, old = (tmp_path / f".x.npy.{tag}.{number}" for number, tag in enumerate(tags))
+    for path in (own, alive, live, old):
         path.touch()
     past = time.time() - ABANDONED_SECONDS - 60
     os.utime(old, times=(past, past))
-    assert abandoned([own, live, old], alone=True) == [own, old]
-    assert abandoned([own, live, old], alone=False) == [old], "the own one may be that of a live process"
+    assert abandoned([own, alive, live, old], alone=True) == [own, old]
+    assert abandoned([own, alive, live, old], alone=False) == [old], "processes in other containers are not seen"
     make_once(tmp_path / "x.npy", lambda file: file.write(b"x"))
-    assert live.exists() and not own.exists() and not old.exists()
+    assert {path.name for path in tmp_path.glob(".*")} == {alive.name, live.name}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from stargan_lab.files import make_once
+make_once(Path(sys.argv[1]), lambda file: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_the_partial_file_of_a_killed_process_is_deleted_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=60)
+    assert len(list(tmp_path.glob(".x.npy.*"))) == 1
+    make_once(path, lambda file: file.write(b"x"))
+    assert list(tmp_path.glob(".*")) == []
 
 
 @pytest.mark.usefixtures("no_locks")

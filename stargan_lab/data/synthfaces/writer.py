@@ -18,7 +18,7 @@ from stargan_lab.data.synthfaces.identity import EXPRESSIONS
 from stargan_lab.data.synthfaces.renderer import render
 from stargan_lab.data.synthfaces.spec import SPEC_FILE, SynthSpec, file_name, read_spec
 from stargan_lab.errors import DataError
-from stargan_lab.partial_files import abandoned, machine_tag
+from stargan_lab.partial_files import abandoned, process_tag
 
 _CHUNK = 256
 
@@ -39,7 +39,7 @@ def make_synthfaces(root: Path, spec: SynthSpec) -> None:
             return
         for stale in abandoned(root.parent.glob(f".{root.name}.partial-*"), alone):
             shutil.rmtree(stale)
-        partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.partial-{machine_tag()}."))
+        partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.partial-{process_tag()}."))
         try:
             _write(partial, spec, f"generating {root.name}")
             partial.chmod(0o755)  # mkdtemp makes it private to this user
