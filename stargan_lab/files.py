@@ -1,22 +1,25 @@
 """Atomic writes, file locks and content hashes."""
 
 import errno
-import glob
+import fcntl
 import hashlib
 import io
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
+from stargan_lab.partial_files import process_tag, remove_abandoned
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,24 +41,25 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     write_named(path, write_and_name)
 
 
-def write_named(path: Path, write: Callable[[BinaryIO], Path | None]) -> None:
+def write_named(path: Path, write: Callable[[BinaryIO], Path | None], replace: bool = True) -> None:
     """``write_atomically`` for a file whose name depends on its content.
 
     Args:
         path: names the temporary file, for ``remove_partial``.
         write: returns the final path, in the same directory; None discards the file.
+        replace: whether an existing file is replaced; otherwise it stays, and this one is discarded.
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{process_tag()}.")
         temporary, file = Path(name), _Writer(io.FileIO(descriptor, "wb"))
         try:
             with file:
                 if (final := write(file)) is not None:
                     file.flush()
                     os.fsync(file.fileno())
-            if final is None:
-                temporary.unlink()
+            if final is None or (final.exists() and not replace):
+                temporary.unlink(missing_ok=True)
                 return
             temporary.chmod(0o644)  # mkstemp creates files that only this user can read
             temporary.replace(final)
@@ -109,70 +113,91 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[None]:
+def locked(path: Path, timeout: float = -1, busy: str = "") -> Iterator[bool]:
     """Hold an exclusive lock on ``path`` across processes; the OS releases it if the process dies.
 
+    Yields:
+        Whether it is held: False on a file system without locks, e.g. Lustre without the mount option ``flock``.
     Raises:
         LockedError: the lock is not acquired within ``timeout`` seconds (-1: wait forever); ``busy`` is the message.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not _has_locks(path):  # where FileLock would wait for a file that a killed process leaves for ever
+        yield False
+        return
     lock = FileLock(path)
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
         raise LockedError(busy or f"{path}: locked by another process") from None
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
-def make_once(path: Path, make: Callable[[BinaryIO], Any]) -> Path:
-    """``path``, written atomically by ``make`` unless it exists; concurrent processes wait for the writer."""
-    if not path.exists():
-        with locked(path.with_name(f"{path.name}.lock")):
-            if not path.exists():
-                remove_partial(path)
-                write_atomically(path, make)
+def _has_locks(path: Path) -> bool:
+    """Whether the file system has locks. Creates the file; unlocking a file that is not locked changes nothing."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        raise
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def make_once(path: Path, make: Callable[[BinaryIO], Any], *others: Path) -> Path:
+    """``path``, written atomically by ``make`` unless it exists; concurrent processes wait for the writer.
+
+    Where locks do not reach another host, both may write it; the first file stays.
+
+    Args:
+        others: what ``make`` writes besides, to delete the partial files of killed writers.
+    """
+    if path.exists():
+        return path
+    with locked(path.with_name(f"{path.name}.lock")) as alone:
+        if not path.exists():
+            for each in (path, *others):
+                remove_abandoned(each, alone)
+
+            def write(file: BinaryIO) -> Path:
+                make(file)
+                return path
+
+            try:
+                write_named(path, write, replace=False)
+            except StorageError:
+                if not path.exists():  # else another host was faster
+                    raise
     return path
 
 
-def remove_partial(path: Path) -> None:
-    """Delete the temporary files of writes to ``path`` that were killed; the caller is the only writer."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        partial.unlink(missing_ok=True)
+def is_locked(path: Path) -> bool | None:
+    """Whether ``path`` is locked by another process, or elsewhere in this one.
 
-
-def load_images(path: Path, shape: Sequence[int | None], action: str) -> np.ndarray:
-    """A file of uint8 pixels, memory-mapped.
-
-    Args:
-        shape: the expected shape; None for any number.
-        action: what happens if the file is deleted.
-    Raises:
-        LabError: the file is damaged, or contains something else.
+    None if that cannot be determined: the file system has no locks, or only another user may read the file.
     """
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        sizes = zip(array.shape, shape, strict=True)
-        if array.dtype != np.uint8 or any(expected not in (None, size) for size, expected in sizes):
-            raise ValueError(f"it has {array.dtype} of shape {array.shape}")
-    except Exception as error:  # a damaged header can raise almost anything
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
-        raise LabError(f"{path}: cannot be read as images ({problem}); delete it to {action}") from None
-    return array
-
-
-def is_locked(path: Path) -> bool:
-    """Whether ``path`` is locked by another process, or elsewhere in this one."""
-    if not path.exists():
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    lock = FileLock(path)
+    except PermissionError:
+        return None
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: several may check at once
+    except (BlockingIOError, PermissionError):
         return True
-    lock.release()
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -222,6 +247,11 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_file_name(name: object) -> bool:
+    """Whether a name from a record, such as a run id, is text that names a file or directory in its directory only."""
+    return isinstance(name, str) and re.fullmatch(r"(?!\.)[\w.-]+", name) is not None
 
 
 def existing_parent(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from stargan_lab.config.option_help import as_yaml
 from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.variant_name import variant_name
 from stargan_lab.errors import ConfigError, LabError
-from stargan_lab.files import read_json, write_json
+from stargan_lab.files import is_file_name, read_json, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -121,15 +121,21 @@ def multirun_directory(text: str, outputs: Path) -> Path:
 
 
 def read_multirun(directory: Path) -> Multirun:
-    """The record in Hydra's sweep directory. Raises LabError if it is damaged."""
+    """The record in Hydra's sweep directory. Raises LabError if it is damaged, or names files outside of outputs."""
     path = directory / RECORD
     content = read_json(path)
     try:
         choices = {run_id: dict(chosen) for run_id, chosen in content.get("choices", {}).items()}
         command = str(content.get("command", ""))
-        return Multirun(str(content["name"]), tuple(content["by"]), tuple(content["runs"]), choices, command)
+        record = Multirun(content["name"], tuple(content["by"]), tuple(content["runs"]), choices, command)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise LabError(f"{path}: expected a mapping with name, by and runs") from None
+    for key, names in (("name", [record.name]), ("runs", record.runs)):
+        if wrong := [name for name in names if not is_file_name(name)]:
+            raise LabError(f"{path}: {key}: {repr(wrong[0])[:60]} cannot be the name of a directory")
+    if not all(isinstance(key, str) for key in record.by):
+        raise LabError(f"{path}: by: expected a list of keys")
+    return record
 
 
 def runs_of(multirun: Multirun, outputs: Path) -> "DataFrame":

@@ -50,7 +50,7 @@ def add_parser(commands: Commands) -> None:
         help=f"with --until-decided: the largest number of seeds (default: {MAX_SEEDS})",
     )
     parser.add_argument("--dry-run", action="store_true", help="list the runs, estimate the time left, and exit")
-    parser.add_argument("--status", action="store_true", help="show the status of each run and exit")
+    parser.add_argument("--status", action="store_true", help="show the status of each run, why it failed, and exit")
     parser.add_argument("-q", "--quiet", action="store_true", help="the same as the override quiet=true")
     parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
     parser.add_argument(

@@ -58,7 +58,7 @@ class SweepProgress:
 
     def __init__(self, folders: Sequence[RunFolder], jobs: int, journal: Path) -> None:
         skipped, of_jobs = folders[: len(folders) - jobs], folders[len(folders) - jobs :]
-        self._skipped: Counter[str] = Counter(folder.status() for folder in skipped)
+        self._skipped: Counter[str] = Counter(_status(folder) for folder in skipped)
         self._paths = {job: folder.path for job, folder in enumerate(of_jobs)}  # a RunFolder cannot be pickled
         self._jobs, self._runs, self._journal = jobs, len(folders), journal
 
@@ -111,13 +111,17 @@ class SweepProgress:
         return Counts(of["finished"], failed, now, left, fmean(seconds) if seconds else None, parallel)
 
     def _end(self, job: int, seconds: float) -> None:
-        try:
-            status: str = RunFolder(self._paths[job]).status()
-        except LabError:  # its result.json is damaged
-            status = "failed"
+        status = _status(RunFolder(self._paths[job]))
         known = ("finished", "running", "interrupted", "diverged")
         self._append(f"end {job} {seconds:.3f} {status if status in known else 'failed'}")
 
     def _append(self, line: str) -> None:
         with self._journal.open("a") as file:
             file.write(f"{line}\n")  # one write, so that lines of several processes do not mix
+
+
+def _status(folder: RunFolder) -> str:
+    try:
+        return folder.status()
+    except LabError:  # its result.json is damaged
+        return "failed"

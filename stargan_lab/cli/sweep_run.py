@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 from pandas import DataFrame
 
-from stargan_lab.ablation.execute import count_unfinished, distinct, folder_of, status, unfinished
+from stargan_lab.ablation.execute import count_unfinished, distinct, folder_of, state, unfinished
 from stargan_lab.ablation.plan import Cell, merge, plan
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.cli.capacity import Capacity
@@ -154,10 +154,9 @@ class SweepRun:
 
     def report(self, cells: Sequence[Cell], runs: DataFrame) -> int:
         """Write the report of trained cells; 1 if one of them failed or is still unfinished."""
-        missing = [(cell, state) for cell in distinct(cells) if (state := status(cell)) != "finished"]
-        for cell, state in missing:
-            result = folder_of(cell).result() or {}
-            say(f"{state}: {cell.title} (run {cell.run_id}) {result.get('error', '')}")
+        missing = [(cell, now) for cell in distinct(cells) if (now := state(cell)).status != "finished"]
+        for cell, now in missing:
+            say(f"{now.status}: {cell.title} (run {cell.run_id}) {now.reason}".rstrip())
         write_and_print(Report(self.ablation, runs, self.command), self.outputs, FORMATS, self.allow_mixed)
         try:
             if (store := open_store(self.first[0].config)) is not None:

@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from stargan_lab.config.hydra_code import check_hydra_code
 from stargan_lab.config.schema import COMPONENTS, RunConfig
 from stargan_lab.config.validate import standard_term_refusal, validate
 from stargan_lab.errors import ConfigError, nearest, one_line, unknown
@@ -207,9 +208,11 @@ def _check_files(folder: Path) -> None:
 def compose_with(
     loader: ConfigLoader, overrides: Sequence[str], mode: RunMode = RunMode.RUN, name: str = CONFIG_NAME
 ) -> DictConfig:
-    """Hydra's composition with its ``hydra`` node, not validated. Raises ConfigError in one line."""
+    """Hydra's composition with its ``hydra`` node, which runs no code but plugins and what the overrides name; the
+    rest is not validated. Raises ConfigError in one line.
+    """
     try:
-        return loader.load_configuration(name, list(overrides), mode, from_shell=False)
+        composed = loader.load_configuration(name, list(overrides), mode, from_shell=False)
     except OverrideParseException as error:
         raise ConfigError(_not_an_override(error.override, error)) from None
     except MissingConfigException as error:
@@ -218,6 +221,8 @@ def compose_with(
         raise ConfigError(_not_composed(error, loader, overrides, name)) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"invalid YAML: {one_line(error)}") from None
+    check_hydra_code(composed.hydra, overrides, _named_imports(overrides, loader))
+    return composed
 
 
 def parse_override(override: str, loader: ConfigLoader | None = None) -> Override:
@@ -250,6 +255,12 @@ def import_named(overrides: Sequence[str], loader: ConfigLoader | None = None) -
     for override in overrides:
         if key_of(override) == "imports":
             import_user_modules(parse_override(override, loader).value())
+
+
+def _named_imports(overrides: Sequence[str], loader: ConfigLoader) -> list[str]:
+    """The modules that ``imports`` names in the overrides."""
+    values = [parse_override(override, loader).value() for override in overrides if key_of(override) == "imports"]
+    return [str(module) for value in values for module in (value if isinstance(value, list) else [])]
 
 
 def _not_composed(error: Exception, loader: ConfigLoader, overrides: Sequence[str], name: str) -> str:

@@ -44,10 +44,9 @@ class PackCache:
             UnreadableImageError: a file is missing or damaged, and such files are not skipped.
         """
         index = self.index(folder, names, options)
+        partial = self.folder / "packed" / index.with_suffix(".npy").name
 
         def write(file: BinaryIO) -> None:
-            partial = self.folder / "packed" / index.with_suffix(".npy").name
-            files.remove_partial(partial)
             split: list[SplitHash] = []
 
             def pack(packed: BinaryIO) -> Path | None:
@@ -55,10 +54,10 @@ class PackCache:
                 usable = split[0].sizes and not split[0].smaller_than(options.crop or 0)
                 return self.path(split[0].digest, options) if usable else None
 
-            files.write_named(partial, pack)
+            files.write_named(partial, pack, replace=False)
             file.write(json.dumps(asdict(split[0])).encode())
 
-        return SplitHash(**files.read_json(files.make_once(index, write)))
+        return SplitHash(**files.read_json(files.make_once(index, write, partial)))
 
     def pack(self, folder: Path, names: Sequence[str], options: ImageOptions, digest: str, title: str) -> Path:
         """The packed file of files hashed earlier, written if it is missing, e.g. for another image size.

@@ -1,4 +1,4 @@
-"""Writing packed files. Every image file is read once: its bytes are hashed, decoded, cropped and resized."""
+"""Files of uint8 pixels: packed ones are written from image files, each of which is read once: hashed and resized."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from stargan_lab import files
 from stargan_lab.data.image_reader import UnreadableImageError, decode, map_files, read_bytes
 from stargan_lab.data.options import ImageOptions
 from stargan_lab.data.transforms import crop_and_resize
+from stargan_lab.errors import LabError
 
 PIXELS_VERSION = 1
 """To be raised with every change of this package, e.g. of ``to_rgb`` or ``crop_and_resize``, that changes pixels."""
@@ -100,3 +101,23 @@ def _write_header(file: BinaryIO, count: int, size: int) -> None:
     """NumPy leaves room for any ``count``, so a later header with another one replaces this one."""
     shape = (count, 3, size, size)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def load_images(path: Path, shape: Sequence[int | None], action: str) -> np.ndarray:
+    """A file of uint8 pixels, memory-mapped.
+
+    Args:
+        shape: the expected shape; None for any number.
+        action: what happens if the file is deleted.
+    Raises:
+        LabError: the file is damaged, or contains something else.
+    """
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        sizes = zip(array.shape, shape, strict=True)
+        if array.dtype != np.uint8 or any(expected not in (None, size) for size, expected in sizes):
+            raise ValueError(f"it has {array.dtype} of shape {array.shape}")
+    except Exception as error:  # a damaged header can raise almost anything
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        raise LabError(f"{path}: cannot be read as images ({problem}); delete it to {action}") from None
+    return array

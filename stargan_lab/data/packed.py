@@ -16,7 +16,7 @@ from stargan_lab.console import say
 from stargan_lab.data.fingerprints import PackCache
 from stargan_lab.data.image_reader import UnreadableImageError
 from stargan_lab.data.options import SPLITS, ImageOptions
-from stargan_lab.data.pack_file import SplitHash, write_pack
+from stargan_lab.data.pack_file import SplitHash, load_images, write_pack
 from stargan_lab.data.problems import ROW_PROBLEMS, raise_problem
 from stargan_lab.data.protocols import GroundTruth, Listing, SplitFiles
 from stargan_lab.data.synthfaces.ground_truth import SynthFacesGroundTruth
@@ -49,7 +49,7 @@ class PackedSet:
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        return files.load_images(self.path, (len(self), 3, None, None), "pack the images again")
+        return load_images(self.path, (len(self), 3, None, None), "pack the images again")
 
 
 class PackedSource:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stargan_lab import files
+from stargan_lab.data.pack_file import load_images
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.evaluation.context import Context
 from stargan_lab.labels import target_labels
@@ -107,4 +108,4 @@ def draw(
 
     folder = context.outputs / "cache" / "ground_truth"
     path = files.make_once(folder / f"{files.canonical_hash(key)[:16]}.npy", write)
-    return files.load_images(path, shape, "render it again")
+    return load_images(path, shape, "render it again")

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 from pandas import DataFrame
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.console import say
 from stargan_lab.errors import LabError, counted
 from stargan_lab.evaluation.protocol import metric_identity
 from stargan_lab.files import canonical_hash, read_json
 from stargan_lab.tracking.metrics import Metric, order
-from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.run_folder import DAMAGED, RunFolder
 
 Cells = list[tuple[str, int, str]]
 """Variant, seed and run id of each run."""
@@ -40,7 +42,8 @@ def collect(ablation: Ablation, cells: Cells, outputs: Path, protocol: str | Non
     Returns:
         One row per run, in the order of the ablation's variants and then by seed. Columns:
 
-        - variant, seed, run_id, and status as in ``RunFolder`` (``planned`` for a run that never started) or NOT_SCORED
+        - variant, seed, run_id, and status as in ``RunFolder`` (``planned`` for a run that never started), NOT_SCORED,
+          or DAMAGED if its records cannot be read, with the reason as its error
         - protocol, code: hashes of the evaluation protocol and of the code, empty where unknown; machine; error
         - finished: date and time in UTC; seconds, seconds_per_step, peak_memory_mib: of training
         - parameters.generator, parameters.discriminator: numbers of trainable parameters
@@ -52,7 +55,7 @@ def collect(ablation: Ablation, cells: Cells, outputs: Path, protocol: str | Non
         - a column per score, e.g. ``eval/edit`` and ``eval/edit/Male``, and per other metric that the ablation names,
           e.g. ``loss/g_rec``: its last logged value; NaN where a run lacks it
     Raises:
-        LabError: a variant is not in the ablation, a file is damaged, or no run was scored under the protocol.
+        LabError: a variant is not in the ablation, scores under the protocol are damaged, or no run has any.
     """
     variants = list(ablation.variants)
     for variant, _, run_id in cells:
@@ -87,7 +90,12 @@ def _with_logged(runs: DataFrame, name: str) -> DataFrame:
 
 
 def _last_logged(name: str, folder: Path) -> float | None:
-    return next((row.metrics[name] for row in reversed(RunFolder(folder).rows()) if name in row.metrics), None)
+    """None if the run did not log it, or its rows are damaged."""
+    try:
+        return next((row.metrics[name] for row in reversed(RunFolder(folder).rows()) if name in row.metrics), None)
+    except LabError as error:
+        say(f"warning: no {name}: {error}")
+        return None
 
 
 def finished(runs: DataFrame) -> DataFrame:
@@ -127,16 +135,18 @@ def as_frame(runs: Any) -> DataFrame:
 
 
 def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> dict[str, Any]:
-    result, tags = folder.result(), folder.tags()
-    run = {
-        "variant": variant,
-        "seed": seed,
-        **outcome(folder, result, tags),
-        "descriptions": folder.descriptions(),
-        "audit": (result or {}).get("audit") or {},
-        "folder": folder.path if folder.path.is_dir() else None,
-    }
-    scoring = first_scoring(folder, result, tags)
+    run: dict[str, Any] = {"variant": variant, "seed": seed}
+    try:
+        result, tags = folder.result(), folder.tags()
+        run |= {
+            **outcome(folder, result, tags),
+            "descriptions": folder.descriptions(),
+            "audit": (result or {}).get("audit") or {},
+            "folder": folder.path if folder.path.is_dir() else None,
+        }
+        scoring = first_scoring(folder, result, tags)
+    except LabError as error:  # the others can be reported
+        return run | _damaged(folder, str(error))
     if protocol is None or run["status"] != "finished":
         return run | scoring
     path = folder.scores / f"{protocol}.json"
@@ -144,8 +154,14 @@ def _run(variant: str, seed: int, folder: RunFolder, protocol: str | None) -> di
         return run | _parse_scoring(read_json(path), path)
     if scoring["protocol"] == protocol:
         return run | scoring
-    error = f"not scored under protocol {protocol}; run `stargan-lab evaluate {folder.run_id} …`"
-    return run | _parse_scoring({"protocol": ""}, path) | {"status": NOT_SCORED, "error": error}
+    missing = f"not scored under protocol {protocol}; run `stargan-lab evaluate {folder.run_id} …`"
+    return run | _parse_scoring({"protocol": ""}, path) | {"status": NOT_SCORED, "error": missing}
+
+
+def _damaged(folder: RunFolder, error: str) -> dict[str, Any]:
+    described: dict[str, Any] = {"descriptions": {}, "audit": {}, "folder": None}
+    text = {"run_id": folder.run_id, "status": DAMAGED, "code": "", "machine": "", "finished": "", "error": error}
+    return described | text | _parse_scoring({"protocol": ""}, folder.result_path)
 
 
 def outcome(folder: RunFolder, result: Mapping[str, Any] | None, tags: Mapping[str, str]) -> dict[str, Any]:
@@ -187,12 +203,13 @@ def _parse_scoring(record: Any, path: Path) -> dict[str, Any]:
         protocol = record["protocol"]  # in very old records only its hash
         facts = {} if isinstance(protocol, str) else dict(protocol)
         warnings = parse_warnings(record.get("warnings"))
+        identities = dict(_identities(json.dumps(facts), tuple(metrics))) if facts else {}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = error if isinstance(error, ValueError) else "expected a mapping with metrics and protocol"
         raise LabError(f"{path}: {reason}") from None
     return {
         "protocol": protocol if isinstance(protocol, str) else facts.get("hash") or canonical_hash(facts)[:12],
-        "protocols": dict(_identities(json.dumps(facts), tuple(metrics))) if facts else {},
+        "protocols": identities,
         "facts": facts,
         "warnings": warnings,
         **metrics,
@@ -223,19 +240,19 @@ def _resolve_protocol(prefix: str, folders: Iterable[RunFolder]) -> str:
     Raises:
         LabError: no protocol matches, or several; the message lists the protocols.
     """
-    runs_under = Counter(
-        protocol
-        for folder in folders
-        if folder.status() == "finished"
-        for protocol in {
-            first_scoring(folder, folder.result(), folder.tags())["protocol"],
-            *(path.stem for path in folder.scores.glob("*.json")),
-        }
-        if protocol
-    )
+    runs_under = Counter(protocol for folder in folders for protocol in _protocols_of(folder) if protocol)
     matching = [protocol for protocol in runs_under if protocol.startswith(prefix)]
     if len(matching) == 1:
         return matching[0]
     problem = "more than one protocol matches" if matching else "no run was scored under it"
     available = ", ".join(f"{name} ({counted(n, 'run')})" for name, n in sorted(runs_under.items()))
     raise LabError(f"--protocol {prefix}: {problem}; available: {available or 'none'}")
+
+
+def _protocols_of(folder: RunFolder) -> set[str]:
+    """The hashes of the protocols that a finished run was scored under; none of any other, or a damaged one."""
+    with suppress(LabError):
+        if folder.status() == "finished":
+            first = first_scoring(folder, folder.result(), folder.tags())["protocol"]
+            return {first, *(path.stem for path in folder.scores.glob("*.json"))}
+    return set()

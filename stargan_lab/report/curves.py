@@ -9,6 +9,8 @@ from typing import Any
 from pandas import Categorical, DataFrame
 
 from stargan_lab.ablation.spec import Ablation
+from stargan_lab.console import say
+from stargan_lab.errors import LabError
 from stargan_lab.figures.style import look, panel_figure, save
 from stargan_lab.report.collect_runs import descriptions, finished
 from stargan_lab.tracking.metrics import lookup
@@ -59,7 +61,11 @@ def _rows(ablation: Ablation, runs: DataFrame) -> DataFrame:
     for variant, folder in finished(runs)[["variant", "folder"]].itertuples(index=False):
         if folder is None or variant not in ablation.variants:
             continue
-        logged = RunFolder(folder).rows()
+        try:
+            logged = RunFolder(folder).rows()
+        except LabError as error:
+            say(f"warning: left out of the curves: {error}")
+            continue
         steps = [row.step for row in logged if any(map(_is_loss, row.metrics))]
         kept = set(steps[:: max(1, len(steps) // POINTS)]) | set(steps[-1:])
         for row in logged:

@@ -11,7 +11,8 @@ from pandas import DataFrame
 
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, unknown
-from stargan_lab.files import locked, remove_partial, write_json, write_text
+from stargan_lab.files import locked, write_json, write_text
+from stargan_lab.partial_files import remove_abandoned
 from stargan_lab.report.comparable import check_comparable
 from stargan_lab.report.content import Content
 from stargan_lab.report.curves import draw_curves
@@ -65,13 +66,13 @@ def write_report(
             raise ConfigError(unknown("format", name, FORMATS))
     if not allow_mixed:
         check_comparable(content.ablation, content.runs)
-    with locked(lock_path(out)):  # two sweeps may end together; pages embed the figures in out
+    with locked(lock_path(out)) as alone:  # two sweeps may end together; pages embed the figures in out
+        for name in (*(f"report.{name}" for name in FORMATS), *FIGURES, SUMMARY):
+            remove_abandoned(out / name, alone)  # of a report that was killed
         return _write(content, out, formats, strip_seeds)
 
 
 def _write(content: Content, out: Path, formats: Sequence[str], strip_seeds: int) -> list[Path]:
-    for name in (*(f"report.{name}" for name in FORMATS), *FIGURES, SUMMARY):
-        remove_partial(out / name)  # of a report that was killed
     strip = out / "strip.png"
     vector = ("svg", "pdf") if "tex" in formats else ("svg",)  # LaTeX needs PDF
     drawn = draw_effects(content.ablation, content.runs, content.effects, out / "effects", vector)

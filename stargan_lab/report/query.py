@@ -124,7 +124,7 @@ def _row(folder: RunFolder) -> dict[str, Any]:
         record = outcome(folder, result, tags)
         state = read_json(folder.state_path) if folder.state_path.exists() else {}
         scoring = first_scoring(folder, result, tags)
-        names = {"name": state.get("run_name", folder.run_id), "started": utc_text(folder.started())}
+        names = {"name": str(state.get("run_name", folder.run_id)), "started": utc_text(folder.started())}
         return {
             "record": {key: record[key] for key in RECORD if key in record} | names,
             "config": _read_config(folder.config_path),

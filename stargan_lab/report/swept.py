@@ -7,7 +7,7 @@ from typing import Any
 
 from stargan_lab.ablation.spec import Ablation
 from stargan_lab.errors import LabError
-from stargan_lab.files import read_json, write_json
+from stargan_lab.files import is_file_name, read_json, write_json
 from stargan_lab.report.collect_runs import Cells
 from stargan_lab.report.effects import ALPHA
 
@@ -87,7 +87,7 @@ def read_swept(path: Path) -> Swept | None:
     try:
         record = content if isinstance(content, dict) else {"cells": content, "plan": None}  # a list in older records
         cells, plan = record["cells"], record["plan"]
-        parsed = [(str(variant), int(seed), str(run_id)) for variant, seed, run_id in cells]
+        parsed = [(str(variant), int(seed), _checked(run_id)) for variant, seed, run_id in cells]
         return Swept(parsed, _parse(plan) if plan else None, str(record.get("command", "")))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LabError(f"{path}: expected the cells of a sweep ({error})") from None
@@ -102,7 +102,18 @@ def planned(ablation: Ablation, swept: Swept | None, path: Path) -> Ablation:
 
 
 def _parse(plan: Mapping[str, Any]) -> SeedPlan:
-    return SeedPlan(**{**plan, "seeds": tuple(plan["seeds"])})
+    """Raises KeyError, TypeError or ValueError. ``SeedPlan.check`` compares the other values with the ablation's."""
+    seeds, max_seeds = plan["seeds"], plan["max_seeds"]
+    if type(max_seeds) is not int or not isinstance(seeds, list) or not seeds or any(type(s) is not int for s in seeds):
+        raise ValueError("the seeds of the plan are not integers")
+    return SeedPlan(**{**plan, "seeds": tuple(seeds)})
+
+
+def _checked(run_id: Any) -> str:
+    """Raises ValueError if the id names files outside of the directory of runs."""
+    if not is_file_name(run_id):
+        raise ValueError(f"{repr(run_id)[:60]} is not a run id")
+    return str(run_id)
 
 
 def _text(value: Any) -> str:

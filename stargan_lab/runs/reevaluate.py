@@ -17,7 +17,7 @@ from stargan_lab.config.run_identity import thread_count
 from stargan_lab.console import say
 from stargan_lab.data.protocols import ImageSource
 from stargan_lab.errors import DataError
-from stargan_lab.files import canonical_hash, is_locked, locked, read_json
+from stargan_lab.files import canonical_hash, is_locked, read_json
 from stargan_lab.runs.build import build_sources, pick_device
 from stargan_lab.runs.load import load_run, read_config
 from stargan_lab.runs.metadata import open_store
@@ -80,10 +80,14 @@ def reevaluate(
 
 @contextmanager
 def _lock(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's lock, like every process that evaluates the run or rebuilds its MLflow run."""
+    """Hold the run's lock and lease, like every process that evaluates the run or rebuilds its MLflow run.
+
+    Raises:
+        LockedError: another host uses the run.
+    """
     if is_locked(folder.lock_path):
         say(f"run {folder.run_id}: waiting for the process using it")
-    with locked(folder.lock_path):
+    with folder.unused(timeout=-1):
         yield
 
 
@@ -101,7 +105,9 @@ def _evaluate(folder: RunFolder, config: RunConfig, again: bool, progress: bool,
         return record
     checkpoint = read_checkpoint(folder.path / CHECKPOINT)
     model = load_run(checkpoint, config, None if scores_average(config) else False)
-    record = write_scores(folder, evaluator.score(model.translator(device)), model.step or 0)
+    scores = evaluator.score(model.translator(device))
+    folder.check_claim()
+    record = write_scores(folder, scores, model.step or 0)
     say(f"wrote {path}")
     return record
 

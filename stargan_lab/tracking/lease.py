@@ -20,7 +20,8 @@ from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 from stargan_lab.errors import LockedError, one_line
-from stargan_lab.files import remove_partial, write_json
+from stargan_lab.files import write_json
+from stargan_lab.partial_files import remove_partial
 
 LEASE_SECONDS = 120.0
 """A lease of another host is free after this time without a renewal."""
@@ -44,28 +45,31 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._seen_lost = threading.Event()
 
-    def holder_elsewhere(self) -> str | None:
-        """The other host that holds the lease; None if it is free, or held on this host, where a lock decides.
+    def holder_elsewhere(self, locks: bool = True) -> str | None:
+        """The other host that holds the lease; None if it is free, or held on this host, where ``locks`` decide.
 
         Raises:
             LockedError: the lease cannot be read, or its age cannot be determined.
         """
         holder = self._read_patiently()
-        if holder is None or holder.get("host") == this_host() or not self._renewed_recently():
+        here = holder is not None and holder.get("host") == this_host()
+        if holder is None or (here and locks) or not self._renewed_recently():
             return None
-        if (machine := this_machine()) is not None and holder.get("machine") == machine:  # it has been restarted since
+        if not here and holder.get("machine") == (this_machine() or ""):  # it has been restarted since
             return None
         return str(holder.get("host"))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, locks: bool = True) -> Iterator[None]:
         """Take the lease and renew it until the end of the context. The caller holds the lock of this host.
 
+        Args:
+            locks: whether it does; without, the lease also excludes other processes on this host.
         Raises:
             LockedError: another host holds it.
         """
         before = self._read_patiently() or {}
-        if (host := self.holder_elsewhere()) is not None:
+        if (host := self.holder_elsewhere(locks)) is not None:
             raise LockedError(f"held by host {host} ({self.path})")
         respected = before.get("host") == this_host() and self._renewed_recently()  # by other hosts
         new = not self.path.exists()
@@ -93,11 +97,14 @@ class Lease:
         return self._seen_lost.is_set()
 
     def check(self) -> None:
-        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended.
+        """Raises LockedError if another process has taken the lease, e.g. while this one was suspended, or it is gone.
 
         Also if the lease cannot be read for ``RETRY_SECONDS``: another process may have taken it.
         """
         holder = self._read_patiently()
+        if holder is None and not self.path.exists():
+            gone = self.path if self.path.parent.is_dir() else self.path.parent
+            raise LockedError(f"{gone} was moved or deleted")
         if not self._ours(holder):
             host = (holder or {}).get("host", "unknown")
             raise LockedError(f"taken over by host {host} ({self.path}) while this process was suspended")

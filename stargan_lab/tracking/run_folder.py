@@ -8,23 +8,25 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
-from stargan_lab.files import is_locked, locked, read_json, remove_partial, storing, write_atomically, write_json
+from stargan_lab.files import is_locked, locked, read_json, storing, write_atomically, write_json
+from stargan_lab.partial_files import remove_partial
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
+from stargan_lab.tracking.record_types import Status, check_metric, check_result, check_tags
 from stargan_lab.yaml_text import load_yaml
 
-Status = Literal["planned", "running", "finished", "failed", "diverged", "interrupted"]
 FAILED = ("failed", "diverged")
 """Statuses of runs that a sweep does not repeat unless told to; diverged: a loss was NaN or infinite."""
+DAMAGED = "damaged"
+"""Stands for the status of a run whose records cannot be read, where others are shown with it."""
 GROUND_TRUTH = "ground_truth"
 """Stem of the grid with the exact translations, next to the samples of a run on generated data."""
 TARGETS = "targets.json"
 """Describes the grids in ``samples/``: their targets, images and layout."""
 CLAIM_SECONDS = 2.0  # a status query holds the lock for an instant; training holds it longer than this
-_REQUIRED = ("status", "metrics")
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What a damaged row of metrics can raise."""
 
@@ -92,7 +94,7 @@ class RunFolder:
             path = self.descriptions_path
             try:
                 self._descriptions = dict(_described(path.read_bytes())) if path.exists() else {}
-            except (OSError, ValueError, TypeError, KeyError):
+            except (OSError, ValueError, TypeError, KeyError, RecursionError):
                 raise LabError(f"{path}: expected a JSON list of metrics") from None
         return self._descriptions
 
@@ -166,10 +168,7 @@ class RunFolder:
         """The content of result.json, None if it does not exist. Raises LabError if it is damaged."""
         if not self.result_path.exists():
             return None
-        result = read_json(self.result_path)
-        if not isinstance(result, dict) or any(key not in result for key in _REQUIRED):
-            raise LabError(f"{self.result_path}: expected a mapping with {' and '.join(_REQUIRED)}")
-        return result
+        return check_result(read_json(self.result_path), self.result_path)
 
     def finished_result(self) -> dict[str, Any] | None:
         """The content of result.json if the run is finished, else None. Raises LabError if it is damaged."""
@@ -181,10 +180,7 @@ class RunFolder:
 
     def tags(self) -> dict[str, str]:
         """The content of tags.json, empty if it does not exist. Raises LabError if it is damaged."""
-        tags = read_json(self.tags_path) if self.tags_path.exists() else {}
-        if not isinstance(tags, dict):
-            raise LabError(f"{self.tags_path}: expected a mapping")
-        return tags
+        return check_tags(read_json(self.tags_path), self.tags_path) if self.tags_path.exists() else {}
 
     def update_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags, keeping those that another process adds at the same time."""
@@ -195,23 +191,34 @@ class RunFolder:
     def claim(self) -> Iterator[None]:
         """Hold the run's lock and lease for training. If the process dies, the lock is released, and the lease expires.
 
+        On a file system without locks, the lease alone decides.
+
         Raises:
             LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
-        with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):
-            if (host := self._lease.holder_elsewhere()) is not None:
-                raise LockedError(f"run {self.run_id} is being trained on host {host} (lease: {self._lease.path})")
-            with self._lease.held():
-                yield
+        with self._held(CLAIM_SECONDS, busy, "being trained"):
+            yield
 
     @contextmanager
-    def unused(self) -> Iterator[None]:
-        """Hold the run's lock for publishing it. Raises LockedError if another process or host uses the run."""
-        with locked(self.lock_path, timeout=0.2):
-            if self._lease.holder_elsewhere() is not None:
-                raise LockedError(f"run {self.run_id} is being trained on another host")
+    def unused(self, timeout: float = 0.2) -> Iterator[None]:
+        """Hold the run's lock and lease for evaluating or publishing it.
+
+        Args:
+            timeout: how long to wait for a process on this host, in seconds; -1: forever.
+        Raises:
+            LockedError: another process or host uses the run.
+        """
+        with self._held(timeout, "", "in use"):
             yield
+
+    @contextmanager
+    def _held(self, timeout: float, busy: str, use: str) -> Iterator[None]:
+        with locked(self.lock_path, timeout=timeout, busy=busy) as locks:
+            if (host := self._lease.holder_elsewhere(locks)) is not None:
+                raise LockedError(f"run {self.run_id} is {use} on host {host} (lease: {self._lease.path})")
+            with self._lease.held(locks):
+                yield
 
     def check_claim(self) -> None:
         """Raises LockedError if another process has taken over the run from this one, which was suspended.
@@ -230,7 +237,8 @@ class RunFolder:
 
     def in_use(self) -> bool:
         """Whether another process trains, evaluates or publishes the run, or another host trains it."""
-        return is_locked(self.lock_path) or self._lease.holder_elsewhere() is not None
+        lock = is_locked(self.lock_path)
+        return bool(lock) or self._lease.holder_elsewhere(locks=lock is not None) is not None
 
     def status(self) -> Status:
         """``interrupted`` means a checkpoint without a result, and no process that trains the run.
@@ -281,7 +289,7 @@ def _row(parsed: Any) -> MetricRow:
 @lru_cache(maxsize=64)
 def _described(content: bytes) -> tuple[tuple[str, Metric], ...]:
     """The metrics in a descriptions.json by name; most runs of a report have equal ones."""
-    return tuple((each["name"], Metric(**each)) for each in json.loads(content))
+    return tuple((each["name"], check_metric(Metric(**each))) for each in json.loads(content))
 
 
 def run_folders(outputs: Path) -> list[RunFolder]:

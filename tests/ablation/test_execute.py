@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stargan_lab.ablation.execute import count_unfinished, dry_run, unfinished
+from stargan_lab.ablation.execute import count_unfinished, dry_run, status_table, unfinished
 from stargan_lab.ablation.plan import Cell, plan
 from stargan_lab.ablation.spec import load
 from stargan_lab.tracking.run_folder import RunFolder
@@ -47,6 +47,17 @@ def test_diverged_cells_are_trained_again_only_on_request(
     assert unfinished(cells, retry_failed=False) == cells[1:]
     assert f"{cells[0].title}: diverged earlier; use --retry-failed" in capsys.readouterr().err
     assert unfinished(cells, retry_failed=True) == cells
+
+
+def test_status_shows_why_runs_failed(cells: list[Cell]) -> None:
+    recorded = [("failed", "no\nmemory"), ("diverged", "x" * 500), ("finished", None)]
+    for cell, (status, error) in zip(cells, recorded, strict=True):
+        run_folder(cell).write_result({"status": status, "metrics": {}, "error": error})
+    failed, diverged, finished, counts = status_table(cells).splitlines()
+    assert failed.endswith(f"  {cells[0].run_id}  failed: no\\nmemory")
+    assert diverged.endswith(f"  {cells[1].run_id}  diverged: {'x' * 119}…")
+    assert finished.endswith(f"  {cells[2].run_id}  finished")
+    assert counts == "1 diverged, 1 failed, 1 finished"
 
 
 def test_dry_run_estimates_the_time_left(tmp_path: Path) -> None:

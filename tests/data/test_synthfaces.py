@@ -22,6 +22,7 @@ from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
 from stargan_lab.errors import ConfigError, DataError
 from stargan_lab.labels import target_labels
+from stargan_lab.partial_files import machine_tag
 
 SMALL = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0)
 POSED = SynthSpec(size=32, train=20, valid=8, test=9, seed=4, difficulty=1.0, form="rafd")
@@ -131,7 +132,7 @@ def test_interrupted_generation_leaves_nothing(
     spec: SynthSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "faces"
-    (tmp_path / ".faces.partial-dead" / "images").mkdir(parents=True)  # as after kill -9
+    (tmp_path / f".faces.partial-{machine_tag()}-0.dead" / "images").mkdir(parents=True)  # as after kill -9
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

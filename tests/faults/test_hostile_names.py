@@ -1,6 +1,7 @@
 """Hostile names of ablations, variants, datasets, classes, files and folders: escaped or refused, never followed."""
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from stargan_lab.ablation.plan import plan
 from stargan_lab.ablation.spec import load
 from stargan_lab.cli.main import main
 from stargan_lab.errors import LabError
+from stargan_lab.files import write_json
+from stargan_lab.report.swept import SeedPlan
 from stargan_lab.runs.build import build_sources
 from stargan_lab.tracking.run_folder import find_run
 
@@ -43,6 +46,35 @@ OVERRIDES = {"usual": ["optimizer.d_lr=0.0001"], "other": ["optimizer.d_lr=0.000
 def test_ablation(refused: Any, here: Path, kind: str) -> None:
     (here / "evil.yaml").write_text("claim: x")
     assert "unknown ablation" in refused("sweep", NAMES[kind], "--dry-run")
+
+
+OUTSIDE = ["../../../escaped", "/tmp/escaped", "..", "a/b", "one\ntwo", "", 5, None, ["a"]]
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=repr)
+@pytest.mark.parametrize("key", ["name", "runs"])
+def test_record_of_a_multirun(refused: Any, here: Path, run: Path, key: str, name: Any) -> None:
+    """A report is written to the directory of this name."""
+    record = {"name": "multirun-1", "by": ["seed"], "runs": [run.name], "choices": {}, "command": ""}
+    write_json(here / "mine" / "multirun.json", record | {key: name if key == "name" else [run.name, name]})
+    before = sorted(here.rglob("*"))
+    for command in (("report",), ("evaluate", "--again"), ("ui",)):
+        assert refused(*command, "--multirun", "mine").startswith(f"error: mine/multirun.json: {key}: ")
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", OUTSIDE, ids=repr)
+def test_run_in_the_record_of_a_sweep(refused: Any, here: Path, name: Any) -> None:
+    write_json(here / "outputs" / "reports" / "quickstart" / "cells.json", [["none", 0, name]])
+    assert refused("report", "quickstart").endswith(f"({name!r} is not a run id)")
+
+
+@pytest.mark.parametrize("changes", [{"seeds": "abc"}, {"seeds": []}, {"seeds": ["a"]}, {"max_seeds": "9"}], ids=repr)
+def test_plan_in_the_record_of_a_sweep(refused: Any, here: Path, changes: dict[str, Any]) -> None:
+    plan = asdict(SeedPlan.of(load("quickstart"), (0, 1), 9)) | changes
+    path = here / "outputs" / "reports" / "quickstart" / "cells.json"
+    write_json(path, {"command": "", "cells": [["none", 0, "a1"]], "plan": plan})
+    assert refused("report", "quickstart").endswith("(the seeds of the plan are not integers)")
 
 
 @pytest.mark.parametrize("kind", NAMES)

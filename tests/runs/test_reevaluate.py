@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from stargan_lab import compose
 from stargan_lab.config.evaluation_overrides import apply_evaluation_overrides, as_override
-from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.errors import ConfigError, DataError, LockedError
 from stargan_lab.evaluation import attribute_classifier as classifier
 from stargan_lab.files import locked
 from stargan_lab.runs import reevaluate as module
@@ -264,6 +264,15 @@ def test_unknown_and_unfinished_runs_are_refused(outputs: Path) -> None:
         reevaluate(outputs, folder.run_id)
     with locked(folder.lock_path), pytest.raises(ConfigError, match="is still training"):
         reevaluate(outputs, folder.run_id)
+
+
+def test_a_run_that_another_host_uses_is_not_evaluated(outputs: Path) -> None:
+    folder = folder_in(outputs)
+    (folder.path / ".lease").write_text('{"host": "other", "machine": "other machine", "pid": 1, "token": "0123"}')
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(LockedError, match=rf"^run {folder.run_id} is in use on host other \(lease: "):
+        reevaluate(outputs, folder.run_id, [FEWER])
+    assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
 
 
 def test_finished_run_is_found_while_locked_and_gets_tags_and_notes(

@@ -328,3 +328,31 @@ def test_a_file_system_without_hard_links(folder: RunFolder, monkeypatch: pytest
     with folder.claim():
         folder.check_claim()
         assert [path.name for path in folder.path.glob(".lease*")] == [".lease"]
+
+
+def test_evaluation_and_publication_exclude_other_hosts(folder: RunFolder) -> None:
+    with held_on_another_host(folder) as other:
+        with pytest.raises(LockedError, match=rf"^run a1b2 is in use on host other \(lease: {folder.path}"):
+            folder.unused().__enter__()
+        other.communicate("done\n")
+    with folder.unused():
+        folder.check_claim()
+        command = [sys.executable, "-c", OTHER_HOST, str(folder.path)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("run a1b2 is being trained on host ")
+    assert not (folder.path / ".lease").exists()
+
+
+def test_a_run_whose_directory_is_moved_away_says_so(folder: RunFolder) -> None:
+    path = folder.path
+    with pytest.raises(LockedError) as moved, folder.claim():
+        path.rename(path.with_name("elsewhere"))
+        folder.check_claim()
+    assert str(moved.value) == f"run a1b2: {path} was moved or deleted; stopped"
+    assert not path.exists()
+    path.with_name("elsewhere").rename(path)
+    (path / ".lease").unlink()
+    with pytest.raises(LockedError) as deleted, folder.claim():
+        (path / ".lease").unlink()
+        folder.check_claim()
+    assert str(deleted.value) == f"run a1b2: {path / '.lease'} was moved or deleted; stopped"

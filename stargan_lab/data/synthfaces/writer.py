@@ -18,6 +18,7 @@ from stargan_lab.data.synthfaces.identity import EXPRESSIONS
 from stargan_lab.data.synthfaces.renderer import render
 from stargan_lab.data.synthfaces.spec import SPEC_FILE, SynthSpec, file_name, read_spec
 from stargan_lab.errors import DataError
+from stargan_lab.partial_files import abandoned, process_tag
 
 _CHUNK = 256
 
@@ -31,21 +32,22 @@ def make_synthfaces(root: Path, spec: SynthSpec) -> None:
     root = root.absolute()
     if read_spec(root) == spec:
         return
-    with files.storing(root), files.locked(root.parent / f".{root.name}.lock"):
+    with files.storing(root), files.locked(root.parent / f".{root.name}.lock") as alone:
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             if read_spec(root) != spec:
                 raise DataError(f"{root}: contains something other than the requested SynthFaces; set a different root")
             return
-        for stale in root.parent.glob(f".{root.name}.partial-*"):
+        for stale in abandoned(root.parent.glob(f".{root.name}.partial-*"), alone):
             shutil.rmtree(stale)
-        partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.partial-"))
+        partial = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}.partial-{process_tag()}."))
         try:
             _write(partial, spec, f"generating {root.name}")
             partial.chmod(0o755)  # mkdtemp makes it private to this user
             os.replace(partial, root)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise
+            if not isinstance(error, OSError) or read_spec(root) != spec:  # another host was not faster
+                raise
 
 
 def _write(root: Path, spec: SynthSpec, title: str) -> None:
