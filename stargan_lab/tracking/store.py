@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
-from stargan_lab.tracking.answers import check_answers, sqlite_file
+from stargan_lab.tracking.answers import check_answers
 from stargan_lab.tracking.new_database import adopt, create_database, way_out
 from stargan_lab.tracking.run_folder import MetricRow
+from stargan_lab.tracking.uri import bounded, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +29,9 @@ ARTIFACTS = "mlartifacts"
 LOCK_SECONDS = 60.0
 """How long to wait for a process that creates the store or a run."""
 ANSWER_SECONDS = 20.0
-"""How long to wait for the first answer of a store."""
+"""How long to wait for the first answer of a store, and for a statement of a database server."""
+TABLE_LOCK_SECONDS = 10.0
+"""How long a statement waits for a lock of a database server."""
 BUSY_SECONDS = 3.0
 """How long a training waits for either; eight writers wait less for each other."""
 POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
@@ -57,6 +60,9 @@ def in_training() -> Iterator[None]:
 class StoreError(LabError):
     """MLflow could not be read or written."""
 
+
+_NOT_A_REASON = "(raised as a result of Query-invoked autoflush"
+"""How SQLAlchemy starts the message of an error that a search has caused."""
 
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow forbids in metric names; class directories can have any name."""
@@ -225,8 +231,9 @@ def _client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])  # in case it was imported before
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback of what it raises
     logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno >= logging.ERROR)
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=bounded(uri, round(ANSWER_SECONDS), round(TABLE_LOCK_SECONDS)))
 
 
 def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -> str:
@@ -262,5 +269,6 @@ def _one_line(uri: str, problem: str = "cannot be used") -> Iterator[None]:
     except LabError:
         raise
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = (line for line in str(error).splitlines() if line.strip() and not line.startswith(_NOT_A_REASON))
+        reason = next(lines, type(error).__name__)
         raise StoreError(f"MLflow store {uri} {problem}: {reason.strip()[:300]}{way_out(reason)}") from error

@@ -1,0 +1,38 @@
+"""URIs of tracking stores: SQLite's file, and how long a database server may take."""
+
+import os
+from pathlib import Path
+
+SERVERS = ("postgresql", "mysql")
+"""Schemes of databases whose drivers know ``connect_timeout``."""
+_LIBPQ = ("postgresql://", "postgresql+psycopg2://", "postgresql+psycopg://")
+_MYSQL = ("mysql://", "mysql+mysqldb://", "mysql+pymysql://")
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of an SQLite database."""
+    scheme, _, database = uri.partition(":///")
+    return Path(database.split("?", 1)[0]) if scheme.startswith("sqlite") and database else None
+
+
+def bounded(uri: str, seconds: int, lock_seconds: int) -> str:
+    """The URI of a database server with options that end a statement, or its wait for a lock; others unchanged.
+
+    Without them, a call waits as long as another program holds a lock, or until the system gives up a broken
+    connection. Options in the URI, and in libpq's PGOPTIONS, win over these.
+    """
+    if uri.startswith(_LIBPQ):
+        limits = f"-c statement_timeout={seconds}s -c lock_timeout={lock_seconds}s"
+        added = {"tcp_user_timeout": str(1000 * seconds), "options": os.environ.get("PGOPTIONS", "")}
+    elif uri.startswith(_MYSQL):
+        limits, added = "", {"read_timeout": str(seconds), "write_timeout": str(seconds)}
+    else:
+        return uri
+    from sqlalchemy import make_url
+
+    url = make_url(uri)
+    query = added | dict(url.query)
+    if limits:  # the last of two values counts
+        options = query["options"]
+        query["options"] = " ".join([limits, *([options] if isinstance(options, str) else options)]).strip()
+    return url.set(query=query).render_as_string(hide_password=False)

@@ -1,0 +1,35 @@
+"""URIs of tracking stores: limits of a database server's answers."""
+
+import pytest
+from sqlalchemy import make_url
+
+from stargan_lab.tracking.uri import bounded
+
+LIMITS = "-c statement_timeout=20s -c lock_timeout=10s"
+
+
+@pytest.mark.parametrize(
+    ("uri", "query"),
+    [
+        ("postgresql://lab:p%40w@db/x", {"options": LIMITS, "tcp_user_timeout": "20000"}),
+        (
+            "postgresql+psycopg2://db/x?options=-c%20lock_timeout%3D5&tcp_user_timeout=7&sslmode=require",
+            {"options": f"{LIMITS} -c lock_timeout=5", "tcp_user_timeout": "7", "sslmode": "require"},
+        ),
+        ("mysql+pymysql://lab@db/x?read_timeout=5", {"read_timeout": "5", "write_timeout": "20"}),
+    ],
+)
+def test_a_database_server_ends_calls_and_the_uri_wins(uri: str, query: dict[str, str]) -> None:
+    url, before = make_url(bounded(uri, 20, 10)), make_url(uri)
+    assert dict(url.query) == query
+    assert url.set(query={}) == before.set(query={})
+
+
+def test_options_of_the_environment_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=lab")
+    assert make_url(bounded("postgresql://db/x", 20, 10)).query["options"] == f"{LIMITS} -c search_path=lab"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:5000", "sqlite:///a/mlflow.db", "postgresql+pg8000://db/x"])
+def test_other_uris_are_unchanged(uri: str) -> None:
+    assert bounded(uri, 20, 10) == uri
