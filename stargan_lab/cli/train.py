@@ -15,6 +15,7 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
+from stargan_lab.cli.hydra_files import without_passwords
 from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stoppable
 from stargan_lab.cli.launcher_settings import n_jobs, with_n_jobs
 from stargan_lab.cli.multirun import Multirun, command_of, name_of, swept_choices, swept_keys, tagged, values_of
@@ -63,7 +64,7 @@ class _Shown(Hydra):
 
     def __init__(self, composed: DictConfig, loader: ConfigLoader) -> None:
         super().__init__(composed.hydra.job.name, loader)
-        self._composed = composed
+        self._composed = without_passwords(composed)
 
     def compose_config(self, *args: Any, **kwargs: Any) -> DictConfig:
         return self._composed
@@ -80,7 +81,7 @@ def _train_one(base: DictConfig, loader: ConfigLoader) -> None:
         if world.rank:
             run(config)  # without Hydra's files
         else:
-            _run_as_job(base, loader, lambda composed: run(config))
+            _run_as_job(without_passwords(base), loader, lambda composed: run(config))
 
 
 def _run_as_job(base: DictConfig, loader: ConfigLoader, task: TaskFunction) -> None:
@@ -108,7 +109,8 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
         if n_jobs(base) is None:
             base = with_n_jobs(base, [resolve(base, base.hydra)])
-        jobs, context = Jobs(base), HydraContext(config_loader=loader, callbacks=Callbacks(base))
+        jobs, base = Jobs(base), without_passwords(base)
+        context = HydraContext(config_loader=loader, callbacks=Callbacks(base))
         plugin = Plugins.instance().instantiate_sweeper(config=base, hydra_context=context, task_function=jobs)
         with stoppable(jobs, base):
             plugin.sweep(arguments=list(base.hydra.overrides.task))

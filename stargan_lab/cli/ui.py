@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"open {view.url(store, args.port)}   (Ctrl-C to stop)")
     if view.ablation and (compared := _mlflow_ids(store, run_ids)):
         say(f"compare {compare_url(store, compared, args.port)}")
-    return _serve(ui_command(store.uri, args.port), ui_environment(view.scores))
+    return _serve(ui_command(args.port), ui_environment(store.uri, view.scores))
 
 
 def _serve(command: Sequence[str], environment: Mapping[str, str]) -> int:

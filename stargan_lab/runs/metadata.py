@@ -17,6 +17,7 @@ from stargan_lab.runs.run_name import run_name
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, default_database
 from stargan_lab.tracking.tracker import Tracker
+from stargan_lab.tracking.uri import usable
 from stargan_lab.training.updates import TrainState
 
 
@@ -34,7 +35,7 @@ def open_store(config: RunConfig) -> Store | None:
     tracking, outputs = config.tracking, Path(config.paths.outputs)
     if not tracking.enabled:
         return None
-    if tracking.uri is None and not (database := default_database(outputs)).exists():
+    if usable(tracking.uri) is None and not (database := default_database(outputs)).exists():
         inform(f"creating the MLflow database {database}, once")
     return Store.open(outputs, tracking.uri, tracking.experiment)
 

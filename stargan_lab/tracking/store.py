@@ -17,7 +17,7 @@ from stargan_lab.files import locked
 from stargan_lab.tracking.answers import check_answers
 from stargan_lab.tracking.new_database import adopt, create_database, way_out
 from stargan_lab.tracking.run_folder import MetricRow
-from stargan_lab.tracking.uri import bounded, sqlite_file
+from stargan_lab.tracking.uri import bounded, is_masked, masked, sqlite_file, usable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,7 +79,8 @@ class Store:
 
     @classmethod
     def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
-        """Open or create the store; ``uri`` None is ``<outputs>/mlflow.db`` with files in ``<outputs>/mlartifacts``.
+        """Open or create the store; ``uri`` None is MLFLOW_TRACKING_URI, or else ``<outputs>/mlflow.db`` with files in
+        ``<outputs>/mlartifacts``.
 
         MLflow's setup of a new database is not safe for concurrent processes, so it runs under a lock; a store that
         has been set up is opened without. Imports mlflow, which takes about two seconds.
@@ -87,11 +88,15 @@ class Store:
         Raises:
             StoreError: the store cannot be opened.
         """
-        outputs = outputs.resolve()
+        outputs, uri = outputs.resolve(), usable(uri)
         if uri is None and (
             found := re.search(r"%[0-9A-Fa-f]{2}|\?", str(outputs))
         ):  # it would write to another directory
             raise StoreError(f"{outputs}: MLflow cannot use a directory with {found[0]!r} in its path; rename it")
+        if uri is not None and is_masked(uri):
+            raise StoreError(
+                f"MLflow store {uri}: its password is not recorded; set MLFLOW_TRACKING_URI to the whole URI"
+            )
         uri = uri or f"sqlite:///{default_database(outputs)}"
         own = uri == f"sqlite:///{default_database(outputs)}"
         lock, database = _lock_path(outputs, uri), sqlite_file(uri)
@@ -265,10 +270,11 @@ def _one_line(uri: str, problem: str = "cannot be used") -> Iterator[None]:
     try:
         yield
     except LockedError as error:  # by a process that waits for a slow store
-        raise StoreError(f"MLflow store {uri} {problem}: {error}") from None
+        raise StoreError(masked(f"MLflow store {uri} {problem}: {error}")) from None
     except LabError:
         raise
     except Exception as error:
         lines = (line for line in str(error).splitlines() if line.strip() and not line.startswith(_NOT_A_REASON))
         reason = next(lines, type(error).__name__)
-        raise StoreError(f"MLflow store {uri} {problem}: {reason.strip()[:300]}{way_out(reason)}") from error
+        text = f"MLflow store {uri} {problem}: {reason.strip()[:300]}{way_out(reason)}"
+        raise StoreError(masked(text)) from error

@@ -1,12 +1,46 @@
-"""URIs of tracking stores: SQLite's file, and how long a database server may take."""
+"""URIs of tracking stores: passwords, SQLite's file, and how long a database server may take."""
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 SERVERS = ("postgresql", "mysql")
 """Schemes of databases whose drivers know ``connect_timeout``."""
 _LIBPQ = ("postgresql://", "postgresql+psycopg2://", "postgresql+psycopg://")
 _MYSQL = ("mysql://", "mysql+mysqldb://", "mysql+pymysql://")
+
+_HIDDEN = "***"
+_PASSWORD = re.compile(
+    r"(?<![\w+.-])(?P<http>https?\\*://[^:/@\s]*:)[^/?#\s]*(?=@)"
+    r"|(?<![\w+.-])(?P<database>(?!https?\\*:)[\w+.-]+\\*://[^:/@\s]*:)(?:[^/?#\s]*|[^?@\s]*)(?=@)"
+    r"|(?P<key>[?&](?:ssl)?(?:password|passwd|pwd|token)=)(?:[^&#\s'\"]|['\"](?=[\w%.~+-]))+",
+    re.IGNORECASE,
+)
+"""Of ``scheme://user:PASSWORD@host``, in which Hydra writes colons as ``\\:``, and of ``?password=PASSWORD``."""
+
+
+def masked(text: str) -> str:
+    """``text`` with ``***`` for the passwords of all URIs in it."""
+    return _PASSWORD.sub(lambda match: f"{match['http'] or match['database'] or match['key']}{_HIDDEN}", text)
+
+
+def recorded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the password of its store, as it is written to files."""
+    uri = config["tracking"]["uri"]
+    return {**config, "tracking": {**config["tracking"], "uri": None if uri is None else masked(uri)}}
+
+
+def usable(uri: str | None) -> str | None:
+    """``uri``, unless it is None or a record with a masked password: then MLFLOW_TRACKING_URI, if that is set."""
+    if uri is None or is_masked(uri):
+        return os.environ.get("MLFLOW_TRACKING_URI") or uri
+    return uri
+
+
+def is_masked(uri: str) -> bool:
+    return masked(uri) == uri and _PASSWORD.search(uri) is not None
 
 
 def sqlite_file(uri: str) -> Path | None:
