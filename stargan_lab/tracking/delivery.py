@@ -58,7 +58,7 @@ class Delivery:
         publication.send(rows[publication.sent : self._state.committed])
         if self._state.behind:
             publication.samples()
-            self._state.mark(behind=False)
+            publication.caught_up()
         if self._away:
             self._away, self._wait = False, FIRST_WAIT
             _log.warning("MLflow store %s works again; the missing rows were sent", masked(publication.store.uri))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stargan_lab.errors import LabError
-from stargan_lab.files import read_json, write_json
+from stargan_lab.files import locked, read_json, write_json
 from stargan_lab.tracking.metrics import rounded
 from stargan_lab.tracking.run_folder import MetricRow, RunFolder
 from stargan_lab.tracking.store import Store
@@ -54,6 +54,7 @@ class Publication:
         self.folder = folder
         self.state = state
         self.mlflow_id = ""
+        self._tags: dict[str, str] = {}
 
     @property
     def sent(self) -> int:
@@ -104,8 +105,14 @@ class Publication:
             self.store.artifact(self.mlflow_id, path, "samples")
 
     def tags(self) -> None:
-        tags = self.folder.tags() | {"run_id": self.folder.run_id}
-        self.store.set_tags(self.mlflow_id, tags)
+        self._tags = self.folder.tags()
+        self.store.set_tags(self.mlflow_id, self._tags | {"run_id": self.folder.run_id})
+
+    def caught_up(self) -> None:
+        """Clear ``behind``, unless tags were added since they were sent."""
+        with locked(self.folder.tags_lock_path):
+            self.state.behind = self.folder.tags() != self._tags
+            self.state.save()
 
     def close(self, result: Mapping[str, Any], rows: Sequence[MetricRow]) -> None:
         """Send final metrics that are not in the rows, result.json, scores, tags and the status."""
@@ -128,6 +135,7 @@ def rebuild(store: Store, folder: RunFolder) -> None:
     Rows after the last checkpoint of an unfinished run are skipped: a resume logs them again.
     """
     state, result, rows = State(folder), folder.result(), folder.rows()
+    state.mark(behind=True)  # should this process be killed
     committed = rows if folder.finished_result() else rows[: state.committed]
     publication = Publication(store, folder, state)
     publication.open(rows)
@@ -137,4 +145,4 @@ def rebuild(store: Store, folder: RunFolder) -> None:
         publication.close(result, rows)
     else:
         store.set_status(publication.mlflow_id, "interrupted", rows[-1].time if rows else None)
-    state.mark(behind=False)
+    publication.caught_up()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stargan_lab.errors import LabError, LockedError
+from stargan_lab.files import locked
 from stargan_lab.tracking.publish import State, rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
 from stargan_lab.tracking.store import Store, StoreError
@@ -47,7 +48,8 @@ def sync(outputs: Path, store: Store) -> Synced:
 def add_tags(folder: RunFolder, tags: Mapping[str, str]) -> None:
     """Tag a run in its folder; ``publish_missing`` sends the tags to MLflow."""
     folder.update_tags(tags)
-    State(folder).mark(behind=True)
+    with locked(folder.tags_lock_path):  # a process that publishes the run compares the tags before it clears the mark
+        State(folder).mark(behind=True)
 
 
 def publish_missing(store: Store, folders: Iterable[RunFolder]) -> int:
