@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
@@ -78,13 +78,21 @@ class Store:
         self._lock = lock
 
     @classmethod
-    def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
+    def open(
+        cls,
+        outputs: Path,
+        uri: str | None = None,
+        experiment: str = EXPERIMENT,
+        creating: Callable[[], None] = lambda: None,
+    ) -> "Store":
         """Open or create the store; ``uri`` None is MLFLOW_TRACKING_URI, or else ``<outputs>/mlflow.db`` with files in
         ``<outputs>/mlartifacts``.
 
         MLflow's setup of a new database is not safe for concurrent processes, so it runs under a lock; a store that
         has been set up is opened without. Imports mlflow, which takes about two seconds.
 
+        Args:
+            creating: called before a new database is created, which takes seconds.
         Raises:
             StoreError: the store cannot be opened.
         """
@@ -111,7 +119,7 @@ class Store:
                 if own:
                     adopt(default_database(outputs), outputs / ARTIFACTS)
                 if database is not None:
-                    create_database(database, _client)
+                    create_database(database, _client, creating)
                 client = _client(uri)
                 return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
 
