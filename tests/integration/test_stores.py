@@ -196,8 +196,11 @@ def test_a_locked_table_delays_a_step_little_and_loses_nothing(
 
 
 @pytest.fixture
-def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path)
+def mlflow_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MlflowServer]:
+    """On SQLite, or on PostgreSQL if that is its parameter."""
+    on_postgresql = getattr(request, "param", "sqlite") == "postgresql"
+    database = new_database(request.getfixturevalue("server"), "behind_mlflow") if on_postgresql else None
+    server = MlflowServer(tmp_path, database)
     server.start()
     try:
         yield server
@@ -248,7 +251,11 @@ def test_long_outages_delay_little_and_lose_and_double_nothing(
     assert longest["d"] < LOCK_SECONDS and longest["s"] < OUTAGE_SECONDS / 2, delays  # none waits for the end
 
 
-@pytest.mark.parametrize("way", ["killed", "hanging"])
+@pytest.mark.parametrize(
+    ("mlflow_server", "way"),
+    [("sqlite", "killed"), ("sqlite", "hanging"), ("postgresql", "killed")],
+    indirect=["mlflow_server"],
+)
 def test_server_that_is_away_gets_everything_later(
     mlflow_server: MlflowServer, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
