@@ -69,7 +69,7 @@ class Jobs:
         self.jobs = {number: job._replace(config=_pinned(job.config)) for number, job in enumerate(jobs)}
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
         self.one_by_one = one_by_one(base)
-        self._uri: str | None = base.tracking.uri
+        self._uri: str | None = OmegaConf.select(base, "tracking.uri")  # compositions of jobs have no password
 
     def __call__(self, composed: DictConfig) -> Any:
         show_plain_warnings()
