@@ -30,6 +30,7 @@ from stargan_lab.config.compose import (
 )
 from stargan_lab.console import inform, outputs_flag, quietly
 from stargan_lab.errors import ConfigError
+from stargan_lab.tracking.uri import masked
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -137,6 +138,7 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
 
 def _inform(parser: ArgumentParser, parsed: Namespace) -> int:
     """Let Hydra show its help, configuration or plugins."""
+    parsed.overrides = list(map(masked, parsed.overrides))
     try:
         _run_hydra(parsed, parser, train, f"pkg://{CONFIG_MODULE}", CONFIG_NAME)
     except ValueError as error:  # flags that exclude each other

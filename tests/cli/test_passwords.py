@@ -51,6 +51,13 @@ def test_runs_get_the_password_and_files_do_not(
     check_hidden(here, [out, err])
 
 
+@pytest.mark.parametrize("command", [["train", "--info", "config"], ["doctor"]])
+def test_what_is_printed_has_no_password(here: Path, capfd: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert main([*command, *TINY]) == 0
+    printed = "".join(capfd.readouterr())
+    assert SHOWN in printed.replace("\\:", ":") and PASSWORD not in printed
+
+
 @pytest.mark.slow
 def test_a_run_is_recorded_without_the_password(
     here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
