@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from stargan_lab.cli.arguments import Commands, add_command, add_overrides
+from stargan_lab.tracking.uri import masked
 
 EPILOG = """\
 Read-only: writes no files and starts no runs. Each line starts with ok, note (worth knowing) or problem (the
@@ -57,7 +58,7 @@ class Request:
 
     def _line(self, words: str, rest: Sequence[str]) -> str:
         flags = ["--config-dir", self.config_dir] if self.config_dir else []
-        return f"stargan-lab {words} {shlex.join([*rest, *flags])}".strip()
+        return masked(f"stargan-lab {words} {shlex.join([*rest, *flags])}".strip())
 
 
 def add_parser(commands: Commands) -> None:

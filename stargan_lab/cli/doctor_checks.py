@@ -28,6 +28,7 @@ from stargan_lab.runs.build import pick_device
 from stargan_lab.runs.provenance import environment, git_commit
 from stargan_lab.tracking.run_folder import FAILED, RunFolder, run_folders
 from stargan_lab.tracking.store import default_database
+from stargan_lab.tracking.uri import masked, usable
 
 LIBRARIES = ("torch", "torchvision", "hydra-core", "omegaconf", "mlflow", "pytorch-fid")
 GIB = 2**30
@@ -164,9 +165,9 @@ def _dataset(name: str, component: Component, size: int, outputs: Path) -> str:
 def _mlflow(config: RunConfig, outputs: Path) -> Finding:
     if not config.tracking.enabled:
         return Finding("ok", "MLflow", "disabled")
-    uri = config.tracking.uri or f"sqlite:///{default_database(outputs.absolute())}"
+    uri = usable(config.tracking.uri) or f"sqlite:///{default_database(outputs.absolute())}"
     if not uri.startswith("sqlite:///"):
-        return Finding("note", "MLflow", f"{uri}: not checked; doctor checks only SQLite stores")
+        return Finding("note", "MLflow", f"{masked(uri)}: not checked; doctor checks only SQLite stores")
     path = Path(uri.removeprefix("sqlite:///").split("?")[0])
     flags = ["--outputs", str(outputs), *(["--uri", uri] if config.tracking.uri else [])]
     sync = f"stargan-lab track sync {shlex.join(flags)}"

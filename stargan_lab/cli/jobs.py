@@ -23,6 +23,7 @@ from hydra_plugins.stargan_lab_launchers.batch import SubmititLauncher
 from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
 from stargan_lab.cli.capacity import Capacity
+from stargan_lab.cli.hydra_files import without_passwords
 from stargan_lab.cli.job_signals import interrupted_by, stopping
 from stargan_lab.cli.launcher_settings import in_process, one_by_one, trains_here, with_n_jobs
 from stargan_lab.cli.sweep_progress import SweepProgress
@@ -34,6 +35,7 @@ from stargan_lab.errors import ConfigError, JobStopped, LabError, one_line
 from stargan_lab.files import check_writable
 from stargan_lab.registry import import_user_modules
 from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.uri import masked
 
 for _launcher in (ProcessLauncher, SubmititLauncher, RayLauncher):
     Plugins.instance().register(_launcher)  # Hydra's own search does not see an editable installation
@@ -67,6 +69,7 @@ class Jobs:
         self.jobs = {number: job._replace(config=_pinned(job.config)) for number, job in enumerate(jobs)}
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
         self.one_by_one = one_by_one(base)
+        self._uri: str | None = OmegaConf.select(base, "tracking.uri")  # compositions of jobs have no password
 
     def __call__(self, composed: DictConfig) -> Any:
         show_plain_warnings()
@@ -115,6 +118,8 @@ class Jobs:
 
     def _check_and_train(self, composed: DictConfig, hydra: DictConfig) -> dict[str, Any]:
         config = check_job(composed, hydra).config
+        if self._uri is not None and config.tracking.uri == masked(self._uri):
+            config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"uri": self._uri})})
         with quietly(config.quiet):
             inform(f"\n[{hydra.job.num + 1}]")
         return _run(config)
@@ -201,6 +206,7 @@ def launch(
     """
     if jobs:
         base = with_n_jobs(base, [job.config for job in jobs], len(jobs), parallel)
+    base = without_passwords(base)  # Hydra writes it to files; the jobs' own configurations are complete
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")
@@ -212,7 +218,7 @@ def launch(
     callbacks.on_multirun_start(config=base, config_name=base.hydra.job.config_name)
     with stoppable(function, base):
         for start in range(0, len(jobs), size):
-            batch = [list(job.overrides) for job in jobs[start : start + size]]
+            batch = [list(map(masked, job.overrides)) for job in jobs[start : start + size]]
             done = launcher.launch(batch, initial_job_idx=start)
             failures = [job._return_value for job in done if job.status == JobStatus.FAILED]
             if failures:

@@ -17,6 +17,7 @@ from stargan_lab.config.schema import COMPONENTS
 from stargan_lab.config.variant_name import variant_name
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import is_file_name, read_json, write_json
+from stargan_lab.tracking.uri import masked
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -54,7 +55,7 @@ def command_of(hydra: DictConfig) -> str:
     overrides = [word for word in overrides if key_of(word) != "quiet"]
     directories = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     flags = [part for directory in directories for part in ("--config-dir", directory)]
-    return shlex.join(["stargan-lab", "train", "-m", *flags, *overrides])
+    return masked(shlex.join(["stargan-lab", "train", "-m", *flags, *overrides]))
 
 
 def swept_keys(overrides: Sequence[Sequence[str]]) -> list[str]:

@@ -31,6 +31,7 @@ from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.reports import publish_report
 from stargan_lab.tracking.store import StoreError
 from stargan_lab.tracking.sync import publish_missing
+from stargan_lab.tracking.uri import masked
 
 LAUNCHER = "hydra/launcher=joblib"
 """A sweep's default: as many runs at a time as fit on this machine."""
@@ -96,7 +97,7 @@ class SweepRun:
         flags = ["--config-dir", str(self.config_dir)] if self.config_dir else []
         flags += ["--allow-mixed"] if self.allow_mixed else []
         flags += self.plan.flags if self.plan else ()
-        return shlex.join(["stargan-lab", "sweep", self.ablation.name, *self.overrides, *flags])
+        return masked(shlex.join(["stargan-lab", "sweep", self.ablation.name, *self.overrides, *flags]))
 
     @cached_property
     def _launching(self) -> tuple[DictConfig, ConfigLoader]:

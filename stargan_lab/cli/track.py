@@ -13,7 +13,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--uri", help="MLflow tracking URI (default: OUTPUTS/mlflow.db)")
+    parser.add_argument("--uri", help="MLflow tracking URI (default: MLFLOW_TRACKING_URI, or OUTPUTS/mlflow.db)")
     parser.add_argument(
         "--experiment", default="stargan-lab", metavar="NAME", help="MLflow experiment (default: stargan-lab)"
     )
@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from stargan_lab.tracking.reports import publish_reports
     from stargan_lab.tracking.store import Store
     from stargan_lab.tracking.sync import sync
+    from stargan_lab.tracking.uri import masked
 
     outputs = Path(args.outputs)
     if not (outputs / "runs").is_dir():
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     result = sync(outputs, store)
     publish_reports(store, outputs)
     written, active = counted(len(result.written), "run"), counted(len(result.training), "active run")
-    print(f"wrote {written} to {store.uri}, skipped {active}")
+    print(f"wrote {written} to {masked(store.uri)}, skipped {active}")
     for line in result.damaged:
         say(f"damaged: {line}")
     return 1 if result.damaged else 0

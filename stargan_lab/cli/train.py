@@ -17,6 +17,7 @@ from hydra.core.utils import JobStatus, configure_log, run_job
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from stargan_lab.cli.hydra_files import without_passwords
 from stargan_lab.cli.jobs import Jobs, check_job, check_run, launch, one_line_errors, show_plain_warnings, stoppable
 from stargan_lab.cli.launcher_settings import n_jobs, with_n_jobs
 from stargan_lab.cli.multirun import Multirun, command_of, name_of, swept_choices, swept_keys, tagged, values_of
@@ -31,6 +32,7 @@ from stargan_lab.config.compose import (
 )
 from stargan_lab.console import inform, is_alone, outputs_flag, quietly
 from stargan_lab.errors import ConfigError
+from stargan_lab.tracking.uri import masked
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -67,7 +69,7 @@ class _Shown(Hydra):
 
     def __init__(self, composed: DictConfig, loader: ConfigLoader) -> None:
         super().__init__(composed.hydra.job.name, loader)
-        self._composed = composed
+        self._composed = without_passwords(composed)
 
     def compose_config(self, *args: Any, **kwargs: Any) -> DictConfig:
         return self._composed
@@ -92,7 +94,7 @@ def _train_one(base: DictConfig, loader: ConfigLoader, arguments: Sequence[str])
         if world.rank:
             run(config)  # without Hydra's files
         else:
-            _run_as_job(base, loader, lambda composed: run(config))
+            _run_as_job(without_passwords(base), loader, lambda composed: run(config))
     return 0
 
 
@@ -121,7 +123,8 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
         if n_jobs(base) is None:
             base = with_n_jobs(base, [resolve(base, base.hydra)])
-        jobs, context = Jobs(base), HydraContext(config_loader=loader, callbacks=Callbacks(base))
+        jobs, base = Jobs(base), without_passwords(base)
+        context = HydraContext(config_loader=loader, callbacks=Callbacks(base))
         plugin = Plugins.instance().instantiate_sweeper(config=base, hydra_context=context, task_function=jobs)
         with stoppable(jobs, base):
             plugin.sweep(arguments=list(base.hydra.overrides.task))
@@ -148,6 +151,7 @@ def _train_several(base: DictConfig, loader: ConfigLoader) -> None:
 
 def _inform(parser: ArgumentParser, parsed: Namespace) -> int:
     """Let Hydra show its help, configuration or plugins."""
+    parsed.overrides = list(map(masked, parsed.overrides))
     try:
         _run_hydra(parsed, parser, train, f"pkg://{CONFIG_MODULE}", CONFIG_NAME)
     except ValueError as error:  # flags that exclude each other

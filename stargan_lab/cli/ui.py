@@ -69,14 +69,18 @@ def run(args: argparse.Namespace) -> int:
     say(f"open {view.url(store, args.port)}   (Ctrl-C to stop)")
     if view.ablation and (compared := _mlflow_ids(store, run_ids)):
         say(f"compare {compare_url(store, compared, args.port)}")
-    return _serve(ui_command(store.uri, args.port), ui_environment(view.scores))
+    return _serve(ui_command(args.port), ui_environment(store.uri, view.scores))
 
 
 def _serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the server until it ends or one of ``stop_signals`` arrives; its processes end with this one."""
+    """Run the server until it ends or one of ``stop_signals`` arrives; its processes end with this one, see
+    ``tracking.ui_server``.
+    """
     for number in stop_signals():
         signal.signal(number, signal.default_int_handler)
-    with subprocess.Popen(command, stdout=sys.stderr, env=environment, start_new_session=True) as server:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=sys.stderr, env=environment, start_new_session=True
+    ) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:
@@ -87,17 +91,18 @@ def _serve(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _check_free(port: int) -> None:
-    """Raises ConfigError if another process listens on the port."""
+    """Raises ConfigError if the port does not exist, or another process listens on it."""
     from stargan_lab.errors import ConfigError
 
+    if not 1 <= port <= 65535:
+        raise ConfigError(f"--port {port}: must be 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"--port {port}: {getattr(error, 'strerror', None) or error}; try --port {port + 1}"
-            ) from None
+        except OSError as error:
+            other = port + 1 if 1024 <= port < 65535 else 5000  # lower ones are the system's
+            raise ConfigError(f"--port {port}: {error.strerror}; try --port {other}") from None
 
 
 def view_of(args: argparse.Namespace, outputs: Path) -> "tuple[View, Sequence[str], Sequence[str]]":

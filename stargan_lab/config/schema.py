@@ -168,7 +168,10 @@ class TrackingConfig(Model):
     """MLflow logging; the run's plain files are always written."""
 
     enabled: bool = Field(True, description="false: plain files only")
-    uri: str | None = Field(None, description="MLflow tracking URI; null: an SQLite database in the outputs directory")
+    uri: str | None = Field(
+        None,
+        description="MLflow tracking URI; null: MLFLOW_TRACKING_URI, or an SQLite database in the outputs directory",
+    )
     experiment: Text = Field("stargan-lab", description="MLflow experiment that contains the runs")
     ablations: dict[str, str] = Field(
         {}, description="variant of this run in each ablation; set by sweeps and logged as tags ablation.NAME"

@@ -17,6 +17,7 @@ from stargan_lab.runs.run_name import run_name
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, default_database
 from stargan_lab.tracking.tracker import Tracker
+from stargan_lab.tracking.uri import sqlite_file, usable
 from stargan_lab.training.updates import TrainState
 
 
@@ -34,9 +35,13 @@ def open_store(config: RunConfig) -> Store | None:
     tracking, outputs = config.tracking, Path(config.paths.outputs)
     if not tracking.enabled:
         return None
-    if tracking.uri is None and not (database := default_database(outputs)).exists():
+    uri = usable(tracking.uri)
+    database = sqlite_file(uri) if uri else default_database(outputs)
+
+    def creating() -> None:
         inform(f"creating the MLflow database {database}, once")
-    return Store.open(outputs, tracking.uri, tracking.experiment)
+
+    return Store.open(outputs, uri, tracking.experiment, creating)
 
 
 def open_tracker(config: RunConfig, sources: Sequence[ImageSource], folder: RunFolder) -> Tracker:

@@ -45,6 +45,7 @@ from stargan_lab.runs.scores import build_evaluator, check_agreement, scores_ave
 from stargan_lab.seeding import cpu_threads
 from stargan_lab.tracking.metrics import lookup
 from stargan_lab.tracking.run_folder import RunFolder
+from stargan_lab.tracking.uri import recorded
 from stargan_lab.training.diagnostics import diagnose_all
 from stargan_lab.training.distributed import ALONE, World
 from stargan_lab.training.loop import train
@@ -96,7 +97,7 @@ class Trainer:
             folder.check_claim()  # preparing may have taken long
             resumed_from = self._resume()
             self._started = time.perf_counter() - self.train_state.seconds
-            write_text(folder.config_path, yaml.safe_dump(config.flat(), sort_keys=False))
+            write_text(folder.config_path, yaml.safe_dump(recorded(config.flat()), sort_keys=False))
             self.tracker = open_tracker(config, self.sources, folder)
             self._drop_scores_of_other_protocols()
             self.tracker.start(resumed_from)

@@ -20,6 +20,7 @@ from stargan_lab.toy.train import Advance, TrainedCritic, build_critic, noisy_po
 from stargan_lab.toy.vanishing import train_vanishing
 from stargan_lab.tracking.run_folder import MetricRow
 from stargan_lab.tracking.store import Store, StoreError
+from stargan_lab.tracking.uri import recorded
 
 RECORD = "toy.json"
 
@@ -110,7 +111,7 @@ def record_of(
             for name, each in trained.items()
         },
         "vanishing": {name: {"steps": each.steps, **each.history} for name, each in vanishing.items()},
-        "config": config.flat(),
+        "config": recorded(config.flat()),
         "git_commit": git_commit(),
         **environment("cpu"),
     }

@@ -4,8 +4,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-SERVERS = ("postgresql", "mysql")
-"""Schemes of databases whose drivers know ``connect_timeout``."""
+from stargan_lab.tracking.uri import SERVERS, sqlite_file
 
 
 def check_answers(uri: str, seconds: float) -> None:
@@ -23,12 +22,6 @@ def check_answers(uri: str, seconds: float) -> None:
 
         arguments = {"connect_timeout": max(int(seconds), 1)}
         create_engine(uri, poolclass=NullPool, connect_args=arguments).connect().close()
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file of an SQLite database."""
-    scheme, _, database = uri.partition(":///")
-    return Path(database.split("?", 1)[0]) if scheme.startswith("sqlite") and database else None
 
 
 def _check_unlocked(database: Path, seconds: float) -> None:

@@ -8,6 +8,7 @@ from stargan_lab.errors import LabError
 from stargan_lab.tracking.publish import State
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import EXPERIMENT, Store
+from stargan_lab.tracking.uri import usable
 
 _DELETED = ".deleted"
 
@@ -50,7 +51,7 @@ class MlflowRuns:
             if not State(folder).sent:
                 return None
         uri, experiment = _tracking(folder)
-        return None if uri is None and not (self._outputs / "mlflow.db").exists() else (uri, experiment)
+        return None if usable(uri) is None and not (self._outputs / "mlflow.db").exists() else (uri, experiment)
 
     def delete(self, run_id: str, store_of_run: tuple[str | None, str] | None) -> str:
         """Mark the MLflow run as deleted, and say what was done. Raises StoreError."""

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from stargan_lab.tracking.publish import Publication, State
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store, StoreError, in_training
+from stargan_lab.tracking.uri import masked
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +58,10 @@ class Delivery:
         publication.send(rows[publication.sent : self._state.committed])
         if self._state.behind:
             publication.samples()
-            self._state.mark(behind=False)
+            publication.caught_up()
         if self._away:
             self._away, self._wait = False, FIRST_WAIT
-            _log.warning("MLflow store %s works again; the missing rows were sent", publication.store.uri)
+            _log.warning("MLflow store %s works again; the missing rows were sent", masked(publication.store.uri))
         return publication
 
     def _failed(self, error: StoreError) -> None:

@@ -18,7 +18,7 @@ def way_out(problem: str) -> str:
     return "; move the database away, and `stargan-lab track sync` rebuilds it from the runs' files"
 
 
-def create_database(path: Path, set_up: Callable[[str], object]) -> None:
+def create_database(path: Path, set_up: Callable[[str], object], notify: Callable[[], None] = lambda: None) -> None:
     """Create the database at ``path`` unless it exists; the caller holds the store's lock.
 
     MLflow makes its tables in dozens of migrations and cannot continue after some of them, so they are made in a
@@ -26,9 +26,11 @@ def create_database(path: Path, set_up: Callable[[str], object]) -> None:
 
     Args:
         set_up: makes the tables in the database of a URI.
+        notify: called before; it takes seconds.
     """
     if path.exists() and path.stat().st_size:
         return
+    notify()
     partial = path.with_name(f".{path.name}.partial")
     for leftover in partial.parent.glob(f"{partial.name}*"):  # with SQLite's journal
         leftover.unlink()

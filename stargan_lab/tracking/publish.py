@@ -2,16 +2,34 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stargan_lab.errors import LabError
-from stargan_lab.files import read_json, write_json
+from stargan_lab.errors import LabError, nearest
+from stargan_lab.files import locked, read_json, write_json
 from stargan_lab.tracking.metrics import rounded
 from stargan_lab.tracking.run_folder import MetricRow, RunFolder
-from stargan_lab.tracking.store import Store
+from stargan_lab.tracking.store import MLFLOW_STATUS, Store
 
 _log = logging.getLogger(__name__)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "run_name": (lambda value: isinstance(value, str), "a text"),
+    "params": (lambda value: isinstance(value, dict) and all(type(v) is str for v in value.values()), "texts by name"),
+    "committed": (_is_count, "a number of rows"),
+    "sent": (lambda value: isinstance(value, dict) and all(map(_is_pair, value.values())), "two numbers of rows by id"),
+    "behind": (lambda value: isinstance(value, bool), "true or false"),
+}
+"""Key of tracking.json -> check of its value, and what is expected."""
 
 
 class State:
@@ -29,6 +47,9 @@ class State:
         raw: Any = read_json(folder.state_path) if folder.state_path.exists() else {}
         if not isinstance(raw, dict):
             raise LabError(f"{folder.state_path}: expected a mapping")
+        for key, (valid, expected) in _FIELDS.items():
+            if key in raw and not valid(raw[key]):
+                raise LabError(f"{folder.state_path}: {key}: expected {expected}")
         self.run_name: str = raw.get("run_name", folder.run_id)
         self.params: dict[str, str] = raw.get("params", {})
         self.committed: int = raw.get("committed", 0)
@@ -54,6 +75,7 @@ class Publication:
         self.folder = folder
         self.state = state
         self.mlflow_id = ""
+        self._tags: dict[str, str] = {}
 
     @property
     def sent(self) -> int:
@@ -104,22 +126,38 @@ class Publication:
             self.store.artifact(self.mlflow_id, path, "samples")
 
     def tags(self) -> None:
-        tags = self.folder.tags() | {"run_id": self.folder.run_id}
-        self.store.set_tags(self.mlflow_id, tags)
+        self._tags = self.folder.tags()
+        self.store.set_tags(self.mlflow_id, self._tags | {"run_id": self.folder.run_id})
+
+    def caught_up(self) -> None:
+        """Clear ``behind``, unless tags were added since they were sent."""
+        with locked(self.folder.tags_lock_path):
+            self.state.behind = self.folder.tags() != self._tags
+            self.state.save()
 
     def close(self, result: Mapping[str, Any], rows: Sequence[MetricRow]) -> None:
-        """Send final metrics that are not in the rows, result.json, scores, tags and the status."""
-        end = float(result["finished_at"])
-        if result["status"] == "finished":
+        """Send final metrics that are not in the rows, result.json, scores, tags and the status.
+
+        Raises:
+            LabError: values of the result have unexpected types.
+        """
+        try:
+            end, status, metrics = float(result["finished_at"]), str(result["status"]), dict(result["metrics"])
+            sum(metrics.values(), 0.0)
+        except (TypeError, ValueError):
+            raise LabError(f"{self.folder.result_path}: expected numbers in finished_at and metrics") from None
+        if status not in MLFLOW_STATUS:
+            raise LabError(f"{self.folder.result_path}: status: unknown {status!r}{nearest(status, MLFLOW_STATUS)}")
+        if status == "finished":
             step = rows[-1].step if rows else 0
             last = {name: value for row in rows if row.step == step for name, value in row.metrics.items()}
-            final = {name: value for name, value in result["metrics"].items() if last.get(name) != value}
+            final = {name: value for name, value in metrics.items() if last.get(name) != value}
             self._send([MetricRow(step, end, final)])
         self.tags()
         self.store.artifact(self.mlflow_id, self.folder.result_path)
         for path in sorted(self.folder.scores.glob("*.json")):
             self.store.artifact(self.mlflow_id, path, "scores")
-        self.store.set_status(self.mlflow_id, str(result["status"]), end)
+        self.store.set_status(self.mlflow_id, status, end)
 
 
 def rebuild(store: Store, folder: RunFolder) -> None:
@@ -128,6 +166,7 @@ def rebuild(store: Store, folder: RunFolder) -> None:
     Rows after the last checkpoint of an unfinished run are skipped: a resume logs them again.
     """
     state, result, rows = State(folder), folder.result(), folder.rows()
+    state.mark(behind=True)  # should this process be killed
     committed = rows if folder.finished_result() else rows[: state.committed]
     publication = Publication(store, folder, state)
     publication.open(rows)
@@ -137,4 +176,4 @@ def rebuild(store: Store, folder: RunFolder) -> None:
         publication.close(result, rows)
     else:
         store.set_status(publication.mlflow_id, "interrupted", rows[-1].time if rows else None)
-    state.mark(behind=False)
+    publication.caught_up()

@@ -54,6 +54,7 @@ class RunFolder:
         self.descriptions_path = path / "descriptions.json"
         self.result_path = path / "result.json"
         self.tags_path = path / "tags.json"
+        self.tags_lock_path = path / ".tags.lock"
         self.state_path = path / "tracking.json"
         self.traceback_path = path / "traceback.txt"
         self.lock_path = path / ".lock"
@@ -184,7 +185,7 @@ class RunFolder:
 
     def update_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags, keeping those that another process adds at the same time."""
-        with locked(self.path / ".tags.lock"):
+        with locked(self.tags_lock_path):
             write_json(self.tags_path, self.tags() | {key: str(value) for key, value in tags.items()})
 
     @contextmanager

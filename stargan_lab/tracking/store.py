@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from stargan_lab.errors import LabError, LockedError
 from stargan_lab.files import locked
-from stargan_lab.tracking.answers import check_answers, sqlite_file
+from stargan_lab.tracking.answers import check_answers
 from stargan_lab.tracking.new_database import adopt, create_database, way_out
 from stargan_lab.tracking.run_folder import MetricRow
+from stargan_lab.tracking.uri import bounded, is_masked, masked, sqlite_file, usable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +29,9 @@ ARTIFACTS = "mlartifacts"
 LOCK_SECONDS = 60.0
 """How long to wait for a process that creates the store or a run."""
 ANSWER_SECONDS = 20.0
-"""How long to wait for the first answer of a store."""
+"""How long to wait for the first answer of a store, and for a statement of a database server."""
+TABLE_LOCK_SECONDS = 10.0
+"""How long a statement waits for a lock of a database server."""
 BUSY_SECONDS = 3.0
 """How long a training waits for either; eight writers wait less for each other."""
 POINTS_PER_REQUEST = 500  # log_batch takes up to 1000 entities
@@ -58,6 +61,9 @@ class StoreError(LabError):
     """MLflow could not be read or written."""
 
 
+_NOT_A_REASON = "(raised as a result of Query-invoked autoflush"
+"""How SQLAlchemy starts the message of an error that a search has caused."""
+
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow forbids in metric names; class directories can have any name."""
 
@@ -72,20 +78,33 @@ class Store:
         self._lock = lock
 
     @classmethod
-    def open(cls, outputs: Path, uri: str | None = None, experiment: str = EXPERIMENT) -> "Store":
-        """Open or create the store; ``uri`` None is ``<outputs>/mlflow.db`` with files in ``<outputs>/mlartifacts``.
+    def open(
+        cls,
+        outputs: Path,
+        uri: str | None = None,
+        experiment: str = EXPERIMENT,
+        creating: Callable[[], None] = lambda: None,
+    ) -> "Store":
+        """Open or create the store; ``uri`` None is MLFLOW_TRACKING_URI, or else ``<outputs>/mlflow.db`` with files in
+        ``<outputs>/mlartifacts``.
 
         MLflow's setup of a new database is not safe for concurrent processes, so it runs under a lock; a store that
         has been set up is opened without. Imports mlflow, which takes about two seconds.
 
+        Args:
+            creating: called before a new database is created, which takes seconds.
         Raises:
             StoreError: the store cannot be opened.
         """
-        outputs = outputs.resolve()
+        outputs, uri = outputs.resolve(), usable(uri)
         if uri is None and (
             found := re.search(r"%[0-9A-Fa-f]{2}|\?", str(outputs))
         ):  # it would write to another directory
             raise StoreError(f"{outputs}: MLflow cannot use a directory with {found[0]!r} in its path; rename it")
+        if uri is not None and is_masked(uri):
+            raise StoreError(
+                f"MLflow store {uri}: its password is not recorded; set MLFLOW_TRACKING_URI to the whole URI"
+            )
         uri = uri or f"sqlite:///{default_database(outputs)}"
         own = uri == f"sqlite:///{default_database(outputs)}"
         lock, database = _lock_path(outputs, uri), sqlite_file(uri)
@@ -100,7 +119,7 @@ class Store:
                 if own:
                     adopt(default_database(outputs), outputs / ARTIFACTS)
                 if database is not None:
-                    create_database(database, _client)
+                    create_database(database, _client, creating)
                 client = _client(uri)
                 return cls(client, uri, _experiment_id(client, uri, experiment, outputs), lock)
 
@@ -225,8 +244,9 @@ def _client(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"])  # in case it was imported before
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs a traceback of what it raises
     logging.getLogger("urllib3.connectionpool").addFilter(lambda record: record.levelno >= logging.ERROR)
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient(tracking_uri=bounded(uri, round(ANSWER_SECONDS), round(TABLE_LOCK_SECONDS)))
 
 
 def _experiment_id(client: "MlflowClient", uri: str, name: str, outputs: Path) -> str:
@@ -258,9 +278,11 @@ def _one_line(uri: str, problem: str = "cannot be used") -> Iterator[None]:
     try:
         yield
     except LockedError as error:  # by a process that waits for a slow store
-        raise StoreError(f"MLflow store {uri} {problem}: {error}") from None
+        raise StoreError(masked(f"MLflow store {uri} {problem}: {error}")) from None
     except LabError:
         raise
     except Exception as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise StoreError(f"MLflow store {uri} {problem}: {reason.strip()[:300]}{way_out(reason)}") from error
+        lines = (line for line in str(error).splitlines() if line.strip() and not line.startswith(_NOT_A_REASON))
+        reason = next(lines, type(error).__name__)
+        text = f"MLflow store {uri} {problem}: {reason.strip()[:300]}{way_out(reason)}"
+        raise StoreError(masked(text)) from error

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stargan_lab.errors import LabError, LockedError
+from stargan_lab.files import locked
 from stargan_lab.tracking.publish import State, rebuild
 from stargan_lab.tracking.run_folder import RunFolder, run_folders
-from stargan_lab.tracking.store import Store, StoreError
+from stargan_lab.tracking.store import MLFLOW_STATUS, Store, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -47,22 +48,24 @@ def sync(outputs: Path, store: Store) -> Synced:
 def add_tags(folder: RunFolder, tags: Mapping[str, str]) -> None:
     """Tag a run in its folder; ``publish_missing`` sends the tags to MLflow."""
     folder.update_tags(tags)
-    State(folder).mark(behind=True)
+    with locked(folder.tags_lock_path):  # a process that publishes the run compares the tags before it clears the mark
+        State(folder).mark(behind=True)
 
 
 def publish_missing(store: Store, folders: Iterable[RunFolder]) -> int:
     """Write the runs that the store lacks, e.g. copied ones, or that are behind; returns their number.
 
-    Runs that another process trains, and damaged ones, are left out.
+    Also runs that MLflow shows as running although no process holds them: they were killed. Runs that another process
+    trains, and damaged ones, are left out.
 
     Raises:
         StoreError: the store fails.
     """
-    known = {run.data.tags["run_id"] for run in store.search("tags.run_id LIKE '%'")}
+    known = {run.data.tags["run_id"]: run.info.status for run in store.search("tags.run_id LIKE '%'")}
     written = 0
     for folder in folders:
         try:
-            if folder.result_path.exists() and (folder.run_id not in known or State(folder).behind):
+            if _is_missing(folder, known.get(folder.run_id)):
                 with suppress(LockedError), folder.unused():
                     rebuild(store, folder)
                     written += 1
@@ -71,3 +74,14 @@ def publish_missing(store: Store, folders: Iterable[RunFolder]) -> int:
         except LabError as error:
             _log.warning("%s; run %s is not sent to MLflow", error, folder.run_id)
     return written
+
+
+def _is_missing(folder: RunFolder, status: str | None) -> bool:
+    """Whether a run has something to send.
+
+    Args:
+        status: in MLflow, None if MLflow lacks the run.
+    """
+    if not (folder.result_path.exists() or folder.state_path.exists()):  # nothing is recorded yet
+        return False
+    return status in (None, MLFLOW_STATUS["running"]) or State(folder).behind

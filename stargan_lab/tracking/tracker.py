@@ -62,6 +62,8 @@ class Tracker:
         rows = self._folder.rows()
         self._logged = {name for row in rows if row.step == step for name in row.metrics}
         self._resumed_from = step
+        if self._delivery is None:
+            self._state.mark(behind=True)  # MLflow may have the run from before a resume
         self._publish(lambda publication: None)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -163,8 +163,12 @@ def test_jobs_of_another_sweeper_are_validated_when_they_start(
     Plugins.instance().register(OneByOne)
     node = {"_target_": "hydra_plugins.one_by_one.OneByOne"}
     ConfigStore.instance().store(group="hydra/sweeper", name="one_by_one", node=node, provider="test")
-    assert main(["train", "-m", *TINY, HERE, "hydra/sweeper=one_by_one"]) == 0
+    store = "tracking.uri=http://lab:s3cretpw@127.0.0.1:1"
+    assert main(["train", "-m", *TINY, HERE, "hydra/sweeper=one_by_one", store]) == 0
     assert [config.seed for config in trained] == [0, 1]
+    assert {f"tracking.uri={config.tracking.uri}" for config in trained} == {store}
+    written = [path.read_text() for path in Path("outputs").rglob("*.yaml")]
+    assert any("lab" in text for text in written) and not any("s3cretpw" in text for text in written)
     assert calls["validated"] == 2
     assert main(["train", "-m", *TINY, HERE, "hydra/sweeper=one_by_one", "batch_size=0"]) == 2
     assert "error: batch_size" in capsys.readouterr().err

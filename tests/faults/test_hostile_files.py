@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -135,6 +136,42 @@ def test_tracking_state(run: Path, capfd: pytest.CaptureFixture[str], kind: str)
     assert main(["track", "sync"]) == 1
     err = capfd.readouterr().err
     assert "tracking.json" in err and "Traceback" not in err
+
+
+WRONG_TYPES = {
+    "tracking.json": {
+        "sent that is a list": '{"sent": []}',
+        "sent without pairs": '{"sent": {"a": [1]}}',
+        "params that are a list": '{"params": [1]}',
+        "params that are no texts": '{"params": {"a": {}}}',
+        "committed that is a text": '{"committed": "4"}',
+        "behind that is a text": '{"behind": "no"}',
+        "a run_name that is a list": '{"run_name": []}',
+    },
+    "result.json": {
+        "metrics that are a list": '{"status": "finished", "metrics": [1], "finished_at": 1}',
+        "metrics of text": '{"status": "finished", "metrics": {"eval/edit": "x"}, "finished_at": 1}',
+        "a time of text": '{"status": "finished", "metrics": {}, "finished_at": "now"}',
+        "another status": '{"status": "done", "metrics": {}, "finished_at": 1}',
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kind) for name in WRONG_TYPES for kind in WRONG_TYPES[name]])
+def test_wrong_types_in_records_do_not_keep_others_from_mlflow(tmp_path: Path, name: str, kind: str) -> None:
+    from stargan_lab.tracking.run_folder import RunFolder
+    from stargan_lab.tracking.sync import sync
+
+    for run in ("bad", "good"):
+        RunFolder(tmp_path / "runs" / run).write_result({"status": "finished", "metrics": {}, "finished_at": 1.0})
+    (tmp_path / "runs" / "bad" / name).write_text(WRONG_TYPES[name][kind])
+    store = MagicMock()
+    store.find.return_value, store.set_params.return_value = None, []
+    store.open_run.return_value.info.run_id = "id"
+    done = sync(tmp_path, store)
+    assert done.written == ["good"]
+    (line,) = done.damaged
+    assert f"bad/{name}" in line and ("expected" in line or "unknown 'done'" in line)
 
 
 METRICS = {

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,11 +82,15 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'mlflow.db'}", f"sqlite:///{tmp_path / 'second.db'}"
     server = request.getfixturevalue("server")
+    return new_database(server, "first"), new_database(server, "second")
+
+
+def new_database(server: str, name: str) -> str:
+    """The URI of a new database of a PostgreSQL server."""
     engine = sqlalchemy.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        for name in ("first", "second"):
-            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    return f"{server}/first", f"{server}/second"
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    return f"{server}/{name}"
 
 
 def points(uri: str) -> list[tuple[Any, ...]]:
@@ -155,9 +160,47 @@ def test_eight_writers_lose_and_double_nothing(
     assert points(second) == written
 
 
+def test_a_locked_table_delays_a_step_little_and_loses_nothing(
+    server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("stargan_lab.tracking.store.TABLE_LOCK_SECONDS", 1.0)
+    uri, folder = new_database(server, "locked"), RunFolder(tmp_path / "runs" / "w0")
+    tracker = Tracker(
+        folder, connect=lambda: Store.open(tmp_path, uri), params={"writer": "w0"}, tags={"seed": "0"}, run_name="w0"
+    )
+
+    def train(steps: range) -> None:
+        for step in steps:
+            tracker.log(step, {"loss/g_rec": step / 8, "loss/d_gp": step / 16})
+        tracker.commit(steps[-1])
+
+    tracker.start(0)
+    train(range(1, 5))
+    with sqlalchemy.create_engine(uri).connect() as other:
+        other.execute(sqlalchemy.text("LOCK TABLE metrics IN ACCESS EXCLUSIVE MODE"))
+        release = threading.Timer(15, other.rollback)  # so that a training that waits for it also ends
+        release.start()
+        began = time.perf_counter()
+        train(range(5, 9))
+        assert time.perf_counter() - began < 10
+        release.cancel()
+        other.rollback()
+    assert [message for message in caplog.messages if "lock timeout" in message and "training continues" in message]
+    assert "Traceback" not in capfd.readouterr().err
+    tracker.finish({"run_id": "w0", "status": "finished", "metrics": {"eval/edit": 0.5}})
+    check_points(uri, ["w0"], 8)
+
+
 @pytest.fixture
-def mlflow_server(tmp_path: Path) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path)
+def mlflow_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MlflowServer]:
+    """On SQLite, or on PostgreSQL if that is its parameter."""
+    on_postgresql = getattr(request, "param", "sqlite") == "postgresql"
+    database = new_database(request.getfixturevalue("server"), "behind_mlflow") if on_postgresql else None
+    server = MlflowServer(tmp_path, database)
     server.start()
     try:
         yield server
@@ -208,7 +251,11 @@ def test_long_outages_delay_little_and_lose_and_double_nothing(
     assert longest["d"] < LOCK_SECONDS and longest["s"] < OUTAGE_SECONDS / 2, delays  # none waits for the end
 
 
-@pytest.mark.parametrize("way", ["killed", "hanging"])
+@pytest.mark.parametrize(
+    ("mlflow_server", "way"),
+    [("sqlite", "killed"), ("sqlite", "hanging"), ("postgresql", "killed")],
+    indirect=["mlflow_server"],
+)
 def test_server_that_is_away_gets_everything_later(
     mlflow_server: MlflowServer, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

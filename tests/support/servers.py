@@ -92,13 +92,17 @@ def postgresql() -> Iterator[str]:
 
 
 class MlflowServer:
-    """``mlflow server`` with a database and artifacts in ``folder``; it can be stopped, suspended and started again."""
+    """``mlflow server`` with artifacts in ``folder``; it can be stopped, suspended and started again.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        database: its URI; None: an SQLite database in ``folder``.
+    """
+
+    def __init__(self, folder: Path, database: str | None = None) -> None:
         self.artifacts = folder / "artifacts"
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        database = f"sqlite:///{folder / 'server.db'}"
+        database = database or f"sqlite:///{folder / 'server.db'}"
         self._command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1"]
         self._command += ["--artifacts-destination", str(self.artifacts), "--host", "127.0.0.1"]
         self._command += ["--port", str(self.port)]

@@ -1,15 +1,18 @@
 """A new store is set up completely or not at all."""
 
 import os
+import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+from stargan_lab import compose
+from stargan_lab.runs.metadata import open_store
 from stargan_lab.tracking.new_database import create_database
 from stargan_lab.tracking.store import Store, StoreError
 
@@ -39,6 +42,26 @@ def killed(path: Path, set_up: Callable[[str], None]) -> None:
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
+
+
+def test_only_the_process_that_creates_the_database_says_so(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = compose(["preset=tiny", f"paths.outputs={tmp_path}"])
+    with monkeypatch.context() as patch:
+
+        @contextmanager
+        def wait(*arguments: object) -> Iterator[None]:
+            """Another process creates it meanwhile."""
+            shutil.copy(empty_database, tmp_path / "mlflow.db")
+            yield
+
+        patch.setattr("stargan_lab.tracking.store.locked", wait)
+        assert open_store(config) is not None
+    assert "creating" not in capsys.readouterr().err
+    (tmp_path / "mlflow.db").unlink()
+    assert open_store(config) is not None
+    assert capsys.readouterr().err.count(f"creating the MLflow database {tmp_path / 'mlflow.db'}, once") == 1
 
 
 def test_a_kill_leaves_no_database_and_the_next_process_starts_again(tmp_path: Path) -> None:

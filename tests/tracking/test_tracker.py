@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stargan_lab.errors import LabError
+from stargan_lab.tracking.publish import Publication
 from stargan_lab.tracking.run_folder import RunFolder
 from stargan_lab.tracking.store import Store
 from stargan_lab.tracking.sync import add_tags, publish_missing, sync
@@ -265,6 +266,85 @@ def test_sync_skips_uncommitted_rows_and_active_runs(
     run_steps(again, 5, 6)
     again.finish(result_of())
     assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 7)]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_killed_run_is_completed_in_mlflow_by_a_later_command(
+    folder: RunFolder, store: Store, history: History, finished: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in training, or after its result was written and before MLflow got it."""
+    tracker = tracker_of(folder, store)
+    tracker.start(0)
+    run_steps(tracker, 1, 4)
+    tracker.commit(4)
+    run_steps(tracker, 5, 6)
+    tracker.flush()
+    if finished:
+        with monkeypatch.context() as patch:
+            patch.setattr(Publication, "close", lambda *arguments: None)
+            tracker.finish(result_of(eval__edit=0.5))
+    with folder.claim():
+        assert publish_missing(store, [folder]) == 0, "it is being trained"
+    assert [publish_missing(store, [RunFolder(folder.path)]) for _ in range(2)] == [1, 0]
+    run = store.find("a1b2")
+    assert run is not None and run.info.status == ("FINISHED" if finished else "KILLED")
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 7 if finished else 5)]
+    assert ("eval/edit" in run.data.metrics) == finished
+
+
+def test_a_run_resumed_without_mlflow_is_sent_later(folder: RunFolder, store: Store, history: History) -> None:
+    tracker = tracker_of(folder, store)
+    tracker.start(0)
+    run_steps(tracker, 1, 4)
+    tracker.commit(4)
+    assert publish_missing(store, [RunFolder(folder.path)]) == 1
+    again = tracker_of(RunFolder(folder.path), None)
+    again.start(4)
+    run_steps(again, 5, 6)
+    again.finish(result_of(eval__edit=0.5))
+    assert publish_missing(store, [RunFolder(folder.path)]) == 1
+    assert history(store, "a1b2", "loss/g_rec") == [(s, s / 8) for s in range(1, 7)]
+
+
+def test_tags_added_while_a_run_is_published_are_sent_later(
+    folder: RunFolder, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another sweep tags a finished run without its lock."""
+    tracker = tracker_of(folder, None)
+    tracker.start(0)
+    run_steps(tracker, 1, 2)
+    tracker.finish(result_of(eval__edit=0.5))
+    close = Publication.close
+
+    def close_and_tag(*arguments: Any) -> None:
+        close(*arguments)
+        add_tags(RunFolder(folder.path), {"ablation.third": "x"})
+
+    monkeypatch.setattr(Publication, "close", close_and_tag)
+    assert publish_missing(store, [folder]) == 1
+    monkeypatch.setattr(Publication, "close", close)
+    assert publish_missing(store, [folder]) == 1 and publish_missing(store, [folder]) == 0
+    run = store.find("a1b2")
+    assert run is not None and run.data.tags["ablation.third"] == "x"
+
+
+def test_a_kill_while_a_copied_run_is_published_loses_nothing(
+    folder: RunFolder, store: Store, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = tracker_of(folder, None)
+    tracker.start(0)
+    run_steps(tracker, 1, 2)
+    tracker.finish(result_of(eval__edit=0.5))
+    folder.state_path.unlink()  # as copied without it
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Publication, "send", killed)
+        publish_missing(store, [folder])
+    assert publish_missing(store, [RunFolder(folder.path)]) == 1
+    assert history(store, "a1b2", "loss/g_rec") == [(1, 0.125), (2, 0.25)]
 
 
 def test_sync_reports_damaged_runs(folder: RunFolder, tmp_path: Path, store: Store) -> None:

@@ -45,15 +45,15 @@ def test_the_view_of_all_runs_leaves_reports_out(store: Store) -> None:
 
 
 def test_server_listens_on_localhost_only() -> None:
-    command = ui_command("sqlite:///x.db", 5005)
+    command = ui_command(5005)
     assert command[1:4] == ["-m", "mlflow", "server"]
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5005"
-    assert command[command.index("--backend-store-uri") + 1] == "sqlite:///x.db"
+    assert ui_environment("sqlite:///x.db", [])["MLFLOW_BACKEND_STORE_URI"] == "sqlite:///x.db"
 
 
 def test_scores_come_first_in_the_answers_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(FIRST, ui_environment(["eval/leak", "eval/edit"])[FIRST])
+    monkeypatch.setenv(FIRST, ui_environment("sqlite:///x.db", ["eval/leak", "eval/edit"])[FIRST])
     run = {"data": {"metrics": [{"key": key} for key in ("loss/a", "eval/edit", "loss/b", "eval/leak")]}}
     for path, answer in {"get": {"run": run}, "search": {"runs": [run]}}.items():
         with app.test_request_context(f"/ajax-api/2.0/mlflow/runs/{path}"):
