@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 from typing import Any
 
@@ -13,7 +14,7 @@ from hydra.core.utils import JobReturn, configure_log
 
 from hydra_plugins.stargan_lab_launchers._batch_job import BatchJob
 from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children
-from stargan_lab.console import inform
+from stargan_lab.console import inform, say
 from stargan_lab.errors import ConfigError, one_line
 
 SHARED_PARAMETERS = (
@@ -67,7 +68,7 @@ class SubmititLauncher(LabLauncher):
         self._submitted: list[Any] = []
         try:
             return (self._local if self.cluster == "local" else self._arrays)(executor, jobs)
-        except BaseException:  # a second Ctrl-C: no job may outlive the launcher
+        except (KeyboardInterrupt, ConfigError):  # a second Ctrl-C, or Slurm refuses an array: no job may outlive it
             self._cancel()
             raise
 
@@ -76,8 +77,11 @@ class SubmititLauncher(LabLauncher):
         from joblib import Parallel, delayed
 
         def run(job: BatchJob) -> JobReturn:
-            with blocked_in_children():  # submitit's process would kill its job within a second
-                submitted = executor.submit(job)
+            try:
+                with blocked_in_children():  # submitit's process would kill its job within a second
+                    submitted = executor.submit(job)
+            except OSError as error:
+                return self.lost(job.number, job.overrides, f"cannot be started ({one_line(error)})")
             self._submitted.append(submitted)
             return self._results([(submitted, job)])[0]
 
@@ -109,8 +113,9 @@ class SubmititLauncher(LabLauncher):
         """End all jobs that were submitted, pending ones too, without waiting."""
         if self.cluster == "local":
             for job in self._submitted:
-                if not job.done():
-                    os.kill(int(job.job_id), signal.SIGTERM)  # submitit's process, which passes it on
+                with suppress(OSError):  # it has just ended
+                    if not job.done():
+                        os.kill(int(job.job_id), signal.SIGTERM)  # submitit's process, which passes it on
         elif arrays := {job.job_id.partition("_")[0] for job in self._submitted}:
             subprocess.run(["scancel", *arrays], capture_output=True, check=False, start_new_session=True)
 
@@ -136,26 +141,52 @@ class SubmititLauncher(LabLauncher):
     def _results(self, pairs: Sequence[tuple[Any, BatchJob]]) -> list[JobReturn]:
         """Wait until every job has a result or has died, and report each one when it ends."""
         waiting, results, states = dict(enumerate(pairs)), dict[int, JobReturn](), dict[str, str]()
-        while True:
-            started = [n for n, (submitted, _) in waiting.items() if states.get(submitted.job_id) != "PENDING"]
-            for n in [n for n in started if _has_result(waiting[n][0])]:
-                results[n] = self._outcome(*waiting.pop(n))
-            if not waiting:
-                return [results[n] for n in range(len(pairs))]
-            states = self._states([submitted for submitted, _ in waiting.values()])
-            ended = [n for n, (submitted, _) in waiting.items() if submitted.job_id not in states]
-            _wait_for_files([waiting[n][0] for n in ended])
-            for n in ended:
-                results[n] = self._outcome(*waiting.pop(n))
+        warned = False
+        while waiting:
+            try:
+                self._poll(waiting, results, states)
+            except OSError as error:  # the jobs run on while the file system or a command of Slurm is unavailable
+                if not warned:
+                    say(f"warning: the jobs cannot be queried ({one_line(error)}); trying again until they can")
+                warned = True
+            else:
+                warned = False
             if waiting:
                 time.sleep(self.poll_seconds)
+        return [results[n] for n in range(len(pairs))]
+
+    def _poll(
+        self, waiting: dict[int, tuple[Any, BatchJob]], results: dict[int, JobReturn], states: dict[str, str]
+    ) -> None:
+        """Move the jobs that have ended from ``waiting`` to ``results``; ``states`` are those of the last poll."""
+
+        def move(numbers: list[int]) -> None:
+            for n in numbers:
+                results[n] = self._outcome(*waiting[n])
+                del waiting[n]
+
+        started = [n for n, (submitted, _) in waiting.items() if states.get(submitted.job_id) != "PENDING"]
+        move([n for n in started if _has_result(waiting[n][0])])
+        if not waiting:
+            return
+        now = self._states([submitted for submitted, _ in waiting.values()])
+        states.clear()
+        states.update(now)
+        ended = [n for n, (submitted, _) in waiting.items() if submitted.job_id not in states]
+        _wait_for_files([waiting[n][0] for n in ended])
+        move(ended)
 
     def _outcome(self, submitted: Any, job: BatchJob) -> JobReturn:
         """What a job that has ended returned."""
         if not _has_result(submitted):
             reason = f"its process ended without a result, see {submitted.paths.stderr}"
             return self.lost(job.number, job.overrides, reason)
-        outcome, value = submitted._get_outcome_and_result()
+        try:
+            outcome, value = submitted._get_outcome_and_result()
+        except OSError:  # asked again
+            raise
+        except Exception as error:  # of any kind, of a damaged pickle
+            return self.lost(job.number, job.overrides, f"its result cannot be read ({one_line(error)})")
         self.task.job_ended(job.number)
         return value if outcome == "success" else self.lost(job.number, job.overrides, value.strip().splitlines()[-1])
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import cloudpickle
 from hydra.core.utils import JobReturn, configure_log
 
 from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children, unblock
-from stargan_lab.errors import ConfigError, one_line
+from stargan_lab.errors import ConfigError, one_line, stop_signals
 
 
 class RayLauncher(LabLauncher):
@@ -56,11 +57,15 @@ class RayLauncher(LabLauncher):
         if self.address is None:  # the default of num_cpus may be too few for n_jobs
             cores = (self.num_cpus or 1) * self.n_jobs
             local = {"num_cpus": cores, "include_dashboard": False}
+        handlers = {number: signal.getsignal(number) for number in stop_signals()}
         try:
             with blocked_in_children():
                 ray.init(address=self.address, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(f"hydra.launcher.address: {one_line(error)}") from None
+        finally:
+            for number, handler in handlers.items():  # Ray replaces that of SIGTERM twice, in Python and in C
+                signal.signal(number, handler)
         return ray
 
     def _run_all(self, ray: Any, waiting: "deque[tuple[int, list[str]]]") -> list[JobReturn]:
