@@ -66,14 +66,18 @@ class JobRunner:
 
     def __call__(self, overrides: Sequence[str], number: int) -> JobReturn:
         """Run job ``number``; an exception is returned as a failure that can be pickled."""
-        config = self.compose(overrides, number)
-        done = run_job(
-            hydra_context=self.context,
-            task_function=self.task,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        try:
+            done = run_job(
+                hydra_context=self.context,
+                task_function=self.task,
+                config=self.compose(overrides, number),
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+        except Exception as error:  # before or after the task, e.g. of Hydra's files on a full disk
+            failure = self.task.failed(number, error)
+            self.task.job_lost(number)
+            done = JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=failure)
         if done.status == JobStatus.FAILED:
             done._return_value = _picklable(done._return_value)
         return done

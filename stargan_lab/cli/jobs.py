@@ -77,9 +77,8 @@ class Jobs:
         try:
             with nullcontext() if in_launcher else interrupted_by(self.stop_file):
                 return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
-        except LabError as error:
-            say(f"failed: {error}")
-            raise  # the launcher continues with the other jobs
+        except (Exception, SystemExit) as error:
+            raise self.failed(hydra.job.num, error) from error  # the launcher continues with the other jobs
         except KeyboardInterrupt as error:
             if in_launcher:
                 raise
@@ -91,6 +90,18 @@ class Jobs:
         mine.jobs = {number: self.jobs[number]} if self.jobs else {}
         mine.progress = self.progress.only(number)
         return mine
+
+    def failed(self, number: int, error: Exception | SystemExit) -> LabError:
+        """Print why a job failed. An unexpected error leaves its traceback with the run, or if it has no folder yet,
+        with Hydra's files of the job.
+        """
+        from stargan_lab.runs.failure import described  # imports torch
+
+        job, elsewhere = self.jobs.get(number), RunFolder(self.stop_file.parent / str(number))
+        folder = job.folder if job and job.folder.path.exists() else elsewhere
+        failure = described(error, job.config if job else None, folder)
+        say(f"failed: {failure}")
+        return failure
 
     def job_lost(self, number: int) -> None:
         """Record that a job's process ended without reporting it."""

@@ -24,13 +24,19 @@ from stargan_lab.cli.capacity import Capacity
 from stargan_lab.cli.main import main
 from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
 from stargan_lab.cli.ui import view_of
-from stargan_lab.config import RunConfig
+from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.factors import factors
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import write_text
 from stargan_lab.report.from_runs import ablation_of, also_differing
+from stargan_lab.runs.build import check_prerequisites
 from stargan_lab.runs.run_name import run_name
 from stargan_lab.tracking.run_folder import RunFolder
+
+
+def identity(config: RunConfig) -> str:
+    return run_id(config, check_prerequisites(config, True))
+
 
 TINY = ["preset=tiny", "generator.blocks=1"]
 HERE = "hydra/launcher=in_process"  # so that the training can be replaced
@@ -182,6 +188,46 @@ def test_other_jobs_continue_after_a_failure(
     assert main(["train", "-m", *TINY, HERE, "seed=0,1"]) == 1
     assert [config.seed for config in trained] == [0, 1]
     assert capsys.readouterr().err.splitlines()[-1] == "error: step 3: loss/d_real is nan"
+
+
+def test_an_unexpected_error_of_a_job_is_one_line_and_fails_the_sweep(
+    trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    """Outside of training, which records its errors itself."""
+
+    def run(config: RunConfig) -> None:
+        trained.append(config)
+        if config.seed == 0:
+            raise KeyError("a bug")
+        RunFolder(Path(config.paths.outputs) / "runs" / identity(config)).path.mkdir(parents=True)
+        raise SystemExit(3)
+
+    monkeypatch.setattr(stargan_lab.runs.run, "run", run)
+    assert main(["sweep", "norms", HERE, "tracking.enabled=false", "hydra.sweep.dir=hydra"]) == 1
+    error = capsys.readouterr().err
+    assert len(trained) == 4 and "Traceback" not in error
+    lines = [line for line in error.splitlines() if line.startswith("failed: ")]
+    assert lines[0] == f"failed: KeyError: 'a bug'; traceback: {here / 'hydra' / '0' / 'traceback.txt'}"
+    files = [path / "traceback.txt" for path in (here / "outputs" / "runs").iterdir()]
+    assert "a bug" in (here / "hydra" / "0" / "traceback.txt").read_text()
+    assert len(files) == 2 and all("SystemExit: 3" in file.read_text() for file in files)
+    assert {line.partition("sys.exit(3); traceback: ")[2] for line in lines[1::2]} == {
+        str(file.relative_to(here)) for file in files
+    }
+
+
+def test_a_sweep_fails_if_a_job_fails_after_its_run_has_finished(
+    trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: RunConfig) -> None:
+        folder = RunFolder(Path(config.paths.outputs) / "runs" / identity(config))
+        folder.write_result({"status": "finished", "metrics": {}})
+        if config.seed:
+            raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stargan_lab.runs.run, "run", run)
+    assert main(["sweep", "norms", HERE, "tracking.enabled=false"]) == 1
+    assert main(["sweep", "norms", HERE, "tracking.enabled=false"]) == 0, "nothing is left"
 
 
 @pytest.mark.parametrize(
