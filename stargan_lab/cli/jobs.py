@@ -58,15 +58,22 @@ class Jobs:
         base: the composition that all jobs share.
         jobs: by job number; empty for a sweeper that creates jobs one by one; these are validated when they start.
         skipped: runs of the sweep that are not trained but count in its progress.
+        retry_failed: train a run again that another sweep has failed to train since this one was planned.
     """
 
-    def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
+    def __init__(
+        self,
+        base: DictConfig,
+        jobs: Sequence[Job] = (),
+        skipped: Sequence[RunFolder] = (),
+        retry_failed: bool = True,
+    ) -> None:
         folder, self.launcher_pid = Path(base.hydra.sweep.dir).absolute(), os.getpid()
         journal = folder / f"jobs.{self.launcher_pid}.txt"  # two sweeps may share a directory
         self.stop_file = folder / f"stopped.{self.launcher_pid}"
         self.jobs = {number: job._replace(config=_pinned(job.config)) for number, job in enumerate(jobs)}
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
-        self.one_by_one = one_by_one(base)
+        self.one_by_one, self.retry_failed = one_by_one(base), retry_failed
 
     def __call__(self, composed: DictConfig) -> Any:
         show_plain_warnings()
@@ -122,13 +129,18 @@ class Jobs:
         config = self.jobs[number].config
         with quietly(config.quiet), self._shown(number):
             import_user_modules(config.imports)  # a worker is a new process
-            return _run(config)
+            return self._run(config)
 
     def _check_and_train(self, composed: DictConfig, hydra: DictConfig) -> dict[str, Any]:
         config = check_job(composed, hydra).config
         with quietly(config.quiet):
             inform(f"\n[{hydra.job.num + 1}]")
-        return _run(config)
+        return self._run(config)
+
+    def _run(self, config: RunConfig) -> dict[str, Any]:
+        from stargan_lab.runs.run import run  # imports torch
+
+        return run(config, self.retry_failed, outlast=True)
 
     @contextmanager
     def _shown(self, number: int) -> Iterator[None]:
@@ -152,12 +164,6 @@ def _pinned(config: RunConfig) -> RunConfig:
     device = device_name(config) if config.trainer.device == "auto" else config.trainer.device
     trainer = config.trainer.model_copy(update={"device": device, "threads": thread_count(config)})
     return config.model_copy(update={"trainer": trainer})
-
-
-def _run(config: RunConfig) -> dict[str, Any]:
-    from stargan_lab.runs.run import run  # imports torch
-
-    return run(config)
 
 
 def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] = ()) -> Job:
@@ -195,12 +201,14 @@ def launch(
     batch_size: int | None = None,
     skipped: Sequence[RunFolder] = (),
     parallel: Capacity | None = None,
+    retry_failed: bool = True,
 ) -> list[Exception]:
     """Train every job with the configured launcher.
 
     Args:
         skipped: runs of the sweep that are not trained; they count in its progress.
         parallel: how many jobs fit at a time, if that is known already.
+        retry_failed: see ``Jobs``.
         batch_size: how many jobs the launcher gets at a time; after a failure, no further batch starts.
     Returns:
         The errors of the jobs that failed.
@@ -214,7 +222,7 @@ def launch(
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")
-    function, callbacks = Jobs(base, jobs, skipped), Callbacks(base)
+    function, callbacks = Jobs(base, jobs, skipped, retry_failed), Callbacks(base)
     function.progress.restart()
     context = HydraContext(config_loader=loader, callbacks=callbacks)
     launcher = Plugins.instance().instantiate_launcher(config=base, hydra_context=context, task_function=function)

@@ -117,7 +117,8 @@ class SweepRun:
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
         trained = {job.run_id for job in jobs}
         skipped = [folder_of(cell) for cell in distinct(together) if cell.run_id not in trained]
-        self.failures.extend(launch(jobs, base, loader, skipped=skipped, parallel=self._parallel))
+        failed = launch(jobs, base, loader, skipped=skipped, parallel=self._parallel, retry_failed=self.retry_failed)
+        self.failures.extend(failed)
         return collect(self.ablation, named, self.outputs)
 
     def _of_look(self, base: DictConfig, seeds: int) -> DictConfig:

@@ -192,15 +192,17 @@ class RunFolder:
             write_json(self.tags_path, self.tags() | {key: str(value) for key, value in tags.items()})
 
     @contextmanager
-    def claim(self) -> Iterator[None]:
+    def claim(self, outlast: bool = False) -> Iterator[None]:
         """Hold the run's lock and lease for training. If the process dies, the lock is released, and the lease expires.
 
+        Args:
+            outlast: wait while another host holds the lease but does not renew it, in case it has died.
         Raises:
             LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
         with locked(self.lock_path, timeout=CLAIM_SECONDS, busy=busy):
-            if (host := self._lease.holder_elsewhere()) is not None:
+            if (host := self._lease.outlasted() if outlast else self._lease.holder_elsewhere()) is not None:
                 raise LockedError(f"run {self.run_id} is being trained on host {host} (lease: {self._lease.path})")
             with self._lease.held():
                 yield
