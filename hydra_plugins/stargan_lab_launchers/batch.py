@@ -13,7 +13,13 @@ from typing import Any
 from hydra.core.utils import JobReturn, configure_log
 
 from hydra_plugins.stargan_lab_launchers._batch_job import BatchJob
-from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children
+from hydra_plugins.stargan_lab_launchers._job import (
+    LabLauncher,
+    Number,
+    blocked_in_children,
+    check_numbers,
+    errors_held_back,
+)
 from stargan_lab.console import inform, say
 from stargan_lab.errors import ConfigError, one_line
 
@@ -22,6 +28,12 @@ SHARED_PARAMETERS = (
     *("mem_gb", "nodes", "name", "stderr_to_stdout"),
 )
 """Parameters that submitit takes without the name of the cluster as a prefix."""
+
+NUMBERS = {
+    **dict.fromkeys(("timeout_min", "cpus_per_task", "tasks_per_node", "nodes"), Number(1)),
+    **dict.fromkeys(("gpus_per_node", "signal_delay_s", "max_num_timeout"), Number(0)),
+    **{"poll_seconds": Number(0.01, whole=False), "mem_gb": Number(0, whole=False)},
+}
 
 USUAL_ARRAY_SIZE = 1000
 """Of a cluster that does not tell its ``MaxArraySize``, whose default is 1001."""
@@ -44,7 +56,8 @@ class SubmititLauncher(LabLauncher):
         poll_seconds: interval of the queries for jobs that have died.
         parameters: of submitit's executor, without ``slurm_``; null values are left out.
     Raises:
-        ConfigError: submitit is not installed, Slurm is missing or refuses the job, or ``cpus_per_task`` is null.
+        ConfigError: submitit is not installed, Slurm is missing or refuses the job, ``cpus_per_task`` is null, or a
+            parameter is not a number that it may be.
     """
 
     def __init__(
@@ -56,6 +69,7 @@ class SubmititLauncher(LabLauncher):
         poll_seconds: float = 10,
         **parameters: Any,
     ) -> None:
+        check_numbers({**parameters, "max_num_timeout": max_num_timeout, "poll_seconds": poll_seconds}, NUMBERS)
         self.cluster, self.folder, self.n_jobs = cluster, submitit_folder, n_jobs
         self.max_num_timeout, self.poll_seconds = max_num_timeout, poll_seconds
         self.parameters = {key: value for key, value in parameters.items() if value is not None}
@@ -101,7 +115,8 @@ class SubmititLauncher(LabLauncher):
             after = {"slurm_dependency": f"afterany:{ids[index - at_once]}"} if index >= at_once else {}
             try:
                 executor.update_parameters(slurm_array_parallelism=share, **after)
-                submitted = executor.submit_array(array)
+                with errors_held_back():
+                    submitted = executor.submit_array(array)
             except Exception as error:  # submitit's own, with the message of sbatch
                 raise ConfigError(f"sbatch: {one_line(error)}") from None
             self._submitted += submitted
@@ -134,7 +149,7 @@ class SubmititLauncher(LabLauncher):
         try:
             executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **arguments)
             executor.update_parameters(**parameters)
-        except (RuntimeError, ValueError, NameError) as error:  # no Slurm here, unknown parameters
+        except (RuntimeError, ValueError, NameError, AssertionError) as error:  # no Slurm here, unknown parameters
             raise ConfigError(f"hydra.launcher: {one_line(error)}") from None
         return executor
 

@@ -190,7 +190,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(one_line(error)) from None
+        raise error.__cause__ if isinstance(error.__cause__, LabError) else ConfigError(one_line(error)) from None
 
 
 @one_line_errors()
