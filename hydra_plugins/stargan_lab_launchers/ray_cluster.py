@@ -64,6 +64,8 @@ class RayLauncher(LabLauncher):
 
     def _connect(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not sys.stderr.isatty():
+            os.environ.setdefault("RAY_COLOR_PREFIX", "0")
         self._check_reachable()
         if self.address is None:  # listen on the loopback interface only, as Ray does by default on other systems
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -3,6 +3,7 @@
 import copy
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -134,7 +135,7 @@ class Jobs:
     def _check_and_train(self, composed: DictConfig, hydra: DictConfig) -> dict[str, Any]:
         config = check_job(composed, hydra).config
         with quietly(config.quiet):
-            inform(f"\n[{hydra.job.num + 1}]")
+            inform(f"{_blank_line()}[{hydra.job.num + 1}]")
         return self._run(config)
 
     def _run(self, config: RunConfig) -> dict[str, Any]:
@@ -147,7 +148,7 @@ class Jobs:
         """Print the sweep's progress: before the run, or at its start and end if runs are trained in parallel."""
         name = self._name(number)
         if self.one_by_one:
-            inform(f"\n{name} — {self.progress.counts().text()}")
+            inform(f"{_blank_line()}{name} — {self.progress.counts().text()}")
             with self.progress.job(number):
                 yield
             return
@@ -157,6 +158,11 @@ class Jobs:
                 yield
         finally:
             inform(f"ended {name} — {self.progress.counts().text()}")
+
+
+def _blank_line() -> str:
+    """Separates runs in a terminal; a log needs none."""
+    return "\n" if sys.stderr.isatty() else ""
 
 
 def _pinned(config: RunConfig) -> RunConfig:
