@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +134,20 @@ def test_what_a_library_prints_is_discarded_only_after_an_error(capfd: pytest.Ca
     with errors_held_back():
         os.write(2, b"a warning\n")
     assert capfd.readouterr().err == "a warning\n"
+
+
+PRELOAD = """
+import gc, sys
+from hydra_plugins.stargan_lab_launchers.processes import PRELOADED
+for name in PRELOADED:
+    __import__(name)
+from hydra_plugins.stargan_lab_launchers._preloaded import MODULES
+print(gc.isenabled(), gc.get_freeze_count() > 100_000, set(MODULES) - set(sys.modules))
+"""
+
+
+@pytest.mark.slow
+def test_what_jobs_import_is_imported_before_and_frozen() -> None:
+    """The server ends without a message: some libraries report objects that are still frozen."""
+    done = subprocess.run([sys.executable, "-c", PRELOAD], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True True set()\n", "")
