@@ -1,10 +1,13 @@
 """What the launchers share: running one job of a sweep, in any process, and recording a job that died."""
 
+import os
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -14,7 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from stargan_lab.console import say
-from stargan_lab.errors import LabError, one_line
+from stargan_lab.errors import ConfigError, LabError, one_line
 
 OF_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 """What a terminal sends to all processes of a command, not only to the launcher, which lets its jobs save first."""
@@ -33,6 +36,41 @@ def blocked_in_children() -> Iterator[None]:
 def unblock() -> None:
     """Let this process receive ``OF_TERMINAL`` again; a stopped sweep sends it SIGINT."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINAL)
+
+
+class Number(NamedTuple):
+    """What an option of a launcher must be."""
+
+    least: float
+    whole: bool = True
+
+
+def check_numbers(options: Mapping[str, Any], allowed: Mapping[str, Number]) -> None:
+    """Raises ConfigError for the first of the ``options`` that is not as ``allowed``; None and others are left out."""
+    for name, number in allowed.items():
+        value = options.get(name)
+        if value is None:
+            continue
+        if type(value) not in ((int,) if number.whole else (int, float)) or not value >= number.least:
+            kind = "whole number" if number.whole else "number"
+            raise ConfigError(f"hydra.launcher.{name}: expected a {kind} of at least {number.least:g}, got {value!r}")
+
+
+@contextmanager
+def errors_held_back() -> Iterator[None]:
+    """Context that discards what libraries, also those in C, print to stderr, if it ends with an error."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+        held.seek(0)
+        sys.stderr.write(held.read().decode(errors="replace"))
 
 
 @dataclass(frozen=True)
@@ -66,14 +104,18 @@ class JobRunner:
 
     def __call__(self, overrides: Sequence[str], number: int) -> JobReturn:
         """Run job ``number``; an exception is returned as a failure that can be pickled."""
-        config = self.compose(overrides, number)
-        done = run_job(
-            hydra_context=self.context,
-            task_function=self.task,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        try:
+            done = run_job(
+                hydra_context=self.context,
+                task_function=self.task,
+                config=self.compose(overrides, number),
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+        except Exception as error:  # before or after the task, e.g. of Hydra's files on a full disk
+            failure = self.task.failed(number, error)
+            self.task.job_lost(number)
+            done = JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=failure)
         if done.status == JobStatus.FAILED:
             done._return_value = _picklable(done._return_value)
         return done

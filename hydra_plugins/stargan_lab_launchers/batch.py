@@ -6,14 +6,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 from typing import Any
 
 from hydra.core.utils import JobReturn, configure_log
 
 from hydra_plugins.stargan_lab_launchers._batch_job import BatchJob
-from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children
-from stargan_lab.console import inform
+from hydra_plugins.stargan_lab_launchers._job import (
+    LabLauncher,
+    Number,
+    blocked_in_children,
+    check_numbers,
+    errors_held_back,
+)
+from stargan_lab.console import inform, say
 from stargan_lab.errors import ConfigError, one_line
 
 SHARED_PARAMETERS = (
@@ -21,6 +28,12 @@ SHARED_PARAMETERS = (
     *("mem_gb", "nodes", "name", "stderr_to_stdout"),
 )
 """Parameters that submitit takes without the name of the cluster as a prefix."""
+
+NUMBERS = {
+    **dict.fromkeys(("timeout_min", "cpus_per_task", "tasks_per_node", "nodes"), Number(1)),
+    **dict.fromkeys(("gpus_per_node", "signal_delay_s", "max_num_timeout"), Number(0)),
+    **{"poll_seconds": Number(0.01, whole=False), "mem_gb": Number(0, whole=False)},
+}
 
 USUAL_ARRAY_SIZE = 1000
 """Of a cluster that does not tell its ``MaxArraySize``, whose default is 1001."""
@@ -43,7 +56,8 @@ class SubmititLauncher(LabLauncher):
         poll_seconds: interval of the queries for jobs that have died.
         parameters: of submitit's executor, without ``slurm_``; null values are left out.
     Raises:
-        ConfigError: submitit is not installed, Slurm is missing or refuses the job, or ``cpus_per_task`` is null.
+        ConfigError: submitit is not installed, Slurm is missing or refuses the job, ``cpus_per_task`` is null, or a
+            parameter is not a number that it may be.
     """
 
     def __init__(
@@ -55,6 +69,7 @@ class SubmititLauncher(LabLauncher):
         poll_seconds: float = 10,
         **parameters: Any,
     ) -> None:
+        check_numbers({**parameters, "max_num_timeout": max_num_timeout, "poll_seconds": poll_seconds}, NUMBERS)
         self.cluster, self.folder, self.n_jobs = cluster, submitit_folder, n_jobs
         self.max_num_timeout, self.poll_seconds = max_num_timeout, poll_seconds
         self.parameters = {key: value for key, value in parameters.items() if value is not None}
@@ -67,7 +82,7 @@ class SubmititLauncher(LabLauncher):
         self._submitted: list[Any] = []
         try:
             return (self._local if self.cluster == "local" else self._arrays)(executor, jobs)
-        except BaseException:  # a second Ctrl-C: no job may outlive the launcher
+        except (KeyboardInterrupt, ConfigError):  # a second Ctrl-C, or Slurm refuses an array: no job may outlive it
             self._cancel()
             raise
 
@@ -76,8 +91,11 @@ class SubmititLauncher(LabLauncher):
         from joblib import Parallel, delayed
 
         def run(job: BatchJob) -> JobReturn:
-            with blocked_in_children():  # submitit's process would kill its job within a second
-                submitted = executor.submit(job)
+            try:
+                with blocked_in_children():  # submitit's process would kill its job within a second
+                    submitted = executor.submit(job)
+            except OSError as error:
+                return self.lost(job.number, job.overrides, f"cannot be started ({one_line(error)})")
             self._submitted.append(submitted)
             return self._results([(submitted, job)])[0]
 
@@ -97,7 +115,8 @@ class SubmititLauncher(LabLauncher):
             after = {"slurm_dependency": f"afterany:{ids[index - at_once]}"} if index >= at_once else {}
             try:
                 executor.update_parameters(slurm_array_parallelism=share, **after)
-                submitted = executor.submit_array(array)
+                with errors_held_back():
+                    submitted = executor.submit_array(array)
             except Exception as error:  # submitit's own, with the message of sbatch
                 raise ConfigError(f"sbatch: {one_line(error)}") from None
             self._submitted += submitted
@@ -109,8 +128,9 @@ class SubmititLauncher(LabLauncher):
         """End all jobs that were submitted, pending ones too, without waiting."""
         if self.cluster == "local":
             for job in self._submitted:
-                if not job.done():
-                    os.kill(int(job.job_id), signal.SIGTERM)  # submitit's process, which passes it on
+                with suppress(OSError):  # it has just ended
+                    if not job.done():
+                        os.kill(int(job.job_id), signal.SIGTERM)  # submitit's process, which passes it on
         elif arrays := {job.job_id.partition("_")[0] for job in self._submitted}:
             subprocess.run(["scancel", *arrays], capture_output=True, check=False, start_new_session=True)
 
@@ -129,33 +149,59 @@ class SubmititLauncher(LabLauncher):
         try:
             executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **arguments)
             executor.update_parameters(**parameters)
-        except (RuntimeError, ValueError, NameError) as error:  # no Slurm here, unknown parameters
+        except (RuntimeError, ValueError, NameError, AssertionError) as error:  # no Slurm here, unknown parameters
             raise ConfigError(f"hydra.launcher: {one_line(error)}") from None
         return executor
 
     def _results(self, pairs: Sequence[tuple[Any, BatchJob]]) -> list[JobReturn]:
         """Wait until every job has a result or has died, and report each one when it ends."""
         waiting, results, states = dict(enumerate(pairs)), dict[int, JobReturn](), dict[str, str]()
-        while True:
-            started = [n for n, (submitted, _) in waiting.items() if states.get(submitted.job_id) != "PENDING"]
-            for n in [n for n in started if _has_result(waiting[n][0])]:
-                results[n] = self._outcome(*waiting.pop(n))
-            if not waiting:
-                return [results[n] for n in range(len(pairs))]
-            states = self._states([submitted for submitted, _ in waiting.values()])
-            ended = [n for n, (submitted, _) in waiting.items() if submitted.job_id not in states]
-            _wait_for_files([waiting[n][0] for n in ended])
-            for n in ended:
-                results[n] = self._outcome(*waiting.pop(n))
+        warned = False
+        while waiting:
+            try:
+                self._poll(waiting, results, states)
+            except OSError as error:  # the jobs run on while the file system or a command of Slurm is unavailable
+                if not warned:
+                    say(f"warning: the jobs cannot be queried ({one_line(error)}); trying again until they can")
+                warned = True
+            else:
+                warned = False
             if waiting:
                 time.sleep(self.poll_seconds)
+        return [results[n] for n in range(len(pairs))]
+
+    def _poll(
+        self, waiting: dict[int, tuple[Any, BatchJob]], results: dict[int, JobReturn], states: dict[str, str]
+    ) -> None:
+        """Move the jobs that have ended from ``waiting`` to ``results``; ``states`` are those of the last poll."""
+
+        def move(numbers: list[int]) -> None:
+            for n in numbers:
+                results[n] = self._outcome(*waiting[n])
+                del waiting[n]
+
+        started = [n for n, (submitted, _) in waiting.items() if states.get(submitted.job_id) != "PENDING"]
+        move([n for n in started if _has_result(waiting[n][0])])
+        if not waiting:
+            return
+        now = self._states([submitted for submitted, _ in waiting.values()])
+        states.clear()
+        states.update(now)
+        ended = [n for n, (submitted, _) in waiting.items() if submitted.job_id not in states]
+        _wait_for_files([waiting[n][0] for n in ended])
+        move(ended)
 
     def _outcome(self, submitted: Any, job: BatchJob) -> JobReturn:
         """What a job that has ended returned."""
         if not _has_result(submitted):
             reason = f"its process ended without a result, see {submitted.paths.stderr}"
             return self.lost(job.number, job.overrides, reason)
-        outcome, value = submitted._get_outcome_and_result()
+        try:
+            outcome, value = submitted._get_outcome_and_result()
+        except OSError:  # asked again
+            raise
+        except Exception as error:  # of any kind, of a damaged pickle
+            return self.lost(job.number, job.overrides, f"its result cannot be read ({one_line(error)})")
         self.task.job_ended(job.number)
         return value if outcome == "success" else self.lost(job.number, job.overrides, value.strip().splitlines()[-1])
 

@@ -15,15 +15,8 @@ from hydra.core.utils import JobReturn, configure_log
 from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher, blocked_in_children, unblock
 from stargan_lab.errors import one_line
 
-PRELOADED = [
-    "stargan_lab.runs.run",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "torch._dynamo",  # the optimizers import it
-    "torch_fidelity",
-    "torchvision",
-    "skimage.metrics",
-]
-"""What a run imports sooner or later. Imported once per sweep, by the server that forks the jobs' processes."""
+PRELOADED = ["hydra_plugins.stargan_lab_launchers._preloaded"]
+"""Imported once per sweep, by the server that forks the jobs' processes."""
 
 
 class ProcessLauncher(LabLauncher):

@@ -2,16 +2,31 @@
 
 import logging
 import os
+import signal
+import socket
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cloudpickle
 from hydra.core.utils import JobReturn, configure_log
 
-from hydra_plugins.stargan_lab_launchers._job import LabLauncher, blocked_in_children, unblock
-from stargan_lab.errors import ConfigError, one_line
+from hydra_plugins.stargan_lab_launchers._job import (
+    LabLauncher,
+    Number,
+    blocked_in_children,
+    check_numbers,
+    errors_held_back,
+    unblock,
+)
+from stargan_lab.errors import ConfigError, one_line, stop_signals
+
+NUMBERS = {"num_cpus": Number(1), "num_gpus": Number(0, whole=False), "max_retries": Number(-1)}
+"""Retries: -1 for no limit."""
+
+CONNECT_SECONDS = 10.0
+"""How long a cluster may take to accept a connection; Ray itself would try for minutes."""
 
 
 class RayLauncher(LabLauncher):
@@ -25,12 +40,14 @@ class RayLauncher(LabLauncher):
         num_gpus: GPUs that a job reserves and sees; may be a fraction.
         max_retries: how often a job whose worker died is restarted.
     Raises:
-        ConfigError: Ray is not installed or cannot be reached, or ``num_cpus`` is None.
+        ConfigError: Ray is not installed or cannot be reached, ``num_cpus`` is None, a value is not a number that it
+            may be, or no node has as many cores and GPUs.
     """
 
     def __init__(
         self, n_jobs: int, address: str | None, num_cpus: int | None, num_gpus: float = 0, max_retries: int = 2
     ) -> None:
+        check_numbers({"num_cpus": num_cpus, "num_gpus": num_gpus, "max_retries": max_retries}, NUMBERS)
         self.n_jobs, self.address, self.max_retries = n_jobs, address, max_retries
         self.num_cpus, self.num_gpus = num_cpus, num_gpus
 
@@ -40,12 +57,16 @@ class RayLauncher(LabLauncher):
             raise ConfigError("trainer.threads: set a number; a job's cores must not depend on this machine")
         ray = self._connect()
         try:
+            self._check_resources(ray.nodes())
             return self._run_all(ray, deque(enumerate(map(list, job_overrides), initial_job_idx)))
         finally:
             ray.shutdown()
 
     def _connect(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if not sys.stderr.isatty():
+            os.environ.setdefault("RAY_COLOR_PREFIX", "0")
+        self._check_reachable()
         if self.address is None:  # listen on the loopback interface only, as Ray does by default on other systems
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
@@ -56,12 +77,41 @@ class RayLauncher(LabLauncher):
         if self.address is None:  # the default of num_cpus may be too few for n_jobs
             cores = (self.num_cpus or 1) * self.n_jobs
             local = {"num_cpus": cores, "include_dashboard": False}
+        handlers = {number: signal.getsignal(number) for number in stop_signals()}
         try:
-            with blocked_in_children():
+            with blocked_in_children(), errors_held_back():
                 ray.init(address=self.address, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ConfigError(f"hydra.launcher.address: {one_line(error)}") from None
+        finally:
+            for number, handler in handlers.items():  # Ray replaces that of SIGTERM twice, in Python and in C
+                signal.signal(number, handler)
         return ray
+
+    def _check_reachable(self) -> None:
+        """Raises ConfigError if nothing listens at the address ``HOST:PORT``."""
+        host, _, port = (self.address or "").rpartition(":")
+        if not host or not port.isdecimal() or "/" in host:
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise ConfigError(f"hydra.launcher.address: cannot connect to {self.address} ({one_line(error)})") from None
+
+    def _check_resources(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+        """Raises ConfigError if no node has the cores and GPUs of a job, which Ray would wait for without end."""
+        wanted = {"num_cpus": ("CPU", self.num_cpus or 0), "num_gpus": ("GPU", self.num_gpus)}
+        resources = [node["Resources"] for node in nodes if node["Alive"]]
+        for option, (kind, number) in wanted.items():
+            most = max((each.get(kind, 0) for each in resources), default=0)
+            if number > most:
+                raise ConfigError(
+                    f"hydra.launcher.{option}: a run needs {number:g}, but no node has more than {most:g}"
+                )
+        if not any(all(each.get(kind, 0) >= number for kind, number in wanted.values()) for each in resources):
+            raise ConfigError(
+                f"hydra.launcher: a run needs {self.num_cpus} cores and {self.num_gpus:g} GPUs, but no node has both"
+            )
 
     def _run_all(self, ray: Any, waiting: "deque[tuple[int, list[str]]]") -> list[JobReturn]:
         task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=self.max_retries, max_calls=1)(

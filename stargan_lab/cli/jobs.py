@@ -3,6 +3,7 @@
 import copy
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -60,15 +61,22 @@ class Jobs:
         base: the composition that all jobs share.
         jobs: by job number; empty for a sweeper that creates jobs one by one; these are validated when they start.
         skipped: runs of the sweep that are not trained but count in its progress.
+        retry_failed: train a run again that another sweep has failed to train since this one was planned.
     """
 
-    def __init__(self, base: DictConfig, jobs: Sequence[Job] = (), skipped: Sequence[RunFolder] = ()) -> None:
+    def __init__(
+        self,
+        base: DictConfig,
+        jobs: Sequence[Job] = (),
+        skipped: Sequence[RunFolder] = (),
+        retry_failed: bool = True,
+    ) -> None:
         folder, self.launcher_pid = Path(base.hydra.sweep.dir).absolute(), os.getpid()
         journal = folder / f"jobs.{self.launcher_pid}.txt"  # two sweeps may share a directory
         self.stop_file = folder / f"stopped.{self.launcher_pid}"
         self.jobs = {number: job._replace(config=_pinned(job.config)) for number, job in enumerate(jobs)}
         self.progress = SweepProgress([*skipped, *(job.folder for job in jobs)], len(jobs), journal)
-        self.one_by_one = one_by_one(base)
+        self.one_by_one, self.retry_failed = one_by_one(base), retry_failed
         self._uri: str | None = OmegaConf.select(base, "tracking.uri")  # compositions of jobs have no password
 
     def __call__(self, composed: DictConfig) -> Any:
@@ -80,9 +88,8 @@ class Jobs:
         try:
             with nullcontext() if in_launcher else interrupted_by(self.stop_file):
                 return self._train(hydra.job.num) if self.jobs else self._check_and_train(composed, hydra)
-        except LabError as error:
-            say(f"failed: {error}")
-            raise  # the launcher continues with the other jobs
+        except (Exception, SystemExit) as error:
+            raise self.failed(hydra.job.num, error) from error  # the launcher continues with the other jobs
         except KeyboardInterrupt as error:
             if in_launcher:
                 raise
@@ -94,6 +101,18 @@ class Jobs:
         mine.jobs = {number: self.jobs[number]} if self.jobs else {}
         mine.progress = self.progress.only(number)
         return mine
+
+    def failed(self, number: int, error: Exception | SystemExit) -> LabError:
+        """Print why a job failed. An unexpected error leaves its traceback with the run, or if it has no folder yet,
+        with Hydra's files of the job.
+        """
+        from stargan_lab.runs.failure import described  # imports torch
+
+        job, elsewhere = self.jobs.get(number), RunFolder(self.stop_file.parent / str(number))
+        folder = job.folder if job and job.folder.path.exists() else elsewhere
+        failure = described(error, job.config if job else None, folder)
+        say(f"failed: {failure}")
+        return failure
 
     def job_lost(self, number: int) -> None:
         """Record that a job's process ended without reporting it."""
@@ -114,22 +133,27 @@ class Jobs:
         config = self.jobs[number].config
         with quietly(config.quiet), self._shown(number):
             import_user_modules(config.imports)  # a worker is a new process
-            return _run(config)
+            return self._run(config)
 
     def _check_and_train(self, composed: DictConfig, hydra: DictConfig) -> dict[str, Any]:
         config = check_job(composed, hydra).config
         if self._uri is not None and config.tracking.uri == masked(self._uri):
             config = config.model_copy(update={"tracking": config.tracking.model_copy(update={"uri": self._uri})})
         with quietly(config.quiet):
-            inform(f"\n[{hydra.job.num + 1}]")
-        return _run(config)
+            inform(f"{_blank_line()}[{hydra.job.num + 1}]")
+        return self._run(config)
+
+    def _run(self, config: RunConfig) -> dict[str, Any]:
+        from stargan_lab.runs.run import run  # imports torch
+
+        return run(config, self.retry_failed, outlast=True)
 
     @contextmanager
     def _shown(self, number: int) -> Iterator[None]:
         """Print the sweep's progress: before the run, or at its start and end if runs are trained in parallel."""
         name = self._name(number)
         if self.one_by_one:
-            inform(f"\n{name} — {self.progress.counts().text()}")
+            inform(f"{_blank_line()}{name} — {self.progress.counts().text()}")
             with self.progress.job(number):
                 yield
             return
@@ -141,17 +165,16 @@ class Jobs:
             inform(f"ended {name} — {self.progress.counts().text()}")
 
 
+def _blank_line() -> str:
+    """Separates runs in a terminal; a log needs none."""
+    return "\n" if sys.stderr.isatty() else ""
+
+
 def _pinned(config: RunConfig) -> RunConfig:
     """``config`` with this machine's device and number of threads, which are part of the run id; workers may differ."""
     device = device_name(config) if config.trainer.device == "auto" else config.trainer.device
     trainer = config.trainer.model_copy(update={"device": device, "threads": thread_count(config)})
     return config.model_copy(update={"trainer": trainer})
-
-
-def _run(config: RunConfig) -> dict[str, Any]:
-    from stargan_lab.runs.run import run  # imports torch
-
-    return run(config)
 
 
 def check_job(composed: DictConfig, hydra: DictConfig, overrides: Sequence[str] = ()) -> Job:
@@ -181,7 +204,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(one_line(error)) from None
+        raise error.__cause__ if isinstance(error.__cause__, LabError) else ConfigError(one_line(error)) from None
 
 
 @one_line_errors()
@@ -192,12 +215,14 @@ def launch(
     batch_size: int | None = None,
     skipped: Sequence[RunFolder] = (),
     parallel: Capacity | None = None,
+    retry_failed: bool = True,
 ) -> list[Exception]:
     """Train every job with the configured launcher.
 
     Args:
         skipped: runs of the sweep that are not trained; they count in its progress.
         parallel: how many jobs fit at a time, if that is known already.
+        retry_failed: see ``Jobs``.
         batch_size: how many jobs the launcher gets at a time; after a failure, no further batch starts.
     Returns:
         The errors of the jobs that failed.
@@ -210,7 +235,7 @@ def launch(
     folder = Path(base.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(base, folder / "multirun.yaml")
-    function, callbacks = Jobs(base, jobs, skipped), Callbacks(base)
+    function, callbacks = Jobs(base, jobs, skipped, retry_failed), Callbacks(base)
     function.progress.restart()
     context = HydraContext(config_loader=loader, callbacks=callbacks)
     launcher = Plugins.instance().instantiate_launcher(config=base, hydra_context=context, task_function=function)

@@ -1,10 +1,11 @@
 """The progress of a sweep: its runs by status, across the processes of any launcher, and the time left."""
 
 import copy
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +13,9 @@ from statistics import fmean
 from stargan_lab.console import rounded_duration
 from stargan_lab.errors import LabError
 from stargan_lab.tracking.run_folder import RunFolder
+
+_ENDS = ("finished", "running", "interrupted", "diverged", "failed")
+_LINE = re.compile(rf"start (?P<started>\d+)|end (?P<ended>\d+) (?P<seconds>\d+\.?\d*) (?P<status>{'|'.join(_ENDS)})")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class SweepProgress:
 
     def __init__(self, folders: Sequence[RunFolder], jobs: int, journal: Path) -> None:
         skipped, of_jobs = folders[: len(folders) - jobs], folders[len(folders) - jobs :]
-        self._skipped: Counter[str] = Counter(_status(folder) for folder in skipped)
+        self._skipped: Counter[str] = Counter(map(_status, skipped))
         self._paths = {job: folder.path for job, folder in enumerate(of_jobs)}  # a RunFolder cannot be pickled
         self._jobs, self._runs, self._journal = jobs, len(folders), journal
 
@@ -80,7 +84,7 @@ class SweepProgress:
     @contextmanager
     def job(self, number: int) -> Iterator[None]:
         """Record that a job runs, until the end of the context."""
-        trains = RunFolder(self._paths[number]).status() != "finished"
+        trains = self._status(number) != "finished"
         self._append(f"start {number}")
         began = time.monotonic()
         try:
@@ -94,16 +98,17 @@ class SweepProgress:
 
     def counts(self) -> Counts:
         """The status of every run now. Runs that another sweep trains count once this one has come to them."""
-        entries = [line.split() for line in self._journal.read_text().splitlines()] if self._journal.exists() else []
         running, ended, parallel = set[str](), dict[str, tuple[float, str]](), 1
-        for entry in entries:
-            if entry[0] == "start":  # a job that was requeued or restarted starts again
-                running.add(entry[1])
-                ended.pop(entry[1], None)
+        for line in self._lines():
+            if (entry := _LINE.fullmatch(line)) is None:  # empty or torn
+                continue
+            if (job := entry["started"]) is not None:  # a job that was requeued or restarted starts again
+                running.add(job)
+                ended.pop(job, None)
                 parallel = max(parallel, len(running))
             else:
-                running.discard(entry[1])
-                ended[entry[1]] = (float(entry[2]), entry[3])
+                running.discard(entry["ended"])
+                ended[entry["ended"]] = (float(entry["seconds"]), entry["status"])
         of = self._skipped + Counter(status for _, status in ended.values())
         seconds = [taken for taken, status in ended.values() if taken and status == "finished"]
         failed, now = of["failed"] + of["diverged"], of["running"] + len(running)
@@ -112,16 +117,22 @@ class SweepProgress:
 
     def _end(self, job: int, seconds: float) -> None:
         status = _status(RunFolder(self._paths[job]))
-        known = ("finished", "running", "interrupted", "diverged")
-        self._append(f"end {job} {seconds:.3f} {status if status in known else 'failed'}")
+        self._append(f"end {job} {seconds:.3f} {status if status in _ENDS else 'failed'}")
+
+    def _lines(self) -> list[str]:
+        try:
+            return self._journal.read_text(errors="replace").splitlines()
+        except OSError:
+            return []
 
     def _append(self, line: str) -> None:
-        with self._journal.open("a") as file:
-            file.write(f"{line}\n")  # one write, so that lines of several processes do not mix
+        """Add a line in one write, so that lines of several processes do not mix. The last one may be torn."""
+        with suppress(OSError), self._journal.open("a") as file:
+            file.write(f"\n{line}\n")
 
 
 def _status(folder: RunFolder) -> str:
     try:
         return folder.status()
-    except LabError:  # its result.json is damaged
+    except (LabError, OSError):  # its result.json is damaged, or the file system is unavailable
         return "failed"

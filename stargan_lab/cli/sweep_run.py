@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from stargan_lab.cli.launcher_settings import at_a_time, trains_here
 from stargan_lab.cli.report import Report, cells_file, write_and_print
 from stargan_lab.config.compose import compose_with, config_loader
 from stargan_lab.console import inform, outputs_flag, say
-from stargan_lab.errors import counted
+from stargan_lab.errors import LockedError, counted
 from stargan_lab.files import check_writable
 from stargan_lab.report.collect_runs import collect
 from stargan_lab.report.pages import FORMATS
@@ -67,6 +67,7 @@ class SweepRun:
         first: the cells with the ablation's or the command's seeds, at least one.
         overrides: those of the command line, for all runs and for Hydra.
         plan: the plan of the looks; None: the cells are trained and reported once.
+        failures: the errors of the jobs that ``train`` has run.
     """
 
     ablation: Ablation
@@ -76,6 +77,7 @@ class SweepRun:
     retry_failed: bool = False
     allow_mixed: bool = False
     plan: SeedPlan | None = None
+    failures: list[Exception] = field(default_factory=list)
 
     def cells(self, seeds: Sequence[int]) -> list[Cell]:
         """The cells of all variants with these seeds."""
@@ -121,7 +123,8 @@ class SweepRun:
         jobs = [Job(cell.overrides, cell.config, cell.run_id) for cell in left]
         trained = {job.run_id for job in jobs}
         skipped = [folder_of(cell) for cell in distinct(together) if cell.run_id not in trained]
-        launch(jobs, base, loader, skipped=skipped, parallel=self._parallel)
+        failed = launch(jobs, base, loader, skipped=skipped, parallel=self._parallel, retry_failed=self.retry_failed)
+        self.failures.extend(failed)
         return collect(self.ablation, named, self.outputs)
 
     def _of_look(self, base: DictConfig, seeds: int) -> DictConfig:
@@ -154,7 +157,7 @@ class SweepRun:
         inform(f"{self.ablation.title}: {variants}, {runs}, {parallel}, in {self.outputs}")
 
     def report(self, cells: Sequence[Cell], runs: DataFrame) -> int:
-        """Write the report of trained cells; 1 if one of them failed or is still unfinished."""
+        """Write the report of trained cells; 1 if one of them failed or is still unfinished, or its job failed."""
         missing = [(cell, now) for cell in distinct(cells) if (now := state(cell)).status != "finished"]
         for cell, now in missing:
             say(f"{now.status}: {cell.title} (run {cell.run_id}) {now.reason}".rstrip())
@@ -167,4 +170,7 @@ class SweepRun:
             say(f"warning: {error}; `stargan-lab track sync` publishes the report later")
         if not missing:
             inform(f"next: stargan-lab ui {self.ablation.name}{outputs_flag(self.outputs)}")
-        return 1 if missing else 0
+        unexpected = [
+            error for error in self.failures if not isinstance(error, LockedError)
+        ]  # another sweep trained it
+        return 1 if missing or unexpected else 0

@@ -17,17 +17,22 @@ from stargan_lab.tracking.run_folder import RunFolder
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate|unable to allocate|cannot allocate|not enough memory", re.I)
 
 
-def described(error: Exception | SystemExit, config: RunConfig, folder: RunFolder) -> LabError:
-    """``error`` as a LabError in one line. An unexpected error leaves its traceback in the run folder."""
+def described(error: Exception | SystemExit, config: RunConfig | None, folder: RunFolder) -> LabError:
+    """``error`` as a LabError in one line. An unexpected error leaves its traceback in the run folder.
+
+    Args:
+        config: of the run; None if the error prevented its composition.
+    """
     if isinstance(error, LabError):
         return error
-    if out_of_memory(error):
+    if config is not None and out_of_memory(error):
         return LabError(
             f"out of memory ({one_line(error)[:200]}); reduce batch_size={config.batch_size},"
             f" data.image_size={config.data.image_size} or the width of the networks"
         )
     cause = f"a component called sys.exit({error.code!r})" if isinstance(error, SystemExit) else None
-    place = f"{cause or f'{type(error).__name__}: {one_line(error)}'}{_user_code(error.__traceback__, config.imports)}"
+    code = _user_code(error.__traceback__, config.imports) if config is not None else ""
+    place = f"{cause or f'{type(error).__name__}: {one_line(error)}'}{code}"
     try:
         write_text(folder.traceback_path, "".join(traceback.format_exception(error)))
     except OSError as full:

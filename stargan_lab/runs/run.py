@@ -8,7 +8,7 @@ from typing import Any
 
 from stargan_lab.config import RunConfig, compose, initial_hashes, run_id
 from stargan_lab.console import inform, quietly, say
-from stargan_lab.errors import LockedError
+from stargan_lab.errors import LabError, LockedError
 from stargan_lab.runs.build import build_sources
 from stargan_lab.runs.failure import described, status_of
 from stargan_lab.runs.finished import update_finished
@@ -18,7 +18,7 @@ from stargan_lab.tracking.run_folder import FAILED, RunFolder
 from stargan_lab.training.distributed import World
 
 
-def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
+def run(config: RunConfig | Sequence[str], retry_failed: bool = True, outlast: bool = False) -> dict[str, Any]:
     """Train, evaluate and record one run; returns the content of its ``result.json``, immediately if it is finished.
 
     With ``config.quiet`` it prints only its result, warnings and errors. With ``trainer.devices`` > 1 it is called
@@ -27,6 +27,8 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
 
     Args:
         config: from ``compose``, or the overrides to compose it from, e.g. ``["preset=tiny", "seed=1"]``.
+        retry_failed: train a run again that has failed.
+        outlast: see ``RunFolder.claim``; for a job that may have been started again because its host died.
     Raises:
         LabError: in one line; recorded as the run's failure if training had started.
         Interrupted: one of ``stop_signals``, after a checkpoint.
@@ -34,10 +36,10 @@ def run(config: RunConfig | Sequence[str]) -> dict[str, Any]:
     if not isinstance(config, RunConfig):
         config = compose(config)
     with quietly(config.quiet), processes(config) as world:
-        return _run(config, world)
+        return _run(config, world, retry_failed, outlast)
 
 
-def _run(config: RunConfig, world: World) -> dict[str, Any]:
+def _run(config: RunConfig, world: World, retry_failed: bool, outlast: bool) -> dict[str, Any]:
     sources = build_sources(config)
     hashes = initial_hashes(config)  # before the run id, to detect a change of the weights in between
     identity = run_id(config, [source.fingerprint for source in sources])
@@ -46,8 +48,10 @@ def _run(config: RunConfig, world: World) -> dict[str, Any]:
         Follower(config, sources, folder, hashes, world).run()
         return {}
     if (result := folder.finished_result()) is None:  # a finished run may be locked for re-evaluation
-        with folder.claim():
+        with folder.claim(outlast):
             if (result := folder.finished_result()) is None:
+                if not retry_failed:
+                    _refuse_failed(folder)
                 with _recorded_failure(config, folder):
                     _note_failure(folder)
                     return Trainer(config, sources, folder, hashes, world).run()
@@ -74,6 +78,15 @@ def _recorded_failure(config: RunConfig, folder: RunFolder) -> Iterator[None]:
         if failure is error:
             raise
         raise failure from error
+
+
+def _refuse_failed(folder: RunFolder) -> None:
+    result = folder.result() or {}
+    if result.get("status") in FAILED:
+        reason = result.get("error", "no reason recorded")
+        raise LabError(
+            f"run {folder.run_id} {result['status']} in another sweep ({reason}); use --retry-failed to train it again"
+        )
 
 
 def _note_failure(folder: RunFolder) -> None:

@@ -59,6 +59,15 @@ class Lease:
             return None
         return str(holder.get("host"))
 
+    def outlasted(self, locks: bool = True) -> str | None:
+        """As ``holder_elsewhere``, once the lease has expired, or is renewed: its holder lives."""
+        before = self._patiently(self._version, "its age cannot be determined")
+        while (host := self.holder_elsewhere(locks)) is not None:
+            if self._patiently(self._version, "its age cannot be determined") != before:
+                break
+            time.sleep(LEASE_SECONDS / 100)
+        return host
+
     @contextmanager
     def held(self, locks: bool = True) -> Iterator[None]:
         """Take the lease and renew it until the end of the context. The caller holds the lock of this host.
@@ -167,6 +176,14 @@ class Lease:
                 if time.monotonic() >= deadline:
                     raise LockedError(f"{self.path}: {problem} ({error.strerror or one_line(error)})") from None
             time.sleep(RETRY_SECONDS / 20)
+
+    def _version(self) -> tuple[int, int] | None:
+        """What each renewal and each new holder changes; None if there is no file."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
 
     def _renewed_recently(self) -> bool:
         """False if the file has been deleted. Raises LockedError if its age cannot be determined."""

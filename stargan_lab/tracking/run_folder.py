@@ -189,16 +189,18 @@ class RunFolder:
             write_json(self.tags_path, self.tags() | {key: str(value) for key, value in tags.items()})
 
     @contextmanager
-    def claim(self) -> Iterator[None]:
+    def claim(self, outlast: bool = False) -> Iterator[None]:
         """Hold the run's lock and lease for training. If the process dies, the lock is released, and the lease expires.
 
         On a file system without locks, the lease alone decides.
 
+        Args:
+            outlast: wait while another host holds the lease but does not renew it, in case it has died.
         Raises:
             LockedError: another process is training the run.
         """
         busy = f"run {self.run_id} is being trained by another process (lock file: {self.lock_path})"
-        with self._held(CLAIM_SECONDS, busy, "being trained"):
+        with self._held(CLAIM_SECONDS, busy, "being trained", outlast):
             yield
 
     @contextmanager
@@ -214,9 +216,10 @@ class RunFolder:
             yield
 
     @contextmanager
-    def _held(self, timeout: float, busy: str, use: str) -> Iterator[None]:
+    def _held(self, timeout: float, busy: str, use: str, outlast: bool = False) -> Iterator[None]:
         with locked(self.lock_path, timeout=timeout, busy=busy) as locks:
-            if (host := self._lease.holder_elsewhere(locks)) is not None:
+            holder = self._lease.outlasted if outlast else self._lease.holder_elsewhere
+            if (host := holder(locks)) is not None:
                 raise LockedError(f"run {self.run_id} is {use} on host {host} (lease: {self._lease.path})")
             with self._lease.held(locks):
                 yield

@@ -1,5 +1,6 @@
 """``train``, ``train -m`` and ``sweep`` up to the training itself: composed and validated once, errors in one line."""
 
+import json
 import sys
 from argparse import Namespace
 from importlib import import_module
@@ -19,18 +20,24 @@ from joblib import cpu_count
 import hydra_plugins
 import stargan_lab.cli.report
 import stargan_lab.runs.run
-from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from stargan_lab.cli.capacity import Capacity
 from stargan_lab.cli.main import main
 from stargan_lab.cli.multirun import multirun_directory, read_multirun, runs_of
 from stargan_lab.cli.ui import view_of
-from stargan_lab.config import RunConfig
+from stargan_lab.config import RunConfig, run_id
 from stargan_lab.config.factors import factors
 from stargan_lab.errors import ConfigError, LabError
 from stargan_lab.files import write_text
 from stargan_lab.report.from_runs import ablation_of, also_differing
+from stargan_lab.runs.build import check_prerequisites
 from stargan_lab.runs.run_name import run_name
+from stargan_lab.runs.trainer import Trainer
 from stargan_lab.tracking.run_folder import RunFolder
+
+
+def identity(config: RunConfig) -> str:
+    return run_id(config, check_prerequisites(config, True))
+
 
 TINY = ["preset=tiny", "generator.blocks=1"]
 HERE = "hydra/launcher=in_process"  # so that the training can be replaced
@@ -40,7 +47,9 @@ HERE = "hydra/launcher=in_process"  # so that the training can be replaced
 def trained(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """The configurations that would have been trained."""
     configs: list[RunConfig] = []
-    monkeypatch.setattr(stargan_lab.runs.run, "run", lambda config: configs.append(config) or {"run_id": "none"})
+    monkeypatch.setattr(
+        stargan_lab.runs.run, "run", lambda config, *_, **__: configs.append(config) or {"run_id": "none"}
+    )
     monkeypatch.setattr(stargan_lab.cli.report, "write_and_print", lambda *arguments: None)
     (here / "experiments").mkdir()
     (here / "experiments" / "norms.yaml").write_text(
@@ -177,7 +186,7 @@ def test_jobs_of_another_sweeper_are_validated_when_they_start(
 def test_other_jobs_continue_after_a_failure(
     trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(config: RunConfig) -> None:
+    def run(config: RunConfig, *_: Any, **__: Any) -> None:
         trained.append(config)
         if config.seed == 0:
             raise LabError("step 3: loss/d_real is nan")
@@ -186,6 +195,84 @@ def test_other_jobs_continue_after_a_failure(
     assert main(["train", "-m", *TINY, HERE, "seed=0,1"]) == 1
     assert [config.seed for config in trained] == [0, 1]
     assert capsys.readouterr().err.splitlines()[-1] == "error: step 3: loss/d_real is nan"
+
+
+def test_an_unexpected_error_of_a_job_is_one_line_and_fails_the_sweep(
+    trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], here: Path
+) -> None:
+    """Outside of training, which records its errors itself."""
+
+    def run(config: RunConfig, *_: Any, **__: Any) -> None:
+        trained.append(config)
+        if config.seed == 0:
+            raise KeyError("a bug")
+        RunFolder(Path(config.paths.outputs) / "runs" / identity(config)).path.mkdir(parents=True)
+        raise SystemExit(3)
+
+    monkeypatch.setattr(stargan_lab.runs.run, "run", run)
+    assert main(["sweep", "norms", HERE, "tracking.enabled=false", "hydra.sweep.dir=hydra"]) == 1
+    error = capsys.readouterr().err
+    assert len(trained) == 4 and "Traceback" not in error
+    lines = [line for line in error.splitlines() if line.startswith("failed: ")]
+    assert lines[0] == f"failed: KeyError: 'a bug'; traceback: {here / 'hydra' / '0' / 'traceback.txt'}"
+    files = [path / "traceback.txt" for path in (here / "outputs" / "runs").iterdir()]
+    assert "a bug" in (here / "hydra" / "0" / "traceback.txt").read_text()
+    assert len(files) == 2 and all("SystemExit: 3" in file.read_text() for file in files)
+    assert {line.partition("sys.exit(3); traceback: ")[2] for line in lines[1::2]} == {
+        str(file.relative_to(here)) for file in files
+    }
+
+
+def test_a_sweep_fails_if_a_job_fails_after_its_run_has_finished(
+    trained: list[RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: RunConfig, *_: Any, **__: Any) -> None:
+        folder = RunFolder(Path(config.paths.outputs) / "runs" / identity(config))
+        folder.write_result({"status": "finished", "metrics": {}})
+        if config.seed:
+            raise RuntimeError("a bug")
+
+    monkeypatch.setattr(stargan_lab.runs.run, "run", run)
+    assert main(["sweep", "norms", HERE, "tracking.enabled=false"]) == 1
+    assert main(["sweep", "norms", HERE, "tracking.enabled=false"]) == 0, "nothing is left"
+
+
+@pytest.mark.parametrize(
+    ("command", "retried"),
+    [
+        (["sweep", "norms", "seed=0"], False),
+        (["sweep", "norms", "seed=0", "--retry-failed"], True),
+        (["train", "-m", *TINY, "seed=0,1"], True),
+    ],
+)
+def test_a_run_that_another_sweep_fails_is_not_trained_again_unless_told_to(
+    here: Path,
+    trained: list[RunConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    retried: bool,
+) -> None:
+    """The second run fails elsewhere after this command has planned both."""
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(stargan_lab.cli.report, "write_and_print", lambda *arguments: None)
+
+    def train(trainer: Trainer) -> dict[str, Any]:
+        trained.append(trainer.config)
+        if len(trained) == 1:
+            for path in (here / "outputs").glob("**/multirun.json"):
+                (other,) = {*json.loads(path.read_text())["runs"]} - {trainer.folder.run_id}
+            for path in (here / "outputs").glob("**/norms/cells.json"):
+                (other,) = {cell[2] for cell in json.loads(path.read_text())["cells"]} - {trainer.folder.run_id}
+            RunFolder(trainer.folder.path.with_name(other)).write_result({"status": "failed", "metrics": {}})
+        return {}
+
+    monkeypatch.setattr(Trainer, "run", train)
+    main([*command, HERE, "tracking.enabled=false"])
+    assert len(trained) == 1 + retried
+    refused = [line for line in capsys.readouterr().err.splitlines() if "use --retry-failed to train it again" in line]
+    assert len(refused) == 1 - retried
 
 
 @pytest.mark.parametrize(
@@ -288,6 +375,7 @@ def test_a_sweep_determines_once_how_many_runs_fit(
     """The free memory may have changed before the first run, and asking GPUs takes seconds."""
     answers, launched = iter([Capacity(2), Capacity(1)]), []
     monkeypatch.setattr("stargan_lab.cli.launcher_settings.capacity", lambda configs: next(answers))
-    monkeypatch.setattr(ProcessLauncher, "launch", lambda self, *_, **__: launched.append(self.n_jobs) or [])
+    launch = "hydra_plugins.stargan_lab_launchers.processes.ProcessLauncher.launch"  # Hydra may import it once more
+    monkeypatch.setattr(launch, lambda self, *_, **__: launched.append(self.n_jobs) or [])
     assert main(["sweep", "norms"]) == 1  # nothing was trained
     assert "4 runs, 2 at a time" in capsys.readouterr().err and launched == [2]

@@ -1,5 +1,7 @@
 """Sweeps of many jobs: what a launcher sends to each job, and how it submits them to Slurm. No job is trained."""
 
+import errno
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -22,7 +24,7 @@ from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
 from stargan_lab.cli.jobs import Job, Jobs
 from stargan_lab.config import compose
-from stargan_lab.errors import ConfigError
+from stargan_lab.errors import ConfigError, Stopped
 
 DONE = JobReturn(status=JobStatus.COMPLETED)
 
@@ -254,22 +256,80 @@ class Queue:
         return SimpleNamespace(returncode=0, stdout=listed, stderr="")
 
 
-def test_every_job_is_reported_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one query of the queue per interval, however many jobs there are."""
-    queue, reported = Queue(tmp_path, [3, 0, 2, 1], killed=[0]), list[tuple[str, int]]()
-    monkeypatch.setattr("hydra_plugins.stargan_lab_launchers.batch.FILE_SYSTEM_SECONDS", 0)
+def on_slurm(queue: Queue, jobs: int, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A launcher whose jobs are in the queue."""
+    module = "hydra_plugins.stargan_lab_launchers.batch"
+    monkeypatch.setattr(f"{module}.FILE_SYSTEM_SECONDS", 0)
+    monkeypatch.setattr(f"{module}.max_array_size", lambda: 1000)
     monkeypatch.setattr("time.sleep", queue.sleep)
     monkeypatch.setattr(subprocess, "run", queue.run)
-    monkeypatch.setattr(Jobs, "job_ended", lambda self, number: reported.append(("ended", number)))
-    monkeypatch.setattr(Jobs, "job_lost", lambda self, number: reported.append(("lost", number)))
     executor = SimpleNamespace(
         update_parameters=lambda **parameters: None, submit_array=lambda jobs: [queue.job(job.number) for job in jobs]
     )
-    launcher = set_up(SubmititLauncher("slurm", str(tmp_path), 4, cpus_per_task=1), tmp_path, 4)
+    launcher = set_up(SubmititLauncher("slurm", str(queue.folder), jobs, cpus_per_task=1), queue.folder, jobs)
     monkeypatch.setattr(launcher, "_executor", lambda: executor)
-    monkeypatch.setattr("hydra_plugins.stargan_lab_launchers.batch.max_array_size", lambda: 1000)
-    done = launcher.launch(overrides(4), 0)
+    return launcher
+
+
+def test_every_job_is_reported_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one query of the queue per interval, however many jobs there are."""
+    queue, reported = Queue(tmp_path, [3, 0, 2, 1], killed=[0]), list[tuple[str, int]]()
+    monkeypatch.setattr(Jobs, "job_ended", lambda self, number: reported.append(("ended", number)))
+    monkeypatch.setattr(Jobs, "job_lost", lambda self, number: reported.append(("lost", number)))
+    done = on_slurm(queue, 4, monkeypatch).launch(overrides(4), 0)
     assert reported == [("ended", 3), ("lost", 0), ("ended", 2), ("ended", 1)]
     assert [job.status.name for job in done] == ["FAILED", "COMPLETED", "COMPLETED", "COMPLETED"]
     assert str(done[0]._return_value).startswith("job 0: its process ended without a result, see its log")
     assert len(queue.queries) == 4 and {command[-1] for command in queue.queries} == {"--jobs=71"}
+
+
+def test_errors_of_a_query_cancel_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file system and Slurm are unavailable for a while; the launcher asks again, and warns once."""
+    queue = Queue(tmp_path, [1, 0], killed=[])
+    launcher = on_slurm(queue, 2, monkeypatch)
+    stale, missing = OSError(errno.ESTALE, "Stale file handle"), FileNotFoundError(errno.ENOENT, "no such file: squeue")
+    exists, run, failures = Path.exists, queue.run, {"exists": [stale], "run": [missing]}
+
+    def fail(name: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if failures[name] and (name == "run" or args[0].suffix == ".pkl"):
+                raise failures[name].pop()
+            return answer(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(Path, "exists", fail("exists", exists))
+    monkeypatch.setattr(subprocess, "run", fail("run", run))
+    monkeypatch.setattr(queue, "sleep", lambda seconds: None if any(failures.values()) else Queue.sleep(queue, seconds))
+    monkeypatch.setattr("time.sleep", lambda seconds: queue.sleep(seconds))
+    done = launcher.launch(overrides(2), 0)
+    assert [job.status.name for job in done] == ["COMPLETED", "COMPLETED"]
+    assert not any(failures.values()) and {command[0] for command in queue.queries} == {"squeue"}
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 1 and "Stale file handle" in warnings[0]
+
+
+def test_a_second_signal_cancels_the_jobs_behind_one_that_has_just_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[int] = []
+
+    def kill(process: int, number: int) -> None:
+        if process == 7:
+            raise ProcessLookupError
+        killed.append(process)
+
+    monkeypatch.setattr("os.kill", kill)
+    launcher = set_up(SubmititLauncher("local", str(tmp_path), 2, cpus_per_task=1), tmp_path, 2)
+    monkeypatch.setattr(launcher, "_executor", lambda: None)
+
+    def interrupted(executor: Any, jobs: Any) -> Any:
+        launcher._submitted = [SimpleNamespace(job_id=name, done=lambda: False) for name in ("7", "8")]
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(launcher, "_local", interrupted)
+    with pytest.raises(Stopped):
+        launcher.launch(overrides(2), 0)
+    assert killed == [8]

@@ -1,16 +1,20 @@
 """Parts of the launchers that need no sweep; tests/integration runs sweeps with all of them."""
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tools import require_package
 
-from hydra_plugins.stargan_lab_launchers._job import _picklable
+from hydra_plugins.stargan_lab_launchers._job import _picklable, errors_held_back
 from hydra_plugins.stargan_lab_launchers.processes import _cause, _shared_gpus
+from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
 from stargan_lab.cli.main import main
-from stargan_lab.errors import JobStopped, LabError
+from stargan_lab.errors import ConfigError, JobStopped, LabError
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,8 @@ def test_errors_survive_the_way_to_the_launcher() -> None:
     assert isinstance(replaced, LabError) and str(replaced) == "Unpicklable: 1 and 2"
 
 
+RAY = ["hydra/launcher=ray", "hydra.launcher.n_jobs=1"]
+WHOLE = "expected a whole number of at least"
 EXPECTED = "expected a number of at least 1, -1 or null, got"
 
 
@@ -59,6 +65,17 @@ EXPECTED = "expected a number of at least 1, -1 or null, got"
         (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-2"], f"hydra.launcher.n_jobs: {EXPECTED} -2"),
         (["hydra/launcher=submitit_local", "hydra.launcher.n_jobs=1.5"], f"hydra.launcher.n_jobs: {EXPECTED} 1.5"),
         (["hydra/launcher=submitit_local", "trainer.threads=null"], "trainer.threads: set a number"),
+        (["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=abc"], f"timeout_min: {WHOLE} 1, got 'abc'"),
+        (["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=1.5"], f"timeout_min: {WHOLE} 1, got 1.5"),
+        (["hydra/launcher=submitit_local", "hydra.launcher.gpus_per_node=true"], f"gpus_per_node: {WHOLE} 0, got True"),
+        (["hydra/launcher=submitit_local", "hydra.launcher.name=5"], "hydra.launcher: "),
+        (
+            ["hydra/launcher=submitit_local", "hydra.launcher.poll_seconds=x"],
+            "poll_seconds: expected a number of at least 0.01, got 'x'",
+        ),
+        ([*RAY, "hydra.launcher.max_retries=x"], f"hydra.launcher.max_retries: {WHOLE} -1, got 'x'"),
+        ([*RAY, "hydra.launcher.num_gpus=-1"], "num_gpus: expected a number of at least 0, got -1"),
+        ([*RAY, "hydra.launcher.address=127.0.0.1:1"], "address: cannot connect to 127.0.0.1:1 ("),
         (["hydra/launcher=submitit_local", "+hydra.launcher.visible_gpus=0"], "hydra.launcher: "),
     ],
 )
@@ -68,8 +85,8 @@ def test_settings_of_a_launcher_are_refused_before_any_run(
     require_package("submitit")
     require_package("ray")
     assert main(["train", "-m", "preset=tiny", "seed=0,1", *overrides]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: ") and message in error
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("next: ")]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]
     assert not (here / "outputs" / "runs").exists()
 
 
@@ -88,3 +105,49 @@ def test_a_dry_run_refuses_the_settings_that_the_sweep_refuses(
     assert main(["sweep", "quickstart", *overrides, *flags]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"error: hydra.launcher.n_jobs: {message}"
     assert not (here / "outputs" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("num_cpus", "num_gpus", "message"),
+    [
+        (1, 1, "hydra.launcher.num_gpus: a run needs 1, but no node has more than 0"),
+        (5, 0, "hydra.launcher.num_cpus: a run needs 5, but no node has more than 4"),
+    ],
+)
+def test_a_run_that_no_node_of_ray_can_hold_is_refused(num_cpus: int, num_gpus: float, message: str) -> None:
+    """Ray would wait without end."""
+    nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}, {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 1.0}}]
+    with pytest.raises(ConfigError, match=message):
+        RayLauncher(1, "auto", num_cpus, num_gpus)._check_resources(nodes)
+    alive = [node | {"Alive": True} for node in nodes]
+    RayLauncher(1, "auto", num_cpus, num_gpus)._check_resources(alive)
+    apart = [{"Alive": True, "Resources": resources} for resources in ({"CPU": 1, "GPU": 1}, {"CPU": 8})]
+    with pytest.raises(ConfigError, match="no node has both"):
+        RayLauncher(1, "auto", 5, 1)._check_resources(apart)
+
+
+def test_what_a_library_prints_is_discarded_only_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError), errors_held_back():
+        os.write(2, b"from C\n")
+        raise RuntimeError
+    assert capfd.readouterr().err == ""
+    with errors_held_back():
+        os.write(2, b"a warning\n")
+    assert capfd.readouterr().err == "a warning\n"
+
+
+PRELOAD = """
+import gc, sys
+from hydra_plugins.stargan_lab_launchers.processes import PRELOADED
+for name in PRELOADED:
+    __import__(name)
+from hydra_plugins.stargan_lab_launchers._preloaded import MODULES
+print(gc.isenabled(), gc.get_freeze_count() > 100_000, set(MODULES) - set(sys.modules))
+"""
+
+
+@pytest.mark.slow
+def test_what_jobs_import_is_imported_before_and_frozen() -> None:
+    """The server ends without a message: some libraries report objects that are still frozen."""
+    done = subprocess.run([sys.executable, "-c", PRELOAD], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True True set()\n", "")

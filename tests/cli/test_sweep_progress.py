@@ -127,6 +127,29 @@ def test_a_damaged_result_is_a_failure(tmp_path: Path) -> None:
     assert counted(progress) == (0, 1, 0, 0)
 
 
+@pytest.mark.parametrize("torn", [b"start", b"end 1 ", b"end 1 0.5 fin", b"end 1 x finished", b"\xff\0", b"end"])
+def test_torn_lines_of_the_journal_are_skipped(tmp_path: Path, torn: bytes) -> None:
+    runs, journal = folders(tmp_path, 3), tmp_path / "jobs.txt"
+    progress = SweepProgress(runs, 3, journal)
+    with progress.job(0):
+        end(runs[0], "finished")
+        with journal.open("ab") as file:
+            file.write(torn)
+    with progress.job(1):
+        assert counted(progress) == (1, 0, 1, 1)
+        end(runs[1], "finished")
+    assert counted(progress) == (2, 0, 0, 1)
+
+
+def test_a_journal_that_cannot_be_read_or_written_ends_no_run(tmp_path: Path) -> None:
+    runs, journal = folders(tmp_path, 1), tmp_path / "jobs.txt"
+    journal.mkdir()
+    progress = SweepProgress(runs, 1, journal)
+    with progress.job(0):
+        end(runs[0], "finished")
+    assert progress.counts().left == 1
+
+
 def test_a_job_reads_no_folder_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a sweep of 10,000 runs, reading all folders at every start and end would take hours."""
     runs = folders(tmp_path, 20)

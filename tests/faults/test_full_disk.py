@@ -12,10 +12,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hydra._internal.callbacks import Callbacks
+from hydra.core.utils import JobStatus
+from hydra.types import HydraContext, RunMode
 from scored import scoring
 from stored import write_run
 
+from hydra_plugins.stargan_lab_launchers.processes import ProcessLauncher
+from stargan_lab.cli.jobs import Job, Jobs
 from stargan_lab.cli.main import main
+from stargan_lab.config.compose import compose_with, config_loader, resolve
 from stargan_lab.errors import LabError
 from stargan_lab.files import make_once, write_text
 from stargan_lab.tracking.run_folder import RunFolder
@@ -102,6 +108,21 @@ def test_run_on_a_disk_that_fills_up_resumes(small_disk: Path, refused: Callable
     results = [RunFolder(folder).result() or {} for folder in (reference, run)]
     assert results[0]["state_sha256"] == results[1]["state_sha256"]
     assert results[0]["metrics"] == results[1]["metrics"]
+
+
+def test_job_of_a_sweep_on_a_full_disk_fails_in_one_line(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Before the run can record anything: Hydra writes its own files first."""
+    loader, places = config_loader(), [f"paths.outputs={small_disk}/outputs", f"hydra.sweep.dir={small_disk}/hydra"]
+    base = compose_with(loader, ["preset=tiny", "hydra/launcher=basic", *places], RunMode.MULTIRUN)
+    launcher = ProcessLauncher()
+    context = HydraContext(config_loader=loader, callbacks=Callbacks(base))
+    task = Jobs(base, [Job([], resolve(base, base.hydra), "a1b2")])
+    launcher.setup(hydra_context=context, task_function=task, config=base)
+    fill(small_disk)
+    done = launcher.runner.only(0)([], 0)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("failed: ") and "No space left on device" in line
+    assert done.status == JobStatus.FAILED and f"failed: {done._return_value}" == line
 
 
 def test_limit_on_file_sizes(here: Path) -> None:

@@ -92,14 +92,24 @@ def test_ray_starts_a_killed_run_again(lab: Lab, expected: dict[str, str]) -> No
 
 CONNECT = """\
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
-print(RayLauncher(1, None, 1)._connect().get_runtime_context().gcs_address)
+ray = RayLauncher(1, None, 1)._connect()
+ray.get(ray.remote(lambda: None).remote())  # starts a worker
+import psutil  # which Ray brings along
+me = psutil.Process()
+for process in [me, *me.children(recursive=True)]:
+    for each in process.net_connections("tcp"):
+        if each.status == psutil.CONN_LISTEN:
+            print(each.laddr.ip.removeprefix("::ffff:"), process.name())
 """
+"""Prints the interface of every socket on which this process or one that it has started listens."""
 
 
 def test_ray_listens_on_the_loopback_interface_only(lab: Lab) -> None:
     require_package("ray")
     outcome = Lab(lab.folder, [sys.executable, "-c"])(CONNECT)
-    assert outcome.out.startswith("127.0.0.1:"), outcome.err
+    listening = [line.split(maxsplit=1) for line in outcome.out.splitlines()]
+    assert {"gcs_server", "raylet"} <= {name for _, name in listening}, outcome.err
+    assert {interface for interface, _ in listening} == {"127.0.0.1"}
 
 
 LONG = ("train", "-m", "preset=tiny", "total_steps=5000", "trainer.checkpoint_every=20", NO_MLFLOW)
@@ -126,17 +136,23 @@ def test_a_signal_to_a_sweep_saves_every_run(lab: Lab, overrides: Sequence[str],
     assert len(lab.run_ids()) == len(saved), "another run started"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["Ctrl-C", "closed"])
-def test_a_terminal_saves_runs_on_ray(lab: Lab, number: int, code: int) -> None:
-    """What it sends reaches all processes of the command's group."""
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    [(os.killpg, signal.SIGINT, 130), (os.killpg, signal.SIGHUP, 129), (os.kill, signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "closed", "SIGTERM"],
+)
+def test_a_signal_saves_runs_on_ray(lab: Lab, send: Callable[[int, int], None], number: int, code: int) -> None:
+    """What a terminal sends reaches all processes of the command's group; SIGTERM reaches the command only."""
     require_package("ray")
     process = lab.start(*LONG, "seed=0,1", "hydra/launcher=ray", "hydra.launcher.n_jobs=1")
     while not list(lab.outputs.glob("runs/*/checkpoints/last.pt")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    os.killpg(process.pid, number)
+    send(process.pid, number)
     outcome = finish(process)
-    assert outcome.code == code, outcome.err
+    assert outcome.code == code and "PC: @" not in outcome.err, outcome.err
+    assert "\x1b" not in outcome.err, "colors in a file"
+    assert all(line.rpartition("pid=")[2].partition(") ")[2] for line in outcome.lines() if "(_job pid=" in line)
     assert [lab.result(run_id)["status"] for run_id in lab.run_ids()] == ["interrupted"]
 
 

@@ -1,4 +1,4 @@
-"""A sweep on a real Slurm cluster of one node: jobs that are preempted, requeued by an operator, or killed."""
+"""A sweep on a real Slurm cluster of one node: jobs that fail, are preempted, requeued by an operator, or killed."""
 
 import os
 import signal
@@ -8,6 +8,8 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from fatal import ABLATION as FATAL_ABLATION
+from fatal import FATAL, WAYS
 from processes import NO_MLFLOW, TIMEOUT, Lab, finish
 from slurm import Cluster, slurm_cluster
 from tools import require_package
@@ -112,6 +114,21 @@ def test_preempted_requeued_and_killed_jobs(
     assert [lab.result(run_id) for run_id in (usual, low)] == before
     assert lab.result(high)["resumed_from"] > 0
     assert lab.result(high)["state_sha256"] == local.result(high)["state_sha256"]
+
+
+def test_failing_jobs_leave_the_others_running(
+    prepare: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory, cluster: Cluster
+) -> None:
+    """An exception, NaN, lack of memory, sys.exit and a kill, each in one job of an array."""
+    lab = lab_in(prepare(tmp_path_factory.mktemp("failing")), cluster)
+    lab.write("fatal.py", FATAL)
+    lab.write("experiments/fatal.yaml", FATAL_ABLATION)
+    lab.write("armed", "")
+    outcome = lab("sweep", "fatal", *SLURM, NO_MLFLOW)
+    assert outcome.code == 1 and "Traceback" not in outcome.err, outcome.err
+    status = {line.split()[0]: line.split()[-1] for line in lab("sweep", "fatal", "--status").out.splitlines()[:-1]}
+    ended = {"calm": "finished", "kill": "interrupted", "diverge": "diverged"}
+    assert status == dict.fromkeys(WAYS, "failed") | ended
 
 
 def test_a_second_signal_cancels_every_job(

@@ -86,6 +86,25 @@ def test_stale_lease_is_taken_over(folder: RunFolder) -> None:
         assert not RunFolder(folder.path)._lease.holder_elsewhere(), "on this host the lock decides"
 
 
+def test_a_job_that_is_started_again_outlasts_the_lease_of_its_dead_host(folder: RunFolder) -> None:
+    with held_on_another_host(folder) as other:
+        other.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(LockedError), folder.claim():
+        pass
+    with folder.claim(outlast=True):
+        folder.check_claim()
+    assert 0.5 < time.monotonic() - began < 5
+
+
+def test_a_job_does_not_wait_for_a_host_that_renews_its_lease(folder: RunFolder) -> None:
+    with held_on_another_host(folder):
+        began = time.monotonic()
+        with pytest.raises(LockedError, match="is being trained on host other"), folder.claim(outlast=True):
+            pass
+        assert time.monotonic() - began < 0.9, "less than a lease"
+
+
 def test_suspended_holder_stops_when_its_lease_was_taken(folder: RunFolder) -> None:
     with held_on_another_host(folder) as other:
         other.send_signal(signal.SIGSTOP)
