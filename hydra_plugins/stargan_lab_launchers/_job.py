@@ -39,21 +39,22 @@ def unblock() -> None:
 
 
 class Number(NamedTuple):
-    """What an option of a launcher must be."""
+    """What an option of a launcher must be, if it is given or not ``optional``."""
 
     least: float
     whole: bool = True
+    optional: bool = True
 
 
 def check_numbers(options: Mapping[str, Any], allowed: Mapping[str, Number]) -> None:
-    """Raises ConfigError for the first of the ``options`` that is not as ``allowed``; None and others are left out."""
+    """Raises ConfigError for the first of the ``options`` that is not as ``allowed``."""
     for name, number in allowed.items():
-        value = options.get(name)
-        if value is None:
+        value: Any = options.get(name)
+        if value is None and number.optional:
             continue
         if type(value) not in ((int,) if number.whole else (int, float)) or not value >= number.least:
-            kind = "whole number" if number.whole else "number"
-            raise ConfigError(f"hydra.launcher.{name}: expected a {kind} of at least {number.least:g}, got {value!r}")
+            kind, got = "whole number" if number.whole else "number", "null" if value is None else repr(value)
+            raise ConfigError(f"hydra.launcher.{name}: expected a {kind} of at least {number.least:g}, got {got}")
 
 
 @contextmanager

@@ -31,8 +31,10 @@ SHARED_PARAMETERS = (
 
 NUMBERS = {
     **dict.fromkeys(("timeout_min", "cpus_per_task", "tasks_per_node", "nodes"), Number(1)),
-    **dict.fromkeys(("gpus_per_node", "signal_delay_s", "max_num_timeout"), Number(0)),
-    **{"poll_seconds": Number(0.01, whole=False), "mem_gb": Number(0, whole=False)},
+    **dict.fromkeys(("gpus_per_node", "signal_delay_s"), Number(0)),
+    "max_num_timeout": Number(0, optional=False),
+    "poll_seconds": Number(0.01, whole=False, optional=False),
+    "mem_gb": Number(0, whole=False),
 }
 
 USUAL_ARRAY_SIZE = 1000

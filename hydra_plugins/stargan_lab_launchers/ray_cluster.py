@@ -22,7 +22,11 @@ from hydra_plugins.stargan_lab_launchers._job import (
 )
 from stargan_lab.errors import ConfigError, one_line, stop_signals
 
-NUMBERS = {"num_cpus": Number(1), "num_gpus": Number(0, whole=False), "max_retries": Number(-1)}
+NUMBERS = {
+    "num_cpus": Number(1),
+    "num_gpus": Number(0, whole=False, optional=False),
+    "max_retries": Number(-1, optional=False),
+}
 """Retries: -1 for no limit."""
 
 CONNECT_SECONDS = 10.0
@@ -48,6 +52,8 @@ class RayLauncher(LabLauncher):
         self, n_jobs: int, address: str | None, num_cpus: int | None, num_gpus: float = 0, max_retries: int = 2
     ) -> None:
         check_numbers({"num_cpus": num_cpus, "num_gpus": num_gpus, "max_retries": max_retries}, NUMBERS)
+        if num_gpus > 1 and num_gpus % 1:
+            raise ConfigError(f"hydra.launcher.num_gpus: expected a part of one GPU or a whole number, got {num_gpus}")
         self.n_jobs, self.address, self.max_retries = n_jobs, address, max_retries
         self.num_cpus, self.num_gpus = num_cpus, num_gpus
 

@@ -75,6 +75,8 @@ EXPECTED = "expected a number of at least 1, -1 or null, got"
         ),
         ([*RAY, "hydra.launcher.max_retries=x"], f"hydra.launcher.max_retries: {WHOLE} -1, got 'x'"),
         ([*RAY, "hydra.launcher.num_gpus=-1"], "num_gpus: expected a number of at least 0, got -1"),
+        ([*RAY, "hydra.launcher.num_gpus=1.5"], "num_gpus: expected a part of one GPU or a whole number, got 1.5"),
+        ([*RAY, "hydra.launcher.max_retries=null"], f"max_retries: {WHOLE} -1, got null"),
         ([*RAY, "hydra.launcher.address=127.0.0.1:1"], "address: cannot connect to 127.0.0.1:1 ("),
         (["hydra/launcher=submitit_local", "+hydra.launcher.visible_gpus=0"], "hydra.launcher: "),
     ],
