@@ -84,7 +84,7 @@ class SweepProgress:
     @contextmanager
     def job(self, number: int) -> Iterator[None]:
         """Record that a job runs, until the end of the context."""
-        trains = self._status(number) != "finished"
+        trains = _status(RunFolder(self._paths[number])) != "finished"
         self._append(f"start {number}")
         began = time.monotonic()
         try:
