@@ -1,5 +1,7 @@
 """The password of a tracking store: used by the runs, and in no file and no message."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,16 @@ ABLATION = (
 )
 
 
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """``train --info`` makes Hydra log everything."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
 def check_hidden(folder: Path, texts: list[str]) -> None:
     written = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".py"]
     assert any(path.name == "overrides.yaml" for path in written), "Hydra's files"
@@ -38,7 +50,9 @@ def test_runs_get_the_password_and_files_do_not(
     here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     configs: list[RunConfig] = []
-    monkeypatch.setattr(stargan_lab.runs.run, "run", lambda config: configs.append(config) or {"run_id": "none"})
+    monkeypatch.setattr(
+        stargan_lab.runs.run, "run", lambda config, *_, **__: configs.append(config) or {"run_id": "none"}
+    )
     monkeypatch.setattr(stargan_lab.cli.report, "write_and_print", lambda *arguments: None)
     (here / "experiments").mkdir()
     (here / "experiments" / "norms.yaml").write_text(ABLATION)
@@ -51,6 +65,7 @@ def test_runs_get_the_password_and_files_do_not(
     check_hidden(here, [out, err])
 
 
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("command", [["train", "--info", "config"], ["doctor"]])
 def test_what_is_printed_has_no_password(here: Path, capfd: pytest.CaptureFixture[str], command: list[str]) -> None:
     assert main([*command, *TINY]) == 0

@@ -99,7 +99,10 @@ def test_yaml_is_loaded_as_plain_data() -> None:
 
 def test_only_modules_of_this_package_and_of_imports_are_imported_by_name() -> None:
     found = {file for file, name, _ in calls() if name.endswith("import_module")}
-    assert {file for file in found if not file.endswith("__init__.py")} == {"registry.py"}
+    assert {file for file in found if not file.endswith("__init__.py")} == {
+        "registry.py",
+        "hydra_plugins/stargan_lab_launchers/_preloaded.py",  # a list of its own
+    }
 
 
 def test_no_command_goes_through_a_shell() -> None:
