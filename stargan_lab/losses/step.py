@@ -45,6 +45,7 @@ class Step:
         translate, discriminate: the same networks for plain forward passes, compiled with ``trainer.compile``.
         joint: score ``real`` and ``fake`` in one pass; needs a discriminator that scores each image by itself.
         critic_context: entered around passes of the discriminator, to set their precision.
+        plain_context: entered around those passes of the discriminator that only the update differentiates.
     """
 
     layout: LabelLayout
@@ -62,6 +63,7 @@ class Step:
     discriminate: Discriminate
     joint: bool = False
     critic_context: Callable[[], AbstractContextManager[object]] = nullcontext
+    plain_context: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def spec(self) -> LabelSpec:
@@ -120,7 +122,7 @@ class Step:
         return real, fake
 
     def _discriminated(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        with self.critic_context():
+        with self.critic_context(), self.plain_context():
             scores, logits = self.discriminate(images.to(self.real.dtype))
         scores, logits = scores.to(self.real.dtype), logits.to(self.real.dtype)  # losses are not in half precision
         return scores, self.layout.source_logits(logits, self.source)

@@ -8,6 +8,9 @@ and few output positions, where a matrix product takes their place.
 ``torch.func.grad`` works with these layers; ``vmap`` and forward-mode derivatives do not.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -19,6 +22,22 @@ Options = tuple[Any, Any, Any, int]
 
 PRODUCT_POSITIONS, PRODUCT_WEIGHTS = 4, 2**20
 """On the CPU, a convolution with at most so many output positions and at least so many weights is a matrix product."""
+
+
+_ONCE: ContextVar[bool] = ContextVar("once", default=False)
+
+
+@contextmanager
+def differentiated_once() -> Iterator[None]:
+    """Context of passes that are rarely differentiated twice: the layers are torch's own, which then take less time.
+
+    A second derivative is right, but slow. Convolutions with many weights remain those of this module on the CPU.
+    """
+    token = _ONCE.set(True)
+    try:
+        yield
+    finally:
+        _ONCE.reset(token)
 
 
 class _Backward(torch.autograd.Function):
@@ -186,6 +205,10 @@ def _convolution_backward(
     return gradients
 
 
+def _without_second_derivative() -> bool:
+    return torch.compiler.is_compiling() or not torch.is_grad_enabled()
+
+
 class Conv2d(nn.Conv2d):
     """``nn.Conv2d`` with the same values and gradients, and a faster second derivative.
 
@@ -193,7 +216,8 @@ class Conv2d(nn.Conv2d):
     """
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        once = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+        product = weight.numel() >= PRODUCT_WEIGHTS and x.device.type == "cpu"
+        once = _without_second_derivative() or (_ONCE.get() and not product)
         unusual = x.dim() != 4 or x.numel() == 0
         if once or unusual or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return super()._conv_forward(x, weight, bias)
@@ -217,7 +241,7 @@ class LeakyReLU(nn.LeakyReLU):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.negative_slope <= 0 or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        if self.negative_slope <= 0 or _without_second_derivative() or _ONCE.get():
             return super().forward(x)
         activation: Tensor = _Forward.apply(x, self.negative_slope)
         return activation

@@ -18,6 +18,7 @@ from stargan_lab.errors import ConfigError
 from stargan_lab.labels import LabelLayout
 from stargan_lab.losses.objective import Objective
 from stargan_lab.models.initialize import initialize
+from stargan_lab.models.twice import differentiated_once
 from stargan_lab.registry import family
 from stargan_lab.runs.samples import check_file_names
 from stargan_lab.seeding import seed_for
@@ -136,6 +137,7 @@ def build_train_state(
         device=device,
         execution=execution,
         world=world,
+        plain_context=differentiated_once,
     )
     if train_state.records_steps:
         for optimizer in (train_state.g_optimizer, train_state.d_optimizer):

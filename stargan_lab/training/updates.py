@@ -1,6 +1,6 @@
 """One training step: a discriminator update, and a generator update when due. Nothing here waits for the device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,6 +76,7 @@ class TrainState:
         step: discriminator updates so far.
         seconds: training time so far, with that before a resume.
         world: the processes that train the run together.
+        plain_context: for passes of the discriminator that are differentiated once; see ``losses.step.Step``.
     """
 
     generator: nn.Module
@@ -88,6 +89,7 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     world: World = ALONE
+    plain_context: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def __post_init__(self) -> None:
         def network(eager: nn.Module) -> Any:
@@ -181,6 +183,7 @@ def translated(
         translate=translate,
         discriminate=train_state.critic if eager else train_state.discriminate,
         critic_context=train_state.critic_context,
+        plain_context=train_state.plain_context,
     )
 
 

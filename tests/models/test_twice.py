@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stargan_lab.models import twice
-from stargan_lab.models.twice import Conv2d, LeakyReLU
+from stargan_lab.models.twice import Conv2d, LeakyReLU, differentiated_once
 
 
 def networks(**options: int) -> tuple[nn.Module, nn.Module]:
@@ -150,3 +150,39 @@ def test_half_precision_equals_torchs() -> None:
         results.append([scores, slope, *(p.grad for p in network.parameters())])
     for expected, found in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+
+
+def nodes(output: Tensor) -> set[str]:
+    """Names of all nodes of the autograd graph."""
+    found, left = set(), [output.grad_fn]
+    while left:
+        if (node := left.pop()) is not None:
+            found.add(node.name())
+            left += [source for source, _ in node.next_functions]
+    return found
+
+
+@pytest.mark.parametrize("with_values", [False, True])
+def test_layers_are_torchs_where_one_derivative_is_enough(with_values: bool) -> None:
+    plain, ours = networks()
+
+    class Once(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = ours
+
+        def forward(self, x: Tensor) -> Tensor:
+            with differentiated_once():
+                scores: Tensor = self.network(x)
+            return scores
+
+    assert nodes(Once()(images())) == nodes(plain(images()))
+    assert not nodes(ours(images())) & {"ConvolutionBackward0", "LeakyReluBackward0"}  # afterwards
+    for expected, found in zip(penalized(plain, with_values), penalized(Once(), with_values), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_a_convolution_with_many_weights_remains_a_matrix_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twice, "PRODUCT_WEIGHTS", 1)
+    with differentiated_once():
+        assert "_ConvolutionBackward" in nodes(Conv2d(3, 4, 4, 2, 1)(torch.rand(2, 3, 4, 4)))

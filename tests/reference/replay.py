@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stargan_lab.labels import Batch, LabelLayout, LabelSpec
 from stargan_lab.losses.lipschitz import GradientPenalty
 from stargan_lab.losses.objective import Objective
+from stargan_lab.models.twice import differentiated_once
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.updates import Execution, StepRandomness, TrainState, train_step
@@ -88,6 +89,7 @@ def build(kit: Kit, layout: LabelLayout, dtype: torch.dtype, **execution: Any) -
         family("optimizer").build("adam", critic.parameters(), "discriminator", **rates),
         Ema(generator, 0.0),
         execution=Execution({torch.float64: "float64", torch.float32: "float32"}[dtype], **execution),
+        plain_context=differentiated_once,
     )
     objective = Objective(
         layout,

@@ -11,6 +11,7 @@ from stargan_lab.losses.objective import Objective
 from stargan_lab.losses.step import LossTerm, Step
 from stargan_lab.losses.target_labels import TargetPolicy, permuted
 from stargan_lab.models.initialize import initialize
+from stargan_lab.models.twice import differentiated_once
 from stargan_lab.registry import family
 from stargan_lab.training.ema import Ema
 from stargan_lab.training.updates import Execution, TrainState, parameter_dtype
@@ -115,4 +116,5 @@ def make_train_state(
         family("optimizer").build("adam", critic.parameters(), "discriminator", **rates),
         Ema(generator, decay),
         execution=Execution(precision=precision, **options),
+        plain_context=differentiated_once,
     )

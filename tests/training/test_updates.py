@@ -10,10 +10,12 @@ from tiny import LAYOUTS, ONE, SIZE, TWO, make_batch, make_critic, make_generato
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stargan_lab import compose
 from stargan_lab.labels import Batch, LabelLayout
 from stargan_lab.losses.step import Step
+from stargan_lab.runs.build import build_objective, build_train_state
 from stargan_lab.training.ema import Ema
-from stargan_lab.training.updates import StepRandomness, step_randomness, train_step
+from stargan_lab.training.updates import StepRandomness, step_randomness, train_step, translated
 
 
 def classified(logits: Tensor, labels: Tensor, layout: LabelLayout, source: int) -> Tensor:
@@ -277,3 +279,17 @@ def test_the_average_changes_only_with_generator_updates_and_does_not_affect_the
     assert all(map(torch.equal, plain.generator.parameters(), now))
     for average, first, last in zip(averaged.ema.network.parameters(), start, now, strict=True):
         torch.testing.assert_close(average, (first + last) / 2)
+
+
+def test_passes_that_the_penalty_does_not_differentiate_use_torchs_layers() -> None:
+    """In a run; the penalty's own pass does not."""
+    config = compose(["preset=tiny", "trainer.device=cpu"])
+    state, objective = build_train_state(config, ONE), build_objective(config, ONE)
+    step = translated(state, objective, make_batch(ONE), step_randomness(0, 1, len(make_batch(ONE).images), 1))
+    kinds = {}
+    for name, scores in {"plain": step.real_scores, "twice": step.scores(step.real)}.items():
+        node = scores.grad_fn
+        while node is not None and "Convolution" not in node.name():
+            node = next(source for source, _ in node.next_functions if source is not None)
+        kinds[name] = node.name() if node else None
+    assert kinds == {"plain": "ConvolutionBackward0", "twice": "_ConvolutionBackward"}
