@@ -12,7 +12,7 @@ from pandas import DataFrame
 from stargan_lab.console import say
 from stargan_lab.errors import ConfigError, LabError, unknown
 from stargan_lab.files import locked, write_json, write_text
-from stargan_lab.partial_files import remove_abandoned
+from stargan_lab.files.partial import remove_abandoned
 from stargan_lab.report.comparable import check_comparable
 from stargan_lab.report.content import Content
 from stargan_lab.report.curves import draw_curves

@@ -24,8 +24,8 @@ from stargan_lab.evaluation.attribute_classifier import trained_classifier
 from stargan_lab.evaluation.cross_dataset import predicted_labels
 from stargan_lab.evaluation.evaluator import Scores
 from stargan_lab.files import write_text
+from stargan_lab.files.partial import remove_partial
 from stargan_lab.labels import Batch
-from stargan_lab.partial_files import remove_partial
 from stargan_lab.runs.audit import audit
 from stargan_lab.runs.batches import training_batches
 from stargan_lab.runs.build import (

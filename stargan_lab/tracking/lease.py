@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from stargan_lab.errors import LockedError, one_line
 from stargan_lab.files import write_json
-from stargan_lab.partial_files import remove_partial
+from stargan_lab.files.partial import remove_partial
 
 LEASE_SECONDS = 120.0
 """A lease of another host is free after this time without a renewal."""

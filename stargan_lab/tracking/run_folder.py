@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, counted, nearest, one_line, preview
 from stargan_lab.files import is_locked, locked, read_json, storing, write_atomically, write_json
-from stargan_lab.partial_files import remove_partial
+from stargan_lab.files.partial import remove_partial
 from stargan_lab.tracking.lease import Lease
 from stargan_lab.tracking.metrics import Metric, lookup
 from stargan_lab.tracking.record_types import Status, check_metric, check_result, check_tags

@@ -21,8 +21,8 @@ from stargan_lab.data.synthfaces.identity import CORE, EXPRESSIONS
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
 from stargan_lab.errors import ConfigError, DataError
+from stargan_lab.files.partial import machine_tag
 from stargan_lab.labels import target_labels
-from stargan_lab.partial_files import machine_tag
 
 SMALL = SynthSpec(size=32, train=12, valid=3, test=5, seed=4, difficulty=1.0)
 POSED = SynthSpec(size=32, train=20, valid=8, test=9, seed=4, difficulty=1.0, form="rafd")

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stargan_lab import files, partial_files
+from stargan_lab import files
 from stargan_lab.data.fingerprints import PackCache
 from stargan_lab.data.options import ImageOptions
 from stargan_lab.data.synthfaces.spec import SynthSpec, read_spec
 from stargan_lab.data.synthfaces.writer import make_synthfaces
 from stargan_lab.errors import LockedError, StorageError
 from stargan_lab.files import locked, make_once
-from stargan_lab.partial_files import ABANDONED_SECONDS, abandoned, machine_tag
+from stargan_lab.files.partial import ABANDONED_SECONDS, abandoned, machine_tag
 from stargan_lab.tracking import lease
 from stargan_lab.tracking.run_folder import RunFolder
 
@@ -39,7 +39,7 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     def unseen(*_: object, **__: object) -> Iterator[bool]:
         yield True
 
-    monkeypatch.setattr(partial_files, "machine_tag", lambda: threading.current_thread().name)
+    monkeypatch.setattr(files.partial, "machine_tag", lambda: threading.current_thread().name)
     monkeypatch.setattr(files, "locked", unseen)
 
 

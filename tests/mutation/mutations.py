@@ -426,7 +426,7 @@ RUNS = [
     ),
     (
         "files are written in place",
-        "files.py",
+        "files/__init__.py",
         "            temporary.replace(final)\n",
         "            final.write_bytes(temporary.read_bytes())\n",
         "tests/test_files.py",

@@ -18,7 +18,7 @@ from stargan_lab.data.synthfaces.identity import EXPRESSIONS
 from stargan_lab.data.synthfaces.renderer import render
 from stargan_lab.data.synthfaces.spec import SPEC_FILE, SynthSpec, file_name, read_spec
 from stargan_lab.errors import DataError
-from stargan_lab.partial_files import abandoned, process_tag
+from stargan_lab.files.partial import abandoned, process_tag
 
 _CHUNK = 256
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from stargan_lab.errors import ConfigError, LabError, LockedError, StorageError
-from stargan_lab.partial_files import process_tag, remove_abandoned
+from stargan_lab.files.partial import process_tag, remove_abandoned
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
