@@ -66,7 +66,9 @@ def test_a_dying_run_leaves_the_others_and_another_launcher_finishes(
     assert died.code == 1 and "Traceback" not in died.err, died.err
     kept = lab.result(runs["calm"])
     assert kept["status"] == "finished"
-    status = {line.split()[0]: line.split()[-1] for line in lab("sweep", "fatal", "--status").out.splitlines()[:-1]}
+    status = {
+        line.split()[0]: line.split()[4].rstrip(":") for line in lab("sweep", "fatal", "--status").out.splitlines()[:-1]
+    }
     ended = {"calm": "finished", "kill": "interrupted", "diverge": "diverged"}
     assert status == dict.fromkeys(WAYS, "failed") | ended
     assert lab.result(runs["exit"])["error"].startswith("a component called sys.exit(3)")

@@ -126,7 +126,9 @@ def test_failing_jobs_leave_the_others_running(
     lab.write("armed", "")
     outcome = lab("sweep", "fatal", *SLURM, NO_MLFLOW)
     assert outcome.code == 1 and "Traceback" not in outcome.err, outcome.err
-    status = {line.split()[0]: line.split()[-1] for line in lab("sweep", "fatal", "--status").out.splitlines()[:-1]}
+    status = {
+        line.split()[0]: line.split()[4].rstrip(":") for line in lab("sweep", "fatal", "--status").out.splitlines()[:-1]
+    }
     ended = {"calm": "finished", "kill": "interrupted", "diverge": "diverged"}
     assert status == dict.fromkeys(WAYS, "failed") | ended
 
