@@ -8,8 +8,8 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from hydra_plugins.stargan_lab_launchers._job import JobRunner, unblock
-from stargan_lab.errors import JobStopped, Stopped
+from hydra_plugins.stargan_lab_launchers._job import JobRunner, raise_stopped, unblock
+from stargan_lab.errors import JobStopped
 
 
 class BatchJob:
@@ -60,7 +60,7 @@ class _Preemption:
 
     def __enter__(self) -> "_Preemption":
         self._handler: Any = signal.signal(self._number, self._save)
-        self._on_sigterm: Any = signal.signal(signal.SIGTERM, self._stop)  # training replaces it
+        self._on_sigterm: Any = signal.signal(signal.SIGTERM, raise_stopped)  # training replaces it
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -70,9 +70,6 @@ class _Preemption:
     def _save(self, number: int, frame: FrameType | None) -> None:
         self._received = True
         os.kill(os.getpid(), signal.SIGTERM)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
 
     def requeue(self) -> None:
         """Requeue this job and exit, if the preemption signal was received."""

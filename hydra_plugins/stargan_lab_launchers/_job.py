@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -17,7 +18,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from stargan_lab.console import say
-from stargan_lab.errors import ConfigError, LabError, one_line
+from stargan_lab.errors import ConfigError, LabError, Stopped, one_line
 
 OF_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 """What a terminal sends to all processes of a command, not only to the launcher, which lets its jobs save first."""
@@ -36,6 +37,11 @@ def blocked_in_children() -> Iterator[None]:
 def unblock() -> None:
     """Let this process receive ``OF_TERMINAL`` again; a stopped sweep sends it SIGINT."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_TERMINAL)
+
+
+def raise_stopped(number: int, frame: FrameType | None) -> NoReturn:
+    """Handler of a signal that ends a job outside of training, where there is nothing to save."""
+    raise Stopped(number)
 
 
 class Number(NamedTuple):

@@ -7,8 +7,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import cloudpickle
 from hydra.core.utils import JobReturn, configure_log
@@ -19,9 +18,10 @@ from hydra_plugins.stargan_lab_launchers._job import (
     blocked_in_children,
     check_numbers,
     errors_held_back,
+    raise_stopped,
     unblock,
 )
-from stargan_lab.errors import ConfigError, Stopped, one_line, stop_signals
+from stargan_lab.errors import ConfigError, one_line, stop_signals
 
 NUMBERS = {
     "num_cpus": Number(1),
@@ -139,15 +139,11 @@ class RayLauncher(LabLauncher):
         return [done[number] for number in sorted(done)]
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
-
-
 def _job(runner: bytes, overrides: list[str], number: int, folder: str, path: list[str]) -> bytes:
     """What a Ray worker runs: once, as in a new process, in the folder of the command."""
     unblock()  # Ray too blocks SIGINT
     for received in stop_signals():  # Ray's handler of SIGTERM calls sys.exit, which would count as the run's failure
-        signal.signal(received, _stop)
+        signal.signal(received, raise_stopped)
     os.chdir(folder)
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
     return cloudpickle.dumps(cloudpickle.loads(runner)(overrides, number))

@@ -153,7 +153,7 @@ class SweepRun:
         variants, every = counted(len(self.ablation.variants), "variant"), len(distinct(cells))
         left = count_unfinished(cells, self.retry_failed)
         runs = counted(every, "run") + (f" ({left:,} left)" if left < every else "")
-        parallel = self.at_a_time(cells).text()
+        parallel = self._parallel.limited_to(left or every).text()
         inform(f"{self.ablation.title}: {variants}, {runs}, {parallel}, in {self.outputs}")
 
     def report(self, cells: Sequence[Cell], runs: DataFrame) -> int:
@@ -170,7 +170,6 @@ class SweepRun:
             say(f"warning: {error}; `stargan-lab track sync` publishes the report later")
         if not missing:
             inform(f"next: stargan-lab ui {self.ablation.name}{outputs_flag(self.outputs)}")
-        unexpected = [
-            error for error in self.failures if not isinstance(error, LockedError)
-        ]  # another sweep trained it
+        # a LockedError: another sweep trained the run
+        unexpected = any(not isinstance(error, LockedError) for error in self.failures)
         return 1 if missing or unexpected else 0
