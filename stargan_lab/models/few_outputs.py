@@ -25,7 +25,7 @@ class Conv2d(nn.Conv2d):
         self._splits = few and large and plain
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if not self._splits or x.device.type != "cpu" or torch.compiler.is_exporting():
+        if not self._splits or x.dim() != 4 or x.device.type != "cpu" or torch.compiler.is_exporting():
             return super()._conv_forward(x, weight, bias)
         rows, columns = (int(size) for size in self.padding)
         if self.padding_mode != "zeros":
@@ -34,6 +34,8 @@ class Conv2d(nn.Conv2d):
         by_column = weight.permute(0, 3, 1, 2).reshape(channels * width, -1, height, 1)
         # [c, c * width + i, 0, i] is 1: output c adds column i of channel c at offset i
         offsets = torch.eye(channels * width, dtype=weight.dtype).view(channels, width, -1).mT.unsqueeze(2)
+        if x.is_contiguous():  # the gradient of a view is contiguous; in another format, that of ReLU takes much longer
+            x = x.flatten(1).view(x.shape)
         columns_of = functional.conv2d(x.contiguous(memory_format=torch.channels_last), by_column, padding=(rows, 0))
         output = functional.conv2d(columns_of, offsets, bias, padding=(0, columns))
         return output.contiguous() if x.is_contiguous() else output

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -49,6 +49,19 @@ def test_ssim_follows_the_paper(pair: tuple[Tensor, Tensor]) -> None:
     result = ssim(batch(*pair))
     assert result is not None
     assert result.tolist() == pytest.approx(expected.reshape(3, -1).mean(1).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "height", "width"), [(70, 11, 12), (31, 24, 19), (2, 130, 90)])
+def test_ssim_of_many_images_is_that_of_each(count: int, height: int, width: int) -> None:
+    """Images are measured several at a time; the counts are more than one call takes, and no multiple of it."""
+    generator = torch.Generator().manual_seed(0)
+    x, back = torch.randint(0, 256, (2, count, 3, height, width), generator=generator, dtype=torch.uint8)
+    back[:, :, ::2] = x[:, :, ::2]
+    paper = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    pairs = zip(x.double().numpy() / 255, back.double().numpy() / 255, strict=True)
+    expected = [structural_similarity(a, b, data_range=1.0, channel_axis=0, **paper) for a, b in pairs]
+    result = ssim(batch(x, back))
+    assert result is not None and result.tolist() == pytest.approx(expected, rel=0, abs=1e-14)
 
 
 def test_an_exact_reconstruction_has_a_finite_psnr(pair: tuple[Tensor, Tensor]) -> None:

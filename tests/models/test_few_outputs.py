@@ -46,6 +46,22 @@ def test_the_kernel_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels == [(21, 5, 7, 1), (3, 21, 1, 7)]
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_layer_before_gets_a_gradient_in_the_format_of_its_output(memory_format: torch.memory_format) -> None:
+    x = torch.rand(2, 5, 12, 10, requires_grad=True)
+    before = x.contiguous(memory_format=memory_format) * 2
+    gradients: list[Tensor] = []
+    before.register_hook(gradients.append)
+    Conv2d(5, 3, 7, 1, 3)(before).square().sum().backward()
+    assert gradients[0].is_contiguous(memory_format=memory_format)
+
+
+def test_one_image_without_a_batch() -> None:
+    torch.manual_seed(0)
+    conv, image = Conv2d(5, 3, 7, 1, 3), torch.rand(5, 12, 10)
+    torch.testing.assert_close(conv(image), conv(image[None])[0])
+
+
 @pytest.mark.parametrize(
     "options",
     [
