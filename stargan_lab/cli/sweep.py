@@ -1,6 +1,7 @@
 """``stargan-lab sweep``."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from stargan_lab.cli import complete
@@ -60,14 +61,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train the unfinished cells of an ablation and report; 1 if a cell failed or is still unfinished."""
-    from hydra_plugins.stargan_lab_launchers.processes import start_server
-    from stargan_lab.ablation.execute import dry_run, status_table
-    from stargan_lab.ablation.plan import plan
     from stargan_lab.ablation.spec import load
-    from stargan_lab.cli import until_decided
-    from stargan_lab.cli.jobs import show_plain_warnings
-    from stargan_lab.cli.sweep_run import SweepRun, of_runs, on_this_machine, starts_processes
-    from stargan_lab.console import inform, quietly
     from stargan_lab.errors import ConfigError
 
     if args.max_seeds is not None and not args.until_decided:
@@ -75,9 +69,19 @@ def run(args: argparse.Namespace) -> int:
     ablation = load(args.name, args.preset)
     config_dir = Path(args.config_dir) if args.config_dir else None
     overrides = [*args.overrides, *(["quiet=true"] if args.quiet else [])]
+    if not (args.dry_run or args.status or _names_launcher([*ablation.base, *overrides])):
+        from hydra_plugins.stargan_lab_launchers.processes import start_server
+
+        start_server()  # it imports what the runs need, while this process imports the rest and plans them
+
+    from stargan_lab.ablation.execute import dry_run, status_table
+    from stargan_lab.ablation.plan import plan
+    from stargan_lab.cli import until_decided
+    from stargan_lab.cli.jobs import show_plain_warnings
+    from stargan_lab.cli.sweep_run import SweepRun, of_runs, on_this_machine
+    from stargan_lab.console import inform, quietly
+
     show_plain_warnings()
-    if not (args.dry_run or args.status) and starts_processes([*ablation.base, *overrides]):
-        start_server()  # imports what the runs need while they are planned
     cells = plan(ablation, of_runs(overrides), config_dir, on_this_machine([*ablation.base, *overrides], config_dir))
     sweep = SweepRun(ablation, cells, overrides, config_dir, args.retry_failed, args.allow_mixed)
     with quietly(all(cell.config.quiet for cell in cells)):
@@ -95,3 +99,8 @@ def run(args: argparse.Namespace) -> int:
         until_decided.refuse_begun(sweep)
         sweep.announce(cells)
         return sweep.report(cells, sweep.train(cells))
+
+
+def _names_launcher(overrides: Sequence[str]) -> bool:
+    """Whether the overrides choose a launcher; the default one starts processes on this machine."""
+    return any(override.startswith("hydra/launcher") for override in overrides)

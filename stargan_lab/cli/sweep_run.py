@@ -53,11 +53,6 @@ def on_this_machine(overrides: Sequence[str], config_dir: Path | None) -> bool:
     return trains_here(compose_with(config_loader(config_dir), merge(*chosen), RunMode.MULTIRUN).hydra.launcher)
 
 
-def starts_processes(overrides: Sequence[str]) -> bool:
-    """Whether the overrides leave a sweep's default launcher, whose jobs are processes on this machine."""
-    return not any(override.startswith("hydra/launcher") for override in overrides)
-
-
 @dataclass(frozen=True)
 class SweepRun:
     """One sweep of an ablation.

@@ -150,6 +150,6 @@ print(gc.isenabled(), gc.get_freeze_count() > 100_000, set(MODULES) - set(sys.mo
 
 @pytest.mark.slow
 def test_what_jobs_import_is_imported_before_and_frozen() -> None:
-    """The server ends without a message: some libraries report objects that are still frozen."""
+    """The server ends without a message."""
     done = subprocess.run([sys.executable, "-c", PRELOAD], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("True True set()\n", "")
