@@ -6,6 +6,10 @@
     generator       five batches without gradients, one after another or in one pass; the last convolution as torch
                     computes it
     optimizer       Adam over the discriminator's weights: fused, foreach, one tensor after another
+    norm            instance norm with its gradients, by group norm's kernels or its own
+    last            the generator's last convolution with its gradients, as two convolutions or torch's one
+    product         the discriminator's last stride-2 convolution with its gradients and their derivative, as a matrix
+                    product (at 64 px) or torch's convolution
 
 The sizes are those of ``step.py``. The ways alternate, one thread, CPU time. A gradient that differs from the first
 way's by more than 1e-4 (relative, L2) ends the benchmark. The last line of the output is JSON: milliseconds, and the
@@ -28,6 +32,7 @@ from torch.nn import functional
 from stargan_lab.config import compose
 from stargan_lab.labels import LabelLayout, LabelSpec
 from stargan_lab.models import few_outputs, twice
+from stargan_lab.models.norms import InstanceNorm
 from stargan_lab.runs.build import build_train_state
 from stargan_lab.training.updates import TrainState
 
@@ -135,6 +140,46 @@ def optimizer(size: int) -> dict[str, Way]:
     return {name: (lambda step=step: (step(), [])[1]) for name, step in steps.items()}
 
 
+def norm(size: int) -> dict[str, Way]:
+    width, x, ours = SIZES[size]["width"], maps(size, size), InstanceNorm(SIZES[size]["width"])
+    theirs = nn.InstanceNorm2d(width, affine=True)
+    return {"used": lambda: once(ours, x), "instance norm's kernels": lambda: once(theirs, x)}
+
+
+def last(size: int) -> dict[str, Way]:
+    ours, theirs = (kind(SIZES[size]["width"], 3, 7, 1, 3, bias=False) for kind in (few_outputs.Conv2d, nn.Conv2d))
+    theirs.load_state_dict(ours.state_dict())
+    x = maps(size, size)
+    return {"used": lambda: once(ours, x), "torch's": lambda: once(theirs, x)}
+
+
+def product(size: int) -> dict[str, Way]:
+    channels, before = SIZES[size]["width"] * 2 ** (SIZES[size]["depth"] - 2), size // 2 ** (SIZES[size]["depth"] - 1)
+    ours, theirs = (kind(channels, 2 * channels, 4, 2, 1) for kind in (twice.Conv2d, nn.Conv2d))
+    theirs.load_state_dict(ours.state_dict())
+    x = maps(size, before, channels)
+
+    def both(layer: nn.Module) -> Sequence[Tensor]:
+        output = layer(x)
+        (slope,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum() + output.sum(), [x, *layer.parameters()])
+
+    return {"used": lambda: both(ours), "torch's": lambda: both(theirs)}
+
+
+def maps(size: int, height: int, channels: int | None = None) -> Tensor:
+    """Feature maps of a batch: those of the first layers, or those with so many channels."""
+    sizes = SIZES[size]
+    return torch.rand(sizes["batch_size"], channels or sizes["width"], height, height).requires_grad_()
+
+
+def once(layer: nn.Module, x: Tensor) -> Sequence[Tensor]:
+    """A layer's output, and the gradients of a weighted sum of it."""
+    output = layer(x)
+    weights = torch.linspace(-1, 1, output.numel()).view(output.shape)
+    return [output, *torch.autograd.grad(output, [x, *layer.parameters()], weights)]
+
+
 def checked(ways: dict[str, Way]) -> tuple[dict[str, Way], dict[str, Any]]:
     """The ways that work, after a first call; and for each way the seconds of that call, or its error."""
     expected, working, first = list(ways["used"]()), {}, dict[str, Any]()
@@ -154,7 +199,7 @@ def checked(ways: dict[str, Way]) -> tuple[dict[str, Way], dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"discriminator": discriminator, "generator": generator, "optimizer": optimizer}
+    parts = {part.__name__: part for part in (discriminator, generator, optimizer, norm, last, product)}
     parser.add_argument("part", choices=parts)
     parser.add_argument("--image-size", type=int, choices=SIZES, default=32)
     parser.add_argument("--rounds", type=int, default=15)
