@@ -45,15 +45,12 @@ from inception import make_calibrated_inception
 CPU = torch.device("cpu")
 RUN = """
 import json, sys, time
-from importlib import import_module
 
-from hydra_plugins.stargan_lab_launchers.processes import PRELOADED
+import hydra_plugins.stargan_lab_launchers._preloaded
 from stargan_lab.cli.main import main
 from stargan_lab.evaluation.evaluator import Evaluator
 from stargan_lab.runs import trainer
 
-for name in PRELOADED:
-    import_module(name)
 seconds = {"build": 0.0, "score": 0.0, "run": 0.0}
 
 def timed(owner, name, key):

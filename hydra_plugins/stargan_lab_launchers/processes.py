@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any
@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn, configure_log
 from hydra_plugins.stargan_lab_launchers._job import JobRunner, LabLauncher, blocked_in_children, unblock
 from stargan_lab.errors import one_line
 
-PRELOADED = ["hydra_plugins.stargan_lab_launchers._preloaded"]
+PRELOADED = ["hydra_plugins.stargan_lab_launchers._quick_end", "hydra_plugins.stargan_lab_launchers._preloaded"]
 """Imported once per sweep, by the server that forks the jobs' processes."""
 
 
@@ -99,6 +99,7 @@ class ProcessLauncher(LabLauncher):
 def start_server() -> None:
     """Start the server that forks jobs' processes, unless it runs. Its imports take seconds, but not this process."""
     get_context("forkserver").set_forkserver_preload(PRELOADED)
+    resource_tracker.ensure_running()  # the server starts it otherwise, which unblocks signals
     with blocked_in_children():
         forkserver.ensure_running()
 

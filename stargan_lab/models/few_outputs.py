@@ -34,7 +34,7 @@ class Conv2d(nn.Conv2d):
         by_column = weight.permute(0, 3, 1, 2).reshape(channels * width, -1, height, 1)
         # [c, c * width + i, 0, i] is 1: output c adds column i of channel c at offset i
         offsets = torch.eye(channels * width, dtype=weight.dtype).view(channels, width, -1).mT.unsqueeze(2)
-        if x.is_contiguous():  # the gradient of a view is contiguous; in another format, that of ReLU takes much longer
+        if x.is_contiguous():  # so that the gradient becomes contiguous: ReLU's backward pass is slow in another format
             x = x.flatten(1).view(x.shape)
         columns_of = functional.conv2d(x.contiguous(memory_format=torch.channels_last), by_column, padding=(rows, 0))
         output = functional.conv2d(columns_of, offsets, bias, padding=(0, columns))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tools import require_package
 
+from hydra_plugins.stargan_lab_launchers import processes
 from hydra_plugins.stargan_lab_launchers._job import _picklable, errors_held_back
 from hydra_plugins.stargan_lab_launchers.processes import _cause, _shared_gpus
 from hydra_plugins.stargan_lab_launchers.ray_cluster import RayLauncher
@@ -138,11 +139,23 @@ def test_what_a_library_prints_is_discarded_only_after_an_error(capfd: pytest.Ca
     assert capfd.readouterr().err == "a warning\n"
 
 
+@pytest.mark.parametrize("words", [[], ["--dry-run"], ["--status"], ["hydra/launcher=basic"]])
+def test_a_sweep_starts_the_server_before_it_plans(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """Only if the default launcher will train."""
+    calls: list[str] = []
+
+    def planned(*_: Any) -> None:
+        calls.append("planned")
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(processes, "start_server", lambda: calls.append("started"))
+    monkeypatch.setattr("stargan_lab.ablation.plan.plan", planned)
+    assert main(["sweep", "quickstart", *words]) != 0
+    assert calls == ([] if words else ["started"]) + ["planned"]
+
+
 PRELOAD = """
 import gc, sys
-from hydra_plugins.stargan_lab_launchers.processes import PRELOADED
-for name in PRELOADED:
-    __import__(name)
 from hydra_plugins.stargan_lab_launchers._preloaded import MODULES
 print(gc.isenabled(), gc.get_freeze_count() > 100_000, set(MODULES) - set(sys.modules))
 """
@@ -150,6 +163,41 @@ print(gc.isenabled(), gc.get_freeze_count() > 100_000, set(MODULES) - set(sys.mo
 
 @pytest.mark.slow
 def test_what_jobs_import_is_imported_before_and_frozen() -> None:
-    """The server ends without a message."""
+    """The process ends without a message: some libraries report objects that are still frozen."""
     done = subprocess.run([sys.executable, "-c", PRELOAD], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("True True set()\n", "")
+
+
+SERVER = """
+import os, signal, sys
+from multiprocessing import forkserver, get_context
+from hydra_plugins.stargan_lab_launchers import processes
+
+processes.PRELOADED.append("last_words")
+processes.start_server()
+os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
+for code in (3, 0):
+    job = get_context("forkserver").Process(target=sys.exit, args=(code,))
+    job.start()
+    job.join()
+    print(job.exitcode)
+"""
+LAST_WORDS = """
+import os, sys
+
+class Kept:
+    def __del__(self, write=os.write, finalizing=sys.is_finalizing):
+        if finalizing():
+            write(2, b"taken apart")
+
+kept = Kept()
+"""
+
+
+@pytest.mark.slow
+def test_the_server_survives_ctrl_c_and_ends_without_being_taken_apart(tmp_path: Path) -> None:
+    """Its jobs' exit codes are not affected. Ctrl-C reaches all processes of a terminal, also while it imports."""
+    (tmp_path / "last_words.py").write_text(LAST_WORDS)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", SERVER], capture_output=True, text=True, check=True, env=environment)
+    assert (done.stdout, done.stderr) == ("3\n0\n", "")

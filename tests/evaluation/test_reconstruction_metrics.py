@@ -51,9 +51,11 @@ def test_ssim_follows_the_paper(pair: tuple[Tensor, Tensor]) -> None:
     assert result.tolist() == pytest.approx(expected.reshape(3, -1).mean(1).tolist(), abs=1e-6)
 
 
-@pytest.mark.parametrize(("count", "height", "width"), [(70, 11, 12), (31, 24, 19), (2, 130, 90)])
+@pytest.mark.parametrize(("count", "height", "width"), [(100, 11, 12), (31, 24, 19), (2, 230, 190)])
 def test_ssim_of_many_images_is_that_of_each(count: int, height: int, width: int) -> None:
-    """Images are measured several at a time; the counts are more than one call takes, and no multiple of it."""
+    """Channels are measured several at a time: 100 and 31 images have more than one call takes, and no multiple of it;
+    a channel of the last images is larger than what one call takes otherwise.
+    """
     generator = torch.Generator().manual_seed(0)
     x, back = torch.randint(0, 256, (2, count, 3, height, width), generator=generator, dtype=torch.uint8)
     back[:, :, ::2] = x[:, :, ::2]

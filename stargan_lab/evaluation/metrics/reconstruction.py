@@ -12,8 +12,8 @@ from stargan_lab.registry import family
 SSIM_WINDOW = 11
 """Side of the window of SSIM in pixels; smaller images have no SSIM."""
 
-_SSIM_PIXELS = 1 << 15
-"""Values per call of scikit-image; its filters are slower on more, and on less Python is."""
+_SSIM_VALUES = 1 << 15
+"""Values per call of scikit-image. With more, its filters take longer per value; with fewer, its Python code does."""
 
 BEST_PSNR = 10 * math.log10(12 * 255**2)
 """58.9 dB, the PSNR of rounding to 8 bits. Without a limit, an exact image would make the mean infinite."""
@@ -52,10 +52,12 @@ def ssim(batch: ImageBatch) -> Tensor | None:
     """
     if min(batch.x.shape[2:]) < SSIM_WINDOW:
         return None
-    a, b = (images.double() / 255 for images in (batch.x, batch.reconstruction))
-    group = max(1, _SSIM_PIXELS // a[0].numel())
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return torch.cat(list(pool.map(_ssim, a.split(group), b.split(group))))
+    a, b = ((images.double() / 255).flatten(0, 1) for images in (batch.x, batch.reconstruction))
+    threads = torch.get_num_threads()
+    group = max(1, min(_SSIM_VALUES // a.shape[1:].numel(), len(a) // threads))
+    with ThreadPoolExecutor(threads) as pool:
+        of_channels = torch.cat(list(pool.map(_ssim, a.split(group), b.split(group))))
+    return of_channels.view(len(batch.x), -1).mean(1)
 
 
 def _difference(batch: ImageBatch) -> Tensor:
@@ -63,15 +65,15 @@ def _difference(batch: ImageBatch) -> Tensor:
 
 
 def _ssim(a: Tensor, b: Tensor) -> Tensor:
-    """(n,) SSIM of the images (n, C, H, W) in [0, 1].
+    """(n,) SSIM of the channels (n, H, W) in [0, 1].
 
-    All channels of all images are stacked into one tall image, for which scikit-image computes SSIM at each pixel. A
-    window that lies within a channel contains nothing of the others, so there the values are those of the channel.
+    They are stacked into one tall image, for which scikit-image computes SSIM at each pixel. A window that lies within
+    a channel contains nothing of the others, so there the values are those of the channel.
     """
     from skimage.metrics import structural_similarity
 
     paper = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    tall = [images.reshape(-1, images.shape[-1]).numpy() for images in (a, b)]
+    tall = [channels.reshape(-1, channels.shape[-1]).numpy() for channels in (a, b)]
     everywhere = structural_similarity(*tall, data_range=1.0, full=True, **paper)[1]
     edge = SSIM_WINDOW // 2
-    return torch.from_numpy(everywhere.reshape(a.shape)[..., edge:-edge, edge:-edge].mean((1, 2, 3)))
+    return torch.from_numpy(everywhere.reshape(a.shape)[:, edge:-edge, edge:-edge].mean((1, 2)))
