@@ -35,7 +35,9 @@ def stopping(stop_file: Path) -> Iterator[None]:
             raise Stopped(number)
         received.append(number)
         stop_file.touch()
-        inform("every run saves a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)")
+        inform(
+            "runs in training save a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)"
+        )
 
     stop_file.unlink(missing_ok=True)
     before = {number: signal.signal(number, stop) for number in stop_signals()}
@@ -55,6 +57,10 @@ def interrupted_by(stop_file: Path) -> Iterator[None]:
 
     What follows the context is not interrupted: it sends the result of the job.
     """
+    # background commands of shell scripts ignore SIGINT, and so do their workers
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     ended = threading.Event()
     watching = threading.Thread(target=_interrupt, args=(stop_file, ended), daemon=True)
     watching.start()
@@ -64,6 +70,8 @@ def interrupted_by(stop_file: Path) -> Iterator[None]:
         with suppress(KeyboardInterrupt):  # the job has ended
             ended.set()
             watching.join()
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _interrupt(stop_file: Path, ended: threading.Event) -> None:

@@ -83,14 +83,17 @@ class SweepProgress:
 
     @contextmanager
     def job(self, number: int) -> Iterator[None]:
-        """Record that a job runs, until the end of the context."""
+        """Record that a job runs, until the end of the context. One that is stopped before it trains has no result."""
         trains = _status(RunFolder(self._paths[number])) != "finished"
         self._append(f"start {number}")
-        began = time.monotonic()
+        began, without_result = time.monotonic(), "failed"
         try:
             yield
+        except KeyboardInterrupt:
+            without_result = "interrupted"
+            raise
         finally:
-            self._end(number, time.monotonic() - began if trains else 0.0)
+            self._end(number, time.monotonic() - began if trains else 0.0, without_result)
 
     def lost(self, number: int) -> None:
         """Record that a job's process ended before it could do so itself."""
@@ -115,9 +118,9 @@ class SweepProgress:
         left = self._runs - of["finished"] - failed - now
         return Counts(of["finished"], failed, now, left, fmean(seconds) if seconds else None, parallel)
 
-    def _end(self, job: int, seconds: float) -> None:
+    def _end(self, job: int, seconds: float, without_result: str = "failed") -> None:
         status = _status(RunFolder(self._paths[job]))
-        self._append(f"end {job} {seconds:.3f} {status if status in _ENDS else 'failed'}")
+        self._append(f"end {job} {seconds:.3f} {status if status in _ENDS else without_result}")
 
     def _lines(self) -> list[str]:
         try:

@@ -50,6 +50,13 @@ def test_every_run_is_counted_once(tmp_path: Path) -> None:
     assert counted(progress) == (2, 1, 0, 2)
 
 
+def test_a_run_that_is_stopped_before_it_trains_has_not_failed(tmp_path: Path) -> None:
+    progress = SweepProgress(folders(tmp_path, 2), 2, tmp_path / "jobs.txt")
+    with pytest.raises(KeyboardInterrupt), progress.job(0):
+        raise KeyboardInterrupt
+    assert counted(progress) == (0, 0, 0, 2)
+
+
 def test_only_runs_that_this_sweep_trained_are_timed(tmp_path: Path) -> None:
     trained, already, broken, _ = runs = folders(tmp_path, 4)
     journal = tmp_path / "jobs.txt"
