@@ -35,9 +35,7 @@ def stopping(stop_file: Path) -> Iterator[None]:
             raise Stopped(number)
         received.append(number)
         stop_file.touch()
-        inform(
-            "runs in training save a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)"
-        )
+        inform("runs in training save a checkpoint, then the sweep stops (press Ctrl-C again to stop immediately)")
 
     stop_file.unlink(missing_ok=True)
     before = {number: signal.signal(number, stop) for number in stop_signals()}
