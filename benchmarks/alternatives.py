@@ -23,6 +23,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from statistics import median
 from typing import Any
 
@@ -159,8 +160,8 @@ def planes(size: int) -> dict[str, Way]:
     inside = ((offset >= 0) & (offset < size)).float()
 
     def concatenated() -> Tensor:
-        maps = labels[:, :, None, None].expand(-1, -1, size, size)
-        return functional.conv2d(torch.cat([images, maps], 1), first.weight, padding=3)
+        of_labels = labels[:, :, None, None].expand(-1, -1, size, size)
+        return functional.conv2d(torch.cat([images, of_labels], 1), first.weight, padding=3)
 
     def as_bias() -> Tensor:
         kernel = (labels @ first.weight[:, 3:].transpose(0, 1).flatten(1)).view(-1, 7, 7)
@@ -174,17 +175,14 @@ def planes(size: int) -> dict[str, Way]:
 
 
 def last(size: int) -> dict[str, Way]:
-    ours, theirs = (kind(SIZES[size]["width"], 3, 7, 1, 3, bias=False) for kind in (few_outputs.Conv2d, nn.Conv2d))
-    theirs.load_state_dict(ours.state_dict())
-    x = maps(size, size)
-    return {"used": once(ours, x), "torch's": once(theirs, x)}
+    ours, x = few_outputs.Conv2d(SIZES[size]["width"], 3, 7, 1, 3, bias=False), maps(size, size)
+    return {"used": once(ours, x), "torch's": once(torchs(deepcopy(ours)), x)}
 
 
 def product(size: int) -> dict[str, Way]:
     channels, before = SIZES[size]["width"] * 2 ** (SIZES[size]["depth"] - 2), size // 2 ** (SIZES[size]["depth"] - 1)
-    ours, theirs = (kind(channels, 2 * channels, 4, 2, 1) for kind in (twice.Conv2d, nn.Conv2d))
-    theirs.load_state_dict(ours.state_dict())
-    x = maps(size, before, channels)
+    ours, x = twice.Conv2d(channels, 2 * channels, 4, 2, 1), maps(size, before, channels)
+    theirs = torchs(deepcopy(ours))
 
     def both(layer: nn.Module) -> Sequence[Tensor]:
         output = layer(x)
